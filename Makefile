@@ -1,0 +1,78 @@
+# One command each for what a developer does. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra embedded
+export DOCKER_BUILDKIT ?= 0
+PARTITIONS ?= 6
+
+.PHONY: help setup demo test lint format types imports check docs lock bench-ingest services compose-up compose-down clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv/ with everything in requirements/lock.txt and this project, editable.
+
+$(STAMP): requirements/lock.txt pyproject.toml Makefile
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	  f"make setup: expected Python 3.11 to 3.13 as PYTHON, received {v[0]}.{v[1]}")'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "make setup: expected a Python with venv, received one without (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@# A folder that is no environment (half made, or another machine's) is made anew; a whole one is kept.
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/lock.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: setup ## The whole thing on this machine: history, model, a live click, the changed list.
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/recsys demo; else exec $(BIN)/recsys demo --once; fi
+
+test: setup ## All tests, on the first real services found: given addresses, Docker, JDK + Maven, else embedded.
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Ruff: lint and format, nothing changed.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Ruff: mend what can be mended, format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## Mypy, strict.
+	$(BIN)/mypy
+
+imports: setup ## Import contracts: no room imports another, no TensorFlow in worker and API.
+	$(BIN)/lint-imports
+
+check: lint types imports test ## Everything that CI looks at.
+
+docs: setup ## Write the generated pages (docs/settings.md).
+	$(BIN)/recsys settings --markdown > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
+
+lock: setup ## Resolve pyproject.toml into requirements/lock.txt, with hashes.
+	UV_CUSTOM_COMPILE_COMMAND="make lock" VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip compile pyproject.toml $(EXTRAS) \
+	  --group dev --universal --generate-hashes --no-emit-index-url --quiet --output-file requirements/lock.txt $(ARGS)
+
+bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, on real Kafka and Redis.
+	$(BIN)/python benchmarks/ingest.py $(ARGS)
+
+services: setup ## A real Kafka 4 and a Redis as local processes until Ctrl-C; prints their addresses.
+	@exec $(BIN)/python -m infra.local_services $(ARGS)
+
+compose-up: ## Build and start everything in Docker; returns when all of it is healthy.
+	docker compose build
+	docker compose up --detach --wait --wait-timeout 180
+
+compose-down: ## Stop and remove the containers (their data stays; ARGS=-v removes it).
+	docker compose --profile batch down $(ARGS)
+
+clean: ## Remove .venv/ and everything that is made.
+	rm -rf $(VENV) build dist reports var *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

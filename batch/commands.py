@@ -1,0 +1,176 @@
+"""`recsys retrain` and `recsys evaluate`: the composition roots of the batch layer.
+
+TensorFlow takes ten seconds to import, so what needs it is imported when a command runs, after its inputs were checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+import msgspec
+
+from batch.history import History, from_files, from_topic
+from batch.stages import Stage, shown_stages
+from recsys.errors import ConfigurationError, InputError
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.scorer import Scorer
+from recsys.online_store.redis import DAY_S, RedisStore
+from recsys.settings import Settings, load_settings
+
+if TYPE_CHECKING:  # these import TensorFlow
+    from batch.pipeline import Retrained
+
+# TensorFlow greets every start with a page about devices; who wants it sets the variables.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+_file = click.Path(path_type=Path, dir_okay=False)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+
+
+@click.command()
+@click.option("--from-topic", "from_topic_", is_flag=True, help="Read history and catalogue from Kafka.")
+@click.option("--interactions", type=_file, help="Read history from this file (csv or parquet).")
+@click.option("--courses", type=_file, help="The catalogue that goes with --interactions.")
+@click.option("--no-publish", is_flag=True, help="Write bundle and report; move no pointer, need no Redis.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 4]")
+@_json_option
+def retrain(
+    from_topic_: bool,
+    interactions: Path | None,
+    courses: Path | None,
+    no_publish: bool,
+    epochs: int | None,
+    as_json: bool,
+) -> None:
+    """Train the hybrid model on history, evaluate it, and publish it if the gate lets it pass.
+
+    Writes a bundle and a report, moves the pointer in Redis, and fills the cached lists of every learner.
+    """
+    settings = load_settings()
+    with shown_stages() as stage:
+        read = _history_source(settings, from_topic_, interactions, courses, stage)
+        if no_publish:
+            result = _train(settings, read, None, epochs, stage)
+            _print_retrained(result, 0, as_json=as_json, published=False)
+        else:
+            result, filled = asyncio.run(_train_and_publish(settings, read, epochs, stage))
+            _print_retrained(result, filled, as_json=as_json, published=True)
+
+
+@click.command()
+@click.option("--interactions", type=_file, required=True, help="History (csv or parquet).")
+@click.option("--courses", type=_file, required=True, help="Its catalogue.")
+@click.option("--json", "out", type=_file, help="Write all figures to this file as one JSON object.")
+@click.option("--report", "report", type=str, help="Also write a report of this name to the reports folder.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 4]")
+def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | None, epochs: int | None) -> None:
+    """Compare the hybrid model with its baselines on files alone, cut in time; needs no services."""
+    settings = load_settings()
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"expected an existing folder for {out}, received {out.parent}")
+    with shown_stages() as stage:
+        stage("reading")
+        history = from_files(interactions, courses)
+        from batch.experiment import run_experiment  # noqa: PLC0415 - as above
+        from batch.pipeline import prepare, rule_of  # noqa: PLC0415 - TensorFlow
+        from batch.report import table, verdict, write_report  # noqa: PLC0415 - as above
+
+        prepared = prepare(history, at_ms=_now_ms())
+        parameters = _parameters(settings, epochs)
+        experiment = run_experiment(prepared.events, prepared.courses, parameters, rule_of(settings), stage=stage)
+        document = {**experiment.document(), "history": prepared.facts}
+        if report is not None:
+            write_report(settings.reports_dir, report, experiment, {"history": prepared.facts})
+        if out is not None:
+            _write_whole(out, msgspec.json.format(msgspec.json.encode(document), indent=1))
+    click.echo("\n".join([*table(document), "", verdict(document)]))
+
+
+def _history_source(
+    settings: Settings, from_topic_: bool, interactions: Path | None, courses: Path | None, stage: Stage
+) -> Callable[[], History]:
+    """How to read the history the options ask for; nothing is read yet."""
+    if from_topic_ == bool(interactions or courses) or (not from_topic_ and not (interactions and courses)):
+        raise ConfigurationError("expected either --from-topic, or both --interactions and --courses, received neither")
+    if from_topic_:
+        return lambda: from_topic(settings, progress=stage("reading the topic"))
+    return lambda: from_files(cast("Path", interactions), cast("Path", courses))
+
+
+async def _train_and_publish(
+    settings: Settings, read: Callable[[], History], epochs: int | None, stage: Stage
+) -> tuple[Retrained, int]:
+    """Asks for Redis first: an hour of training must not end at a closed door."""
+    from batch.publish import current_model, fill_caches, publish  # noqa: PLC0415 - only with Redis
+
+    store = RedisStore.for_stream(settings.redis_url, top_ttl_s=settings.top_ttl_days * DAY_S)
+    try:
+        await store.ping()
+        current = await current_model(store)
+        result = await asyncio.to_thread(_train, settings, read, current, epochs, stage)
+        scorer = await publish(store, result.bundle, at_ms=_now_ms())
+        filled = await fill_caches(
+            store, scorer, at_ms=_now_ms(), top_n=settings.refresh_top_n, progress=stage("filling the caches")
+        )
+    finally:
+        await store.close()
+    return result, filled
+
+
+def _train(
+    settings: Settings, read: Callable[[], History], current: Scorer | None, epochs: int | None, stage: Stage
+) -> Retrained:
+    history = read()
+    from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
+
+    return run(history, settings, _parameters(settings, epochs), current, at_ms=_now_ms(), stage=stage)
+
+
+def _parameters(settings: Settings, epochs: int | None) -> HyperParameters:
+    defaults = HyperParameters(seed=settings.seed)
+    return defaults if epochs is None else replace(defaults, epochs=epochs)
+
+
+def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published: bool) -> None:
+    from batch.report import table, verdict  # noqa: PLC0415 - TensorFlow
+
+    document = result.experiment.document()
+    if as_json:
+        summary = {
+            "version": result.bundle.name,
+            "bundle": str(result.bundle),
+            "report": str(result.report),
+            "published": published,
+            "cached_lists": filled,
+            "gate": result.verdict.document(),
+            "hybrid": document["hybrid"],
+            "best_baseline": document["best_baseline"],
+            "users": document["users"],
+        }
+        click.echo(msgspec.json.encode(summary))
+        return
+    click.echo("\n".join([*table(document), "", verdict(document)]))
+    click.echo(f"{'published' if published else 'written'}: {result.bundle}\nreport: {result.report}")
+    if published:
+        click.echo(f"cached lists: {filled}")
+
+
+def _write_whole(path: Path, value: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        temporary.write_bytes(value)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"expected to write {path}, received {error.strerror}") from None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

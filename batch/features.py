@@ -1,0 +1,138 @@
+"""Course features: projected TF-IDF of the text, label-encoded and scaled attributes; fitted on the training side.
+
+What is fitted is saved as JSON and `.npy`; the models rebuilt from a bundle give identical output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from recsys.catalog import Course
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import CourseFeatures, Floats
+
+TFIDF_FILE = "tfidf.json"
+ATTRIBUTES_FILE = "attributes.json"
+COMPONENTS = "text_components"
+_OPTIONS: dict[str, Any] = {"sublinear_tf": True, "ngram_range": (1, 2), "strip_accents": "unicode"}
+_LABELS = ("category", "level", "language")
+_NO_TERMS = "empty vocabulary"
+
+
+def text_of(course: Course) -> str:
+    """The text TF-IDF sees; title and skills count twice, for they are short and say most."""
+    skills = " ".join(course.skills)
+    return f"{course.title} {course.title} {skills} {skills} {course.intro}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """A fitted TF-IDF and its projection.
+
+    Attributes:
+        vocabulary: Term → column, `v` terms.
+        idf: Inverse document frequencies `(v,)`.
+        components: Projection `(v, text_dim)`, from a truncated SVD (latent semantic analysis).
+    """
+
+    vocabulary: dict[str, int]
+    idf: list[float]
+    components: Floats
+
+    def tfidf(self, courses: Sequence[Course]) -> sparse.csr_array:
+        """Unit-length TF-IDF rows `(n, v)`; a course without a known term has an empty row."""
+        if not self.vocabulary:
+            return sparse.csr_array((len(courses), 0), dtype=np.float64)
+        vectorizer = TfidfVectorizer(vocabulary=self.vocabulary, **_OPTIONS)
+        vectorizer.idf_ = np.array(self.idf)
+        return sparse.csr_array(vectorizer.transform([text_of(course) for course in courses]))
+
+    def project(self, courses: Sequence[Course]) -> Floats:
+        """What the course tower sees, `(n, text_dim)`."""
+        return np.asarray(self.tfidf(courses) @ self.components, np.float32)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form (the projection is an array of the bundle)."""
+        return {"vocabulary": self.vocabulary, "idf": self.idf}
+
+
+def fit_text(courses: Sequence[Course], settings: HyperParameters) -> TextModel:
+    """Fits TF-IDF and projection on the text of the courses given."""
+    vectorizer = TfidfVectorizer(max_features=settings.text_terms, min_df=1 if len(courses) < 50 else 2, **_OPTIONS)  # noqa: PLR2004 - a tiny catalogue has no common terms
+    try:
+        matrix = vectorizer.fit_transform([text_of(course) for course in courses])
+    except ValueError as error:
+        if _NO_TERMS not in str(error) and "no terms remain" not in str(error):
+            raise
+        return TextModel({}, [], np.zeros((0, settings.text_dim), np.float32))
+    components = np.zeros((matrix.shape[1], settings.text_dim), np.float32)
+    size = min(settings.text_dim, min(matrix.shape) - 1)
+    if size > 0:
+        svd = TruncatedSVD(size, random_state=settings.seed, n_iter=4).fit(matrix)
+        components[:, :size] = svd.components_.T
+    vocabulary = {str(term): int(column) for term, column in vectorizer.vocabulary_.items()}
+    return TextModel(vocabulary, vectorizer.idf_.tolist(), components)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeModel:
+    """Label encodings and the scaling of numbers.
+
+    Attributes:
+        labels: Attribute → its known values; a value's place is its label. Unknown and empty values have no label.
+        mean: Of the numbers, `(3,)`.
+        scale: Their standard deviations, 1 where constant.
+    """
+
+    labels: dict[str, list[str]]
+    mean: list[float]
+    scale: list[float]
+
+    def transform(self, courses: Sequence[Course]) -> Floats:
+        """One-hot labels and standardised numbers, `(n, a)`."""
+        columns = [(_numbers(courses) - self.mean) / self.scale]
+        for name, known in self.labels.items():
+            values = np.array([getattr(course, name) for course in courses], dtype=object)
+            columns.append(values[:, None] == np.array(known, dtype=object)[None, :])
+        return np.hstack(columns).astype(np.float32)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"labels": self.labels, "mean": self.mean, "scale": self.scale}
+
+
+def fit_attributes(courses: Sequence[Course]) -> AttributeModel:
+    """Fits label encodings and scaling on the courses given."""
+    labels = {name: sorted({getattr(course, name) for course in courses} - {""})[:256] for name in _LABELS}
+    numbers = _numbers(courses)
+    deviation = numbers.std(axis=0)
+    return AttributeModel(labels, numbers.mean(axis=0).tolist(), np.where(deviation > 0, deviation, 1.0).tolist())
+
+
+def course_features(
+    courses: Sequence[Course], text: TextModel, attributes: AttributeModel, touched: NDArray[np.bool_]
+) -> CourseFeatures:
+    """What the course tower sees of a catalogue.
+
+    Args:
+        courses: The catalogue, `n` courses.
+        text: Fitted.
+        attributes: Fitted.
+        touched: Whether training holds an interaction with each course `(n,)`; the others have no id embedding.
+    """
+    index = np.where(touched, np.arange(1, len(courses) + 1), 0).astype(np.int32)
+    return CourseFeatures(index, text.project(courses), attributes.transform(courses))
+
+
+def _numbers(courses: Sequence[Course]) -> NDArray[np.float64]:
+    """Lengths of title, intro (both in words, logarithmic) and skills `(n, 3)`."""
+    rows = [(len(course.title.split()), len(course.intro.split()), len(course.skills)) for course in courses]
+    return np.log1p(np.array(rows, np.float64).reshape(-1, 3))

@@ -1,0 +1,88 @@
+"""Publishing: the pointer moves to a verified bundle, then every learner's cached list is computed afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recsys.errors import BundleError
+from recsys.model.scorer import Scorer
+from recsys.online_store import CachedTop, ModelPointer, OnlineStore
+
+_CHUNK = 500
+
+
+async def current_model(store: OnlineStore) -> Scorer | None:
+    """The model in use; None when there is none, or its bundle cannot be loaded any more.
+
+    Raises:
+        ServiceUnavailable: When Redis does not answer.
+    """
+    pointer = await store.model()
+    if pointer is None:
+        return None
+    try:
+        return Scorer.load(Path(pointer.path))
+    except BundleError:
+        return None
+
+
+async def publish(store: OnlineStore, path: Path, *, at_ms: int) -> Scorer:
+    """Verifies the bundle once more and makes it the model in use.
+
+    Args:
+        store: The online store.
+        path: The bundle's folder, absolute: workers and API read it from their own working folders.
+        at_ms: Now, ms since 1970 UTC.
+
+    Raises:
+        BundleError: When the bundle does not verify; the pointer stays.
+        ServiceUnavailable: When Redis does not answer.
+    """
+    scorer = Scorer.load(path)
+    await store.publish_model(ModelPointer(scorer.version, str(path), at_ms))
+    return scorer
+
+
+async def fill_caches(
+    store: OnlineStore,
+    scorer: Scorer,
+    *,
+    at_ms: int,
+    top_n: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> int:
+    """Computes the cached list of every learner with engagement.
+
+    Everybody is marked first and a list is written only while its mark stands, so a worker that refreshes a learner at
+    the same time wins, and whoever this job does not reach is left marked for the workers.
+
+    Args:
+        store: The online store.
+        scorer: The model just published.
+        at_ms: Now, ms since 1970 UTC.
+        top_n: Courses in a list.
+        progress: Called with learners done and learners in all.
+
+    Returns:
+        How many lists were computed.
+
+    Raises:
+        ServiceUnavailable: When Redis does not answer.
+    """
+    partitions = await store.topology() or 0
+    waiting = [await store.mark_all_dirty(partition) for partition in range(partitions)]
+    done = 0
+    for partition in range(partitions):
+        dirty = await store.dirty_users(partition, max(1, waiting[partition]))
+        for start in range(0, len(dirty), _CHUNK):
+            chunk = dirty[start : start + _CHUNK]
+            states = await store.user_states(partition, [user for user, _ in chunk])
+            tops: list[tuple[CachedTop, int | None]] = []
+            for (user, mark), state in zip(chunk, states, strict=True):
+                ids, scores = scorer.rank(user, state.engagement, at_ms=at_ms, n=top_n, exclude=state.done)
+                tops.append((CachedTop(user, scorer.version, at_ms, ids, scores), mark))
+            await store.write_tops(partition, tops, only_if_marked=True)
+            done += len(chunk)
+            progress(done, max(done, sum(waiting)))
+    return done

@@ -1,0 +1,115 @@
+"""How far the workers are: the fence in Redis beside the end of each partition's log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
+
+from infra.topics import admin_client, partition_count
+from recsys.errors import ConfigurationError
+from recsys.online_store.redis import RedisStore
+from recsys.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One partition of the interactions topic.
+
+    Attributes:
+        partition: Its number.
+        fence: Offset of the last applied record; None before the first.
+        log_start: First offset Kafka still holds.
+        log_end: Offset the next record will get.
+        lag: Records that are not applied yet.
+        counts: Outcome (accepted, duplicate, refused, rerouted) → records.
+    """
+
+    partition: int
+    fence: int | None
+    log_start: int
+    log_end: int
+    lag: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """The whole of it.
+
+    Attributes:
+        topic: The interactions topic.
+        group: The workers' consumer group.
+        model: Version of the published model; None before the first.
+        lag: Records of all partitions that are not applied yet.
+        counts: Outcome → records of all partitions.
+        partitions: One each.
+    """
+
+    topic: str
+    group: str
+    model: str | None
+    lag: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+    partitions: tuple[PartitionStatus, ...] = ()
+
+
+async def read_status(settings: Settings) -> SystemStatus:
+    """Asks Kafka and Redis.
+
+    Raises:
+        ServiceUnavailable: One of them does not answer.
+        ConfigurationError: The topic does not exist.
+    """
+    bounds = await asyncio.to_thread(_log_bounds, settings)
+    store = RedisStore.for_stream(settings.redis_url)
+    try:
+        rows = [await _partition_status(store, settings.consumer_group, p, *bounds[p]) for p in sorted(bounds)]
+        model = await store.model()
+    finally:
+        await store.close()
+    names = sorted({name for row in rows for name in row.counts})
+    return SystemStatus(
+        topic=settings.interactions_topic,
+        group=settings.consumer_group,
+        model=None if model is None else model.version,
+        lag=sum(row.lag for row in rows),
+        counts={name: sum(row.counts.get(name, 0) for row in rows) for name in names},
+        partitions=tuple(rows),
+    )
+
+
+async def _partition_status(store: RedisStore, group: str, partition: int, start: int, end: int) -> PartitionStatus:
+    fence = await store.fence(partition, group)
+    return PartitionStatus(
+        partition=partition,
+        fence=fence,
+        log_start=start,
+        log_end=end,
+        lag=lag(fence, start, end),
+        counts=dict(await store.counts(partition)),
+    )
+
+
+def lag(fence: int | None, log_start: int, log_end: int) -> int:
+    """Records between the last applied one and the end of the log; those that retention deleted are not waiting."""
+    next_offset = log_start if fence is None else max(fence + 1, log_start)
+    return max(0, log_end - next_offset)
+
+
+def _log_bounds(settings: Settings) -> dict[int, tuple[int, int]]:
+    """Partition → (first offset, offset after the last)."""
+    topic = settings.interactions_topic
+    with admin_client(settings) as client:
+        partitions = partition_count(client, topic) if topic in client.list_topics() else None
+        if partitions is None:
+            raise ConfigurationError(
+                f"expected topic {topic} (`recsys topics` creates it), received a Kafka without it"
+            )
+        numbers = [TopicPartition(topic, number) for number in range(partitions)]
+        first = client.list_partition_offsets(dict.fromkeys(numbers, OffsetSpec.EARLIEST))
+        last = client.list_partition_offsets(dict.fromkeys(numbers, OffsetSpec.LATEST))
+    return {each.partition: (first[each].offset, last[each].offset) for each in numbers}

@@ -1,0 +1,74 @@
+"""The `recsys` command: a table of commands, each imported only when it is called.
+
+This is the one place that names every room, by string; so `recsys --help` answers without importing TensorFlow,
+and `recsys` (the package) imports no room.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from recsys.errors import RecsysError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("infra.demo:command", "The whole thing on one machine: history, model, a live click, the changed list."),
+    "simulate": (
+        "batch.data_commands:simulate",
+        "Write a simulated catalogue and its interactions to files.",
+    ),
+    "import": ("batch.data_commands:import_", "Turn a public data set into the neutral files."),
+    "topics": ("infra.commands:topics", "Create the Kafka topics that are missing, check those that are there."),
+    "replay": ("infra.replay:command", "Produce interaction and course files to Kafka."),
+    "stream": ("stream.commands:stream", "Run one engagement worker."),
+    "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
+    "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
+    "engagement": ("stream.commands:engagement", "Print the engagement scores the store holds."),
+    "status": ("infra.commands:status", "Fences, counters and lag of every partition; the model in use."),
+    "serve": ("serving.commands:serve", "Run the HTTP API."),
+    "recommend": ("serving.commands:recommend", "The API's answer for one learner, on the command line."),
+    "settings": ("recsys.settings_table:command", "List every setting with its default and meaning."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when called, and listed from `COMMANDS` without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="course-stream-recommender", prog_name="recsys")
+def recsys() -> None:
+    """Course recommendations that change within a second of a click.
+
+    Services come from KAFKA_BOOTSTRAP_SERVERS and REDIS_URL; every other setting has the prefix RECSYS_
+    (`recsys settings` lists them). Start with `recsys demo`.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; an error raised on purpose becomes one line on stderr and its exit status."""
+    try:
+        recsys.main(args=arguments, prog_name="recsys")
+    except RecsysError as error:
+        click.echo(f"recsys: {' '.join(str(error).split())}", err=True)
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

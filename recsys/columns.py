@@ -1,0 +1,96 @@
+"""The columns of a file, each turned into its one type or refused with the row that is wrong (see `recsys.files`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys.errors import InputError
+
+_TRUE_WORDS = frozenset({"true", "1"})
+_FALSE_WORDS = frozenset({"false", "0", ""})
+
+
+def refuse(wrong: pd.Series[bool], path: Path, expected: str, received: pd.Series[Any]) -> None:
+    """Refuses a file that has a wrong row.
+
+    Args:
+        wrong: One truth value a row.
+        path: The file, for the message.
+        expected: What a row should have held.
+        received: What the rows hold.
+
+    Raises:
+        InputError: Names the first wrong row, counted from 1 without the header.
+    """
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise InputError(f"{path}, row {row + 1}: expected {expected}, received {str(received.iloc[row])[:80]!r}")
+
+
+def strings(column: pd.Series[Any], path: Path, null: str | None = None) -> pd.Series[Any]:
+    """A text column as objects; whole numbers of a Parquet file become their digits, floats are refused.
+
+    Args:
+        column: As the file holds it.
+        path: The file, for the message.
+        null: What stands for an absent value; None where one must be there.
+    """
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return column.astype(str).astype(object)
+    column = column.astype(object)
+    if null is not None:
+        column = column.where(column.notna(), null)
+    text = column.map(lambda value: isinstance(value, str)).astype(bool)
+    refuse(~text, path, f"text as {column.name}", column)
+    return column
+
+
+def absent_as_none(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Empty texts as None."""
+    return column.astype(object).where(column != "", None)
+
+
+def milliseconds(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
+    """A timestamp column as int64 milliseconds since 1970 UTC; a Parquet timestamp without a zone is UTC."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        refuse(column.isna(), path, "a timestamp", column)
+        utc = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
+        return utc.astype("datetime64[ms]").astype("int64")
+    if pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any():
+        return column.astype("int64")
+    text = column.astype(object).where(column.notna(), "").astype(str)
+    whole = text.str.fullmatch(re.compile(r"-?\d{1,18}(\.0*)?"))  # 18 digits: all of them fit into 64 bits
+    refuse(~whole.astype(bool), path, "timestamp in whole milliseconds since 1970 UTC", text)
+    return text.str.split(".").str[0].astype("int64")
+
+
+def numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
+    """A number column as float64, NaN where absent."""
+    text = column.astype(object).where(column.notna(), "")
+    numbers = pd.to_numeric(text.where(text != "", None), errors="coerce")
+    refuse(numbers.isna() & (text != ""), path, "a number or nothing as value", text)
+    return numbers.astype("float64")
+
+
+def booleans(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
+    """A yes-or-no column (true, false, 1, 0; absent is false) as bool."""
+    words = column.astype(object).where(column.notna(), "").astype(str).str.lower()
+    refuse(~words.isin(_TRUE_WORDS | _FALSE_WORDS), path, f"true or false as {column.name}", column)
+    return words.isin(_TRUE_WORDS)
+
+
+def skills(column: pd.Series[Any]) -> list[tuple[str, ...]]:
+    """Texts joined by ";" (or lists of texts) as one tuple a row; absent is the empty tuple."""
+    return [_split(value) for value in column]
+
+
+def _split(value: str | Iterable[object] | float | None) -> tuple[str, ...]:
+    if value is None or isinstance(value, float):  # pandas writes an absent text as NaN
+        return ()
+    parts = value.split(";") if isinstance(value, str) else value
+    return tuple(skill for part in parts if (skill := str(part).strip()))

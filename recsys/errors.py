@@ -1,0 +1,106 @@
+"""Every error a caller may want to catch, and the exit status the command line gives it.
+
+    RecsysError                 1
+    ├── ConfigurationError      2   a setting or an option that cannot be
+    ├── InputError              2   a file that is missing, unreadable or has the wrong columns
+    ├── InvalidEvent            2   an event that is refused, with its closed-list reason
+    ├── ServiceUnavailable      3   Kafka or Redis does not answer
+    ├── WorkerIdTaken           4   another live worker holds this worker id
+    ├── TopologyMismatch        4   Kafka and Redis disagree on the partition count
+    ├── RetentionGap            4   the topic no longer holds records that were never applied
+    └── BundleError             5   a model bundle that is missing or does not verify
+        └── CandidateRejected   6   a trained model that did not pass the gate
+
+A message says what was expected, then what was received, on one line.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RecsysError(Exception):
+    """Base of every error raised on purpose in this project."""
+
+    exit_status = 1
+
+
+class ConfigurationError(RecsysError):
+    """A setting or an option has a value that cannot work."""
+
+    exit_status = 2
+
+
+class InputError(RecsysError):
+    """A file given by the user is missing, unreadable or not of the documented form."""
+
+    exit_status = 2
+
+
+class ServiceUnavailable(RecsysError):
+    """Kafka or Redis did not answer in the time allowed."""
+
+    exit_status = 3
+
+
+class WorkerIdTaken(RecsysError):
+    """Another live worker runs under the same worker id."""
+
+    exit_status = 4
+
+
+class TopologyMismatch(RecsysError):
+    """The partition count written in Redis differs from the topic's."""
+
+    exit_status = 4
+
+
+class RetentionGap(RecsysError):
+    """Kafka's retention deleted records that were never applied."""
+
+    exit_status = 4
+
+
+class BundleError(RecsysError):
+    """A model bundle is missing, incomplete or fails its hashes."""
+
+    exit_status = 5
+
+
+class CandidateRejected(BundleError):
+    """A freshly trained model is worse than the one in use and was not published."""
+
+    exit_status = 6
+
+
+class RefusalReason(StrEnum):
+    """Why an event is refused: the closed list of `dlq.reason`."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_JSON = "not_json"
+    SCHEMA = "schema"
+    UNKNOWN_TYPE = "unknown_type"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    BAD_ID = "bad_id"
+    BAD_TIMESTAMP = "bad_timestamp"
+    BEFORE_2000 = "before_2000"
+    IN_THE_FUTURE = "in_the_future"
+    BAD_VALUE = "bad_value"
+    FOLD_FAILED = "fold_failed"
+
+
+class InvalidEvent(RecsysError):
+    """An event is refused.
+
+    Attributes:
+        reason: One of the closed list.
+        detail: What was expected, then what was received; safe to log (never the whole value).
+    """
+
+    exit_status = 2
+
+    def __init__(self, reason: RefusalReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,197 @@
+"""The interaction event: bytes from Kafka (or a request body) to a validated `Interaction`, in one step.
+
+This module never reads a clock: the arrival time is an argument (for a Kafka record it is the record's own
+log-append time), so every worker, rebuild and oracle decodes the same bytes to the same value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from recsys.errors import InvalidEvent, RefusalReason
+
+EventType = Literal[
+    "view", "click", "play", "progress", "bookmark", "enroll", "complete", "rate", "dismiss", "unenroll"
+]
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+
+DONE_TYPES = frozenset({"enroll", "complete", "dismiss", "unenroll"})
+"""After one of these the course is never recommended to that learner again."""
+
+SCHEMA_VERSION = 1
+MAX_VALUE_BYTES = 1_000_000
+LONGEST_SHOWN = 10**18
+MAX_DETAIL_CHARS = 200
+MAX_FUTURE_MS = 5 * 60 * 1000
+YEAR_2000_MS = 946_684_800_000
+
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+CourseId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+_VALUED_TYPES = frozenset({"progress", "rate"})
+
+Headers = Iterable[tuple[str, bytes | None]]
+
+
+class Interaction(msgspec.Struct, frozen=True, gc=False):
+    """One accepted interaction of a learner with a course.
+
+    Attributes:
+        event_id: Unique per learner, 1–64 printable characters.
+        user_id: Opaque learner id, 1–128 printable characters.
+        course_id: The course, 1–128 printable characters.
+        type: One of `EVENT_TYPES`.
+        timestamp: Event time, integer milliseconds since 1970 UTC, from 2000 up to arrival.
+        value: `progress` 0..1, `rate` 1..5, otherwise seconds ≥ 0; None where absent.
+        session_id: Evidence for the bot detector, not interpreted.
+        user_agent: Evidence for the bot detector, not interpreted.
+        v: Schema version, 1.
+    """
+
+    event_id: EventId
+    user_id: UserId
+    course_id: CourseId
+    type: EventType
+    timestamp: int
+    value: float | None = None
+    session_id: str | None = None
+    user_agent: str | None = None
+    v: int = SCHEMA_VERSION
+
+
+_decoder = msgspec.json.Decoder(Interaction)
+_encoder = msgspec.json.Encoder()
+_Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
+_CLOUDEVENTS_FIELDS = {
+    "ce_id": "event_id",
+    "ce_type": "type",
+    "ce_time": "timestamp",
+    "ce_subject": "course_id",
+    "ce_userid": "user_id",
+    "ce_sessionid": "session_id",
+}
+
+
+def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> Interaction:
+    """Decodes and validates one event.
+
+    Args:
+        value: The record value or request body: one JSON object in UTF-8.
+        arrival_ms: When the event reached us, ms since 1970 UTC; an event at most 5 minutes later is clamped to it.
+        headers: Kafka record headers; CloudEvents binary-mode attributes fill in missing body fields.
+
+    Raises:
+        InvalidEvent: With its reason, for anything that is not a valid event. Nothing else is raised.
+    """
+    if not value:
+        raise InvalidEvent(RefusalReason.EMPTY, "expected a JSON object, received no bytes")
+    if len(value) > MAX_VALUE_BYTES:
+        raise InvalidEvent(RefusalReason.TOO_LARGE, f"expected at most {MAX_VALUE_BYTES} bytes, received {len(value)}")
+    try:
+        event = _decoder.decode(value)
+    except msgspec.ValidationError:
+        event = _decode_leniently(value, headers)
+    except (ValueError, RecursionError) as error:  # msgspec's DecodeError, bad UTF-8, an integer of 4,300 digits
+        raise InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received {error}") from None
+    return _checked(event, arrival_ms)
+
+
+def encode(event: Interaction) -> bytes:
+    """The event as one JSON object in UTF-8; `decode` gives it back unchanged."""
+    return _encoder.encode(event)
+
+
+def from_mapping(fields: Mapping[str, Any], *, arrival_ms: int) -> Interaction:
+    """Validates an event that was read field by field (a file row) under the same rules as `decode`.
+
+    Raises:
+        InvalidEvent: As `decode` does.
+    """
+    return _checked(_convert(dict(fields)), arrival_ms)
+
+
+def _decode_leniently(value: bytes, headers: Headers) -> Interaction:
+    """The rarer forms: RFC 3339 times and fields that came as CloudEvents headers."""
+    try:
+        fields = msgspec.json.decode(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received {error}") from None
+    if not isinstance(fields, dict):
+        raise InvalidEvent(RefusalReason.SCHEMA, f"expected a JSON object, received {type(fields).__name__}")
+    for name, raw in headers:
+        field = _CLOUDEVENTS_FIELDS.get(name)
+        if field is not None and fields.get(field) is None and raw is not None:
+            fields[field] = raw.decode("utf-8", "replace")
+    return _convert(fields)
+
+
+def _convert(fields: dict[str, Any]) -> Interaction:
+    if isinstance(fields.get("timestamp"), str):
+        fields["timestamp"] = _rfc3339_ms(fields["timestamp"])
+    try:
+        return msgspec.convert(fields, Interaction)
+    except msgspec.ValidationError as error:
+        detail = f"expected an event of schema version {SCHEMA_VERSION}, received: {error}"
+        raise InvalidEvent(_schema_reason(str(error)), detail[:MAX_DETAIL_CHARS]) from None
+
+
+def _rfc3339_ms(text: str) -> int:
+    try:
+        return math.floor(msgspec.convert(text, _Rfc3339).timestamp() * 1000)
+    except (msgspec.ValidationError, OverflowError, ValueError):
+        raise InvalidEvent(
+            RefusalReason.BAD_TIMESTAMP,
+            f"expected integer milliseconds or RFC 3339 with a zone, received {text[:40]!r}",
+        ) from None
+
+
+def _schema_reason(message: str) -> RefusalReason:
+    where = message.rpartition("$.")[2].rstrip("`")
+    if where == "type" and "enum" in message:
+        return RefusalReason.UNKNOWN_TYPE
+    if where.endswith("_id") and "length" in message and where != "session_id":
+        return RefusalReason.BAD_ID
+    return {"timestamp": RefusalReason.BAD_TIMESTAMP, "value": RefusalReason.BAD_VALUE}.get(where, RefusalReason.SCHEMA)
+
+
+def _checked(event: Interaction, arrival_ms: int) -> Interaction:
+    """The rules a type cannot say. Hot path: one call an event."""
+    if not (event.user_id.isprintable() and event.course_id.isprintable() and event.event_id.isprintable()):
+        raise InvalidEvent(RefusalReason.BAD_ID, "expected ids of printable characters, received others")
+    if event.v != SCHEMA_VERSION:
+        raise InvalidEvent(
+            RefusalReason.UNSUPPORTED_VERSION, f"expected schema version {SCHEMA_VERSION}, received {event.v}"
+        )
+    if event.value is not None or event.type in _VALUED_TYPES:
+        _check_value(event)
+    if event.timestamp > arrival_ms:
+        if event.timestamp > arrival_ms + MAX_FUTURE_MS:
+            raise InvalidEvent(
+                RefusalReason.IN_THE_FUTURE,
+                f"expected a time up to 5 minutes after arrival ({arrival_ms}), received {_shown(event.timestamp)}",
+            )
+        return msgspec.structs.replace(event, timestamp=arrival_ms)
+    if event.timestamp < YEAR_2000_MS:
+        raise InvalidEvent(
+            RefusalReason.BEFORE_2000, f"expected a time in or after 2000, received {_shown(event.timestamp)}"
+        )
+    return event
+
+
+def _shown(timestamp: int) -> str:
+    """A timestamp for a message; one of thousands of digits cannot even be printed."""
+    return str(timestamp) if abs(timestamp) < LONGEST_SHOWN else "a number of more than 18 digits"
+
+
+def _check_value(event: Interaction) -> None:
+    low, high = {"progress": (0.0, 1.0), "rate": (1.0, 5.0)}.get(event.type, (0.0, math.inf))
+    if event.value is None or not low <= event.value <= high or math.isinf(event.value):
+        raise InvalidEvent(
+            RefusalReason.BAD_VALUE, f"expected {event.type} value in [{low:g}, {high:g}], received {event.value}"
+        )

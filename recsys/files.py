@@ -1,0 +1,198 @@
+"""The neutral files: `interactions.{csv,parquet}` and `courses.{csv,parquet}` to data frames and back.
+
+Readers check that the columns are there and that each row can be read as its type; whether a row is a valid event is
+decided by `recsys.events.from_mapping` and, for whole frames, by `batch.clean`. Writers are atomic: a reader sees the
+old file or the new one. Only `batch` and `infra` import this module; the stream worker and the API need no pandas.
+
+Ids are strings from the first byte on: `007` keeps its zeros and no id ever becomes `123.0`. In a frame, `skills` is a
+tuple of strings; in both file formats it is one string joined by "; " (a Parquet list column is read too).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from recsys.catalog import COURSE_FIELDS, Course
+from recsys.columns import absent_as_none, booleans, milliseconds, numbers, skills, strings
+from recsys.errors import InputError
+
+INTERACTION_COLUMNS = (
+    "event_id",
+    "user_id",
+    "course_id",
+    "type",
+    "timestamp",
+    "value",
+    "session_id",
+    "user_agent",
+)
+REQUIRED_INTERACTION_COLUMNS = INTERACTION_COLUMNS[:5]
+COURSE_COLUMNS = COURSE_FIELDS
+REQUIRED_COURSE_COLUMNS = ("course_id", "title")
+SKILL_SEPARATOR = "; "
+FILE_FORMATS = ("csv", "parquet")
+
+
+def read_interactions(path: Path) -> pd.DataFrame:
+    """Reads learners' events.
+
+    Returns:
+        Exactly the columns of `INTERACTION_COLUMNS`: `event_id`, `user_id`, `course_id`, `type` (object of str),
+        `timestamp` (int64, ms since 1970 UTC), `value` (float64, NaN where absent), `session_id` and `user_agent`
+        (object, None where absent). Index 0…n−1, file order.
+
+    Raises:
+        InputError: The file is missing or unreadable, lacks a column, or has a row that does not hold its types;
+            names the file, the row (counted from 1, without the header), what was expected and received.
+    """
+    frame = _read(path, REQUIRED_INTERACTION_COLUMNS)
+    columns: dict[str, Any] = {}
+    for name in REQUIRED_INTERACTION_COLUMNS[:4]:
+        columns[name] = strings(frame[name], path)
+    columns["timestamp"] = milliseconds(frame["timestamp"], path)
+    columns["value"] = numbers(frame["value"], path) if "value" in frame else float("nan")
+    for name in ("session_id", "user_agent"):
+        columns[name] = absent_as_none(strings(frame[name], path, null="")) if name in frame else None
+    read = pd.DataFrame(columns, columns=list(INTERACTION_COLUMNS), index=frame.index)
+    return read.astype({"value": "float64", "session_id": object, "user_agent": object})
+
+
+def read_courses(path: Path) -> pd.DataFrame:
+    """Reads a catalogue.
+
+    Returns:
+        Exactly the columns of `COURSE_COLUMNS`: strings, "" where absent; `skills` a tuple of str; `retired` bool.
+        Further columns of the file are ignored. Index 0…n−1, file order.
+
+    Raises:
+        InputError: As `read_interactions` does.
+    """
+    frame = _read(path, REQUIRED_COURSE_COLUMNS)
+    columns: dict[str, Any] = {"course_id": strings(frame["course_id"], path)}
+    for name in ("title", "intro", "category", "level", "language"):
+        columns[name] = strings(frame[name], path, null="") if name in frame else ""
+    columns["skills"] = skills(frame["skills"]) if "skills" in frame else [()] * len(frame)
+    columns["retired"] = booleans(frame["retired"], path) if "retired" in frame else False
+    return pd.DataFrame(columns, columns=list(COURSE_COLUMNS), index=frame.index)
+
+
+def write_interactions(frame: pd.DataFrame, path: Path) -> None:
+    """Writes learners' events as CSV or Parquet, by suffix; absent values become empty fields or nulls.
+
+    Raises:
+        InputError: A column is missing, the suffix is another one, or the folder cannot be written.
+    """
+    _require(frame, INTERACTION_COLUMNS, path)
+    _write(frame[list(INTERACTION_COLUMNS)], path)
+
+
+def write_courses(frame: pd.DataFrame, path: Path) -> None:
+    """Writes a catalogue as CSV or Parquet, by suffix; skills are joined by "; ".
+
+    Raises:
+        InputError: As `write_interactions` does.
+    """
+    _require(frame, COURSE_COLUMNS, path)
+    joined = [SKILL_SEPARATOR.join(skill.replace(";", ",") for skill in taught) for taught in frame["skills"]]
+    _write(frame[list(COURSE_COLUMNS)].assign(skills=joined), path)
+
+
+def courses_in(frame: pd.DataFrame) -> Iterator[Course]:
+    """The rows of a catalogue frame as `Course` values.
+
+    Raises:
+        InputError: A row cannot be a course (an empty or too long `course_id`, for one).
+    """
+    for row in frame[list(COURSE_COLUMNS)].to_dict("records"):
+        try:
+            yield msgspec.convert(row, Course)
+        except msgspec.ValidationError as error:
+            raise InputError(f"course {str(row['course_id'])[:40]!r}: {error}") from None
+
+
+def course_frame(courses: Iterable[Course]) -> pd.DataFrame:
+    """Courses as the frame `read_courses` would give."""
+    rows = [msgspec.structs.asdict(course) for course in courses]
+    return pd.DataFrame(rows, columns=list(COURSE_COLUMNS), dtype=object).astype({"retired": bool})
+
+
+def _read(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
+    frame = _opened(path, _read_csv if _suffix(path) == "csv" else pd.read_parquet)
+    _require(frame, required, path)
+    return frame.reset_index(drop=True)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """The file as text: pandas' own parser would fill up a row that ends early without a word."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        header = next(lines, [])
+        rows = [row for row in lines if row]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise InputError(f"{path}, row {number}: expected {len(header)} fields, received {len(row)}")
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in zip(header, columns, strict=True)})
+
+
+def _opened(path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file, received {'a folder' if path.is_dir() else 'nothing there'}")
+    try:
+        return read(path)
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:  # pyarrow and the codecs derive theirs from ValueError
+        raise InputError(f"{path}: expected a readable {_suffix(path)} file, received {error}") from None
+
+
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in FILE_FORMATS:
+        raise InputError(f"{path}: expected a name ending in .csv or .parquet, received {path.suffix!r}")
+    return suffix
+
+
+def _require(frame: pd.DataFrame, required: Iterable[str], path: Path) -> None:
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(required)}, received {', '.join(map(str, frame.columns))};"
+            f" missing {', '.join(missing)}"
+        )
+
+
+def _to_csv(frame: pd.DataFrame, path: Path) -> None:
+    texts = frame.select_dtypes(exclude="number")
+    carriage_return = any(isinstance(value, str) and "\r" in value for name in texts for value in texts[name])
+    # Quoting only what needs it would leave a lone carriage return bare, and readers end the row there.
+    if carriage_return:
+        frame.to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    else:
+        frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    suffix = _suffix(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if suffix == "csv":
+            _to_csv(frame, temporary)
+        else:
+            frame.to_parquet(temporary, index=False)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: expected a place that can be written, received {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""Logs: one event name with fields a line, on standard error, so that results on standard output stay clean.
+
+Records of the standard library (Faust, aiokafka, uvicorn) take the same way and look the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from recsys.errors import ConfigurationError
+from recsys.settings import Settings
+
+_QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio")
+"""Libraries whose `info` is chatter: they speak up from `warning` on, unless `debug` is asked for."""
+
+
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Sends every log line of this process, in the form the settings ask for, to one place.
+
+    Args:
+        settings: `log_level` and `log_format` are used.
+        stream: Where lines go; None is standard error.
+
+    Raises:
+        ConfigurationError: The level or the format is not one of the known ones.
+    """
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
+    if level is None:
+        raise ConfigurationError(
+            f"expected RECSYS_LOG_LEVEL as debug, info, warning or error, received {settings.log_level!r}"
+        )
+    target = stream or sys.stderr
+    shared = _shared_processors()
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings, target)],
+    )
+    output = logging.StreamHandler(target)
+    output.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [output]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _rendering(settings: Settings, target: TextIO) -> list[Processor]:
+    if settings.log_format == "json":
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    if settings.log_format == "console":
+        plain = structlog.dev.plain_traceback  # rich tracebacks print local variables, and those hold user ids
+        return [structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)]
+    raise ConfigurationError(f"expected RECSYS_LOG_FORMAT as console or json, received {settings.log_format!r}")

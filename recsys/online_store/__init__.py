@@ -1,0 +1,227 @@
+"""The online store: what the speed layer writes and the serving layer reads.
+
+Comes in: a shard read, a set of effects guarded by the fence, cached lists. Goes out: state and lists.
+Holds: a commit is all or nothing and happens only if the fence still is what it was; adapters are `RedisStore`
+(`redis.py`) and `MemoryStore` (`memory.py`, for tests), and one contract suite runs on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+ID_DIGEST_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRead:
+    """What a fold needs to know of its shard before it runs.
+
+    Attributes:
+        ids: One `ID_DIGEST_BYTES` digest per accepted event, in order.
+        bucket: The current dedupe bucket; the one before it is looked at too.
+        touched: user id → the courses the events touch.
+        courses: All courses the events touch, whose trending sums are needed.
+    """
+
+    ids: Sequence[bytes]
+    bucket: int
+    touched: Mapping[str, Sequence[str]]
+    courses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """The state of a shard at one instant.
+
+    Attributes:
+        fence: Last applied offset; None before the first commit.
+        seen: For each id asked for, whether it is a duplicate.
+        engagement: user id → stored sums, aligned with `ShardRead.touched[user]` (0.0 where absent).
+        bots: user id → the detector's packed features, "" where absent.
+        trend: Stored trending sums of the shard, aligned with `ShardRead.courses` (0.0 where absent).
+    """
+
+    fence: int | None
+    seen: Sequence[bool]
+    engagement: Mapping[str, Sequence[float]]
+    bots: Mapping[str, str]
+    trend: Sequence[float] = ()
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one chunk changes. Applied in one atomic step, or not at all.
+
+    Attributes:
+        engagement: user id → {course id: new stored sum}; overwrites.
+        done: user id → courses never to recommend again; adds.
+        trend: course id → the shard's new trending sum; overwrites.
+        bots: user id → {field: value} of the detector's hash; overwrites.
+        ids: The digests of the events that counted.
+        bucket: The dedupe bucket they go to; the one two before it is dropped.
+        counts: Counter → records, added to the shard's totals.
+    """
+
+    engagement: dict[str, dict[str, float]] = field(default_factory=dict)
+    done: dict[str, list[str]] = field(default_factory=dict)
+    trend: dict[str, float] = field(default_factory=dict)
+    bots: dict[str, dict[str, str]] = field(default_factory=dict)
+    ids: list[bytes] = field(default_factory=list)
+    bucket: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedTop:
+    """A cached top-N.
+
+    Attributes:
+        user_id: Whose list this is; a reader checks it against whom it asked for.
+        model_version: The bundle that ranked it.
+        computed_at_ms: When, ms since 1970 UTC.
+        course_ids: Best first.
+        scores: float, aligned with `course_ids`, non-increasing.
+    """
+
+    user_id: str
+    model_version: str
+    computed_at_ms: int
+    course_ids: Sequence[str]
+    scores: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """What a ranking needs to know of a learner: stored engagement sums and the done set."""
+
+    engagement: Mapping[str, float]
+    done: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPointer:
+    """Which bundle is in use.
+
+    Attributes:
+        version: The bundle's version.
+        path: Its folder, as the publisher saw it.
+        published_at_ms: When, ms since 1970 UTC.
+    """
+
+    version: str
+    path: str
+    published_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trending:
+    """The merged trending list: scores decayed to `computed_at_ms`, best first."""
+
+    computed_at_ms: int
+    course_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+class OnlineStore(Protocol):
+    """Everything the rooms ask of Redis. Methods raise `ServiceUnavailable` when it does not answer."""
+
+    async def read_shard(self, partition: int, group: str, request: ShardRead) -> ShardState:
+        """The fence and all state a fold needs, in one round trip."""
+        ...
+
+    async def fence(self, partition: int, group: str) -> int | None:
+        """The last applied offset of the partition."""
+        ...
+
+    async def commit(
+        self, partition: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
+    ) -> bool:
+        """Applies the effects and moves the fence in one atomic step.
+
+        Returns:
+            False, with nothing changed, if the fence is not `expected_fence` any more.
+        """
+        ...
+
+    async def dirty_users(self, partition: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+        """Up to `limit` users whose cached top-N is out of date, with their marks: longest waiting or newest first."""
+        ...
+
+    async def user_states(self, partition: int, user_ids: Sequence[str]) -> Sequence[UserState]:
+        """Engagement and done set of each user, aligned with `user_ids`."""
+        ...
+
+    async def write_tops(
+        self, partition: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+    ) -> None:
+        """Writes cached lists; clears each user's dirty mark if it still is the one given.
+
+        Args:
+            partition: The shard.
+            tops: Lists, each with the mark it was computed for (None: no mark).
+            only_if_marked: Write a list only where its mark still stands, so that a slow batch job never replaces a
+                fresher list.
+        """
+        ...
+
+    async def top(self, partition: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+        """The cached top-N and the done set, in one round trip. A list that names another user is not returned."""
+        ...
+
+    async def mark_all_dirty(self, partition: int) -> int:
+        """Marks every user with engagement for refresh (a new model was published); returns how many."""
+        ...
+
+    async def trend(self, partition: int, limit: int) -> Mapping[str, float]:
+        """The highest stored trending sums of the shard, best first."""
+        ...
+
+    async def write_trending(self, trending: Trending) -> None:
+        """Replaces the merged trending list."""
+        ...
+
+    async def trending(self) -> Trending | None:
+        """The merged trending list, None before it was first written."""
+        ...
+
+    async def model(self) -> ModelPointer | None:
+        """The model in use, None before one was published."""
+        ...
+
+    async def publish_model(self, pointer: ModelPointer) -> None:
+        """Moves the pointer; the pointer it replaces becomes `model:previous`."""
+        ...
+
+    async def topology(self) -> int | None:
+        """The partition count, None before it was written."""
+        ...
+
+    async def establish_topology(self, partitions: int) -> int:
+        """Writes the partition count if none is there; returns the one in force."""
+        ...
+
+    def engagement(self, partition: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+        """Every user of a shard with the stored engagement sums."""
+        ...
+
+    async def counts(self, partition: int) -> Mapping[str, int]:
+        """Records accepted, duplicate, refused and rerouted so far, moved with the fence."""
+        ...
+
+    async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:
+        """Claims or renews a worker id for `ttl_ms`; False while another token holds it."""
+        ...
+
+    async def release_worker_id(self, worker_id: str, token: str) -> None:
+        """Gives a worker id back if this token holds it."""
+        ...
+
+    async def ping(self) -> None:
+        """Returns if the store answers."""
+        ...
+
+    async def close(self) -> None:
+        """Releases the connections."""
+        ...

@@ -1,0 +1,183 @@
+"""The way events go: to Kafka, acknowledged by all in-sync replicas, keyed by learner.
+
+Connects in the background and stays connected: a broker that is away at start or later costs 503s, never the process.
+An event whose acknowledgement did not come in time may still arrive afterwards; sending it again is safe, because a
+repeated event id changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordTooLargeError
+
+from recsys.errors import ServiceUnavailable
+from recsys.events import Interaction, encode
+
+CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 2.0
+
+_REFUSED_ALONE = (MessageSizeTooLargeError, RecordTooLargeError)
+
+_log = structlog.get_logger(__name__)
+
+
+class EventProducer(Protocol):
+    """Where accepted events go."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the brokers were there the last time."""
+        ...
+
+    async def start(self, wait_s: float) -> None:
+        """Begins to connect; waits at most `wait_s` seconds for it."""
+        ...
+
+    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> None:
+        """Returns after every event was acknowledged.
+
+        Raises:
+            ServiceUnavailable: Not all were, in the time allowed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases the connections."""
+        ...
+
+
+class KafkaEventProducer:
+    """`EventProducer` on Kafka: idempotent, acks all, no lingering, Kafka's default partitioner (murmur2 of the key).
+
+    Args:
+        bootstrap_servers: host:port separated by commas.
+        topic: Where the events go.
+        timeout_s: Longest wait for a connection and the acknowledgements of one call.
+    """
+
+    # aiokafka negotiates the protocol version with each broker, the embedded one too; it has no version to pin.
+
+    def __init__(self, bootstrap_servers: str, topic: str, *, timeout_s: float) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._timeout_s = timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._available = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is held and has not been found broken."""
+        return self._available.is_set()
+
+    async def start(self, wait_s: float) -> None:
+        """Begins to connect, for ever; waits at most `wait_s` seconds for the first success."""
+        self._task = asyncio.create_task(self._stay_connected(), name="kafka-connection")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._available.wait()
+
+    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> None:
+        """Produces the events and waits for every acknowledgement.
+
+        Args:
+            events: In the order they are to have within a partition.
+            arrival_ms: When they arrived, ms since 1970 UTC; becomes the records' time.
+
+        Raises:
+            ServiceUnavailable: Not all were acknowledged within the time-out.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._available.wait()
+                await self._deliver(events, arrival_ms)
+        except TimeoutError:
+            raise ServiceUnavailable(
+                f"expected Kafka's acknowledgement within {self._timeout_s:g} s, received none"
+            ) from None
+        except KafkaError as error:
+            if not error.retriable and not isinstance(error, _REFUSED_ALONE):
+                # A lost sequence number or a fenced producer does not heal: aiokafka needs a new one (its issue 1017).
+                self._available.clear()
+                self._broken.set()
+            raise ServiceUnavailable(f"expected Kafka's acknowledgement, received {error!r}") from None
+
+    async def close(self) -> None:
+        """Ends the connection in bounded time."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._discard()
+
+    async def _deliver(self, events: Sequence[Interaction], arrival_ms: int) -> None:
+        producer = self._producer
+        if producer is None:
+            raise ProducerClosed
+        # The record's time is the arrival the event was checked against, so a worker comes to the same verdict.
+        acknowledgements = [
+            await producer.send(self._topic, encode(event), key=event.user_id.encode(), timestamp_ms=arrival_ms)
+            for event in events
+        ]
+        await asyncio.gather(*acknowledgements)
+
+    async def _stay_connected(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            if not await self._connect(first=pause_s == FIRST_PAUSE_S):
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                continue
+            pause_s = FIRST_PAUSE_S
+            await self._broken.wait()
+            _log.warning("kafka_producer_replaced", topic=self._topic)
+            await self._discard()
+
+    async def _connect(self, *, first: bool) -> bool:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=0
+        )
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._producer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            if first:
+                _log.warning("kafka_unreachable", servers=self._bootstrap_servers, error=repr(error))
+            await self._discard()
+            return False
+        self._broken.clear()
+        self._available.set()
+        return True
+
+    async def _discard(self) -> None:
+        """Closes the producer in bounded time."""
+        self._available.clear()
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await producer.stop()
+        except TimeoutError:
+            await _abandon(producer)
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Drops a producer whose brokers do not answer.
+
+    Its `stop()` waits for acknowledgements without a limit, and being idempotent it retries without one; the requests
+    whose events are left in it were answered with 503 long ago. aiokafka has no public way to give up, hence its
+    parts: the connections first, so that requests on their way fail now; last the batches nobody will send.
+    """
+    await producer.client.close()
+    await producer._sender.close()  # noqa: SLF001 (see above)
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 (see above)

@@ -1,0 +1,55 @@
+"""This process's own short cache: the lists it last read from Redis, for when Redis does not answer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from recsys.online_store import CachedTop
+
+USERS = 4096
+
+
+class Remembered(NamedTuple):
+    """What this process knows of a learner.
+
+    Attributes:
+        top: The cached list; None when there was none or it was read too long ago.
+        done: Courses never to recommend again, as last seen.
+    """
+
+    top: CachedTop | None
+    done: frozenset[str]
+
+
+class RecentLists:
+    """The least recently read learners fall out.
+
+    Args:
+        ttl_ms: How long a list may be served after it was read, ms. The done set never grows too old: a course once
+            done stays done.
+        users: Most learners kept.
+    """
+
+    def __init__(self, *, ttl_ms: int, users: int = USERS) -> None:
+        self._ttl_ms = ttl_ms
+        self._users = users
+        self._entries: OrderedDict[str, tuple[int, Remembered]] = OrderedDict()
+
+    def remember(self, user_id: str, top: CachedTop | None, done: frozenset[str], *, now_ms: int) -> None:
+        """Keeps what was just read."""
+        if top is None and not done:
+            self._entries.pop(user_id, None)
+            return
+        self._entries[user_id] = (now_ms, Remembered(top, done))
+        self._entries.move_to_end(user_id)
+        if len(self._entries) > self._users:
+            self._entries.popitem(last=False)
+
+    def recall(self, user_id: str, *, now_ms: int) -> Remembered:
+        """What is still known of the learner."""
+        entry = self._entries.get(user_id)
+        if entry is None:
+            return Remembered(None, frozenset())
+        read_at, remembered = entry
+        return remembered if now_ms - read_at <= self._ttl_ms else remembered._replace(top=None)

@@ -1,0 +1,129 @@
+"""The parts of the API put together once: the HTTP application and the `recommend` command share them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from recsys.model.scorer import Scorer
+from recsys.online_store import OnlineStore
+from recsys.settings import Settings
+from serving.circuit import Circuit
+from serving.follower import Follower
+from serving.ladder import ClockMs, Ladder
+from serving.learner import Learners
+from serving.loaded import LoadBundle
+from serving.metrics import Metrics
+from serving.models import Models
+from serving.producer import EventProducer, KafkaEventProducer
+from serving.recent import RecentLists
+from serving.routes.operations import Readiness
+from serving.trending import LatestTrending
+
+FIRST_POLL_S = 10.0
+FIRST_CONNECTION_S = 1.0
+
+
+def now_ms() -> int:
+    """The wall clock, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def kafka_producer(settings: Settings) -> KafkaEventProducer:
+    """The producer the settings name; connects to nothing yet. Needs a running event loop."""
+    return KafkaEventProducer(
+        settings.kafka_bootstrap_servers,
+        settings.interactions_topic,
+        timeout_s=settings.serving_produce_timeout_ms / 1000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything one API process consists of, besides HTTP.
+
+    Attributes:
+        settings: As read at start.
+        store: The online store.
+        producer: Where events go.
+        metrics: What Prometheus scrapes.
+        models: The model in use.
+        trending: The latest trending.
+        follower: Keeps the two above current.
+        ladder: Answers queries.
+        clock: ms since 1970 UTC.
+    """
+
+    settings: Settings
+    store: OnlineStore
+    producer: EventProducer
+    metrics: Metrics
+    models: Models
+    trending: LatestTrending
+    follower: Follower
+    ladder: Ladder
+    clock: ClockMs
+
+    @classmethod
+    def assemble(
+        cls,
+        settings: Settings,
+        store: OnlineStore,
+        producer: EventProducer,
+        *,
+        clock: ClockMs = now_ms,
+        load: LoadBundle = Scorer.load,
+    ) -> Self:
+        """Puts the parts together; does no I/O.
+
+        Args:
+            settings: Of the whole system.
+            store: The online store, with serving's short time-outs.
+            producer: Where events go.
+            clock: ms since 1970 UTC.
+            load: Verifies and loads a bundle.
+        """
+        metrics = Metrics()
+        circuit = Circuit(on_failure=metrics.store_failures.inc)
+        learners = Learners(store, circuit, RecentLists(ttl_ms=int(settings.serving_cache_seconds * 1000)))
+        models = Models(settings.models_dir, load, metrics)
+        trending = LatestTrending(settings.serving_state_dir)
+        follower = Follower(store, circuit, learners, models, trending, clock)
+        ladder = Ladder(learners, models, trending, settings.experiments, metrics, clock)
+        return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock)
+
+    async def start(self) -> asyncio.Task[None]:
+        """Starts to follow the store and to connect to Kafka, and waits a bounded time for both; neither is needed."""
+        task = asyncio.create_task(self.follower.run(self.settings.model_poll_seconds), name="follower")
+        await self.producer.start(FIRST_CONNECTION_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_POLL_S):
+                await self.follower.polled.wait()
+        return task
+
+    async def close(self, task: asyncio.Task[None]) -> None:
+        """Ends what `start` began, keeps the latest trending on disk, and releases the connections."""
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(self.trending.save, self.clock(), interval_ms=0)
+        await self.producer.close()
+        await self.store.close()
+
+    def readiness(self) -> Readiness:
+        """What is known now, without asking anybody."""
+        model = self.models.current
+        parts = {
+            "redis": self.follower.store_answers,
+            "kafka": self.producer.connected,
+            "model": model is not None,
+            "trending": self.trending.snapshot is not None,
+        }
+        return Readiness(
+            ready=self.follower.polled.is_set(),
+            degraded=[part for part, there in parts.items() if not there],
+            model_version=None if model is None else model.version,
+        )

@@ -1,0 +1,157 @@
+"""The commands of this room: the composition root of a worker, and a look at what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+
+import click
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from recsys.engagement import ForwardDecay
+from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.keys import partition_of
+from recsys.logs import configure_logging
+from recsys.online_store import OnlineStore
+from recsys.online_store.redis import RedisStore
+from recsys.settings import Settings, load_settings
+
+SCORE_LINE = msgspec.json.Encoder()
+
+
+@click.command()
+@click.option("--worker-id", help="A name that stays the same over restarts; at most one live worker may have it.")
+@click.option(
+    "--accept-retention-gap", is_flag=True, help="Pass records that Kafka's retention deleted before they were applied."
+)
+def stream(worker_id: str | None, accept_retention_gap: bool) -> None:
+    """Run one engagement worker until SIGTERM or Ctrl-C.
+
+    Reads the interactions topic, keeps engagement, bot flags and trending in Redis, and refreshes cached top-N lists.
+    """
+    settings = load_settings()
+    configure_logging(settings)
+    for chatty in ("mode", "faust", "stream.chunks", "aiokafka"):  # Faust names its consumer's logger after our module
+        logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "aiokafka" else logging.WARNING)
+    import uvloop  # noqa: PLC0415 - only the worker needs it
+
+    uvloop.run(_run_worker(settings, worker_id, accept_retention_gap=accept_retention_gap))
+
+
+async def _run_worker(settings: Settings, worker_id: str | None, *, accept_retention_gap: bool) -> None:
+    from prometheus_client import start_http_server  # noqa: PLC0415
+
+    from stream.worker import EngagementWorker  # noqa: PLC0415 - faust reads the environment when it is imported
+
+    store = _store(settings)
+    try:
+        partitions = await _agreed_partitions(settings, store)
+        if settings.worker_metrics_port:
+            start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
+        worker = EngagementWorker(
+            settings, store, partitions=partitions, worker_id=worker_id, accept_retention_gap=accept_retention_gap
+        )
+        stop = asyncio.Event()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+        await worker.run(stop)
+    finally:
+        await store.close()
+
+
+def _store(settings: Settings) -> RedisStore:
+    return RedisStore.for_stream(
+        settings.redis_url,
+        max_courses=settings.engagement_max_courses,
+        dedupe_window_s=settings.dedupe_window_hours * 3600,
+        top_ttl_s=settings.top_ttl_days * 86_400,
+    )
+
+
+async def _agreed_partitions(settings: Settings, store: OnlineStore) -> int:
+    """The topic's partition count, which must be the one written in Redis."""
+    in_kafka = await _topic_partitions(settings)
+    in_redis = await store.establish_topology(in_kafka)
+    if in_redis != in_kafka:
+        raise TopologyMismatch(
+            f"expected topic {settings.interactions_topic!r} to have {in_redis} partitions as Redis says, "
+            f"received {in_kafka}"
+        )
+    return in_kafka
+
+
+async def _topic_partitions(settings: Settings) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=5000)
+    try:
+        await admin.start()
+        (topic,) = await admin.describe_topics([settings.interactions_topic])
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise ServiceUnavailable(
+            f"expected a Kafka broker at {settings.kafka_bootstrap_servers}, received {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        await admin.close()
+    if topic["error_code"] or not topic["partitions"]:
+        raise ConfigurationError(
+            f"expected a topic {settings.interactions_topic!r} (`recsys topics` creates it), received none"
+        )
+    return len(topic["partitions"])
+
+
+@click.command()
+@click.option("--user", help="Only this learner.")
+@click.option("--at", "at_text", metavar="TIME", help="Score as of epoch ms or an RFC 3339 time; default now.")
+@click.option("--json", "as_json", is_flag=True, help='A line each: {"user_id", "course_id", "score"}.')
+def engagement(user: str | None, at_text: str | None, as_json: bool) -> None:
+    """Print the engagement scores the store holds, one line per learner and course."""
+    settings = load_settings()
+    at_ms = time.time_ns() // 1_000_000 if at_text is None else _parse_time(at_text)
+    asyncio.run(_print_engagement(settings, user, at_ms, as_json=as_json))
+
+
+def _parse_time(text: str) -> int:
+    if text.lstrip("-").isdigit():
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ConfigurationError(f"expected --at as epoch ms or RFC 3339 with a zone, received {text!r}")
+    return round(at.timestamp() * 1000)
+
+
+async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *, as_json: bool) -> None:
+    store = _store(settings)
+    try:
+        partitions = await store.topology()
+        if partitions is None:
+            raise ConfigurationError("expected a topology in Redis (`recsys topics` writes it), received none")
+        decay = settings.decay
+        if user is not None:
+            partition = partition_of(user, partitions)
+            state = (await store.user_states(partition, [user]))[0]
+            _print_user(user, state.engagement, decay, at_ms, as_json=as_json)
+            return
+        for partition in range(partitions):
+            async for each, sums in store.engagement(partition):
+                _print_user(each, sums, decay, at_ms, as_json=as_json)
+    finally:
+        await store.close()
+
+
+def _print_user(user: str, sums: Mapping[str, float], decay: ForwardDecay, at_ms: int, *, as_json: bool) -> None:
+    for course in sorted(sums, key=lambda course: (-sums[course], course)):
+        score = decay.score(sums[course], at_ms)
+        if as_json:
+            line = SCORE_LINE.encode({"user_id": user, "course_id": course, "score": score}).decode()
+        else:
+            line = f"{user}\t{course}\t{score:.6g}"
+        sys.stdout.write(line + "\n")

@@ -1,0 +1,69 @@
+"""A worker id has one live holder: a claim in Redis that its holder renews and that runs out when the holder dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import structlog
+
+from recsys.errors import ServiceUnavailable, WorkerIdTaken
+from recsys.online_store import OnlineStore
+
+log = structlog.get_logger(__name__)
+
+TTL_MS = 10_000
+RENEW_EVERY_S = TTL_MS / 3000
+LOOK_EVERY_S = 0.5
+
+
+class WorkerId:
+    """A claim on a worker id.
+
+    Args:
+        store: The online store.
+        worker_id: The operator's name for the worker; None claims nothing.
+    """
+
+    def __init__(self, store: OnlineStore, worker_id: str | None) -> None:
+        self._store, self.worker_id = store, worker_id
+        self._token = f"{os.uname().nodename}:{os.getpid()}:{time.time_ns()}"
+
+    async def claim(self) -> None:
+        """Waits out a dead predecessor's claim.
+
+        Raises:
+            WorkerIdTaken: A live worker keeps renewing it.
+            ServiceUnavailable: Redis does not answer.
+        """
+        if self.worker_id is None:
+            return
+        give_up = time.monotonic() + TTL_MS / 1000 + 1
+        while not await self._store.hold_worker_id(self.worker_id, self._token, TTL_MS):
+            if time.monotonic() > give_up:
+                raise WorkerIdTaken(
+                    f"expected a worker id nobody uses, received {self.worker_id!r}: another worker runs as it"
+                )
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def keep(self) -> None:
+        """Renews the claim for ever.
+
+        Raises:
+            WorkerIdTaken: The claim ran out (Redis or this process stood still) and somebody else took it.
+        """
+        while self.worker_id is not None:
+            await asyncio.sleep(RENEW_EVERY_S)
+            try:
+                held = await self._store.hold_worker_id(self.worker_id, self._token, TTL_MS)
+            except ServiceUnavailable as error:
+                log.warning("worker_id_not_renewed", error=str(error))
+                continue
+            if not held:
+                raise WorkerIdTaken(f"expected to hold the worker id {self.worker_id!r}, received another holder")
+
+    async def release(self) -> None:
+        """Gives the id back, so that a successor need not wait."""
+        if self.worker_id is not None:
+            await self._store.release_worker_id(self.worker_id, self._token)

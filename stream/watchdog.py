@@ -1,0 +1,58 @@
+"""A watchdog on progress: "consumers slowly die" in Faust, the process up and nothing read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from recsys.errors import ServiceUnavailable
+
+Position = tuple[int | None, int]
+"""A partition's fence, and how many offsets and chunks wait behind it (0: nothing to do)."""
+
+
+@dataclass
+class Watchdog:
+    """Notices a partition that has records to read and a fence that does not move.
+
+    Attributes:
+        owned: Partitions to watch right now.
+        position: A partition's `Position`.
+        clock: Seconds, monotonic.
+        stall_s: How long a fence may stand still.
+    """
+
+    owned: Callable[[], Iterable[int]]
+    position: Callable[[int], Awaitable[Position]]
+    clock: Callable[[], float]
+    stall_s: float
+    _standing: dict[int, tuple[int | None, float]] = field(default_factory=dict)
+
+    async def look(self) -> None:
+        """One look at every partition. A service that does not answer is not a stall: its caller gives up by itself.
+
+        Raises:
+            ServiceUnavailable: A partition stood still for longer than `stall_s`.
+        """
+        owned = set(self.owned())
+        self._standing = {partition: since for partition, since in self._standing.items() if partition in owned}
+        for partition in owned:
+            try:
+                fence, waiting = await self.position(partition)
+            except ServiceUnavailable:
+                self._standing.pop(partition, None)
+                continue
+            self._judge(partition, fence, waiting)
+
+    def _judge(self, partition: int, fence: int | None, waiting: int) -> None:
+        now = self.clock()
+        stood, since = self._standing.get(partition, (fence, now))
+        if waiting == 0:
+            self._standing.pop(partition, None)
+        elif partition not in self._standing or stood != fence:
+            self._standing[partition] = (fence, now)
+        elif now - since > self.stall_s:
+            raise ServiceUnavailable(
+                f"expected progress on partition {partition}, received none for {now - since:.0f} s "
+                f"at offset {fence} with {waiting} waiting"
+            )

@@ -1,0 +1,198 @@
+"""One contract, two stores: what holds for Redis holds for the in-memory store the other tests lean on."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+
+import pytest
+
+from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.online_store import CachedTop, Effects, ModelPointer, OnlineStore, ShardRead, Trending
+from recsys.online_store.memory import MemoryStore
+from recsys.online_store.redis import RedisStore
+
+GROUP = "g"
+MAX_COURSES = 12
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
+    if request.param == "memory":
+        yield MemoryStore(max_courses=MAX_COURSES)
+        return
+    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"), max_courses=MAX_COURSES)
+    yield redis
+    await redis.close()
+
+
+def digest(n: int) -> bytes:
+    return n.to_bytes(12, "big")
+
+
+async def test_first_commit_expects_no_fence_and_moves_it(store: OnlineStore) -> None:
+    assert await store.fence(3, GROUP) is None
+    assert await store.commit(3, GROUP, None, 41, Effects(engagement={"u": {"c": 1.5}}))
+    assert await store.fence(3, GROUP) == 41
+    assert (await store.user_states(3, ["u"]))[0].engagement == {"c": 1.5}
+
+
+@pytest.mark.parametrize("expected", [None, 40, 42])
+async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, expected: int | None) -> None:
+    await store.commit(3, GROUP, None, 41, Effects(engagement={"u": {"c": 1.5}}, trend={"c": 1.0}))
+    late = Effects(
+        engagement={"u": {"c": 9.0}, "v": {"c": 1.0}},
+        done={"u": ["c"]},
+        trend={"c": 1.0},
+        bots={"u": {"state": "bot"}},
+        ids=[digest(1)],
+        bucket=7,
+        counts={"accepted": 1},
+    )
+    assert not await store.commit(3, GROUP, expected, 99, late)
+    assert await store.fence(3, GROUP) == 41
+    state, other = await store.user_states(3, ["u", "v"])
+    assert (state.engagement, state.done, other.engagement) == ({"c": 1.5}, frozenset(), {})
+    assert await store.trend(3, 5) == {"c": 1.0}
+    assert await store.counts(3) == {}
+    assert (await store.read_shard(3, GROUP, ShardRead([digest(1)], 7, {}))).seen == [False]
+
+
+async def test_of_two_racing_owners_exactly_one_commits(store: OnlineStore) -> None:
+    await store.commit(0, GROUP, None, 0, Effects())
+    results = await asyncio.gather(*(store.commit(0, GROUP, 0, 1, Effects(trend={"c": 1.0})) for _ in range(8)))
+    assert sorted(results) == [False] * 7 + [True]
+    assert await store.trend(0, 1) == {"c": 1.0}
+
+
+@pytest.mark.parametrize("value", [1e-300, 1e300, 0.1, -5.0, math.pi, 5e-324])
+async def test_sums_are_kept_to_the_last_bit(store: OnlineStore, value: float) -> None:
+    await store.commit(0, GROUP, None, 0, Effects(engagement={"u": {"a": value, "b": -value}}))
+    await store.commit(0, GROUP, 0, 1, Effects(trend={"t": value}))
+    state = await store.read_shard(0, GROUP, ShardRead([], 0, {"u": ["b", "x", "a"], "new": ["a"]}, ["x", "t"]))
+    assert list(state.trend) == [0.0, value]
+    assert {user: list(sums) for user, sums in state.engagement.items()} == {"u": [-value, 0.0, value], "new": [0.0]}
+
+
+async def test_ids_are_remembered_for_two_buckets_and_then_dropped(store: OnlineStore) -> None:
+    ids = [digest(n) for n in range(9001)]
+    await store.commit(0, GROUP, None, 0, Effects(ids=ids, bucket=10))
+    for bucket, known in ((9, False), (10, True), (11, True), (12, False)):
+        seen = (await store.read_shard(0, GROUP, ShardRead([*ids, digest(10**6)], bucket, {}))).seen
+        assert list(seen) == [known] * 9001 + [False], bucket
+    await store.commit(0, GROUP, 0, 1, Effects(bucket=12))
+    assert not any((await store.read_shard(0, GROUP, ShardRead(ids, 10, {}))).seen)
+
+
+async def test_the_lowest_engagement_is_evicted_above_the_limit(store: OnlineStore) -> None:
+    sums = {f"c{n:02}": float(n % 7) - 3 for n in range(MAX_COURSES + 5)}
+    await store.commit(0, GROUP, None, 0, Effects(engagement={"u": sums}))
+    kept = (await store.user_states(0, ["u"]))[0].engagement
+    lowest = sorted(sums, key=lambda course: (sums[course], course))[:5]
+    assert kept == {course: value for course, value in sums.items() if course not in lowest}
+
+
+async def test_a_chunk_of_thousands_of_users_and_courses_is_applied_whole(store: OnlineStore) -> None:
+    engagement = {f"u{u}": {f"c{c}": float(u * 7 + c) for c in range(3)} for u in range(4000)}
+    trend = {f"c{c}": 0.5 + c for c in range(5000)}
+    await store.commit(0, GROUP, None, 0, Effects(engagement=engagement, trend=trend, counts={"accepted": 12000}))
+    states = await store.user_states(0, list(engagement))
+    assert {user: state.engagement for user, state in zip(engagement, states, strict=True)} == engagement
+    assert await store.trend(0, 10_000) == trend
+    assert await store.counts(0) == {"accepted": 12000}
+    assert {user: sums async for user, sums in store.engagement(0)} == engagement
+
+
+@pytest.mark.parametrize(
+    "user", ["a:b", "{s1}", "*", "u{", "u}", "}:eng:{", "u\r\nFLUSHALL\r\n", "ü 学习者", "x" * 128]
+)
+async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> None:
+    effects = Effects(engagement={user: {"c:*": 1.0}}, done={user: ["c:*"]}, bots={user: {"features": "f"}})
+    await store.commit(1, GROUP, None, 0, effects)
+    await store.write_tops(1, [(CachedTop(user, "v1", 5, ["c:*"], [1.0]), None)])
+    assert {u: dict(sums) async for u, sums in store.engagement(1)} == {user: {"c:*": 1.0}}
+    top, done = await store.top(1, user)
+    assert top is not None
+    assert (list(top.course_ids), done) == (["c:*"], {"c:*"})
+    assert await store.top(1, user + "x") == (None, frozenset())
+
+
+async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_one(store: OnlineStore) -> None:
+    await store.commit(0, GROUP, None, 10, Effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    assert list(await store.dirty_users(0, 9)) == [("u", 10), ("v", 10)]
+    await store.commit(0, GROUP, 10, 11, Effects(engagement={"u": {"c": 2.0}}))
+    tops = [(CachedTop(user, "v1", 5, ["a", "b"], [2.0, 1.0]), 10) for user in ("u", "v")]
+    await store.write_tops(0, tops)
+    assert list(await store.dirty_users(0, 9)) == [("u", 11)]
+    top, done = await store.top(0, "v")
+    assert top == CachedTop("v", "v1", 5, ("a", "b"), (2.0, 1.0))
+    assert done == frozenset()
+
+
+async def test_a_slow_batch_job_never_replaces_a_fresher_list(store: OnlineStore) -> None:
+    await store.commit(0, GROUP, None, 10, Effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.write_tops(0, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 10)])
+    late = [(CachedTop(user, "v0", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
+    await store.write_tops(0, late, only_if_marked=True)
+    tops = [(await store.top(0, user))[0] for user in ("u", "v")]
+    assert [list(top.course_ids) for top in tops if top] == [["fresh"], ["stale"]]
+
+
+async def test_dirty_users_come_longest_waiting_or_newest_first(store: OnlineStore) -> None:
+    await store.commit(0, GROUP, None, 10, Effects(engagement={"old": {"c": 1.0}}))
+    await store.commit(0, GROUP, 10, 20, Effects(engagement={"new": {"c": 1.0}}))
+    assert [list(await store.dirty_users(0, 1, newest=newest)) for newest in (False, True)] == [
+        [("old", 10)],
+        [("new", 20)],
+    ]
+
+
+async def test_a_worker_id_has_one_holder_at_a_time(store: OnlineStore) -> None:
+    assert await store.hold_worker_id("w", "first", 60_000)
+    assert await store.hold_worker_id("w", "first", 60_000)
+    assert not await store.hold_worker_id("w", "second", 60_000)
+    await store.release_worker_id("w", "second")
+    assert not await store.hold_worker_id("w", "second", 60_000)
+    await store.release_worker_id("w", "first")
+    assert await store.hold_worker_id("w", "second", 60_000)
+
+
+async def test_a_new_model_marks_every_user_but_keeps_older_marks(store: OnlineStore) -> None:
+    await store.commit(0, GROUP, None, 10, Effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.write_tops(0, [(CachedTop("u", "v1", 5, [], []), 10)])
+    assert await store.mark_all_dirty(0) == 2
+    assert sorted(await store.dirty_users(0, 9)) == [("u", 0), ("v", 10)]
+
+
+async def test_pointer_topology_and_trending_come_back_as_written(store: OnlineStore) -> None:
+    assert (await store.model(), await store.topology(), await store.trending()) == (None, None, None)
+    pointer, trending = ModelPointer("v2", "/models/v2", 7), Trending(9, ("a",), (1.5,))
+    await store.publish_model(pointer)
+    await store.write_trending(trending)
+    assert await store.establish_topology(6) == 6
+    assert await store.establish_topology(4) == 6
+    assert (await store.model(), await store.topology(), await store.trending()) == (pointer, 6, trending)
+
+
+async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url: str) -> None:
+    store = RedisStore.for_stream(redis_url)
+    await store.write_tops(0, [(CachedTop("victim", "v1", 5, ["secret"], [1.0]), None)])
+    await store._client.rename("{s0}:top:victim", "{s0}:top:other")
+    assert await store.top(0, "other") == (None, frozenset())
+    await store._client.set("{s0}:top:other", b"\xc1garbage")
+    assert await store.top(0, "other") == (None, frozenset())
+    await store.close()
+
+
+async def test_a_dead_redis_is_named_and_not_waited_for() -> None:
+    store = RedisStore.for_serving("redis://127.0.0.1:1/0", timeout_ms=50)
+    with pytest.raises(ServiceUnavailable, match="expected an answer from Redis"):
+        await store.ping()
+    await store.close()
+
+
+@pytest.mark.parametrize("url", ["foo", "http://127.0.0.1", "redis://127.0.0.1:port"])
+def test_an_address_that_is_none_is_refused_in_one_line(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL: expected redis://host:port/db, received"):
+        RedisStore.for_stream(url)

@@ -1,0 +1,97 @@
+"""`recsys` as its user runs it: subprocesses with an environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+MUTANTS = Path(__file__).with_name("mutant_worker.py")
+
+
+@dataclass
+class Recsys:
+    """The command line against one Kafka and one Redis.
+
+    Attributes:
+        kafka: Bootstrap servers.
+        redis_url: An empty database.
+        folder: For logs.
+        extra: More environment variables.
+    """
+
+    kafka: str
+    redis_url: str
+    folder: Path
+    extra: dict[str, str] = field(default_factory=dict)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "REDIS_URL": self.redis_url,
+            "PYTHONPATH": os.getcwd(),  # noqa: PTH109 - as a string
+            **self.extra,
+        }
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Runs a command to its end; returns its stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "recsys.cli", *arguments], env=self.env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, f"recsys {' '.join(arguments)}: {done.returncode}\n{done.stderr}"
+        return done.stdout
+
+    def start_worker(self, *options: str, mutant: str | None = None) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-m", "recsys.cli"] if mutant is None else [sys.executable, str(MUTANTS), mutant]
+        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+        with log:
+            worker = subprocess.Popen([*program, "stream", *options], env=self.env, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def log_of(self, worker: subprocess.Popen[bytes]) -> str:
+        return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text()
+
+    def stop_workers(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            try:
+                worker.wait(20)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def counts(self, partitions: int) -> dict[str, int]:
+        """The shards' totals by outcome."""
+        totals: dict[str, int] = {}
+        with redis.Redis.from_url(self.redis_url) as client:
+            for partition in range(partitions):
+                for name, value in client.hgetall(f"{{s{partition}}}:counts").items():
+                    totals[name.decode()] = totals.get(name.decode(), 0) + int(value)
+        return totals
+
+    def scores(self, at_ms: int) -> dict[tuple[str, str], float]:
+        """Every engagement score the store holds."""
+        lines = map(json.loads, self.run("engagement", "--json", "--at", str(at_ms)).splitlines())
+        return {(line["user_id"], line["course_id"]): line["score"] for line in lines}
+
+
+def wait_until(reached: Callable[[], bool], *, within_s: float, what: str) -> None:
+    """Polls to a deadline."""
+    deadline = time.monotonic() + within_s
+    while not reached():
+        assert time.monotonic() < deadline, f"expected {what} within {within_s} s"
+        time.sleep(0.05)

@@ -1,0 +1,58 @@
+"""The worker with a safeguard taken out, to show that the tests notice: `python mutant_worker.py no-fence stream`.
+
+`no-fence` trusts Kafka's committed offsets alone; `no-fence-no-ids` takes the dedupe window out as well, which is the
+second line of defence behind the fence.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from recsys.cli import main
+from recsys.online_store import ShardState, redis
+from stream import commit
+from stream.chunks import Record
+
+FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
+
+
+def take_the_fence_out() -> None:
+    """Every chunk Kafka delivers is applied, whatever was applied before."""
+    assert FENCE_CHECK in redis.COMMIT
+    redis.COMMIT = redis.COMMIT.replace(FENCE_CHECK, "")
+
+    def all_records(records: Sequence[Record], _: int | None) -> Sequence[Record]:
+        return records
+
+    async def always(*_: object) -> bool:
+        return True
+
+    commit._after = all_records
+    commit.ShardWriter._continues = always  # type: ignore[method-assign]
+    original = redis.RedisStore.read_shard
+
+    async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:
+        state = await original(self, partition, group, request)  # type: ignore[arg-type]
+        return ShardState(await self.fence(partition, group), state.seen, state.engagement, state.bots, state.trend)
+
+    redis.RedisStore.read_shard = read_shard  # type: ignore[method-assign,assignment]
+
+
+def take_the_ids_out() -> None:
+    """No event id is remembered."""
+    original = redis.RedisStore.read_shard
+
+    async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:
+        state = await original(self, partition, group, request)  # type: ignore[arg-type]
+        return ShardState(state.fence, [False] * len(state.seen), state.engagement, state.bots, state.trend)
+
+    redis.RedisStore.read_shard = read_shard  # type: ignore[method-assign,assignment]
+
+
+if __name__ == "__main__":
+    mutant, *arguments = sys.argv[1:]
+    take_the_fence_out()
+    if mutant == "no-fence-no-ids":
+        take_the_ids_out()
+    main(arguments)

@@ -1,0 +1,83 @@
+"""Doubles for the stream room's unit tests: records, a log that can be sought, side outputs that remember."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
+from recsys.errors import ServiceUnavailable
+from stream.chunks import Chunk
+from stream.fold import FoldRules, Misrouted, Refused
+
+ARRIVAL = 1_700_000_000_000
+HOUR_MS = 3_600_000
+RULES = FoldRules(
+    weights=EngagementWeights(DEFAULT_WEIGHTS),
+    decay=ForwardDecay(30.0),
+    trending_decay=ForwardDecay(10.0),
+    partitions=1,
+    dedupe_window_ms=24 * HOUR_MS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeRecord:
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"u"
+    timestamp: int = ARRIVAL
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+def event(offset: int, user: str = "u", course: str = "c", kind: str = "click", **fields: Any) -> FakeRecord:
+    """A record with a good event; `id`, `at` (event time), `arrival` and `value` may be given."""
+    body = {
+        "event_id": fields.pop("id", f"e{offset}"),
+        "user_id": user,
+        "course_id": course,
+        "type": kind,
+        "timestamp": fields.pop("at", ARRIVAL - 1000),
+    }
+    arrival = fields.pop("arrival", ARRIVAL)
+    return FakeRecord(offset, json.dumps({**body, **fields}).encode(), user.encode(), arrival)
+
+
+def chunk(*records: FakeRecord, epoch: int = 0) -> Chunk:
+    return Chunk(0, records, epoch, 0)
+
+
+@dataclass
+class FakeLog:
+    """A partition's log; remembers seeks and hands out epochs."""
+
+    start: int = 0
+    end: int = 1_000_000
+    seeks: list[int] = field(default_factory=list)
+
+    async def seek(self, offset: int) -> int:
+        self.seeks.append(offset)
+        return len(self.seeks)
+
+    async def bounds(self) -> tuple[int, int]:
+        return self.start, self.end
+
+
+@dataclass
+class FakeOutputs:
+    """Remembers what was acknowledged; fails `failures` times first."""
+
+    failures: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    misrouted: list[Misrouted] = field(default_factory=list)
+
+    async def send(
+        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: int, now_ms: int
+    ) -> None:
+        if (refused or misrouted) and self.failures:
+            self.failures -= 1
+            raise ServiceUnavailable("expected an acknowledgement, received none")
+        self.refused += refused
+        self.misrouted += misrouted

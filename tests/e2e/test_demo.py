@@ -1,0 +1,37 @@
+"""The main job as its user runs it: one command, a changed list, nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.timeout(420)
+def test_one_command_ends_with_a_changed_list_and_leaves_nothing(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    out = tmp_path / "demo.json"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL"}
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "recsys.cli", "demo", "--once", "--json", str(out)],
+        env={**environment, "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(out.read_text())
+    assert len(told["before"]) == len(told["after"]) == 10
+    assert told["before"] != told["after"]
+    assert told["model"]
+    assert told["event_to_answer_ms"] > 0
+    assert all(told["titles"].values())
+    assert not list(scratch.iterdir())
+    running = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(scratch) not in running

@@ -1,0 +1,113 @@
+"""Real events through a real Kafka into a real Redis: the scores equal pandas, also when workers are killed.
+
+The same run with the fence taken out must not pass, or this file would prove nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from batch.importers.mars import import_mars
+from batch.simulator import simulate
+from recsys.files import write_interactions
+from tests.doubles.commands import Recsys, wait_until
+from tests.doubles.engagement_oracle import differences, expected_scores
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
+
+PARTITIONS = 6
+AT_MS = 1_800_000_000_000
+DATA = Path(os.environ.get("RECSYS_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.fixture(scope="module")
+def interactions() -> pd.DataFrame:
+    """MARS where it is at hand, else as many simulated events, some of them repeated."""
+    if (DATA / "mars").is_dir():
+        events, _ = import_mars(DATA / "mars")
+        assert events is not None
+        return events
+    events = simulate(learners=500, courses=200, days=60, seed=7).interactions
+    return pd.concat([events, events.sample(300, random_state=7)], ignore_index=True)
+
+
+@pytest.fixture
+def recsys(kafka: str, redis_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Recsys]:
+    name = f"t{abs(hash(request.node.nodeid)) % 10**9}"
+    commands = Recsys(
+        kafka,
+        redis_url,
+        tmp_path,
+        {
+            "RECSYS_INTERACTIONS_TOPIC": name,
+            "RECSYS_DEAD_LETTER_TOPIC": f"{name}.dlq",
+            "RECSYS_COURSES_TOPIC": f"{name}.courses",
+            "RECSYS_CONSUMER_GROUP": name,
+        },
+    )
+    commands.run("topics", "--partitions", str(PARTITIONS))
+    yield commands
+    commands.stop_workers()
+
+
+def outcome(recsys: Recsys, interactions: pd.DataFrame, *, kill: bool, mutant: str | None = None) -> list[str]:
+    """Replays while two workers fold, and are killed in the middle; returns all that is not as it must be."""
+    path = recsys.folder / "interactions.parquet"
+    write_interactions(interactions, path)
+    workers = [recsys.start_worker(mutant=mutant) for _ in range(2)]
+    rate = len(interactions) / 8
+    replay = threading.Thread(
+        target=recsys.run, args=("replay", "--interactions", str(path), "--rate", str(rate)), daemon=True
+    )
+    replay.start()
+
+    def applied() -> int:
+        return sum(recsys.counts(PARTITIONS).values())
+
+    if kill:
+        for victim in range(2):  # one after the other, so that somebody always has to take over
+            before = applied()
+            wait_until(lambda before=before: applied() > before + len(interactions) // 8, within_s=60, what="progress")
+            workers[victim].send_signal(signal.SIGKILL)
+            workers[victim].wait()
+            recsys.start_worker(mutant=mutant)
+    replay.join(60)
+    wait_until(lambda: applied() >= len(interactions), within_s=90, what=f"{len(interactions)} records applied")
+    recsys.stop_workers()
+    counts = recsys.counts(PARTITIONS)
+    found = differences(expected_scores(interactions, AT_MS), recsys.scores(AT_MS))
+    unique = len(interactions.drop_duplicates(["user_id", "event_id"]))
+    if counts != {"accepted": unique, "duplicate": len(interactions) - unique}:
+        found.append(f"expected {unique} accepted of {len(interactions)} records, received {counts}")
+    return found
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_every_score_equals_pandas(recsys: Recsys, interactions: pd.DataFrame, kill: bool) -> None:
+    assert outcome(recsys, interactions, kill=kill) == []
+    assert [worker.returncode for worker in recsys.workers if worker.returncode != -signal.SIGKILL] == [0, 0]
+
+
+@pytest.mark.parametrize("mutant", ["no-fence", "no-fence-no-ids"])
+def test_without_the_fence_the_same_run_fails(recsys: Recsys, interactions: pd.DataFrame, mutant: str) -> None:
+    found = outcome(recsys, interactions, kill=True, mutant=mutant)
+    assert found
+    wrong_scores = [difference for difference in found if difference.startswith("(")]
+    # With the fence alone taken out the remembered ids still hold the scores, and only the accounts do not add up.
+    assert bool(wrong_scores) == (mutant == "no-fence-no-ids")
+
+
+def test_a_second_worker_of_the_same_id_is_turned_away(recsys: Recsys) -> None:
+    first = recsys.start_worker("--worker-id", "w1")
+    wait_until(lambda: "worker_started" in recsys.log_of(first), within_s=30, what="the first worker")
+    second = recsys.start_worker("--worker-id", "w1")
+    assert second.wait(40) == 4
+    assert "expected a worker id nobody uses, received 'w1'" in recsys.log_of(second)
+    assert first.poll() is None

@@ -1,0 +1,46 @@
+"""Reading history back from a broker: everything counted, nothing twice, the catalogue at its newest state."""
+
+from __future__ import annotations
+
+import pytest
+from kafka import KafkaProducer
+
+from batch.history import from_topic
+from infra.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from recsys.catalog import Course, encode_course
+from recsys.errors import ServiceUnavailable
+from recsys.events import Interaction, encode
+from recsys.settings import Settings
+
+
+def test_every_record_is_an_event_a_duplicate_or_a_refusal() -> None:
+    with EmbeddedKafka({"interactions": 3, "courses": 1}) as broker:
+        settings = Settings(kafka_bootstrap_servers=broker.bootstrap_servers, kafka_api_version=EMBEDDED_API_VERSION)
+        producer = KafkaProducer(
+            bootstrap_servers=broker.bootstrap_servers, api_version=settings.kafka_api_version_tuple
+        )
+        events = [Interaction(f"e{i}", f"u{i % 7}", f"c{i % 5}", "click", 1_700_000_000_000 + i) for i in range(100)]
+        for event in [*events, events[3], events[3]]:
+            producer.send("interactions", encode(event), key=event.user_id.encode())
+        for bad in (b"not json", b'{"event_id": "x"}'):
+            producer.send("interactions", bad, key=b"u1")
+        for version in ("old", "new"):
+            producer.send("courses", encode_course(Course(course_id="c1", title=version)), key=b"c1")
+        producer.send("courses", encode_course(Course(course_id="c2", title="gone")), key=b"c2")
+        producer.send("courses", None, key=b"c2")
+        producer.flush(timeout=10)
+        producer.close()
+        history = from_topic(settings)
+    assert len(history.events) == 100
+    assert set(history.events["event_id"]) == {event.event_id for event in events}
+    assert history.duplicates == 2
+    assert sum(history.refused.values()) == 2
+    assert sum(end - first for first, end in history.offsets.values()) == 104
+    assert {c.course_id: (c.title, c.retired) for c in history.courses} == {"c1": ("new", False), "c2": ("gone", True)}
+
+
+@pytest.mark.parametrize("version", ["auto", EMBEDDED_API_VERSION])
+def test_a_broker_that_is_not_there_is_one_clear_error(version: str) -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1", kafka_api_version=version)
+    with pytest.raises(ServiceUnavailable, match=r"expected Kafka at 127\.0\.0\.1:1"):
+        from_topic(settings)

@@ -1,0 +1,187 @@
+"""Split, label encoding, engagement weights, features, popularity and examples: nothing looks into the future."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.cases import build_cases, warm
+from batch.encoding import encode, event_weights
+from batch.examples import build_examples
+from batch.features import TextModel, course_features, fit_attributes, fit_text
+from batch.popularity import decayed_popularity, log_popularity, popularity_timeline
+from batch.split import split_at, split_share
+from batch.train import EngagementRule
+from recsys.catalog import Course
+from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights
+from recsys.errors import InputError
+from recsys.events import EVENT_TYPES, Interaction
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import pool_engagement
+
+WEIGHTS = EngagementWeights(DEFAULT_WEIGHTS)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(0, 50))
+def test_a_split_is_half_open_and_loses_nothing(times: list[int], cutoff: int) -> None:
+    before, after, _ = split_at(pd.DataFrame({"timestamp": times}), cutoff)
+    assert all(time < cutoff for time in before["timestamp"])
+    assert all(time >= cutoff for time in after["timestamp"])
+    assert sorted([*before["timestamp"], *after["timestamp"]]) == sorted(times)
+
+
+def test_events_of_one_instant_are_never_torn_apart() -> None:
+    split = split_share(pd.DataFrame({"timestamp": [1, 2, 2, 2, 2, 2, 2, 3]}), 0.5)
+    assert split.before["timestamp"].tolist() == [1]
+
+
+@pytest.mark.parametrize("times", [[], [5], [5, 5, 5]])
+def test_a_history_of_one_instant_cannot_be_cut(times: list[int]) -> None:
+    with pytest.raises(InputError, match="several instants"):
+        split_share(pd.DataFrame({"timestamp": times}), 0.8)
+
+
+def test_weights_of_a_frame_equal_those_of_its_events() -> None:
+    rows = [(kind, value) for kind in EVENT_TYPES for value in (None, 0.25, 1.0, 4.0) if kind != "rate" or value]
+    frame = pd.DataFrame({"type": [kind for kind, _ in rows], "value": [np.nan if v is None else v for _, v in rows]})
+    expected = [WEIGHTS.weight(Interaction("e", "u", "c", kind, 1, value)) for kind, value in rows]  # type: ignore[arg-type]  # kinds come from EVENT_TYPES
+    np.testing.assert_allclose(event_weights(frame, WEIGHTS), expected)
+
+
+def test_courses_the_catalogue_lacks_are_left_out_and_counted(events: pd.DataFrame, courses: Sequence[Course]) -> None:
+    log = encode(events, courses[:-1], WEIGHTS)
+    missing = int((events["course_id"] == courses[-1].course_id).sum())
+    assert log.unknown_courses == missing > 0
+    assert len(log.time) == len(events) - missing
+    assert (np.diff(log.time) >= 0).all()
+
+
+def test_an_id_map_knows_nobody_from_after_the_cut(events: pd.DataFrame, courses: Sequence[Course]) -> None:
+    split = split_at(events, int(events["timestamp"].quantile(0.1)))
+    assert set(encode(split.before, courses, WEIGHTS).users) == set(split.before["user_id"])
+
+
+def test_examples_see_only_what_came_strictly_before(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
+) -> None:
+    """Each example's history equals a pool computed slowly from the events before it."""
+    repeated = pd.concat([events, events.iloc[::3].assign(timestamp=events["timestamp"].iloc[::3] + 7 * 86_400_000)])
+    log = encode(repeated, courses, WEIGHTS)
+    examples = build_examples(log, small, 30.0)
+    for e in range(0, len(examples.course), 37):
+        user, at = examples.user[e] - 1, int(examples.time[e])
+        past = (log.user == user) & (log.time < at)
+        stored = pd.Series(
+            [rule.decay.stored(w, int(t)) for w, t in zip(log.weight[past], log.time[past], strict=True)]
+        )
+        sums = stored.groupby(log.course[past]).sum()
+        pool = pool_engagement(
+            sums.index.to_numpy(np.int32),
+            sums.to_numpy(np.float64),
+            at_ms=at,
+            half_life_days=30.0,
+            power=small.pool_power,
+            length=small.history_length,
+        )
+        group = examples.group[e]
+        k = len(pool.rows)
+        assert examples.course[e] not in pool.rows
+        assert examples.history_rows[group][:k].tolist() == pool.rows.tolist()
+        np.testing.assert_allclose(examples.history_weights[group][:k], pool.weights, rtol=1e-5)
+        assert (examples.history_weights[group][k:] == 0).all()
+        np.testing.assert_allclose(examples.strength[group], pool.strength, rtol=1e-5)
+
+
+def test_newer_positives_weigh_more(events: pd.DataFrame, courses: Sequence[Course], small: HyperParameters) -> None:
+    examples = build_examples(encode(events, courses, WEIGHTS), small, 30.0)
+    order = np.argsort(examples.time)
+    assert (np.diff(examples.weight[order]) >= 0).all()
+    assert examples.weight.mean() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_disliked_courses_are_no_positives(courses: Sequence[Course], small: HyperParameters) -> None:
+    frame = pd.DataFrame(
+        {
+            "user_id": ["a", "a", "a"],
+            "course_id": ["kafka-1", "kafka-2", "kafka-2"],
+            "type": ["click", "view", "dismiss"],
+            "timestamp": [1, 2, 3],
+            "value": [np.nan] * 3,
+        }
+    )
+    log = encode(frame, courses, WEIGHTS)
+    examples = build_examples(log, small, 30.0)
+    assert [courses[row].course_id for row in examples.course] == ["kafka-1"]
+    assert log.touched().nnz == 2
+
+
+def test_tfidf_rebuilt_from_json_gives_identical_output(courses: Sequence[Course], small: HyperParameters) -> None:
+    fitted = fit_text(courses[:30], small)
+    saved = json.loads(json.dumps(fitted.document()))
+    rebuilt = TextModel(saved["vocabulary"], saved["idf"], fitted.components)
+    np.testing.assert_array_equal(rebuilt.tfidf(courses).toarray(), fitted.tfidf(courses).toarray())
+    np.testing.assert_array_equal(rebuilt.project(courses), fitted.project(courses))
+
+
+def test_text_is_fitted_on_the_courses_given_only(courses: Sequence[Course], small: HyperParameters) -> None:
+    cooking = [course for course in courses if course.category == "cooking"]
+    assert "broker" not in fit_text(cooking, small).vocabulary
+
+
+def test_courses_without_text_cost_nothing(small: HyperParameters) -> None:
+    silent = [Course(course_id="1", title="?"), Course(course_id="2", title="!")]
+    assert fit_text(silent, small).project(silent).tolist() == np.zeros((2, small.text_dim)).tolist()
+
+
+def test_attributes_of_values_never_seen_have_no_label(courses: Sequence[Course]) -> None:
+    fitted = fit_attributes(courses)
+    known, odd = fitted.transform([courses[0], Course(course_id="x", title="a b", category="astronomy")])
+    assert known[3:].sum() == 1
+    assert odd[3:].sum() == 0
+
+
+def test_only_touched_courses_have_an_id_embedding(courses: Sequence[Course], small: HyperParameters) -> None:
+    touched = np.arange(len(courses)) < 5
+    features = course_features(courses, fit_text(courses, small), fit_attributes(courses), touched)
+    assert features.index.tolist() == [1, 2, 3, 4, 5] + [0] * (len(courses) - 5)
+
+
+def test_the_popularity_timeline_knows_only_the_past(events: pd.DataFrame, courses: Sequence[Course]) -> None:
+    log = encode(events, courses, WEIGHTS)
+    timeline = popularity_timeline(log, 10.0)
+    at = timeline.start_ms + 20 * timeline.step_ms
+    past = encode(events[events["timestamp"] < at], courses, WEIGHTS)
+    again = popularity_timeline(past, 10.0).table
+    np.testing.assert_allclose(timeline.table[: len(again)], again)
+    assert timeline.table[0].std() == 0
+
+
+def test_the_timeline_agrees_with_popularity_computed_afresh(events: pd.DataFrame, courses: Sequence[Course]) -> None:
+    log = encode(events, courses, WEIGHTS)
+    timeline = popularity_timeline(log, 10.0)
+    at = timeline.start_ms + 30 * timeline.step_ms
+    past = encode(events[events["timestamp"] < at], courses, WEIGHTS)
+    exact = log_popularity(decayed_popularity(past, at, 10.0))
+    np.testing.assert_allclose(timeline.table[30], exact, atol=0.1)  # buckets are days
+
+
+def test_cases_hold_what_came_after_and_was_not_seen_before(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
+) -> None:
+    split = split_share(events, 0.7)
+    log = encode(split.before, courses, rule.weights)
+    cases = build_cases(log, split.after, rule.weights, rule.decay, split.cutoff_ms)
+    assert warm(cases)
+    for case in cases:
+        mine = events[events["user_id"] == case.user_id]
+        seen = set(mine.loc[mine["timestamp"] < split.cutoff_ms, "course_id"])
+        later = set(mine.loc[mine["timestamp"] >= split.cutoff_ms, "course_id"])
+        assert {courses[row].course_id for row in case.relevant} == later - seen
+        assert {courses[row].course_id for row in case.rows} == seen
+        assert (case.user_row >= 0) == bool(seen)

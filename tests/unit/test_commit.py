@@ -1,0 +1,208 @@
+"""A shard's writer: gaps are read again, holes are passed, a moved fence changes nothing, services may come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from recsys.errors import RefusalReason, RetentionGap, ServiceUnavailable, TopologyMismatch
+from recsys.online_store import Effects, ShardRead, ShardState
+from recsys.online_store.memory import MemoryStore
+from stream import commit as commit_module
+from stream.commit import Applied, ShardWriter
+from tests.doubles.stream_room import RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
+
+GROUP = "g"
+
+
+class Clock:
+    """Every look at it takes 10 ms."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.01
+        return self.now
+
+
+def writer(store: Any, log: FakeLog | None = None, outputs: FakeOutputs | None = None, **options: Any) -> ShardWriter:
+    return ShardWriter(
+        0,
+        GROUP,
+        store=store,
+        outputs=outputs or FakeOutputs(),  # type: ignore[arg-type]
+        rules=RULES,
+        kafka=log or FakeLog(),
+        clock=Clock(),
+        now_ms=lambda: 5,
+        **{"retry_s": 0.2, **options},
+    )
+
+
+async def total(store: MemoryStore) -> int:
+    return sum((await store.counts(0)).values())
+
+
+async def test_a_chunk_moves_the_fence_to_its_last_record() -> None:
+    store = MemoryStore()
+    applied = await writer(store).apply(chunk(event(0), event(1)))
+    assert (applied.counts, applied.users) == ({"accepted": 2}, 1)
+    assert await store.fence(0, GROUP) == 1
+
+
+async def test_a_redelivered_chunk_changes_nothing() -> None:
+    store = MemoryStore()
+    first, second = writer(store), writer(store)
+    await first.apply(chunk(event(0), event(1)))
+    assert await second.apply(chunk(event(0), event(1))) == Applied()
+    assert (await second.apply(chunk(event(1), event(2)))).counts == {"accepted": 1}
+    assert await total(store) == 3
+
+
+async def test_of_two_owners_the_late_one_finds_the_fence_moved_and_continues_behind_it() -> None:
+    store = MemoryStore()
+    zombie, owner = writer(store), writer(store)
+    await zombie.apply(chunk(event(0)))
+    await owner.apply(chunk(event(1), event(2)))
+    assert (await zombie.apply(chunk(event(1), event(2), event(3)))).counts == {"accepted": 1}
+    assert await total(store) == 4
+
+
+class LostReplies(MemoryStore):
+    """Applies each commit and then loses the reply, `losses` times."""
+
+    losses = 3
+
+    async def commit(self, *arguments: Any) -> bool:
+        applied = await super().commit(*arguments)
+        if applied and self.losses:
+            self.losses -= 1
+            raise ServiceUnavailable("expected a reply, received none")
+        return applied
+
+
+async def test_a_reply_lost_after_the_commit_does_not_double_it() -> None:
+    store = LostReplies()
+    shard = writer(store)
+    for n in range(5):
+        await shard.apply(chunk(event(2 * n), event(2 * n + 1)))
+    assert await store.counts(0) == {"accepted": 10}
+    assert await store.fence(0, GROUP) == 9
+
+
+async def test_a_gap_is_sought_and_later_chunks_are_left_alone_until_it_is_read() -> None:
+    store, log = MemoryStore(), FakeLog()
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    assert (await shard.apply(chunk(event(5)))).left_alone
+    assert (await shard.apply(chunk(event(6)))).left_alone
+    assert log.seeks == [1]
+    await shard.apply(chunk(event(1), event(2), event(3), event(4), event(5), epoch=1))
+    assert await store.fence(0, GROUP) == 5
+    assert await total(store) == 6
+
+
+async def test_a_fresh_store_is_filled_from_the_start_of_the_log() -> None:
+    log = FakeLog(start=100)
+    shard = writer(MemoryStore(), log)
+    assert (await shard.apply(chunk(event(400)))).left_alone
+    assert log.seeks == [100]
+    assert (await shard.apply(chunk(event(100), event(101), epoch=1))).counts == {"accepted": 2}
+
+
+async def test_a_hole_without_records_is_passed_after_a_second_look() -> None:
+    store, log = MemoryStore(), FakeLog()
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    for epoch in (0, 1):
+        assert (await shard.apply(chunk(event(5), epoch=epoch))).left_alone
+    assert (await shard.apply(chunk(event(5), epoch=2))).counts == {"accepted": 1}
+    assert log.seeks == [1, 1]
+
+
+async def test_a_position_moved_by_a_rebalance_is_not_taken_for_a_hole() -> None:
+    log = FakeLog()
+    shard = writer(MemoryStore(), log)
+    await shard.apply(chunk(event(0)))
+    for epoch in range(0, 20, 2):  # each time somebody else moved the position after our own seek
+        assert (await shard.apply(chunk(event(5), epoch=epoch * 10))).left_alone
+
+
+async def test_records_deleted_by_retention_stop_the_partition_until_the_operator_says_so() -> None:
+    store, log = MemoryStore(), FakeLog()
+    await writer(store, log).apply(chunk(event(0)))
+    log.start = 50
+    shard = writer(store, log)
+    assert (await shard.apply(chunk(event(50)))).left_alone
+    with pytest.raises(RetentionGap, match="expected offset 1 of partition 0, received a log that starts at 50"):
+        await shard.apply(chunk(event(50), epoch=1))
+    assert await total(store) == 1
+    log.seeks.clear()
+    told = writer(store, log, accept_retention_gap=True)
+    assert [(await told.apply(chunk(event(50), epoch=epoch))).left_alone for epoch in range(3)] == [True, True, False]
+    assert await store.fence(0, GROUP) == 50
+
+
+async def test_a_fence_beyond_the_end_of_the_log_is_refused() -> None:
+    store = MemoryStore()
+    await writer(store).apply(chunk(*(event(n) for n in range(10))))
+    with pytest.raises(TopologyMismatch, match="received a log that ends at 3"):
+        await writer(store, FakeLog(end=3)).apply(chunk(event(0), event(1)))
+
+
+async def test_dead_letters_are_acknowledged_before_the_fence_passes_them() -> None:
+    store, outputs = MemoryStore(), FakeOutputs(failures=10**6)
+    shard = writer(store, outputs=outputs)
+    with pytest.raises(ServiceUnavailable):
+        await shard.apply(chunk(event(0), FakeRecord(1, b"junk")))
+    assert (await store.fence(0, GROUP), await total(store)) == (None, 0)
+    outputs.failures = 2
+    assert (await shard.apply(chunk(event(0), FakeRecord(1, b"junk")))).counts == {"accepted": 1, "refused": 1}
+    assert [refusal.record.offset for refusal in outputs.refused] == [1]
+    assert await store.fence(0, GROUP) == 1
+
+
+class AwayStore(MemoryStore):
+    """Does not answer `away` times."""
+
+    away = 0
+
+    async def read_shard(self, partition: int, group: str, request: ShardRead) -> ShardState:
+        if self.away:
+            self.away -= 1
+            raise ServiceUnavailable("expected an answer from Redis, received none")
+        return await super().read_shard(partition, group, request)
+
+
+@pytest.mark.parametrize(("away", "survives"), [(1, True), (10**6, False)])
+async def test_a_service_may_be_away_for_a_bounded_time(away: int, survives: bool) -> None:
+    store = AwayStore()
+    store.away = away
+    shard = writer(store)
+    if not survives:
+        with pytest.raises(ServiceUnavailable):
+            await shard.apply(chunk(event(0)))
+        store.away = 0
+    assert (await shard.apply(chunk(event(0)))).counts == {"accepted": 1}
+
+
+async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fold = commit_module.fold
+
+    def failing_fold(batch: Any, *arguments: Any) -> Effects:
+        if any(interaction.course_id == "cursed" for interaction in batch.events):
+            raise RuntimeError("no fold for this one")
+        return fold(batch, *arguments)
+
+    monkeypatch.setattr(commit_module, "fold", failing_fold)
+    store, outputs = MemoryStore(), FakeOutputs()
+    records: Sequence[FakeRecord] = [event(0), event(1, course="cursed"), event(2, "v"), event(3, id="e0")]
+    applied = await writer(store, outputs=outputs).apply(chunk(*records))
+    assert applied.counts == {"accepted": 2, "duplicate": 1, "refused": 1}
+    assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(1, RefusalReason.FOLD_FAILED)]
+    assert await store.fence(0, GROUP) == 3

@@ -1,0 +1,169 @@
+"""The neutral files: what readers accept, refuse and never change."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys.catalog import Course
+from recsys.errors import InputError
+from recsys.files import (
+    INTERACTION_COLUMNS,
+    course_frame,
+    courses_in,
+    read_courses,
+    read_interactions,
+    write_courses,
+    write_interactions,
+)
+
+HEADER = "event_id,user_id,course_id,type,timestamp,value,session_id,user_agent\n"
+
+
+def written(tmp_path: Path, text: str | bytes, name: str = "interactions.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def sample_interactions() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "event_id": ["001", "e,2", 'e"3'],
+            "user_id": ["007", "NA", "123"],
+            "course_id": ["1e5", "null", "c\rd"],
+            "type": ["view", "progress", "rate"],
+            "timestamp": [1_600_000_000_000, 1_600_000_000_001, 946_684_800_000],
+            "value": [float("nan"), 0.1, 5.0],
+            "session_id": ["s", None, None],
+            "user_agent": [None, "Mozilla/5.0 (X11)", None],
+        },
+        dtype=object,
+    ).astype({"timestamp": "int64", "value": "float64"})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_interactions_come_back_as_they_were_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"interactions.{suffix}"
+
+    write_interactions(sample_interactions(), path)
+
+    pd.testing.assert_frame_equal(read_interactions(path), sample_interactions())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_courses_come_back_as_they_were_written(tmp_path: Path, suffix: str) -> None:
+    courses = [
+        Course(course_id="01", title='T, "q"\r', intro="two\nlines", skills=("a", "b c"), level="Beginner"),
+        Course(course_id="2", title="nan", retired=True),
+    ]
+    path = tmp_path / f"courses.{suffix}"
+
+    write_courses(course_frame(courses), path)
+
+    assert list(courses_in(read_courses(path))) == courses
+
+
+def test_optional_columns_may_be_missing_and_unknown_ones_are_ignored(tmp_path: Path) -> None:
+    path = written(tmp_path, "mood,event_id,user_id,course_id,type,timestamp\nfine,1,2,3,view,1600000000000\n")
+
+    read = read_interactions(path)
+
+    assert tuple(read.columns) == INTERACTION_COLUMNS
+    assert read.loc[0, "user_id"] == "2"
+    assert read[["value", "session_id", "user_agent"]].isna().all(axis=None)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    read = read_interactions(written(tmp_path, "\ufeff" + HEADER.replace("\n", "\r\n") + "1,2,3,view,4,,,\r\n"))
+
+    assert read.loc[0, "event_id"] == "1"
+    assert len(read) == 1
+
+
+def test_whole_number_ids_of_a_parquet_file_become_their_digits(tmp_path: Path) -> None:
+    frame = sample_interactions().assign(
+        user_id=[1, 2, 3], timestamp=pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03"])
+    )
+    frame.to_parquet(tmp_path / "i.parquet")
+
+    read = read_interactions(tmp_path / "i.parquet")
+
+    assert list(read["user_id"]) == ["1", "2", "3"]
+    assert read.loc[0, "timestamp"] == 1_577_836_800_000
+
+
+def test_skills_of_a_parquet_file_may_be_lists(tmp_path: Path) -> None:
+    pd.DataFrame({"course_id": ["1", "2"], "title": ["a", "b"], "skills": [["x", " y "], None]}).to_parquet(
+        tmp_path / "c.parquet"
+    )
+
+    assert list(read_courses(tmp_path / "c.parquet")["skills"]) == [("x", "y"), ()]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEADER + "1,2,3,view,4,,,\n1,2,3\n", "row 2: expected 8 fields, received 3"),
+        (HEADER + "1,2,3,view,4,,,,9\n", "row 1: expected 8 fields, received 9"),
+        (
+            HEADER + "1,2,3,view,soon,,,\n",
+            "row 1: expected timestamp in whole milliseconds since 1970 UTC, received 'soon'",
+        ),
+        (HEADER + "1,2,3,view,,,,\n", "row 1: expected timestamp"),
+        (HEADER + "1,2,3,view,99999999999999999999,,,\n", "row 1: expected timestamp"),
+        (HEADER + "1,2,3,rate,4,five,,\n", "row 1: expected a number or nothing as value, received 'five'"),
+        (HEADER + '1,2,3,view,4,,,"open\n', "readable csv file, received unexpected end"),
+        (HEADER.encode() + b"\xff,2,3,view,4,,,\n", "readable csv file, received 'utf-8'"),
+        ("event_id,user_id\n1,2\n", "received event_id, user_id; missing course_id, type, timestamp"),
+        ("", "missing event_id"),
+    ],
+)
+def test_an_unreadable_file_is_one_clear_error(tmp_path: Path, text: str | bytes, said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read_interactions(written(tmp_path, text))
+
+    assert said in str(raised.value)
+    assert "interactions.csv" in str(raised.value)
+
+
+def test_a_missing_file_a_folder_and_another_suffix_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "no.csv", tmp_path / "no.parquet", tmp_path, tmp_path / "x.json"):
+        with pytest.raises(InputError, match="expected"):
+            read_courses(path)
+
+
+def test_a_broken_parquet_file_and_float_ids_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a readable parquet file"):
+        read_interactions(written(tmp_path, b"PAR1 no", "i.parquet"))
+    sample_interactions().assign(user_id=[1.0, float("nan"), 2.0]).to_parquet(tmp_path / "f.parquet")
+    with pytest.raises(InputError, match=r"row 1: expected text as user_id, received '1.0'"):
+        read_interactions(tmp_path / "f.parquet")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "interactions.csv"
+    write_interactions(sample_interactions(), path)
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_interactions(sample_interactions(), path)
+
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["interactions.csv"]
+
+
+def test_a_frame_without_a_column_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="missing user_agent"):
+        write_interactions(sample_interactions().drop(columns="user_agent"), tmp_path / "i.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_header_without_rows_is_an_empty_frame_of_the_right_types(tmp_path: Path) -> None:
+    read = read_interactions(written(tmp_path, HEADER))
+
+    pd.testing.assert_frame_equal(read, sample_interactions().iloc[:0], check_index_type=False)

@@ -1,0 +1,67 @@
+"""The watchdog ends a worker that has records to read and reads none, and nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from recsys.errors import ServiceUnavailable
+from stream.watchdog import Position, Watchdog
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.positions: dict[int, Position | None] = {0: (None, 0)}
+        self.watchdog = Watchdog(lambda: self.positions, self.position, lambda: self.now, 60.0)
+
+    async def position(self, partition: int) -> Position:
+        position = self.positions[partition]
+        if position is None:
+            raise ServiceUnavailable("expected an answer, received none")
+        return position
+
+    async def after(self, seconds: float, position: Position | None = None) -> None:
+        self.now += seconds
+        self.positions[0] = position
+        await self.watchdog.look()
+
+
+@pytest.mark.parametrize("fence", [None, 4])
+async def test_records_to_read_and_a_fence_that_stands_still_are_a_stall(fence: int | None) -> None:
+    scene = Scene()
+    await scene.after(0, (fence, 5))
+    await scene.after(59, (fence, 7))
+    with pytest.raises(ServiceUnavailable, match=r"expected progress on partition 0, received none for 61 s"):
+        await scene.after(2, (fence, 9))
+
+
+@pytest.mark.parametrize("position", [(None, 0), (9, 0)])
+async def test_nothing_to_read_is_no_stall(position: Position) -> None:
+    scene = Scene()
+    for _ in range(5):
+        await scene.after(50, position)
+    await scene.after(1, (position[0], 1))
+    await scene.after(59, (position[0], 1))
+
+
+async def test_progress_however_slow_is_no_stall() -> None:
+    scene = Scene()
+    for fence in range(10):
+        await scene.after(50, (fence, 1000))
+
+
+async def test_a_service_that_was_away_starts_the_wait_anew() -> None:
+    scene = Scene()
+    await scene.after(0, (4, 10))
+    await scene.after(50, None)
+    await scene.after(20, (4, 10))
+    await scene.after(59, (4, 10))
+
+
+async def test_a_partition_given_up_is_forgotten() -> None:
+    scene = Scene()
+    await scene.after(0, (4, 10))
+    scene.positions.clear()
+    scene.now += 50
+    await scene.watchdog.look()
+    await scene.after(50, (4, 10))
