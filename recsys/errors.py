@@ -78,6 +78,7 @@ class RefusalReason(StrEnum):
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
     SCHEMA = "schema"
     UNKNOWN_TYPE = "unknown_type"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from recsys.errors import InvalidEvent, RefusalReason
+from recsys.nesting import MAX_DEPTH, nests_deeper
 
 EventType = Literal[
     "view", "click", "play", "progress", "bookmark", "enroll", "complete", "rate", "dismiss", "unenroll"
@@ -93,12 +94,16 @@ def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> In
         raise InvalidEvent(RefusalReason.EMPTY, "expected a JSON object, received no bytes")
     if len(value) > MAX_VALUE_BYTES:
         raise InvalidEvent(RefusalReason.TOO_LARGE, f"expected at most {MAX_VALUE_BYTES} bytes, received {len(value)}")
+    if nests_deeper(value):
+        raise _too_deep()
     try:
         event = _decoder.decode(value)
     except msgspec.ValidationError:
         event = _decode_leniently(value, headers)
-    except (ValueError, RecursionError) as error:  # msgspec's DecodeError, bad UTF-8, an integer of 4,300 digits
+    except ValueError as error:  # msgspec's DecodeError, bad UTF-8, an integer of 4,300 digits
         raise InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
     return _checked(event, arrival_ms)
 
 
@@ -116,12 +121,18 @@ def from_mapping(fields: Mapping[str, Any], *, arrival_ms: int) -> Interaction:
     return _checked(_convert(dict(fields)), arrival_ms)
 
 
+def _too_deep() -> InvalidEvent:
+    return InvalidEvent(RefusalReason.TOO_DEEP, f"expected JSON nested at most {MAX_DEPTH} deep, received deeper")
+
+
 def _decode_leniently(value: bytes, headers: Headers) -> Interaction:
     """The rarer forms: RFC 3339 times and fields that came as CloudEvents headers."""
     try:
         fields = msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
     if not isinstance(fields, dict):
         raise InvalidEvent(RefusalReason.SCHEMA, f"expected a JSON object, received {type(fields).__name__}")
     for name, raw in headers:

@@ -6,6 +6,7 @@ import msgspec
 
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
+from recsys.nesting import MAX_DEPTH, nests_deeper
 from serving.problems import Problem, ProblemBody, RefusedEvent, refused
 
 MAX_BODY_BYTES = 1_000_000
@@ -46,9 +47,12 @@ def too_large(expected: str, received: str) -> Problem:
 def _parts(body: bytes) -> list[bytes]:
     if not body.lstrip(_JSON_SPACE).startswith(_LIST_BEGINS):
         return [body]
+    if nests_deeper(body, MAX_DEPTH + 1):
+        detail = f"expected events nested at most {MAX_DEPTH} deep, received deeper"
+        raise refused([RefusedEvent(0, RefusalReason.TOO_DEEP, detail)], 1)
     try:
         parts = [bytes(part) for part in _list_decoder.decode(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         detail = f"expected a JSON array of events, received {error}"
         raise refused([RefusedEvent(0, RefusalReason.NOT_JSON, detail)], 1) from None
     if len(parts) > MAX_EVENTS:

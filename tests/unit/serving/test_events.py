@@ -73,10 +73,21 @@ async def test_a_refused_event_has_its_reason(world: Any, change: dict[str, Any]
 
 @pytest.mark.parametrize(
     "body",
-    ["{", "[{]", "nonsense", "[1,", b"\xff\xfe", "[" * 10_000, '{"a":' * 10_000, "[" + '{"a":' * 10_000, b"\x80\x04N."],
+    ["{", "[{]", "nonsense", "[1,", b"\xff\xfe", b"\x80\x04N."],
 )
 async def test_what_is_no_json_is_refused_as_such(world: Any, body: Any) -> None:
     assert refusal(await post(world, body))[0] == "not_json"
+
+
+@pytest.mark.parametrize("body", ["[" * 10_000, '{"a":' * 10_000, "[" + '{"a":' * 10_000, "[" * 34 + "]" * 34])
+async def test_what_nests_too_deep_is_refused_as_such(world: Any, body: str) -> None:
+    assert refusal(await post(world, body))[0] == "too_deep"
+
+
+async def test_in_a_list_an_event_may_nest_as_deep_as_alone(world: Any) -> None:
+    event = json.dumps(EVENT)[:-1] + ', "x": ' + "[" * 31 + "]" * 31 + "}"
+    assert (await post(world, event)).status_code == 202
+    assert (await post(world, f"[{event}]")).status_code == 202
 
 
 @pytest.mark.parametrize(("body", "reason"), [("", "empty"), ("null", "schema"), ('"x"', "schema"), ("[[]]", "schema")])
