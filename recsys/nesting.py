@@ -23,7 +23,7 @@ def nests_deeper(value: bytes, levels: int = MAX_DEPTH) -> bool:
 
     Hot path: a flat object is told by two looks. Never recurses; bytes that are no JSON are counted all the same.
     """
-    if _SQUARE not in value and value.find(_CURLY, 1) < 0:
+    if _SQUARE not in value and _CURLY not in value[1:]:
         return levels < 1
     if value.count(_SQUARE) + value.count(_CURLY) <= levels:
         return False
