@@ -11,7 +11,8 @@ EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra emb
 export DOCKER_BUILDKIT ?= 0
 PARTITIONS ?= 6
 
-.PHONY: help setup demo test lint format types imports check docs lock bench-ingest services compose-up compose-down clean
+.PHONY: help setup demo test lint format types imports check docs lock bench-ingest bench-click soak services \
+  compose-up compose-down clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +63,12 @@ lock: setup ## Resolve pyproject.toml into requirements/lock.txt, with hashes.
 
 bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, on real Kafka and Redis.
 	$(BIN)/python benchmarks/ingest.py $(ARGS)
+
+bench-click: setup ## Milliseconds from a click to a changed answer, on real Kafka and Redis.
+	$(BIN)/python benchmarks/click_to_answer.py $(ARGS)
+
+soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
+	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 services: setup ## A real Kafka 4 and a Redis as local processes until Ctrl-C; prints their addresses.
 	@exec $(BIN)/python -m infra.local_services $(ARGS)

@@ -1,10 +1,11 @@
 """Click to changed answer: milliseconds from `POST /v1/events` to a changed `GET …/recommendations`.
 
-    python benchmarks/click_to_answer.py --interactions F --courses F [--clicks 200] [--json OUT]
+    python benchmarks/click_to_answer.py [--interactions F --courses F] [--clicks 200] [--json OUT]
     python benchmarks/click_to_answer.py --url http://127.0.0.1:8080 --interactions F --courses F
 
-Without --url it brings up a real Kafka and Redis, replays the files, retrains, and starts one worker and the API. Each
-click is a learner of the file opening a course; the clock starts before the POST is sent and stops when a GET has
+Without files it takes MARS from RECSYS_DATA_DIR (default ../shared/data), and simulates learners where that is not at
+hand. Without --url it brings up a real Kafka and Redis, replays the files, retrains, and starts one worker and the API.
+Each click is a learner of the file opening a course; the clock starts before the POST is sent and stops when a GET has
 returned another list (ids or scores) than the one before the click. One client, one connection, clicks one by one.
 """
 
@@ -32,6 +33,7 @@ from infra.local_kafka import LocalKafka
 from infra.local_redis import LocalRedis
 from recsys.files import read_courses, read_interactions
 
+HERE = Path(__file__).parent
 CHANGE_WITHIN_S = 10.0
 RECSYS = [sys.executable, "-m", "recsys.cli"]
 
@@ -69,6 +71,14 @@ def everything(arguments: argparse.Namespace) -> Iterator[str]:
         yield next(iter(api.stdout or ())).split()[-1]
 
 
+def files(folder: Path) -> tuple[Path, Path]:
+    """MARS in the neutral form, or simulated learners."""
+    data = Path(os.environ.get("RECSYS_DATA_DIR", HERE.parents[1] / "shared" / "data")) / "mars"
+    command = ["import", "mars", "--source", str(data)] if data.is_dir() else ["simulate"]
+    subprocess.run([*RECSYS, *command, "--out", str(folder)], check=True)
+    return folder / "interactions.parquet", folder / "courses.parquet"
+
+
 def answer(client: httpx.Client, user: str) -> list[Any]:
     response = client.get(f"/v1/users/{user}/recommendations", params={"n": 20})
     response.raise_for_status()
@@ -95,17 +105,21 @@ def click(client: httpx.Client, user: str, course: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--interactions", type=Path, required=True)
-    parser.add_argument("--courses", type=Path, required=True)
+    parser.add_argument("--interactions", type=Path)
+    parser.add_argument("--courses", type=Path)
     parser.add_argument("--clicks", type=int, default=200)
     parser.add_argument("--url")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if (arguments.interactions is None) != (arguments.courses is None) or (arguments.url and not arguments.courses):
+        parser.error("expected --interactions together with --courses, and both with --url")
     rng = random.Random(arguments.seed)
-    users = sorted(set(read_interactions(arguments.interactions)["user_id"]))
-    courses = sorted(read_courses(arguments.courses)["course_id"])
     with ExitStack() as stack:
+        if arguments.interactions is None:
+            arguments.interactions, arguments.courses = files(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        users = sorted(set(read_interactions(arguments.interactions)["user_id"]))
+        courses = sorted(read_courses(arguments.courses)["course_id"])
         url = arguments.url or stack.enter_context(everything(arguments))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=10))
         for _ in range(10):  # connections, caches and the loaded bundle are not what is measured
