@@ -70,19 +70,20 @@ async def fill_caches(
     Raises:
         ServiceUnavailable: When Redis does not answer.
     """
-    partitions = await store.topology() or 0
-    waiting = [await store.mark_all_dirty(partition) for partition in range(partitions)]
+    topology = await store.topology()
+    shards = [] if topology is None else topology.shards()
+    waiting = [await store.mark_all_dirty(shard) for shard in shards]
     done = 0
-    for partition in range(partitions):
-        dirty = await store.dirty_users(partition, max(1, waiting[partition]))
+    for shard, marked in zip(shards, waiting, strict=True):
+        dirty = await store.dirty_users(shard, max(1, marked))
         for start in range(0, len(dirty), _CHUNK):
             chunk = dirty[start : start + _CHUNK]
-            states = await store.user_states(partition, [user for user, _ in chunk])
+            states = await store.user_states(shard, [user for user, _ in chunk])
             tops: list[tuple[CachedTop, int | None]] = []
             for (user, mark), state in zip(chunk, states, strict=True):
                 ids, scores = scorer.rank(user, state.engagement, at_ms=at_ms, n=top_n, exclude=state.done)
                 tops.append((CachedTop(user, scorer.version, at_ms, ids, scores), mark))
-            await store.write_tops(partition, tops, only_if_marked=True)
+            await store.write_tops(shard, tops, only_if_marked=True)
             done += len(chunk)
             progress(done, max(done, sum(waiting)))
     return done

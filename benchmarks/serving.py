@@ -29,7 +29,7 @@ from infra.local_redis import LocalRedis
 from infra.processes import free_port
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
-from recsys.keys import partition_of
+from recsys.keys import Topology, partition_of
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
@@ -74,7 +74,7 @@ def draw_bundle(models_dir: Path) -> Path:
 
 async def fill(url: str, bundle: Path) -> None:
     store, rng = RedisStore.for_stream(url), random.Random(0)
-    await store.establish_topology(PARTITIONS)
+    await store.establish_topology(Topology(PARTITIONS))
     await store.publish_model(ModelPointer(bundle.name, str(bundle), 0))
     for user in map(str, range(N_USERS)):
         ids = tuple(f"c{i}" for i in rng.sample(range(N_COURSES), TOP))

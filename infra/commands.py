@@ -1,4 +1,4 @@
-"""`recsys topics` and `recsys status`: what Kafka and Redis hold, and whether they agree."""
+"""`recsys topics`, `status` and `resume`: what Kafka and Redis hold, whether they agree, and an operator's word."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from infra.status import SystemStatus, read_status
+from infra.status import SystemStatus, log_bounds, read_status
 from infra.topics import TopicReport, ensure_topics
-from recsys.errors import TopologyMismatch
+from recsys.errors import ConfigurationError, TopologyMismatch
+from recsys.keys import Topology
+from recsys.online_store import Stop
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings, load_settings
 
@@ -44,13 +46,14 @@ async def _check_topology(settings: Settings, partitions: int, *, establish: boo
     """Refuses before a topic is made if Redis already holds state of another partition count."""
     store = RedisStore.for_stream(settings.redis_url)
     try:
-        in_force = await (store.establish_topology(partitions) if establish else store.topology())
+        topology = Topology(partitions)
+        in_force = await (store.establish_topology(topology) if establish else store.topology())
     finally:
         await store.close()
-    if in_force not in {None, partitions}:
+    if in_force is not None and in_force.partitions != partitions:
         raise TopologyMismatch(
-            f"expected {partitions} partitions, received {in_force} in Redis: "
-            f"its state is sharded by them, use --partitions {in_force} or an empty Redis database"
+            f"expected {partitions} partitions, received {in_force.partitions} in Redis: its state is sharded by them, "
+            f"use --partitions {in_force.partitions}, or raise them with `recsys rebuild --partitions {partitions}`"
         )
 
 
@@ -74,4 +77,42 @@ def _print_status(found: SystemStatus) -> None:
         table.add_row(str(row.partition), fence, str(row.log_end), str(row.lag), *counted)
     Console().print(table)
     model = "no model published" if found.model is None else f"model {found.model}"
-    click.echo(f"{model} · lag {found.lag} records")
+    for row in found.partitions:
+        if row.stopped is not None:
+            click.echo(
+                f"partition {row.partition} is stopped {row.stopped} (look at `recsys dlq list`, then `recsys resume`)"
+            )
+    click.echo(f"{model} · generation {found.generation} · lag {found.lag} records")
+
+
+@click.command("resume")
+@click.option("--partition", type=click.IntRange(0), required=True, help="The stopped partition (`recsys status`).")
+@click.option(
+    "--until", type=click.IntRange(0), help="Pass refused records up to this offset; default: all that are there now."
+)
+def resume(partition: int, until: int | None) -> None:
+    """Let a stopped partition go on, its refused records becoming dead letters.
+
+    A worker stops a partition when most of its latest records are refused. Its own producer, or a deployment that
+    changed the events, is to be looked at first; nothing was acknowledged and nothing is lost while it stands.
+    """
+    settings = load_settings()
+    bounds = log_bounds(settings)
+    if partition not in bounds:
+        raise ConfigurationError(f"expected a partition below {len(bounds)}, received {partition}")
+    refusals_until = bounds[partition][1] if until is None else until
+    stop = asyncio.run(_resume(settings, partition, refusals_until))
+    click.echo(f"partition {partition} goes on from offset {stop.offset}; refusals before {refusals_until} are passed")
+
+
+async def _resume(settings: Settings, partition: int, refusals_until: int) -> Stop:
+    store = RedisStore.for_stream(settings.redis_url)
+    try:
+        shard = (await store.topology() or Topology(partition + 1)).shard(partition)
+        guard = await store.guard(shard, settings.consumer_group)
+        if guard.stop is None:
+            raise ConfigurationError(f"expected a stopped partition, received {partition}, which is not")
+        await store.resume_partition(shard, settings.consumer_group, refusals_until=refusals_until)
+    finally:
+        await store.close()
+    return guard.stop

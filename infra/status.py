@@ -11,6 +11,7 @@ from kafka.admin import OffsetSpec
 
 from infra.topics import admin_client, partition_count
 from recsys.errors import ConfigurationError
+from recsys.keys import Topology
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings
 
@@ -25,7 +26,8 @@ class PartitionStatus:
         log_start: First offset Kafka still holds.
         log_end: Offset the next record will get.
         lag: Records that are not applied yet.
-        counts: Outcome (accepted, duplicate, refused, rerouted) → records.
+        counts: Outcome (accepted, duplicate, refused, rerouted, expired) → records.
+        stopped: Why it is not read any further until `recsys resume`; None while it is.
     """
 
     partition: int
@@ -34,6 +36,7 @@ class PartitionStatus:
     log_end: int
     lag: int
     counts: Mapping[str, int]
+    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class SystemStatus:
     Attributes:
         topic: The interactions topic.
         group: The workers' consumer group.
+        generation: Of the shards in use: how often `recsys rebuild` switched.
         model: Version of the published model; None before the first.
         lag: Records of all partitions that are not applied yet.
         counts: Outcome → records of all partitions.
@@ -51,6 +55,7 @@ class SystemStatus:
 
     topic: str
     group: str
+    generation: int
     model: str | None
     lag: int
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -64,10 +69,11 @@ async def read_status(settings: Settings) -> SystemStatus:
         ServiceUnavailable: One of them does not answer.
         ConfigurationError: The topic does not exist.
     """
-    bounds = await asyncio.to_thread(_log_bounds, settings)
+    bounds = await asyncio.to_thread(log_bounds, settings)
     store = RedisStore.for_stream(settings.redis_url)
     try:
-        rows = [await _partition_status(store, settings.consumer_group, p, *bounds[p]) for p in sorted(bounds)]
+        topology = await store.topology() or Topology(len(bounds))
+        rows = [await _partition_status(store, settings, topology, p, *bounds[p]) for p in sorted(bounds)]
         model = await store.model()
     finally:
         await store.close()
@@ -75,6 +81,7 @@ async def read_status(settings: Settings) -> SystemStatus:
     return SystemStatus(
         topic=settings.interactions_topic,
         group=settings.consumer_group,
+        generation=topology.generation,
         model=None if model is None else model.version,
         lag=sum(row.lag for row in rows),
         counts={name: sum(row.counts.get(name, 0) for row in rows) for name in names},
@@ -82,15 +89,19 @@ async def read_status(settings: Settings) -> SystemStatus:
     )
 
 
-async def _partition_status(store: RedisStore, group: str, partition: int, start: int, end: int) -> PartitionStatus:
-    fence = await store.fence(partition, group)
+async def _partition_status(
+    store: RedisStore, settings: Settings, topology: Topology, partition: int, start: int, end: int
+) -> PartitionStatus:
+    shard, group = topology.shard(partition), settings.consumer_group
+    fence, guard = await store.fence(shard, group), await store.guard(shard, group)
     return PartitionStatus(
         partition=partition,
         fence=fence,
         log_start=start,
         log_end=end,
         lag=lag(fence, start, end),
-        counts=dict(await store.counts(partition)),
+        counts=dict(await store.counts(shard)),
+        stopped=None if guard.stop is None else f"at offset {guard.stop.offset}: {guard.stop.reason}",
     )
 
 
@@ -100,8 +111,13 @@ def lag(fence: int | None, log_start: int, log_end: int) -> int:
     return max(0, log_end - next_offset)
 
 
-def _log_bounds(settings: Settings) -> dict[int, tuple[int, int]]:
-    """Partition → (first offset, offset after the last)."""
+def log_bounds(settings: Settings) -> dict[int, tuple[int, int]]:
+    """Partition → (first offset, offset after the last).
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+        ConfigurationError: The topic does not exist.
+    """
     topic = settings.interactions_topic
     with admin_client(settings) as client:
         partitions = partition_count(client, topic) if topic in client.list_topics() else None

@@ -89,6 +89,7 @@ class RefusalReason(StrEnum):
     IN_THE_FUTURE = "in_the_future"
     BAD_VALUE = "bad_value"
     FOLD_FAILED = "fold_failed"
+    CRASHED_WORKER = "crashed_worker"
 
 
 class InvalidEvent(RecsysError):

@@ -1,7 +1,8 @@
 """The key space in Redis: the only place that spells a key.
 
-State is sharded by Kafka partition. Everything one event touches carries the hash tag of its partition, `{s<p>}`,
-so one event is one slot and the same layout runs on Redis Cluster.
+State is sharded by Kafka partition. Everything one event touches carries the hash tag of its shard, `{s<shard>}`,
+so one event is one slot and the same layout runs on Redis Cluster. In generation 0 a shard has its partition's number;
+`recsys rebuild` fills the shards of the next generation beside the ones in use and then switches (`Topology`).
 
 | function | type | holds | unit | TTL | writer | reader |
 |---|---|---|---|---|---|---|
@@ -13,23 +14,27 @@ so one event is one slot and the same layout runs on Redis Cluster.
 | `trend` | hash course → 8-byte double | this shard's forward-decayed trending | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
-| `counts` | hash | accepted, duplicate, refused, rerouted records | records | none | stream | infra |
+| `counts` | hash | accepted, duplicate, refused, rerouted, expired records | records | none | stream | infra |
+| `guard` | hash | starts at one fence, a suspect record, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
 | `TRENDING` | string, JSON | merged trending | score | none | stream | serving |
 | `MODEL_CURRENT`, `MODEL_PREVIOUS` | string, JSON | version and place of a bundle | | none | batch | all |
-| `TOPOLOGY` | string, JSON | partition count, half-lives | | none | infra, stream | all |
+| `TOPOLOGY` | string, JSON | partition count, generation of the shards | | none | infra, stream | all |
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 TRENDING = "trending"
-TRENDING_LEASE = "trending:lease"
 MODEL_CURRENT = "model:current"
 MODEL_PREVIOUS = "model:previous"
 TOPOLOGY = "topology"
+
+SHARDS_A_GENERATION = 10_000
 
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
@@ -56,17 +61,56 @@ def partition_of(user_id: str, partitions: int) -> int:
     return (murmur2(user_id.encode()) & 0x7FFFFFFF) % partitions
 
 
-def fence(partition: int, group: str) -> str:
-    return f"{{s{partition}}}:fence:{group}"
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Which shards are in use. Written once, then moved by `recsys rebuild` alone.
+
+    Attributes:
+        partitions: Partition count of the interactions topic that the shards were folded by.
+        generation: Counts the rebuilds; every generation has shards of its own.
+    """
+
+    partitions: int
+    generation: int = 0
+
+    def shard(self, partition: int) -> int:
+        """The number of a partition's shard."""
+        return self.generation * SHARDS_A_GENERATION + partition
+
+    def shards(self) -> Sequence[int]:
+        """Every shard in use."""
+        return [self.shard(partition) for partition in range(self.partitions)]
+
+    def shard_of(self, user_id: str) -> int:
+        """The shard that holds a learner's state."""
+        return self.shard(partition_of(user_id, self.partitions))
 
 
-def engagement(partition: int, user_id: str) -> str:
-    return f"{{s{partition}}}:eng:{user_id}"
+def tag(shard: int) -> str:
+    """The hash tag that every key of a shard begins with."""
+    return f"{{s{shard}}}"
 
 
-def engagement_pattern(partition: int) -> str:
+def shard_pattern(shard: int) -> str:
+    """A SCAN pattern for every key of a shard."""
+    return f"{tag(shard)}:*"
+
+
+def guard(shard: int, group: str) -> str:
+    return f"{tag(shard)}:guard:{group}"
+
+
+def fence(shard: int, group: str) -> str:
+    return f"{tag(shard)}:fence:{group}"
+
+
+def engagement(shard: int, user_id: str) -> str:
+    return f"{tag(shard)}:eng:{user_id}"
+
+
+def engagement_pattern(shard: int) -> str:
     """A SCAN pattern for every `engagement` key of a shard."""
-    return f"{{s{partition}}}:eng:*"
+    return f"{tag(shard)}:eng:*"
 
 
 def user_of_engagement(key: str) -> str:
@@ -74,32 +118,32 @@ def user_of_engagement(key: str) -> str:
     return re.sub(r"^\{s\d+\}:eng:", "", key)
 
 
-def done(partition: int, user_id: str) -> str:
-    return f"{{s{partition}}}:done:{user_id}"
+def done(shard: int, user_id: str) -> str:
+    return f"{tag(shard)}:done:{user_id}"
 
 
-def bot(partition: int, user_id: str) -> str:
-    return f"{{s{partition}}}:bot:{user_id}"
+def bot(shard: int, user_id: str) -> str:
+    return f"{tag(shard)}:bot:{user_id}"
 
 
-def event_ids(partition: int, bucket: int) -> str:
-    return f"{{s{partition}}}:ids:{bucket}"
+def event_ids(shard: int, bucket: int) -> str:
+    return f"{tag(shard)}:ids:{bucket}"
 
 
-def trend(partition: int) -> str:
-    return f"{{s{partition}}}:trend"
+def trend(shard: int) -> str:
+    return f"{tag(shard)}:trend"
 
 
-def dirty(partition: int) -> str:
-    return f"{{s{partition}}}:dirty"
+def dirty(shard: int) -> str:
+    return f"{tag(shard)}:dirty"
 
 
-def top(partition: int, user_id: str) -> str:
-    return f"{{s{partition}}}:top:{user_id}"
+def top(shard: int, user_id: str) -> str:
+    return f"{tag(shard)}:top:{user_id}"
 
 
-def counts(partition: int) -> str:
-    return f"{{s{partition}}}:counts"
+def counts(shard: int) -> str:
+    return f"{tag(shard)}:counts"
 
 
 def worker(worker_id: str) -> str:

@@ -84,6 +84,18 @@ class Settings(BaseSettings):
         le=50,
         description="How long a worker retries Redis or the dead-letter topic before it ends without acknowledging.",
     )
+    dead_letter_stop_records: int = Field(
+        default=1000,
+        ge=10,
+        description="Latest records of a partition that the dead-letter stop rule looks at.",
+    )
+    dead_letter_stop_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="A partition whose latest records are refused more often than this stops until `recsys resume`; "
+        "1 never stops.",
+    )
     refresh_top_n: int = Field(default=50, ge=1, le=500, description="Courses in a cached top-N.")
     refresh_backlog_seconds: float = Field(
         default=5.0, ge=0, description="While a worker catches up, cached lists are refreshed at least this often."

@@ -1,4 +1,4 @@
-"""The background task that keeps this process current: partition count, model pointer, trending."""
+"""The background task that keeps this process current: topology, model pointer, trending."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Follower:
     Args:
         store: The online store.
         circuit: In front of it.
-        learners: Told the partition count.
+        learners: Told the topology.
         models: Told the model pointer.
         trending: Told the merged list.
         clock: ms since 1970 UTC.
@@ -84,7 +84,7 @@ class Follower:
         self.polled.set()
 
     async def _read(self) -> tuple[ModelPointer | None, Trending | None]:
-        self._learners.partitions = await self._circuit.call(self._store.topology)
+        self._learners.topology = await self._circuit.call(self._store.topology)
         try:
             return await self._circuit.call(self._store.model), await self._circuit.call(self._store.trending)
         except msgspec.DecodeError as error:

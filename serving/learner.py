@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recsys.errors import ServiceUnavailable
-from recsys.keys import partition_of
+from recsys.keys import Topology
 from recsys.online_store import CachedTop, OnlineStore
 from serving.answers import Source
 from serving.circuit import Circuit
@@ -41,15 +41,15 @@ class Learners:
         self._store = store
         self._circuit = circuit
         self._recent = recent
-        self.partitions: int | None = None
+        self.topology: Topology | None = None
 
     async def find(self, user_id: str, *, now_ms: int) -> Learner:
         """The cached list and the done set, in one round trip."""
         try:
-            partition = await self._partition_of(user_id)
-            if partition is None:
+            shard = await self._shard_of(user_id)
+            if shard is None:
                 return Learner(None, frozenset(), Source.CACHED)
-            top, done = await self._circuit.call(lambda: self._store.top(partition, user_id))
+            top, done = await self._circuit.call(lambda: self._store.top(shard, user_id))
         except ServiceUnavailable:
             remembered = self._recent.recall(user_id, now_ms=now_ms)
             return Learner(remembered.top, remembered.done, Source.PROCESS_CACHE)
@@ -61,16 +61,16 @@ class Learners:
         if learner.source is not Source.CACHED:
             return {}
         try:
-            partition = await self._partition_of(user_id)
-            if partition is None:
+            shard = await self._shard_of(user_id)
+            if shard is None:
                 return {}
-            (state,) = await self._circuit.call(lambda: self._store.user_states(partition, [user_id]))
+            (state,) = await self._circuit.call(lambda: self._store.user_states(shard, [user_id]))
         except ServiceUnavailable:
             return {}
         return state.engagement
 
-    async def _partition_of(self, user_id: str) -> int | None:
-        """The learner's shard; None while no partition count was written, so nothing was either."""
-        if self.partitions is None:
-            self.partitions = await self._circuit.call(self._store.topology)
-        return None if self.partitions is None else partition_of(user_id, self.partitions)
+    async def _shard_of(self, user_id: str) -> int | None:
+        """The learner's shard; None while no topology was written, so nothing was either."""
+        if self.topology is None:
+            self.topology = await self._circuit.call(self._store.topology)
+        return None if self.topology is None else self.topology.shard_of(user_id)

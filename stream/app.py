@@ -78,7 +78,7 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLog:
-    """A partition's log as the app's consumer shows it (`commit.PartitionLog`)."""
+    """A partition's log as the app's consumer shows it (`gaps.PartitionLog`)."""
 
     app: faust.App
     tp: TP
@@ -89,6 +89,15 @@ class ConsumerLog:
         await consumer.seek(self.tp, offset)
         return consumer.epoch(self.tp)
 
+    async def position(self) -> int | None:
+        """The offset the consumer reads next; None while it has none.
+
+        Raises:
+            ServiceUnavailable: Kafka does not tell in time.
+        """
+        position: int | None = await self._answer(self.app.consumer.position(self.tp))
+        return position
+
     async def unread(self) -> int:
         """Offsets between the consumer's position and the log's end.
 
@@ -98,7 +107,7 @@ class ConsumerLog:
             ServiceUnavailable: Kafka does not tell in time.
         """
         _, log_end = await self.bounds()
-        position = await self._answer(self.app.consumer.position(self.tp))
+        position = await self.position()
         return log_end if position is None else max(0, log_end - position)
 
     async def bounds(self) -> tuple[int, int]:

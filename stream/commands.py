@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -12,16 +13,19 @@ from datetime import datetime
 
 import click
 import msgspec
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from recsys.engagement import ForwardDecay
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
-from recsys.keys import partition_of
+from recsys.keys import Topology
 from recsys.logs import configure_logging
 from recsys.online_store import OnlineStore
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings, load_settings
+
+log = structlog.get_logger(__name__)
 
 SCORE_LINE = msgspec.json.Encoder()
 
@@ -42,26 +46,28 @@ def stream(worker_id: str | None, accept_retention_gap: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "aiokafka" else logging.WARNING)
     import uvloop  # noqa: PLC0415 - only the worker needs it
 
-    uvloop.run(_run_worker(settings, worker_id, accept_retention_gap=accept_retention_gap))
+    if uvloop.run(_run_worker(settings, worker_id, accept_retention_gap=accept_retention_gap)):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command, new topology
 
 
-async def _run_worker(settings: Settings, worker_id: str | None, *, accept_retention_gap: bool) -> None:
+async def _run_worker(settings: Settings, worker_id: str | None, *, accept_retention_gap: bool) -> bool:
+    """Runs a worker to its end; returns whether one of a new topology has to take over."""
     from prometheus_client import start_http_server  # noqa: PLC0415
 
     from stream.worker import EngagementWorker  # noqa: PLC0415 - faust reads the environment when it is imported
 
     store = _store(settings)
     try:
-        partitions = await _agreed_partitions(settings, store)
+        topology = await _agreed_topology(settings, store)
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
         worker = EngagementWorker(
-            settings, store, partitions=partitions, worker_id=worker_id, accept_retention_gap=accept_retention_gap
+            settings, store, topology=topology, worker_id=worker_id, accept_retention_gap=accept_retention_gap
         )
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-        await worker.run(stop)
+        return await worker.run(stop)
     finally:
         await store.close()
 
@@ -75,16 +81,18 @@ def _store(settings: Settings) -> RedisStore:
     )
 
 
-async def _agreed_partitions(settings: Settings, store: OnlineStore) -> int:
-    """The topic's partition count, which must be the one written in Redis."""
+async def _agreed_topology(settings: Settings, store: OnlineStore) -> Topology:
+    """The topology in Redis. A topic with more partitions is read under it: their records are sent home."""
     in_kafka = await _topic_partitions(settings)
-    in_redis = await store.establish_topology(in_kafka)
-    if in_redis != in_kafka:
+    topology = await store.establish_topology(Topology(in_kafka))
+    if topology.partitions > in_kafka:
         raise TopologyMismatch(
-            f"expected topic {settings.interactions_topic!r} to have {in_redis} partitions as Redis says, "
+            f"expected topic {settings.interactions_topic!r} to have {topology.partitions} partitions as Redis says, "
             f"received {in_kafka}"
         )
-    return in_kafka
+    if topology.partitions < in_kafka:
+        log.warning("topic_has_grown", partitions=in_kafka, topology=topology, remedy="recsys rebuild --partitions")
+    return topology
 
 
 async def _topic_partitions(settings: Settings) -> int:
@@ -131,17 +139,16 @@ def _parse_time(text: str) -> int:
 async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *, as_json: bool) -> None:
     store = _store(settings)
     try:
-        partitions = await store.topology()
-        if partitions is None:
+        topology = await store.topology()
+        if topology is None:
             raise ConfigurationError("expected a topology in Redis (`recsys topics` writes it), received none")
         decay = settings.decay
         if user is not None:
-            partition = partition_of(user, partitions)
-            state = (await store.user_states(partition, [user]))[0]
+            (state,) = await store.user_states(topology.shard_of(user), [user])
             _print_user(user, state.engagement, decay, at_ms, as_json=as_json)
             return
-        for partition in range(partitions):
-            async for each, sums in store.engagement(partition):
+        for shard in topology.shards():
+            async for each, sums in store.engagement(shard):
                 _print_user(each, sums, decay, at_ms, as_json=as_json)
     finally:
         await store.close()

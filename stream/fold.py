@@ -15,8 +15,9 @@ from xxhash import xxh3_128_digest
 from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.errors import InvalidEvent
 from recsys.events import DONE_TYPES, Interaction, decode
-from recsys.keys import partition_of
+from recsys.keys import Topology, partition_of
 from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
+from recsys.settings import Settings
 from stream.bots import BotFeatures
 from stream.chunks import Record
 
@@ -29,15 +30,26 @@ class FoldRules:
         weights: Weight of each event type.
         decay: Decay of engagement.
         trending_decay: Decay of trending.
-        partitions: Partition count of the topic.
+        topology: Partition count of the topic and generation of the shards.
         dedupe_window_ms: Length of one dedupe bucket, ms.
     """
 
     weights: EngagementWeights
     decay: ForwardDecay
     trending_decay: ForwardDecay
-    partitions: int
+    topology: Topology
     dedupe_window_ms: int
+
+    @classmethod
+    def of(cls, settings: Settings, topology: Topology) -> FoldRules:
+        """The rules the settings name."""
+        return cls(
+            weights=settings.weights,
+            decay=settings.decay,
+            trending_decay=settings.trending_decay,
+            topology=topology,
+            dedupe_window_ms=int(settings.dedupe_window_hours * 3_600_000),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,7 @@ def decode_records(records: Iterable[Record], partition: int, rules: FoldRules) 
         except InvalidEvent as error:
             batch.refused.append(Refused(record, error))
             continue
-        home = partition_of(event.user_id, rules.partitions)
+        home = partition_of(event.user_id, rules.topology.partitions)
         if home != partition:
             batch.misrouted.append(Misrouted(record, event.user_id, home))
             continue

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 RECORDS = Counter("recsys_records", "Records applied, by outcome.", ["outcome"])
 CHUNK_SECONDS = Histogram("recsys_chunk_seconds", "From a fetched chunk to its commit, in seconds.")
 FENCE = Gauge("recsys_fence_offset", "Last applied offset.", ["partition"])
+STOPPED = Gauge("recsys_partition_stopped", "1 while a partition waits for an operator.", ["partition"])
 REFRESHED = Counter("recsys_top_refreshed", "Cached top-N lists written.")
 REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of dirty users, in seconds.")
 MODEL_LOADS = Counter("recsys_model_loads", "Model bundles loaded or refused.", ["outcome"])

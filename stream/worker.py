@@ -11,18 +11,21 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import RecsysError, ServiceUnavailable
+from recsys.keys import Topology
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
 from stream import metrics
 from stream.app import ConsumerLog, create_app
 from stream.chunks import Chunk
-from stream.commit import ShardWriter
+from stream.commit import ShardWriter, WriterRules
 from stream.dead_letters import SideOutputs
 from stream.fold import FoldRules
 from stream.identity import WorkerId
@@ -36,6 +39,11 @@ CHUNKS_UNDER_WAY = 16
 TRENDING_EVERY_S = 2.0
 TRENDING_OWNER = 0
 UNEXPECTED_EXIT_STATUS = 70
+RESTART_EXIT_STATUS = 75
+"""EX_TEMPFAIL: the supervisor starts a worker of the new topology."""
+
+TOPOLOGY_EVERY_S = 1.0
+HEAL_EVERY_S = 1.0
 STOP_S = 6.0
 RELEASE_S = 1.0
 
@@ -67,7 +75,7 @@ class EngagementWorker:
     Args:
         settings: All settings.
         store: The online store, under the speed layer's policy.
-        partitions: Partition count of the topic.
+        topology: The shards in use as the worker starts.
         worker_id: The operator's name for this worker, unique among live ones; None for a nameless one.
         accept_retention_gap: The operator's word that records deleted by retention may be passed.
         die: Ends the process on what cannot be borne.
@@ -78,20 +86,20 @@ class EngagementWorker:
         settings: Settings,
         store: OnlineStore,
         *,
-        partitions: int,
+        topology: Topology,
         worker_id: str | None,
         accept_retention_gap: bool = False,
         die: Callable[[BaseException], NoReturn] = end_process,
     ) -> None:
-        self._settings, self._store, self._partitions, self._worker_id = settings, store, partitions, worker_id
-        self._accept_retention_gap, self._die = accept_retention_gap, die
+        self._settings, self._store, self._topology, self._worker_id = settings, store, topology, worker_id
+        self._die = die
         self._identity = WorkerId(store, worker_id)
-        self._rules = FoldRules(
-            weights=settings.weights,
-            decay=settings.decay,
-            trending_decay=settings.trending_decay,
-            partitions=partitions,
-            dedupe_window_ms=int(settings.dedupe_window_hours * 3_600_000),
+        self._rules = WriterRules(
+            FoldRules.of(settings, topology),
+            retry_s=settings.retry_seconds,
+            stop_records=settings.dead_letter_stop_records,
+            stop_share=settings.dead_letter_stop_share,
+            accept_retention_gap=accept_retention_gap,
         )
         self._outputs = SideOutputs(
             settings.kafka_bootstrap_servers,
@@ -101,20 +109,24 @@ class EngagementWorker:
         self._writers: dict[int, ShardWriter] = {}
         self._lanes: Lanes[Any] = Lanes(self._apply, capacity=CHUNKS_UNDER_WAY)
         self._stopping = False
+        self._switched = asyncio.Event()
         self._app = create_app(settings, worker_id, self._deliver)
         self._model = CurrentModel(store)
         self._refresher = Refresher(
             store,
             self._model,
-            owned=self._owned,
+            shards=lambda: {topology.shard(partition) for partition in self._owned()},
             top_n=settings.refresh_top_n,
             backlog_s=settings.refresh_backlog_seconds,
             clock=time.monotonic,
             now_ms=now_ms,
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set, then finishes what is under way.
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Works until `stop` is set or the topology was switched, then finishes what is under way.
+
+        Returns:
+            Whether the topology was switched: a worker of the new one has to take over.
 
         Raises:
             WorkerIdTaken: Another live worker has this worker id.
@@ -124,16 +136,31 @@ class EngagementWorker:
         await self._quietly(self._model.follow)
         beside = [
             asyncio.create_task(self._or_die(work), name=work.__name__)
-            for work in (self._identity.keep, self._follow_model, self._refresher.run, self._trend, self._watch)
+            for work in (
+                self._identity.keep,
+                self._follow_model,
+                self._follow_topology,
+                self._refresher.run,
+                self._trend,
+                self._heal,
+                self._watch,
+            )
         ]
         await self._app.start()
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        crashed = asyncio.create_task(self._app.wait_until_stopped(), name="crash")
-        await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set():
+        ends = [
+            asyncio.create_task(end, name=name)
+            for name, end in (
+                ("stop", stop.wait()),
+                ("switch", self._switched.wait()),
+                ("crash", self._app.wait_until_stopped()),
+            )
+        ]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set() and not self._switched.is_set():
             self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
-        await self._finish([*beside, stopping, crashed])
+        await self._finish([*beside, *ends])
+        return not stop.is_set()
 
     async def _finish(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
@@ -149,10 +176,12 @@ class EngagementWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         finished &= await _within(RELEASE_S, self._outputs.close())
+        for writer in self._writers.values():
+            await self._quietly(writer.end)
         await self._quietly(self._identity.release)
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
-        if not finished:
-            os._exit(0)  # a thread of Faust's hangs; what matters is in Redis
+        if not finished:  # a thread of Faust's hangs; what matters is in Redis
+            os._exit(RESTART_EXIT_STATUS if self._switched.is_set() else 0)
 
     async def _deliver(self, event: Any) -> None:
         if not self._stopping:
@@ -173,7 +202,7 @@ class EngagementWorker:
             metrics.RECORDS.labels(outcome).inc(records)
         metrics.FENCE.labels(str(chunk.partition)).set(chunk.records[-1].offset)
         if applied.users:
-            self._refresher.notify(chunk.partition, backlog=chunk.backlog > 0)
+            self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
 
     def _writer(self, partition: int) -> ShardWriter:
         if partition not in self._writers:
@@ -183,13 +212,14 @@ class EngagementWorker:
                 store=self._store,
                 outputs=self._outputs,
                 rules=self._rules,
-                kafka=ConsumerLog(self._app, TP(self._settings.interactions_topic, partition)),
+                kafka=self._log_of(partition),
                 clock=time.monotonic,
                 now_ms=now_ms,
-                retry_s=self._settings.retry_seconds,
-                accept_retention_gap=self._accept_retention_gap,
             )
         return self._writers[partition]
+
+    def _log_of(self, partition: int) -> ConsumerLog:
+        return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
 
     def _owned(self) -> set[int]:
         return {tp.partition for tp in self._app.consumer.assignment()}
@@ -199,6 +229,28 @@ class EngagementWorker:
             await asyncio.sleep(self._settings.model_poll_seconds)
             await self._quietly(self._model.follow)
 
+    async def _follow_topology(self) -> None:
+        """Ends this worker when `recsys rebuild` switched, and writes the topology again if Redis lost it."""
+        while not self._switched.is_set():
+            await asyncio.sleep(TOPOLOGY_EVERY_S)
+            with suppress(ServiceUnavailable):
+                if await self._store.establish_topology(self._topology) != self._topology:
+                    log.info("topology_switched", before=self._topology)
+                    self._switched.set()
+
+    async def _heal(self) -> None:
+        """Looks after partitions on which nothing is under way: a fence that went back, an operator's word."""
+        while True:
+            await asyncio.sleep(HEAL_EVERY_S)
+            for partition in self._owned():
+                if not self._lanes.waiting(partition):
+                    await self._quietly(partial(self._look, partition))
+
+    async def _look(self, partition: int) -> None:
+        position = await self._log_of(partition).position()
+        if not self._lanes.waiting(partition):
+            await self._writer(partition).look(position)
+
     async def _trend(self) -> None:
         """The owner of one partition merges trending for all."""
         while True:
@@ -207,21 +259,24 @@ class EngagementWorker:
                 await self._quietly(
                     lambda: merge_trending(
                         self._store,
-                        self._partitions,
+                        self._topology.shards(),
                         self._settings.trending_decay,
                         size=self._settings.trending_size,
                         now_ms=now_ms(),
                     )
                 )
 
-    async def _position(self, partition: int) -> tuple[int | None, int]:
-        unread = await ConsumerLog(self._app, TP(self._settings.interactions_topic, partition)).unread()
-        return await self._writer(partition).fence(), unread + self._lanes.waiting(partition)
+    async def _progress(self, partition: int) -> tuple[int | None, int]:
+        writer = self._writer(partition)
+        if writer.stopped():
+            return None, 0
+        unread = await self._log_of(partition).unread()
+        return await writer.fence(), unread + self._lanes.waiting(partition)
 
     async def _watch(self) -> None:
         watchdog = Watchdog(
             owned=self._owned,
-            position=self._position,
+            position=self._progress,
             clock=time.monotonic,
             stall_s=self._settings.worker_stall_seconds,
         )

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recsys.keys import Topology
+
 ID_DIGEST_BYTES = 12
 
 
@@ -74,6 +76,38 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a partition is not read any further until an operator says so.
+
+    Attributes:
+        offset: The first record that was not applied.
+        reason: For a person.
+        at_ms: When, ms since 1970 UTC.
+    """
+
+    offset: int
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is remembered of a shard so that a bad record stops neither its partition nor the dead letters' use.
+
+    Attributes:
+        starts: Writers that began at the present fence, this one included; more than one means the others died there.
+        suspect: The record last begun on its own; None where none was.
+        stop: Set while the partition stands still.
+        refusals_until: Refused records before this offset are passed whatever their share: the operator's word.
+    """
+
+    starts: int = 0
+    suspect: int | None = None
+    stop: Stop | None = None
+    refusals_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CachedTop:
     """A cached top-N.
 
@@ -127,16 +161,16 @@ class Trending:
 class OnlineStore(Protocol):
     """Everything the rooms ask of Redis. Methods raise `ServiceUnavailable` when it does not answer."""
 
-    async def read_shard(self, partition: int, group: str, request: ShardRead) -> ShardState:
+    async def read_shard(self, shard: int, group: str, request: ShardRead) -> ShardState:
         """The fence and all state a fold needs, in one round trip."""
         ...
 
-    async def fence(self, partition: int, group: str) -> int | None:
-        """The last applied offset of the partition."""
+    async def fence(self, shard: int, group: str) -> int | None:
+        """The last applied offset of the shard's partition."""
         ...
 
     async def commit(
-        self, partition: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
+        self, shard: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
     ) -> bool:
         """Applies the effects and moves the fence in one atomic step.
 
@@ -145,36 +179,60 @@ class OnlineStore(Protocol):
         """
         ...
 
-    async def dirty_users(self, partition: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+    async def begin(self, shard: int, group: str) -> tuple[int | None, Guard]:
+        """The fence and the guard as a writer begins; counts it among the starts at this fence."""
+        ...
+
+    async def end(self, shard: int, group: str) -> None:
+        """A writer ended in order: it is no longer counted among the starts."""
+        ...
+
+    async def suspect(self, shard: int, group: str, offset: int) -> int:
+        """Remembers that a record is begun on its own; returns how often it was, this time included."""
+        ...
+
+    async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
+        """Remembers that the partition stands still."""
+        ...
+
+    async def resume_partition(self, shard: int, group: str, *, refusals_until: int) -> None:
+        """The operator's word: the partition goes on, and refused records before this offset are passed."""
+        ...
+
+    async def guard(self, shard: int, group: str) -> Guard:
+        """The guard as it is."""
+        ...
+
+    async def dirty_users(self, shard: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         """Up to `limit` users whose cached top-N is out of date, with their marks: longest waiting or newest first."""
         ...
 
-    async def user_states(self, partition: int, user_ids: Sequence[str]) -> Sequence[UserState]:
+    async def user_states(self, shard: int, user_ids: Sequence[str]) -> Sequence[UserState]:
         """Engagement and done set of each user, aligned with `user_ids`."""
         ...
 
     async def write_tops(
-        self, partition: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+        self, shard: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
     ) -> None:
         """Writes cached lists; clears each user's dirty mark if it still is the one given.
 
         Args:
-            partition: The shard.
+            shard: The shard.
             tops: Lists, each with the mark it was computed for (None: no mark).
             only_if_marked: Write a list only where its mark still stands, so that a slow batch job never replaces a
                 fresher list.
         """
         ...
 
-    async def top(self, partition: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+    async def top(self, shard: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
         """The cached top-N and the done set, in one round trip. A list that names another user is not returned."""
         ...
 
-    async def mark_all_dirty(self, partition: int) -> int:
+    async def mark_all_dirty(self, shard: int) -> int:
         """Marks every user with engagement for refresh (a new model was published); returns how many."""
         ...
 
-    async def trend(self, partition: int, limit: int) -> Mapping[str, float]:
+    async def trend(self, shard: int, limit: int) -> Mapping[str, float]:
         """The highest stored trending sums of the shard, best first."""
         ...
 
@@ -190,24 +248,36 @@ class OnlineStore(Protocol):
         """The model in use, None before one was published."""
         ...
 
+    async def restore_model(self, pointer: ModelPointer) -> None:
+        """Writes the pointer if there is none (Redis lost it); its bundle is the one in use."""
+        ...
+
     async def publish_model(self, pointer: ModelPointer) -> None:
         """Moves the pointer; the pointer it replaces becomes `model:previous`."""
         ...
 
-    async def topology(self) -> int | None:
-        """The partition count, None before it was written."""
+    async def topology(self) -> Topology | None:
+        """The shards in use, None before it was written."""
         ...
 
-    async def establish_topology(self, partitions: int) -> int:
-        """Writes the partition count if none is there; returns the one in force."""
+    async def establish_topology(self, topology: Topology) -> Topology:
+        """Writes the topology if none is there; returns the one in force."""
         ...
 
-    def engagement(self, partition: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
+        """Moves to the shards of another generation if the topology still is `before`; returns whether it did."""
+        ...
+
+    async def drop_shard(self, shard: int) -> None:
+        """Deletes every key of a shard that is not in use any more."""
+        ...
+
+    def engagement(self, shard: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         """Every user of a shard with the stored engagement sums."""
         ...
 
-    async def counts(self, partition: int) -> Mapping[str, int]:
-        """Records accepted, duplicate, refused and rerouted so far, moved with the fence."""
+    async def counts(self, shard: int) -> Mapping[str, int]:
+        """Records accepted, duplicate, refused, rerouted and expired so far, moved with the fence."""
         ...
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from recsys.online_store import CachedTop, Effects, ModelPointer, ShardRead, ShardState, Trending, UserState
+from recsys.keys import Topology
+from recsys.online_store import (
+    CachedTop,
+    Effects,
+    Guard,
+    ModelPointer,
+    ShardRead,
+    ShardState,
+    Stop,
+    Trending,
+    UserState,
+)
 from recsys.online_store.packing import pack_top, unpack_top
 
 
@@ -21,6 +33,9 @@ class _Shard:
     dirty: dict[str, int] = field(default_factory=dict)
     tops: dict[str, bytes] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    guards: defaultdict[str, Guard] = field(default_factory=lambda: defaultdict(Guard))
+    guarded_fences: dict[str, int | None] = field(default_factory=dict)
+    tries: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 class MemoryStore:
@@ -35,85 +50,117 @@ class MemoryStore:
         self._shards: defaultdict[int, _Shard] = defaultdict(_Shard)
         self._trending: Trending | None = None
         self._model: ModelPointer | None = None
-        self._partitions: int | None = None
+        self._topology: Topology | None = None
         self._workers: dict[str, str] = {}
 
-    async def read_shard(self, partition: int, group: str, request: ShardRead) -> ShardState:
-        shard = self._shards[partition]
-        known = shard.ids[request.bucket] | shard.ids[request.bucket - 1]
+    async def read_shard(self, shard: int, group: str, request: ShardRead) -> ShardState:
+        state = self._shards[shard]
+        known, before = state.ids[request.bucket], state.ids[request.bucket - 1]
         return ShardState(
-            fence=shard.fences.get(group),
-            seen=[digest in known for digest in request.ids],
+            fence=state.fences.get(group),
+            seen=[digest in known or digest in before for digest in request.ids],
             engagement={
-                user: [shard.engagement[user].get(course, 0.0) for course in courses]
+                user: [state.engagement[user].get(course, 0.0) for course in courses]
                 for user, courses in request.touched.items()
             },
-            bots={user: shard.bots[user].get("features", "") for user in request.touched},
-            trend=[shard.trend.get(course, 0.0) for course in request.courses],
+            bots={user: state.bots[user].get("features", "") for user in request.touched},
+            trend=[state.trend.get(course, 0.0) for course in request.courses],
         )
 
-    async def fence(self, partition: int, group: str) -> int | None:
-        return self._shards[partition].fences.get(group)
+    async def fence(self, shard: int, group: str) -> int | None:
+        return self._shards[shard].fences.get(group)
 
     async def commit(
-        self, partition: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
+        self, shard: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
     ) -> bool:
-        shard = self._shards[partition]
-        if shard.fences.get(group) != expected_fence:
+        state = self._shards[shard]
+        if state.fences.get(group) != expected_fence:
             return False
         for user, sums in effects.engagement.items():
-            shard.engagement[user].update(sums)
-            self._evict(shard.engagement[user])
-            shard.dirty[user] = new_fence
+            state.engagement[user].update(sums)
+            self._evict(state.engagement[user])
+            state.dirty[user] = new_fence
         for user, courses in effects.done.items():
-            shard.done[user].update(courses)
+            state.done[user].update(courses)
         for user, fields in effects.bots.items():
-            shard.bots[user].update(fields)
-        shard.ids[effects.bucket].update(effects.ids)
-        shard.ids.pop(effects.bucket - 2, None)
-        shard.trend.update(effects.trend)
-        shard.counts.update(effects.counts)
-        shard.fences[group] = new_fence
+            state.bots[user].update(fields)
+        state.ids[effects.bucket].update(effects.ids)
+        state.ids.pop(effects.bucket - 2, None)
+        state.trend.update(effects.trend)
+        state.counts.update(effects.counts)
+        state.fences[group] = new_fence
         return True
 
     def _evict(self, sums: dict[str, float]) -> None:
-        surplus = len(sums) - self._max_courses
-        for course in sorted(sums, key=lambda course: (sums[course], course))[: max(0, surplus)]:
+        surplus = max(0, len(sums) - self._max_courses)
+        for course in heapq.nsmallest(surplus, sums, key=lambda course: (sums[course], course)):
             del sums[course]
 
-    async def dirty_users(self, partition: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
-        marks = self._shards[partition].dirty
+    async def begin(self, shard: int, group: str) -> tuple[int | None, Guard]:
+        state = self._shards[shard]
+        fence = state.fences.get(group)
+        again = group in state.guarded_fences and state.guarded_fences[group] == fence
+        starts = state.guards[group].starts + 1 if again else 1
+        state.guarded_fences[group] = fence
+        state.guards[group] = replace(state.guards[group], starts=starts)
+        return fence, state.guards[group]
+
+    async def end(self, shard: int, group: str) -> None:
+        state = self._shards[shard]
+        state.guarded_fences.pop(group, None)
+        state.guards[group] = replace(state.guards[group], starts=0)
+
+    async def suspect(self, shard: int, group: str, offset: int) -> int:
+        state = self._shards[shard]
+        if state.guards[group].suspect != offset:
+            state.guards[group] = replace(state.guards[group], suspect=offset)
+            del state.tries[group, offset]
+        state.tries[group, offset] += 1
+        return state.tries[group, offset]
+
+    async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
+        self._shards[shard].guards[group] = replace(self._shards[shard].guards[group], stop=stop)
+
+    async def resume_partition(self, shard: int, group: str, *, refusals_until: int) -> None:
+        guards = self._shards[shard].guards
+        guards[group] = replace(guards[group], stop=None, refusals_until=refusals_until)
+
+    async def guard(self, shard: int, group: str) -> Guard:
+        return self._shards[shard].guards[group]
+
+    async def dirty_users(self, shard: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+        marks = self._shards[shard].dirty
         return sorted(marks.items(), key=lambda item: (item[1], item[0]), reverse=newest)[:limit]
 
-    async def user_states(self, partition: int, user_ids: Sequence[str]) -> Sequence[UserState]:
-        shard = self._shards[partition]
-        return [UserState(dict(shard.engagement[user]), frozenset(shard.done[user])) for user in user_ids]
+    async def user_states(self, shard: int, user_ids: Sequence[str]) -> Sequence[UserState]:
+        state = self._shards[shard]
+        return [UserState(dict(state.engagement[user]), frozenset(state.done[user])) for user in user_ids]
 
     async def write_tops(
-        self, partition: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+        self, shard: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
     ) -> None:
-        shard = self._shards[partition]
+        state = self._shards[shard]
         for top, mark in tops:
-            stands = mark is not None and shard.dirty.get(top.user_id) == mark
+            stands = mark is not None and state.dirty.get(top.user_id) == mark
             if stands or not only_if_marked:
-                shard.tops[top.user_id] = pack_top(top)
+                state.tops[top.user_id] = pack_top(top)
             if stands:
-                del shard.dirty[top.user_id]
+                del state.dirty[top.user_id]
 
-    async def top(self, partition: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
-        shard = self._shards[partition]
-        packed = shard.tops.get(user_id)
-        return (None if packed is None else unpack_top(packed)), frozenset(shard.done[user_id])
+    async def top(self, shard: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+        state = self._shards[shard]
+        packed = state.tops.get(user_id)
+        return (None if packed is None else unpack_top(packed)), frozenset(state.done[user_id])
 
-    async def mark_all_dirty(self, partition: int) -> int:
-        shard = self._shards[partition]
-        users = [user for user, sums in shard.engagement.items() if sums]
+    async def mark_all_dirty(self, shard: int) -> int:
+        state = self._shards[shard]
+        users = [user for user, sums in state.engagement.items() if sums]
         for user in users:
-            shard.dirty.setdefault(user, 0)
+            state.dirty.setdefault(user, 0)
         return len(users)
 
-    async def trend(self, partition: int, limit: int) -> Mapping[str, float]:
-        sums = self._shards[partition].trend
+    async def trend(self, shard: int, limit: int) -> Mapping[str, float]:
+        sums = self._shards[shard].trend
         return {course: sums[course] for course in sorted(sums, key=lambda course: (-sums[course], course))[:limit]}
 
     async def write_trending(self, trending: Trending) -> None:
@@ -128,21 +175,32 @@ class MemoryStore:
     async def publish_model(self, pointer: ModelPointer) -> None:
         self._model = pointer
 
-    async def topology(self) -> int | None:
-        return self._partitions
+    async def restore_model(self, pointer: ModelPointer) -> None:
+        self._model = self._model or pointer
 
-    async def establish_topology(self, partitions: int) -> int:
-        if self._partitions is None:
-            self._partitions = partitions
-        return self._partitions
+    async def topology(self) -> Topology | None:
+        return self._topology
 
-    async def engagement(self, partition: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
-        for user, sums in list(self._shards[partition].engagement.items()):
+    async def establish_topology(self, topology: Topology) -> Topology:
+        self._topology = self._topology or topology
+        return self._topology
+
+    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
+        if self._topology != before:
+            return False
+        self._topology = topology
+        return True
+
+    async def drop_shard(self, shard: int) -> None:
+        self._shards.pop(shard, None)
+
+    async def engagement(self, shard: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+        for user, sums in list(self._shards[shard].engagement.items()):
             if sums:
                 yield user, dict(sums)
 
-    async def counts(self, partition: int) -> Mapping[str, int]:
-        return dict(self._shards[partition].counts)
+    async def counts(self, shard: int) -> Mapping[str, int]:
+        return dict(self._shards[shard].counts)
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires
         return self._workers.setdefault(worker_id, token) == token

@@ -11,6 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from recsys import keys
+from recsys.keys import Topology
 from recsys.online_store import (
     ID_DIGEST_BYTES,
     CachedTop,
@@ -23,7 +24,8 @@ from recsys.online_store import (
 )
 from recsys.online_store.connection import answering, client
 from recsys.online_store.packing import pack_top, unpack_top
-from recsys.online_store.scripts import COMMIT, HOLD, READ_SHARD, RELEASE, WRITE_TOPS
+from recsys.online_store.redis_guards import RedisGuards
+from recsys.online_store.scripts import COMMIT, HOLD, READ_SHARD, RELEASE, REPLACE, WRITE_TOPS
 
 STREAM_TIMEOUT_S = 5.0
 TREND_SIZE = 10_000
@@ -34,7 +36,7 @@ _Form = TypeVar("_Form")
 _Scored = list[tuple[bytes, float]]
 
 
-class RedisStore:
+class RedisStore(RedisGuards):
     """`OnlineStore` on one Redis.
 
     Args:
@@ -52,7 +54,7 @@ class RedisStore:
         dedupe_window_s: float = DAY_S,
         top_ttl_s: float = 30 * DAY_S,
     ) -> None:
-        self._client = connection
+        super().__init__(connection)
         self._max_courses = max_courses
         self._ids_ttl_s = max(1, int(2 * dedupe_window_s))
         self._top_ttl_s = max(1, int(top_ttl_s))
@@ -61,6 +63,7 @@ class RedisStore:
         self._write_tops = connection.register_script(WRITE_TOPS)
         self._hold = connection.register_script(HOLD)
         self._release = connection.register_script(RELEASE)
+        self._replace = connection.register_script(REPLACE)
 
     @classmethod
     def for_stream(cls, url: str, **limits: Any) -> RedisStore:
@@ -72,15 +75,15 @@ class RedisStore:
         """A store that waits at most `timeout_ms` to connect and to read, and never retries."""
         return cls(client(url, timeout_ms / 1000, max_connections=64))
 
-    async def read_shard(self, partition: int, group: str, request: ShardRead) -> ShardState:
+    async def read_shard(self, shard: int, group: str, request: ShardRead) -> ShardState:
         users = list(request.touched)
         sizes = [len(courses) for courses in request.touched.values()]
         courses = [course for touched in request.touched.values() for course in touched]
         document = msgspec.msgpack.encode(
             [
-                f"{{s{partition}}}",
-                keys.event_ids(partition, request.bucket),
-                keys.event_ids(partition, request.bucket - 1),
+                keys.tag(shard),
+                keys.event_ids(shard, request.bucket),
+                keys.event_ids(shard, request.bucket - 1),
                 users,
                 sizes,
                 courses,
@@ -89,7 +92,7 @@ class RedisStore:
         )
         async with answering():
             fence, seen, sums, bots = await self._read_shard(
-                keys=[keys.fence(partition, group)], args=[document, b"".join(request.ids), ID_DIGEST_BYTES]
+                keys=[keys.fence(shard, group)], args=[document, b"".join(request.ids), ID_DIGEST_BYTES]
             )
         values = struct.unpack(f"<{len(courses) + len(request.courses)}d", sums)
         engagement, start = {}, 0
@@ -104,19 +107,19 @@ class RedisStore:
             trend=values[start:],
         )
 
-    async def fence(self, partition: int, group: str) -> int | None:
+    async def fence(self, shard: int, group: str) -> int | None:
         async with answering():
-            value = await self._client.get(keys.fence(partition, group))
+            value = await self._client.get(keys.fence(shard, group))
         return None if value is None else int(value)
 
     async def commit(
-        self, partition: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
+        self, shard: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
     ) -> bool:
         sums = [value for courses in effects.engagement.values() for value in courses.values()]
         floats = [*sums, *effects.trend.values()]
         document = msgspec.msgpack.encode(
             [
-                f"{{s{partition}}}",
+                keys.tag(shard),
                 list(effects.engagement),
                 [len(courses) for courses in effects.engagement.values()],
                 [course for courses in effects.engagement.values() for course in courses],
@@ -124,8 +127,8 @@ class RedisStore:
                 [[user, *_flat(fields)] for user, fields in effects.bots.items()],
                 list(effects.trend),
                 _flat(effects.counts),
-                keys.event_ids(partition, effects.bucket),
-                keys.event_ids(partition, effects.bucket - 2),
+                keys.event_ids(shard, effects.bucket),
+                keys.event_ids(shard, effects.bucket - 2),
                 self._ids_ttl_s,
                 self._max_courses,
                 TREND_SIZE,
@@ -133,7 +136,7 @@ class RedisStore:
         )
         async with answering():
             applied = await self._commit(
-                keys=[keys.fence(partition, group)],
+                keys=[keys.fence(shard, group)],
                 args=[
                     "" if expected_fence is None else expected_fence,
                     new_fence,
@@ -145,16 +148,16 @@ class RedisStore:
             )
         return bool(applied)
 
-    async def dirty_users(self, partition: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+    async def dirty_users(self, shard: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         async with answering():
-            rows = await self._client.zrange(keys.dirty(partition), 0, limit - 1, desc=newest, withscores=True)
+            rows = await self._client.zrange(keys.dirty(shard), 0, limit - 1, desc=newest, withscores=True)
         return [(user.decode(), int(mark)) for user, mark in cast("_Scored", rows)]
 
-    async def user_states(self, partition: int, user_ids: Sequence[str]) -> Sequence[UserState]:
+    async def user_states(self, shard: int, user_ids: Sequence[str]) -> Sequence[UserState]:
         pipeline = self._client.pipeline(transaction=False)
         for user in user_ids:
-            pipeline.hgetall(keys.engagement(partition, user))
-            pipeline.smembers(keys.done(partition, user))
+            pipeline.hgetall(keys.engagement(shard, user))
+            pipeline.smembers(keys.done(shard, user))
         async with answering():
             replies = await pipeline.execute()
         return [
@@ -163,20 +166,20 @@ class RedisStore:
         ]
 
     async def write_tops(
-        self, partition: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+        self, shard: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
     ) -> None:
         if not tops:
             return
-        args: list[Any] = [f"{{s{partition}}}", self._top_ttl_s, int(only_if_marked)]
+        args: list[Any] = [keys.tag(shard), self._top_ttl_s, int(only_if_marked)]
         for top, mark in tops:
             args += [top.user_id, "" if mark is None else mark, pack_top(top)]
         async with answering():
-            await self._write_tops(keys=[keys.dirty(partition)], args=args)
+            await self._write_tops(keys=[keys.dirty(shard)], args=args)
 
-    async def top(self, partition: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+    async def top(self, shard: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.get(keys.top(partition, user_id))
-        pipeline.smembers(keys.done(partition, user_id))
+        pipeline.get(keys.top(shard, user_id))
+        pipeline.smembers(keys.done(shard, user_id))
         async with answering():
             value, done = await pipeline.execute()
         courses = frozenset(course.decode() for course in done)
@@ -188,18 +191,18 @@ class RedisStore:
             return None, courses
         return (top if top.user_id == user_id else None), courses
 
-    async def mark_all_dirty(self, partition: int) -> int:
+    async def mark_all_dirty(self, shard: int) -> int:
         marked = 0
-        async for users in self._user_slices(partition):
+        async for users in self._user_slices(shard):
             async with answering():
                 # NX: a user who waits already keeps the mark of the event that made the list stale.
-                await self._client.zadd(keys.dirty(partition), dict.fromkeys(users, 0), nx=True)
+                await self._client.zadd(keys.dirty(shard), dict.fromkeys(users, 0), nx=True)
             marked += len(users)
         return marked
 
-    async def trend(self, partition: int, limit: int) -> Mapping[str, float]:
+    async def trend(self, shard: int, limit: int) -> Mapping[str, float]:
         async with answering():
-            sums = _sums(await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.trend(partition))))
+            sums = _sums(await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.trend(shard))))
         best = heapq.nsmallest(limit, sums, key=lambda course: (-sums[course], course))
         return {course: sums[course] for course in best}
 
@@ -213,6 +216,10 @@ class RedisStore:
     async def model(self) -> ModelPointer | None:
         return await self._json(keys.MODEL_CURRENT, ModelPointer)
 
+    async def restore_model(self, pointer: ModelPointer) -> None:
+        async with answering():
+            await self._client.set(keys.MODEL_CURRENT, msgspec.json.encode(pointer), nx=True)
+
     async def publish_model(self, pointer: ModelPointer) -> None:
         async with answering():
             current = await self._client.get(keys.MODEL_CURRENT)
@@ -220,29 +227,42 @@ class RedisStore:
                 await self._client.set(keys.MODEL_PREVIOUS, current)
             await self._client.set(keys.MODEL_CURRENT, msgspec.json.encode(pointer))
 
-    async def topology(self) -> int | None:
+    async def topology(self) -> Topology | None:
+        return await self._json(keys.TOPOLOGY, Topology)
+
+    async def establish_topology(self, topology: Topology) -> Topology:
+        async with answering():
+            await self._client.set(keys.TOPOLOGY, msgspec.json.encode(topology), nx=True)
+        return cast("Topology", await self.topology())
+
+    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
         async with answering():
             value = await self._client.get(keys.TOPOLOGY)
-        return None if value is None else int(msgspec.json.decode(value)["partitions"])
+            if (None if value is None else msgspec.json.decode(value, type=Topology)) != before:
+                return False
+            return bool(await self._replace(keys=[keys.TOPOLOGY], args=[value or b"", msgspec.json.encode(topology)]))
 
-    async def establish_topology(self, partitions: int) -> int:
-        async with answering():
-            await self._client.set(keys.TOPOLOGY, msgspec.json.encode({"partitions": partitions}), nx=True)
-        return cast("int", await self.topology())
+    async def drop_shard(self, shard: int) -> None:
+        cursor: int | None = None
+        while cursor != 0:
+            async with answering():
+                cursor, found = await self._client.scan(cursor or 0, keys.shard_pattern(shard), SCAN_COUNT)
+                if found:
+                    await self._client.unlink(*found)
 
-    async def engagement(self, partition: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
-        async for users in self._user_slices(partition):
+    async def engagement(self, shard: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+        async for users in self._user_slices(shard):
             pipeline = self._client.pipeline(transaction=False)
             for user in users:
-                pipeline.hgetall(keys.engagement(partition, user))
+                pipeline.hgetall(keys.engagement(shard, user))
             async with answering():
                 replies = await pipeline.execute()
             for user, reply in zip(users, replies, strict=True):
                 yield user, _sums(reply)
 
-    async def counts(self, partition: int) -> Mapping[str, int]:
+    async def counts(self, shard: int) -> Mapping[str, int]:
         async with answering():
-            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.counts(partition)))
+            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.counts(shard)))
         return {name.decode(): int(value) for name, value in rows.items()}
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:
@@ -260,12 +280,12 @@ class RedisStore:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _user_slices(self, partition: int) -> AsyncIterator[list[str]]:
+    async def _user_slices(self, shard: int) -> AsyncIterator[list[str]]:
         """Users of a shard, each once, in slices (SCAN may return a key twice)."""
         cursor, returned = 0, set[str]()
         while True:
             async with answering():
-                cursor, found = await self._client.scan(cursor, keys.engagement_pattern(partition), SCAN_COUNT)
+                cursor, found = await self._client.scan(cursor, keys.engagement_pattern(shard), SCAN_COUNT)
             users = {keys.user_of_engagement(key.decode()) for key in cast("list[bytes]", found)} - returned
             returned |= users
             if users:

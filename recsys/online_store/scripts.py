@@ -98,6 +98,28 @@ end
 return 1
 """
 
+BEGIN = """
+local fence = redis.call('GET', KEYS[1])
+if redis.call('HGET', KEYS[2], 'fence') == (fence or '') then
+  redis.call('HINCRBY', KEYS[2], 'starts', 1)
+else
+  redis.call('HSET', KEYS[2], 'fence', fence or '', 'starts', 1)
+end
+return {fence, redis.call('HGETALL', KEYS[2])}
+"""
+
+SUSPECT = """
+if redis.call('HGET', KEYS[1], 'suspect') == ARGV[1] then return redis.call('HINCRBY', KEYS[1], 'tries', 1) end
+redis.call('HSET', KEYS[1], 'suspect', ARGV[1], 'tries', 1)
+return 1
+"""
+
+REPLACE = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
 HOLD = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end

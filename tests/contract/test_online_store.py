@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
-from recsys.online_store import CachedTop, Effects, ModelPointer, OnlineStore, ShardRead, Trending
+from recsys.keys import Topology
+from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, ShardRead, Stop, Trending
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis import RedisStore
 
@@ -170,9 +171,66 @@ async def test_pointer_topology_and_trending_come_back_as_written(store: OnlineS
     pointer, trending = ModelPointer("v2", "/models/v2", 7), Trending(9, ("a",), (1.5,))
     await store.publish_model(pointer)
     await store.write_trending(trending)
-    assert await store.establish_topology(6) == 6
-    assert await store.establish_topology(4) == 6
-    assert (await store.model(), await store.topology(), await store.trending()) == (pointer, 6, trending)
+    assert await store.establish_topology(Topology(6)) == Topology(6)
+    assert await store.establish_topology(Topology(4)) == Topology(6)
+    assert (await store.model(), await store.topology(), await store.trending()) == (pointer, Topology(6), trending)
+    await store.restore_model(ModelPointer("v1", "/models/v1", 6))
+    assert await store.model() == pointer
+
+
+async def test_a_lost_pointer_is_written_again(store: OnlineStore) -> None:
+    pointer = ModelPointer("v1", "/models/v1", 6)
+    await store.restore_model(pointer)
+    assert await store.model() == pointer
+
+
+async def test_the_topology_moves_only_from_where_it_was(store: OnlineStore) -> None:
+    assert not await store.switch_topology(Topology(6), Topology(12, 1))
+    assert await store.switch_topology(None, Topology(6))
+    assert not await store.switch_topology(Topology(6, 1), Topology(12, 1))
+    assert await store.switch_topology(Topology(6), Topology(12, 1))
+    assert await store.topology() == Topology(12, 1)
+
+
+async def test_a_topology_of_before_generations_is_generation_0(redis_url: str) -> None:
+    store = RedisStore.for_stream(redis_url)
+    await store._client.set("topology", '{"partitions":6}')
+    assert await store.switch_topology(Topology(6), Topology(6, 1))
+    await store.close()
+
+
+async def test_a_dropped_shard_leaves_the_others(store: OnlineStore) -> None:
+    for shard in (3, 33, 10_003):
+        await store.commit(shard, GROUP, None, 1, Effects(engagement={"u": {"c": 1.0}}, counts={"accepted": 1}))
+    await store.drop_shard(3)
+    assert [await store.fence(shard, GROUP) for shard in (3, 33, 10_003)] == [None, 1, 1]
+    assert (await store.user_states(3, ["u"]))[0].engagement == {}
+    assert await store.counts(33) == {"accepted": 1}
+
+
+async def test_starts_are_counted_at_one_fence_and_an_orderly_end_is_none(store: OnlineStore) -> None:
+    assert await store.begin(0, GROUP) == (None, Guard(starts=1))
+    assert await store.begin(0, GROUP) == (None, Guard(starts=2))
+    assert await store.begin(0, "other") == (None, Guard(starts=1))
+    await store.commit(0, GROUP, None, 7, Effects())
+    assert await store.begin(0, GROUP) == (7, Guard(starts=1))
+    assert (await store.begin(0, GROUP))[1].starts == 2
+    await store.end(0, GROUP)
+    assert (await store.begin(0, GROUP))[1].starts == 1
+
+
+async def test_a_suspect_is_counted_until_another_is_begun(store: OnlineStore) -> None:
+    tries = [await store.suspect(0, GROUP, offset) for offset in (5, 5, 5, 6, 5)]
+    assert tries == [1, 2, 3, 1, 1]
+    assert (await store.guard(0, GROUP)).suspect == 5
+
+
+async def test_a_stop_stands_until_an_operator_says_otherwise(store: OnlineStore) -> None:
+    stop = Stop(41, "too many", 9)
+    await store.stop_partition(2, GROUP, stop)
+    assert await store.begin(2, GROUP) == (None, Guard(starts=1, stop=stop))
+    await store.resume_partition(2, GROUP, refusals_until=99)
+    assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99)
 
 
 async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from recsys.cli import main
 from recsys.online_store import ShardState, redis
-from stream import commit
+from stream import commit, gaps
 from stream.chunks import Record
 
 FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
@@ -25,11 +25,11 @@ def take_the_fence_out() -> None:
     def all_records(records: Sequence[Record], _: int | None) -> Sequence[Record]:
         return records
 
-    async def always(*_: object) -> bool:
-        return True
+    async def always(*_: object) -> int:
+        return 0
 
     commit._after = all_records
-    commit.ShardWriter._continues = always  # type: ignore[method-assign]
+    gaps.Gaps.continues = always  # type: ignore[method-assign]
     original = redis.RedisStore.read_shard
 
     async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:

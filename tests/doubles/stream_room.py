@@ -9,6 +9,7 @@ from typing import Any
 
 from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
 from recsys.errors import ServiceUnavailable
+from recsys.keys import Topology
 from stream.chunks import Chunk
 from stream.fold import FoldRules, Misrouted, Refused
 
@@ -18,7 +19,7 @@ RULES = FoldRules(
     weights=EngagementWeights(DEFAULT_WEIGHTS),
     decay=ForwardDecay(30.0),
     trending_decay=ForwardDecay(10.0),
-    partitions=1,
+    topology=Topology(1),
     dedupe_window_ms=24 * HOUR_MS,
 )
 

@@ -24,7 +24,7 @@ from infra.local_redis import LocalRedis
 from infra.processes import free_port
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction, decode
-from recsys.keys import partition_of
+from recsys.keys import Topology, partition_of
 from recsys.online_store import CachedTop
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings, load_settings
@@ -146,7 +146,7 @@ async def test_without_a_broker_events_are_refused_in_bounded_time_and_the_api_e
 
 async def seed(url: str) -> None:
     store = RedisStore.for_stream(url)
-    await store.establish_topology(PARTITIONS)
+    await store.establish_topology(Topology(PARTITIONS))
     await store.write_tops(
         partition_of("ada", PARTITIONS), [(CachedTop("ada", "v", now_ms(), ("c1", "c2"), (2, 1)), None)]
     )

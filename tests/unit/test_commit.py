@@ -11,7 +11,7 @@ from recsys.errors import RefusalReason, RetentionGap, ServiceUnavailable, Topol
 from recsys.online_store import Effects, ShardRead, ShardState
 from recsys.online_store.memory import MemoryStore
 from stream import commit as commit_module
-from stream.commit import Applied, ShardWriter
+from stream.commit import Applied, ShardWriter, WriterRules
 from tests.doubles.stream_room import RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
 GROUP = "g"
@@ -34,11 +34,10 @@ def writer(store: Any, log: FakeLog | None = None, outputs: FakeOutputs | None =
         GROUP,
         store=store,
         outputs=outputs or FakeOutputs(),  # type: ignore[arg-type]
-        rules=RULES,
+        rules=WriterRules(RULES, **{"retry_s": 0.2, **options}),
         kafka=log or FakeLog(),
         clock=Clock(),
         now_ms=lambda: 5,
-        **{"retry_s": 0.2, **options},
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.keys import Topology
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from stream.fold import decode_records, fold
@@ -71,7 +72,7 @@ async def test_every_record_is_counted_under_one_outcome() -> None:
 
 
 def test_a_record_of_another_partitions_learner_is_sent_home() -> None:
-    rules = dataclasses.replace(RULES, partitions=8)
+    rules = dataclasses.replace(RULES, topology=Topology(8))
     homes = {}
     for n in range(100):
         batch = decode_records([event(0, f"user{n}")], 3, rules)

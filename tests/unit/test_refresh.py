@@ -37,7 +37,7 @@ class Away(MemoryStore):
 def refresher(store: MemoryStore, **options: Any) -> Refresher:
     model = CurrentModel(store)
     model.scorer = ByEngagement()  # type: ignore[assignment]
-    defaults = {"owned": lambda: {0}, "top_n": 3, "backlog_s": 60.0, "clock": lambda: 0.0, "now_ms": lambda: 7}
+    defaults = {"shards": lambda: {0}, "top_n": 3, "backlog_s": 60.0, "clock": lambda: 0.0, "now_ms": lambda: 7}
     return Refresher(store, model, **{**defaults, **options})
 
 
@@ -61,7 +61,7 @@ async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet(
     store = MemoryStore()
     for partition in (0, 1):
         await store.commit(partition, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
-    worker = refresher(store, owned=lambda: {0, 1})
+    worker = refresher(store, shards=lambda: {0, 1})
     worker.notify(1, backlog=True)
     task = asyncio.create_task(worker.run())
     worker.notify(0, backlog=False)
@@ -124,7 +124,7 @@ async def test_trending_adds_the_shards_up_and_decays_to_now() -> None:
     for partition, sums in ((0, {"a": 1.0, "b": 3.0}), (1, {"a": 2.5})):
         stored = {course: decay.stored(weight, at) for course, weight in sums.items()}
         await store.commit(partition, "g", None, 0, Effects(trend=stored))
-    await merge_trending(store, 2, decay, size=1, now_ms=at)
+    await merge_trending(store, [0, 1], decay, size=1, now_ms=at)
     trending = await store.trending()
     assert trending is not None
     assert (trending.course_ids, trending.computed_at_ms) == (("a",), at)

@@ -24,7 +24,7 @@ from recsys.catalog import Course
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError, CandidateRejected, ConfigurationError, InputError, ServiceUnavailable
 from recsys.files import course_frame, write_courses, write_interactions
-from recsys.keys import partition_of
+from recsys.keys import Topology, partition_of
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.scorer import Scorer
 from recsys.online_store import Effects
@@ -55,7 +55,7 @@ def retrained(history: History, settings: Settings, small: HyperParameters) -> R
 
 async def _with_engagement(users: Sequence[str]) -> MemoryStore:
     store = MemoryStore()
-    await store.establish_topology(3)
+    await store.establish_topology(Topology(3))
     decay = ForwardDecay(30.0)
     for user in users:
         effects = Effects(engagement={user: {"kafka-1": decay.stored(5.0, NOW)}}, done={user: ["kafka-2"]})

@@ -15,7 +15,7 @@ from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction
-from recsys.keys import partition_of
+from recsys.keys import Topology, partition_of
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
@@ -195,7 +195,7 @@ def world(tmp_path: Path) -> World:
         experiments={"colour": {"a": 0.5, "b": 0.5}},
     )
     made = World(settings)
-    asyncio.run(made.store.establish_topology(PARTITIONS))
+    asyncio.run(made.store.establish_topology(Topology(PARTITIONS)))
     return made
 
 
