@@ -99,13 +99,19 @@ class LocalKafka(LocalService):
     Args:
         directory: Where the log files go; None makes a temporary folder that is removed at the end.
         port: Loopback port of the broker; None takes a free one.
+        proxied_port: Where somebody else's proxy will listen: a second listener (`proxied_listener`, a port) tells its
+            clients that the broker is there, so that all their traffic goes through the proxy. None makes no such one.
     """
 
     name = "kafka"
 
-    def __init__(self, directory: Path | None = None, port: int | None = None) -> None:
+    def __init__(
+        self, directory: Path | None = None, port: int | None = None, *, proxied_port: int | None = None
+    ) -> None:
         super().__init__(directory)
         self.port = port or free_port()
+        self.proxied_port = proxied_port
+        self.proxied_listener = None if proxied_port is None else free_port()
         self._controller_port = free_port()
 
     @property
@@ -146,14 +152,19 @@ class LocalKafka(LocalService):
 
     def _properties(self) -> str:
         broker, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self._controller_port}"
+        listeners, advertised, protocols = f"PLAINTEXT://{broker}", f"PLAINTEXT://{broker}", "PLAINTEXT:PLAINTEXT"
+        if self.proxied_listener is not None:
+            listeners += f",PROXIED://127.0.0.1:{self.proxied_listener}"
+            advertised += f",PROXIED://127.0.0.1:{self.proxied_port}"
+            protocols += ",PROXIED:PLAINTEXT"
         return "\n".join(
             (
                 "process.roles=broker,controller",
                 "node.id=1",
-                f"listeners=PLAINTEXT://{broker},CONTROLLER://{controller}",
-                f"advertised.listeners=PLAINTEXT://{broker}",
+                f"listeners={listeners},CONTROLLER://{controller}",
+                f"advertised.listeners={advertised}",
                 "controller.listener.names=CONTROLLER",
-                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                f"listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT",
                 f"controller.quorum.voters=1@{controller}",
                 f"log.dirs={self.directory / 'data'}",
                 "auto.create.topics.enable=false",

@@ -1,0 +1,151 @@
+"""T16–T19 and T23: what operators do, clocks that are off, and two versions side by side."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+
+from tests.faults.cases.kills import EVENTS, RATE, RECOVERY_S, START_S, start
+from tests.faults.findings import Findings, case, conclude
+from tests.faults.fleet import Worker
+from tests.faults.stage import PARTITIONS, Stage
+from tests.faults.topic import read_topic
+
+REFUSED_TO_START = 4
+HOUR_S = 3600
+DELETED_IN = (0, 1)
+
+
+@case("T16", "two workers of one instance id")
+def same_id(stage: Stage) -> Findings:
+    findings = Findings()
+    start(stage)
+    second = stage.fleet.add(worker_id="w1")
+    second.wanted = False
+    second.tolerated.add(REFUSED_TO_START)
+    findings.figures["turned_away_after_s"] = round(
+        stage.wait_until(lambda: not second.running, within_s=60.0, what="the second w1 turned away"), 1
+    )
+    findings.expect(second.exits == [REFUSED_TO_START], f"expected status {REFUSED_TO_START}, received {second.exits}")
+    findings.expect(
+        "expected a worker id nobody uses, received 'w1'" in second.said,
+        f"expected a clear message, received {second.said[-300:]!r}",
+    )
+    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    return conclude(stage, findings)
+
+
+@case("T17", "the group's offsets are reset to either end, or deleted")
+def offsets_gone(stage: Stage) -> Findings:
+    findings = Findings()
+    workers = start(stage, named=False)
+    places = [TopicPartition(stage.topic, partition) for partition in range(PARTITIONS)]
+    admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap_servers)
+    try:
+        for spec in (OffsetSpec.LATEST, OffsetSpec.EARLIEST, None):
+            for worker in workers:
+                worker.stop()
+            stage.wait(3)  # so that the latest offset is far beyond the fence
+            if spec is None:
+                admin.delete_groups([stage.group])
+            else:
+                admin.reset_group_offsets(stage.group, dict.fromkeys(places, spec))
+            for worker in workers:
+                worker.wanted = True
+            findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    finally:
+        admin.close()
+    findings.figures["gaps_sought"] = sum(worker.said.count('"event": "gap"') for worker in workers)
+    findings.expect(findings.figures["gaps_sought"] > 0, "expected gaps to be found, received none")
+    return conclude(stage, findings)
+
+
+@case("T18", "retention deletes records that were never applied")
+def retention(stage: Stage) -> Findings:
+    findings = Findings()
+    workers = start(stage, named=False)
+    stage.wait(max(3.0, 10.0 * stage.scale))
+    for worker in workers:
+        worker.stop()
+    stage.wait(max(3.0, 10.0 * stage.scale))
+    stage.finish_load()
+    before = stage.fences() or {}
+    stage.kept = read_topic(stage.kafka.bootstrap_servers, stage.topic)
+    admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap_servers)
+    try:
+        for partition in DELETED_IN:
+            applied = before[partition] or 0
+            log_start = (applied + stage.log_ends[partition]) // 2
+            admin.delete_records({TopicPartition(stage.topic, partition): log_start})
+            stage.expired[partition] = range(applied + 1, log_start)
+    finally:
+        admin.close()
+    findings.figures["deleted"] = sum(map(len, stage.expired.values()))
+    _expect_refusal(stage, findings, stage.fleet.add())
+    stage.fleet.add("--accept-retention-gap")
+    findings.recovered(stage.drain(), RECOVERY_S * 2)
+    return conclude(stage, findings)
+
+
+def _expect_refusal(stage: Stage, findings: Findings, worker: Worker) -> None:
+    """Without the operator's word a worker ends with a message, and passes nothing."""
+    worker.wanted = False
+    worker.tolerated.add(REFUSED_TO_START)
+    before = stage.fences() or {}
+    stage.wait_until(lambda: not worker.running, within_s=60.0, what="a worker that refuses")
+    after = stage.fences() or {}
+    findings.expect(worker.exits == [REFUSED_TO_START], f"expected status {REFUSED_TO_START}, received {worker.exits}")
+    findings.expect(
+        "retention deleted" in worker.said and "--accept-retention-gap" in worker.said,
+        f"expected a clear message, received {worker.said[-300:]!r}",
+    )
+    passed = [partition for partition in DELETED_IN if after[partition] != before[partition]]
+    findings.expect(not passed, f"expected fences before the gap to stand, received progress on {passed}")
+
+
+@case("T19", "one worker's clock is an hour ahead, then an hour behind")
+def wrong_clock(stage: Stage) -> Findings:
+    findings = Findings()
+    start(stage, 2, named=False)
+    for shift in (HOUR_S, -HOUR_S):
+        worker = stage.fleet.add(mutant="clock", environment={"FAULT_SHIFT_S": str(shift)})
+        stage.wait_until(stage.fleet.started, within_s=START_S, what="the worker of another time")
+        stage.wait(max(5.0, 20.0 * stage.scale))
+        worker.stop()
+    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    return conclude(stage, findings)
+
+
+@case("T23", "old and new version side by side")
+def two_versions(stage: Stage) -> Findings:
+    findings = Findings()
+    old = stage.folder / "old"
+    ref = stage.old_ref or _git("rev-list", "--max-parents=0", "HEAD").decode().split()[-1]
+    old.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(old)], input=_git("archive", ref), check=True)
+    findings.figures["old"] = ref[:12]
+    stage.start_load(rate=RATE, events=EVENTS)
+    # PYTHONSAFEPATH keeps the working folder, which is the new version, off the old one's path.
+    environment = {"PYTHONPATH": str(old), "PYTHONSAFEPATH": "1"}
+    veterans = [stage.fleet.add(environment=environment) for _ in range(2)]
+    stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress of the old version")
+    for _ in range(stage.times(2, least=1)):
+        newcomers = [stage.fleet.add() for _ in range(2)]
+        stage.wait_until(stage.fences_move(), within_s=START_S, what="progress of both versions")
+        stage.wait(max(5.0, 15.0 * stage.scale))
+        veterans[0].kill()  # the rest rebalances, and the old version comes back beside the new
+        stage.wait_until(stage.fences_move(), within_s=START_S, what="progress after a kill")
+        for worker in newcomers:
+            worker.stop()
+    stage.fleet.add()
+    for worker in veterans:
+        worker.stop()
+    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    return conclude(stage, findings)
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], capture_output=True, check=True, cwd=Path(__file__).parent).stdout

@@ -1,0 +1,158 @@
+"""T5–T9 and T24: Kafka and Redis go away, lose their last second, come back older, empty or full."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.faults.cases.kills import RATE, RECOVERY_S, start
+from tests.faults.findings import Findings, case, conclude
+from tests.faults.serving import Api, publish_model
+from tests.faults.stage import PARTITIONS, Stage
+
+HEAL_S = 120.0
+REBUILD_FACTOR = 10.0
+APPEND_ONLY_FOLDER = "appendonlydir"
+
+
+@case("T5", "the broker is killed and stays down for a minute")
+def broker_down(stage: Stage) -> Findings:
+    findings = Findings()
+    start(stage)
+    stage.kafka.kill()
+    stage.wait(stage.down_s())
+    before = stage.fences()
+    stage.kafka.start()
+    resumed = stage.wait_until(stage.fences_move(before), within_s=120.0, what="progress after the broker's return")
+    findings.recovered(resumed, RECOVERY_S)
+    findings.figures["down_s"] = stage.down_s()
+    findings.figures["lag_below_2_s_after_s"] = round(resumed + stage.recover(RECOVERY_S), 1)
+    return conclude(stage, findings)
+
+
+@case("T6", "Redis is down for a minute; the API answers")
+def redis_down(stage: Stage) -> Findings:
+    findings = Findings()
+    publish_model(stage)
+    start(stage)
+    with Api(stage) as api:
+        stage.wait(3)
+        before = stage.fences()
+        stage.redis.kill()
+        api.forget()
+        stage.wait(stage.down_s())
+        findings.problems += api.problems()
+        findings.figures["api"] = {**{str(k): v for k, v in api.statuses.items()}, **api.sources}
+        findings.figures["api_slowest_ms"] = round(api.slowest_s * 1000)
+        stage.redis.start()
+        after = stage.fences()
+        # The append-only file may lose its last second, never gain one.
+        findings.expect(after is not None and _not_ahead(after, before), f"expected {before}, received {after}")
+        findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+        api.forget()
+        stage.wait(2)
+        findings.problems += api.problems()
+        findings.expect(bool(api.sources["cached"]), f"expected cached lists again, received {dict(api.sources)}")
+    return conclude(stage, findings)
+
+
+def _not_ahead(after: dict[int, int | None], before: dict[int, int | None] | None) -> bool:
+    """Whether no fence moved but by what was under way at the kill (a chunk a partition)."""
+    return all((after[p] or 0) <= (before or {}).get(p, 0) + 5 * RATE for p in range(PARTITIONS))
+
+
+@case("T7", "Redis kill -9 under its append-only file")
+def redis_killed(stage: Stage) -> Findings:
+    findings = Findings()
+    start(stage)
+    lost = 0
+    for _ in range(stage.times(5, least=2)):
+        stage.wait(stage.rng.uniform(2.0, 5.0))
+        before = stage.applied()
+        stage.redis.kill()
+        stage.redis.start()
+        lost += max(0, before - stage.applied())
+        findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.figures["records_redis_forgot"] = lost
+    return conclude(stage, findings)
+
+
+@case("T8", "an old snapshot of Redis is restored, under load and idle")
+def old_snapshot(stage: Stage) -> Findings:
+    findings = Findings()
+    start(stage)
+    stage.wait(3)
+    kept = stage.folder / "snapshot"
+    shutil.copytree(stage.redis.directory / APPEND_ONLY_FOLDER, kept)
+    stage.wait(max(5.0, 20.0 * stage.scale))
+    findings.figures["records_taken_back"] = _restore(stage, kept)
+    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    stage.finish_load()
+    stage.drain()
+    findings.figures["records_taken_back_idle"] = _restore(stage, kept)
+    findings.figures["healed_idle_s"] = round(stage.drain(within_s=HEAL_S), 1)
+    return conclude(stage, findings)
+
+
+def _restore(stage: Stage, kept: Path) -> int:
+    """Kills Redis, puts the old files back, starts it; returns how many records it forgot."""
+    before = stage.applied()
+    stage.redis.kill()
+    shutil.rmtree(stage.redis.directory / APPEND_ONLY_FOLDER)
+    shutil.copytree(kept, stage.redis.directory / APPEND_ONLY_FOLDER)
+    stage.redis.start()
+    return before - stage.applied()
+
+
+@case("T9", "FLUSHALL, under load and idle, then a rebuild")
+def flushed(stage: Stage) -> Findings:
+    findings = Findings()
+    start(stage)
+    stage.wait(max(5.0, 20.0 * stage.scale))
+    stage.client.flushall()
+    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    stage.finish_load()
+    stage.drain()
+    stage.client.flushall()
+    findings.figures["healed_idle_s"] = round(stage.drain(within_s=HEAL_S), 1)
+    command = [sys.executable, "-m", "recsys.cli", "rebuild", "--json"]
+    done = subprocess.run(command, env=stage.environment(), capture_output=True, text=True, check=False)
+    findings.expect(done.returncode == 0, f"expected `recsys rebuild` to end with 0, received: {done.stderr[-300:]}")
+    if done.returncode == 0:
+        report = json.loads(done.stdout)
+        findings.figures |= {"rebuild": report, "rebuild_x_live": round(report["records_per_second"] / RATE, 1)}
+        findings.expect(
+            report["records_per_second"] >= REBUILD_FACTOR * RATE,
+            f"expected a rebuild of {REBUILD_FACTOR * RATE:g} records/s, received {report['records_per_second']:.0f}",
+        )
+        stage.wait(3)  # workers see the new generation within a second, and start themselves anew
+    return conclude(stage, findings)
+
+
+@case("T24", "Redis is full")
+def redis_full(stage: Stage) -> Findings:
+    findings = Findings()
+    publish_model(stage)
+    workers = start(stage)
+    with Api(stage) as api:
+        stage.wait(3)
+        stage.client.config_set("maxmemory", 1_000_000)
+        stage.wait(2)  # what was under way
+        before = stage.fences()
+        api.forget()
+        stage.wait(stage.down_s())
+        findings.expect(stage.fences() == before, f"expected fences to stand at {before}, received {stage.fences()}")
+        findings.problems += api.problems()
+        findings.figures["api"] = {**{str(k): v for k, v in api.statuses.items()}, **api.sources}
+        said = "".join(worker.said for worker in workers)
+        findings.expect("OOM" in said or "maxmemory" in said, "expected the workers to say that Redis is full")
+        stage.client.config_set("maxmemory", 0)
+        findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+        findings.problems += api.problems()
+    evicted = stage.client.info("stats")["evicted_keys"]
+    findings.expect(evicted == 0, f"expected nothing evicted, received {evicted} keys")
+    findings.figures["exits"] = sorted(status for worker in workers for status in worker.exits)
+    return conclude(stage, findings)

@@ -1,0 +1,168 @@
+"""The worker with a fault put in or a safeguard taken out: `python faulty_worker.py slow-head stream`.
+
+Faults are what a case needs to happen inside the process; `no-…` are mutants that `make faults-mutants` must catch.
+`FAULT_SEED` seeds what is random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from recsys.cli import main
+from recsys.online_store.redis import RedisStore
+from stream import commit, dead_letters
+from tests.doubles import mutant_worker
+
+MARKER = "marked-course"
+SLOW_S = 1.5
+rng = random.Random(int(os.environ.get("FAULT_SEED", "0")) * 1_000_003 + time.monotonic_ns() % 1_000_003)
+
+
+def _around_fold(before: Callable[[Any], None]) -> None:
+    """Has every fold preceded by `before(batch)`."""
+    original = commit.fold
+
+    def fold(batch: Any, *rest: Any, **named: Any) -> Any:
+        before(batch)
+        return original(batch, *rest, **named)
+
+    commit.fold = fold
+
+
+def fold_fails_now_and_then() -> None:
+    """Every 20th fold or so raises, and so do up to two after it: a fault that passes by itself."""
+    left = 0
+
+    def maybe(_: Any) -> None:
+        nonlocal left
+        if left == 0 and rng.random() < 0.05:
+            left = rng.randint(1, 3)
+        if left > 0:
+            left -= 1
+            raise MemoryError("expected memory for the fold, received none for a moment")
+
+    _around_fold(maybe)
+
+
+def fold_fails_once() -> None:
+    """Every 20th fold of a batch raises, and the next one does not."""
+    last = False
+
+    def maybe(_: Any) -> None:
+        nonlocal last
+        last = not last and rng.random() < 0.05
+        if last:
+            raise MemoryError("expected memory for the fold, received none for a moment")
+
+    _around_fold(maybe)
+
+
+def fold_fails_on_the_marker() -> None:
+    """A fold with a marked event always raises."""
+
+    def maybe(batch: Any) -> None:
+        if any(event.course_id == MARKER for event in batch.events):
+            raise ZeroDivisionError("expected another course")
+
+    _around_fold(maybe)
+
+
+def fold_kills_on_the_marker() -> None:
+    """A fold with a marked event ends the process as a crash in native code does."""
+
+    def maybe(batch: Any) -> None:
+        if any(event.course_id == MARKER for event in batch.events):
+            os.abort()
+
+    _around_fold(maybe)
+
+
+def cancelled_mid_batch(which: str) -> None:
+    """Once in the process's life, after some commits, cancels the lane that commits, or Faust's agent task."""
+    original, countdown = RedisStore.commit, rng.randint(10, 40)
+
+    async def commit_or_cancel(self: RedisStore, *rest: Any, **named: Any) -> bool:
+        nonlocal countdown
+        countdown -= 1
+        if countdown == 0:
+            sys.stderr.write(f"fault: cancelling the {which}\n")
+            sys.stderr.flush()
+            for task in _tasks_of(which):
+                task.cancel()
+            await asyncio.sleep(0)
+        return await original(self, *rest, **named)
+
+    RedisStore.commit = commit_or_cancel  # type: ignore[method-assign]
+
+
+def _tasks_of(which: str) -> list[asyncio.Task[Any]]:
+    current = asyncio.current_task()
+    if which == "lane":
+        return [] if current is None else [current]
+    return [task for task in asyncio.all_tasks() if "_execute_actor" in str(task.get_coro())]
+
+
+def slow_head() -> None:
+    """Every third chunk waits long before it is applied, while later ones queue behind it."""
+    original = commit.ShardWriter.apply
+
+    async def apply(self: Any, chunk: Any) -> Any:
+        if rng.random() < 0.3:
+            await asyncio.sleep(SLOW_S)
+        return await original(self, chunk)
+
+    commit.ShardWriter.apply = apply  # type: ignore[method-assign]
+
+
+def clock_is_off() -> None:
+    """The wall clock is wrong by `FAULT_SHIFT_S` seconds."""
+    shift = float(os.environ["FAULT_SHIFT_S"])
+    seconds, nanoseconds = time.time, time.time_ns
+    time.time = lambda: seconds() + shift
+    time.time_ns = lambda: nanoseconds() + int(shift * 1e9)
+
+
+def take_the_acknowledgement_out() -> None:
+    """Dead letters are sent, and nobody waits for what becomes of them."""
+    original = dead_letters.SideOutputs.send
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def send(self: Any, *rest: Any, **named: Any) -> None:
+        task = asyncio.create_task(_quietly(original(self, *rest, **named)))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
+    dead_letters.SideOutputs.send = send  # type: ignore[method-assign]
+
+
+async def _quietly(work: Any) -> None:
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - the mutant's point
+        return
+
+
+VARIANTS: dict[str, Callable[[], None]] = {
+    "fold-fails-once": fold_fails_once,
+    "fold-fails-now-and-then": fold_fails_now_and_then,
+    "fold-fails-on-marker": fold_fails_on_the_marker,
+    "fold-kills-on-marker": fold_kills_on_the_marker,
+    "cancelled-lane": lambda: cancelled_mid_batch("lane"),
+    "cancelled-agent": lambda: cancelled_mid_batch("agent"),
+    "slow-head": slow_head,
+    "clock": clock_is_off,
+    "no-acknowledgement": take_the_acknowledgement_out,
+    "no-fence": mutant_worker.take_the_fence_out,
+}
+
+
+if __name__ == "__main__":
+    variant, *arguments = sys.argv[1:]
+    VARIANTS[variant]()
+    main(arguments)

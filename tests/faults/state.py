@@ -1,0 +1,98 @@
+"""Reads what the workers left in Redis, into the form the oracle has."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from recsys import keys
+
+SHARDS_PER_GENERATION = 10_000
+
+
+@dataclass(slots=True)
+class StoredShard:
+    """One shard as Redis has it; the attributes are those of `oracle.Shard`."""
+
+    fence: int | None = None
+    engagement: dict[tuple[str, str], float] = field(default_factory=dict)
+    done: dict[str, set[str]] = field(default_factory=dict)
+    trend: dict[str, float] = field(default_factory=dict)
+    bots: dict[str, dict[str, str]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def shard_numbers(client: redis.Redis, partitions: int) -> dict[int, int]:
+    """Partition → the number in its keys' hash tag, as `topology` says now (generation 0 where it says nothing)."""
+    raw: Any = client.get(keys.TOPOLOGY)
+    generation = 0 if raw is None else int(json.loads(raw).get("generation", 0))
+    return {partition: generation * SHARDS_PER_GENERATION + partition for partition in range(partitions)}
+
+
+def read_fences(client: redis.Redis, group: str, partitions: int) -> dict[int, int | None]:
+    """Partition → last applied offset."""
+    shards = shard_numbers(client, partitions)
+    values: Any = client.mget([keys.fence(shard, group) for shard in shards.values()])
+    return {partition: None if value is None else int(value) for partition, value in zip(shards, values, strict=True)}
+
+
+def read_counts(client: redis.Redis, partitions: int) -> Counter[str]:
+    """Outcome → records, over all shards."""
+    totals: Counter[str] = Counter()
+    for shard in shard_numbers(client, partitions).values():
+        rows: Any = client.hgetall(keys.counts(shard))
+        totals.update({name.decode(): int(value) for name, value in rows.items()})
+    return totals
+
+
+def read_state(client: redis.Redis, group: str, partitions: int) -> dict[int, StoredShard]:
+    """Partition → its shard; one pass over all keys."""
+    found = {partition: StoredShard() for partition in range(partitions)}
+    prefixes = {f"{{s{shard}}}:": partition for partition, shard in shard_numbers(client, partitions).items()}
+    hashes: dict[bytes, tuple[int, str]] = {}
+    sets: dict[bytes, tuple[int, str]] = {}
+    for raw in client.scan_iter(count=5000):
+        tag, brace, rest = raw.decode().partition("}:")
+        partition = prefixes.get(tag + brace)
+        kind, _, user = rest.partition(":")
+        if partition is not None and kind in ("eng", "bot"):
+            hashes[raw] = (partition, rest)
+        elif partition is not None and kind == "done":
+            sets[raw] = (partition, user)
+    for (partition, rest), fields in zip(hashes.values(), _replies(client, "HGETALL", hashes), strict=True):
+        kind, _, user = rest.partition(":")
+        if kind == "eng":
+            found[partition].engagement |= {(user, course): value for course, value in _sums(fields).items()}
+        else:
+            found[partition].bots[user] = {name.decode(): value.decode() for name, value in fields.items()}
+    for (partition, user), members in zip(sets.values(), _replies(client, "SMEMBERS", sets), strict=True):
+        found[partition].done[user] = {course.decode() for course in members}
+    _read_shard_keys(client, group, found, partitions)
+    return found
+
+
+def _read_shard_keys(client: redis.Redis, group: str, found: Mapping[int, StoredShard], partitions: int) -> None:
+    for partition, fence in read_fences(client, group, partitions).items():
+        found[partition].fence = fence
+    for partition, shard in shard_numbers(client, partitions).items():
+        trend: Any = client.hgetall(keys.trend(shard))
+        counts: Any = client.hgetall(keys.counts(shard))
+        found[partition].trend = _sums(trend)
+        found[partition].counts = Counter({name.decode(): int(value) for name, value in counts.items()})
+
+
+def _replies(client: redis.Redis, command: str, wanted: Iterable[bytes]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for key in wanted:
+        pipeline.execute_command(command, key)
+    return pipeline.execute()
+
+
+def _sums(fields: Mapping[bytes, bytes]) -> dict[str, float]:
+    return {course.decode(): struct.unpack("<d", value)[0] for course, value in fields.items()}

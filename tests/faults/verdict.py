@@ -1,0 +1,101 @@
+"""Compares the state with the oracle's: what was lost, what counted twice, what is wrong otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.oracle import Shard, Sum
+from tests.faults.state import StoredShard
+from tests.faults.topic import DeadLetter
+
+RELATIVE = 1e-9
+ROUNDING = 1e-13
+"""Of the sum of a score's terms without their signs: what cancels to almost nothing cannot be exact to 1e-9 of that."""
+SHOWN = 20
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How the state differs from what it must be.
+
+    Attributes:
+        lost: Records the oracle has and the state has not, by the counters, the dead letters and the scores.
+        doubled: Records counted more often than the oracle counts them.
+        differences: Lines for a person, all of them counted in `wrong`.
+        wrong: Values that are not as they must be.
+    """
+
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong)
+
+    def differs(self, line: str) -> None:
+        self.wrong += 1
+        if len(self.differences) < SHOWN:
+            self.differences.append(line)
+
+
+def judge(
+    expected: Mapping[int, Shard], stored: Mapping[int, StoredShard], dead_letters: Iterable[DeadLetter]
+) -> Verdict:
+    """The verdict over all shards; a second dead letter of one record is allowed, a missing or changed one is not."""
+    verdict = Verdict()
+    letters = {(letter.partition, letter.offset): letter.value for letter in dead_letters}
+    for partition, shard in expected.items():
+        have = stored[partition]
+        _judge_counts(verdict, partition, shard, have)
+        _judge_sums(verdict, f"engagement {partition}", shard.engagement, have.engagement)
+        _judge_sums(verdict, f"trend {partition}", shard.trend, have.trend)
+        _judge_equal(verdict, f"done {partition}", shard.done, have.done)
+        _judge_equal(verdict, f"bot {partition}", shard.bots, have.bots)
+        for offset, value in shard.refused.items():
+            if (partition, offset) not in letters:
+                verdict.lost += 1
+                verdict.differs(f"dead letter of {partition}/{offset}: expected one, received none")
+            elif letters[partition, offset] != value:
+                verdict.differs(f"dead letter of {partition}/{offset}: expected the record's value unchanged")
+    return verdict
+
+
+def _judge_counts(verdict: Verdict, partition: int, shard: Shard, have: StoredShard) -> None:
+    if shard.fence != have.fence:
+        verdict.differs(f"fence {partition}: expected {shard.fence}, received {have.fence}")
+    for outcome in sorted(shard.counts.keys() | have.counts.keys()):
+        more = have.counts[outcome] - shard.counts[outcome]
+        if more:
+            verdict.differs(
+                f"count {outcome} {partition}: expected {shard.counts[outcome]}, received {have.counts[outcome]}"
+            )
+    more = have.counts["accepted"] - shard.counts["accepted"]
+    verdict.doubled += max(0, more)
+    verdict.lost += max(0, -more)
+
+
+def _judge_sums(verdict: Verdict, what: str, expected: Mapping[Any, Sum], received: Mapping[Any, float]) -> None:
+    lost = doubled = 0
+    for name, want in expected.items():
+        got = received.get(name)
+        if got is None:
+            lost += 1
+            verdict.differs(f"{what} {name}: expected {want.value!r}, received none")
+        elif abs(got - want.value) > max(RELATIVE * max(abs(got), abs(want.value)), ROUNDING * want.size):
+            lost, doubled = lost + (abs(got) < abs(want.value)), doubled + (abs(got) >= abs(want.value))
+            verdict.differs(f"{what} {name}: expected {want.value!r}, received {got!r}")
+    for name in received.keys() - expected.keys():
+        doubled += 1
+        verdict.differs(f"{what} {name}: expected none, received {received[name]!r}")
+    if not (verdict.lost or verdict.doubled):  # the counters are exact where they tell; else the scores tell how many
+        verdict.lost, verdict.doubled = lost, doubled
+
+
+def _judge_equal(verdict: Verdict, what: str, expected: Mapping[str, Any], received: Mapping[str, Any]) -> None:
+    for name in expected.keys() | received.keys():
+        if expected.get(name) != received.get(name):
+            verdict.differs(f"{what} {name}: expected {expected.get(name)}, received {received.get(name)}")
