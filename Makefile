@@ -11,7 +11,7 @@ EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra emb
 export DOCKER_BUILDKIT ?= 0
 PARTITIONS ?= 6
 
-.PHONY: help setup demo test lint format types imports check docs lock bench-ingest bench-click soak services \
+.PHONY: faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -69,6 +69,12 @@ bench-click: setup ## Milliseconds from a click to a changed answer, on real Kaf
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python benchmarks/soak.py $(ARGS)
+
+faults: setup ## Kills, outages, bad networks against an oracle; ARGS="T1 T5 --scale 0.2", ARGS=--list (docs/faults.md).
+	$(BIN)/python -m tests.faults $(ARGS)
+
+faults-mutants: setup ## Safeguards taken out: the fault suite must notice every one.
+	$(BIN)/python -m tests.faults.mutants $(ARGS)
 
 services: setup ## A real Kafka 4 and a Redis as local processes until Ctrl-C; prints their addresses.
 	@exec $(BIN)/python -m infra.local_services $(ARGS)

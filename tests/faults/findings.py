@@ -17,7 +17,7 @@ class Findings:
     """What a case found.
 
     Attributes:
-        recovery_s: Seconds until the system was well again after a fault, the longest; None where there is no such time.
+        recovery_s: Seconds until the system was well again, the longest of all faults; None where there is none.
         limit_s: What `recovery_s` may be at most.
         figures: More numbers, for the report.
         problems: What did not hold, a line each; any makes the case fail.

@@ -14,6 +14,7 @@ from infra.processes import Child
 
 FAULTY = Path(__file__).with_name("faulty_worker.py")
 RESTART_AFTER_S = 0.5
+POLL_S = 0.02
 STOP_WITHIN_S = 20.0
 SERVICE_AWAY = 3
 """The exit status of a worker that a service left alone for too long: it is started again."""
@@ -77,8 +78,15 @@ class Worker:
     def stop(self) -> tuple[int, float]:
         """SIGTERM; returns exit status and seconds. It is not started again."""
         self.wanted = False
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> tuple[int, float]:
+        """Waits for a worker that was told to end, and kills it in the end; returns exit status and seconds."""
         began = time.monotonic()
-        status = self.child.stop(seconds=STOP_WITHIN_S) if self.child else 0
+        while self.running and time.monotonic() - began < STOP_WITHIN_S:
+            time.sleep(POLL_S)
+        status = self.child.kill() if self.child else 0
         self.look()
         return status, time.monotonic() - began
 
@@ -142,7 +150,7 @@ class Fleet:
             worker.wanted = False
             worker.send(signal.SIGCONT)
             worker.send(signal.SIGTERM)
-        ends = [worker.stop() for worker in running]
+        ends = [worker.wait() for worker in running]
         self.look()
         return ends
 
