@@ -6,7 +6,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -20,8 +21,22 @@ DELIVERY_TIMEOUT_MS = 30_000
 MAX_OUTSTANDING = 20_000
 PROGRESS_EVERY = 500
 
-Record = tuple[bytes, bytes]
-"""Key and value."""
+MAX_REQUEST_BYTES = 8_000_000
+"""Above what a topic may be told to take, so that it is the broker who refuses a record."""
+
+
+class Record(NamedTuple):
+    """What is sent.
+
+    Attributes:
+        key: Decides on the partition by Kafka's default partitioner; None for any.
+        value: The bytes.
+        headers: Names and values.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def connect(settings: Settings, *topics: str) -> KafkaProducer:
@@ -31,7 +46,7 @@ def connect(settings: Settings, *topics: str) -> KafkaProducer:
         ServiceUnavailable: The broker does not answer within seconds, or a topic is missing.
     """
     servers = settings.kafka_bootstrap_servers
-    _reach(servers)
+    reach(servers)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its retries are told in our one line
     try:
         producer = KafkaProducer(
@@ -40,6 +55,7 @@ def connect(settings: Settings, *topics: str) -> KafkaProducer:
             acks="all",
             linger_ms=20,
             batch_size=262_144,
+            max_request_size=MAX_REQUEST_BYTES,
             max_block_ms=CONNECT_TIMEOUT_MS,
             bootstrap_timeout_ms=CONNECT_TIMEOUT_MS,
             request_timeout_ms=DELIVERY_TIMEOUT_MS // 2,
@@ -59,8 +75,12 @@ def connect(settings: Settings, *topics: str) -> KafkaProducer:
     return producer
 
 
-def _reach(servers: str) -> None:
-    """Tries the addresses once: with a pinned version the producer itself would not notice that nobody is there."""
+def reach(servers: str) -> None:
+    """Tries the addresses once: with a pinned version a client itself would not notice that nobody is there.
+
+    Raises:
+        ServiceUnavailable: Nobody listens at any of them.
+    """
     received: Exception = ValueError("no address")
     for server in servers.split(","):
         host, _, port = server.strip().rpartition(":")
@@ -87,10 +107,11 @@ class Deliveries:
         self._slots = threading.Semaphore(max_outstanding)
 
     def send(self, producer: KafkaProducer, topic: str, record: Record) -> None:
-        """Sends one record; waits while too many are outstanding."""
+        """Sends one record (a plain pair is one without headers); waits while too many are outstanding."""
+        key, value, headers = Record(*record)
         self._slots.acquire()
         try:
-            future = producer.send(topic, key=record[0], value=record[1])
+            future = producer.send(topic, key=key, value=value, headers=list(headers))
         except KafkaError as error:
             self._failed(error)
             return
@@ -120,7 +141,7 @@ def produce(
     Args:
         producer: With acks from all replicas.
         topic: An existing topic.
-        records: Keys and values, in order.
+        records: In order.
         rate: At most this many records a second; None for as fast as they go.
         on_progress: Called now and then with the number of records acknowledged so far.
 

@@ -52,12 +52,12 @@ def event_records(interactions: pd.DataFrame, shift_ms: int = 0) -> Iterator[Rec
     for event_id, user_id, course_id, kind, timestamp, value, session_id, user_agent in zip(*columns, strict=True):
         present = None if value != value else value  # noqa: PLR0124 - NaN, the absent value, differs from itself
         event = Interaction(event_id, user_id, course_id, kind, timestamp + shift_ms, present, session_id, user_agent)
-        yield user_id.encode(), encode(event)
+        yield Record(user_id.encode(), encode(event))
 
 
 def course_records(courses: pd.DataFrame) -> Iterator[Record]:
     """The rows of a frame of `read_courses` as records; the key is the course id, a retired course says so itself."""
-    return ((course.course_id.encode(), encode_course(course)) for course in courses_in(courses))
+    return (Record(course.course_id.encode(), encode_course(course)) for course in courses_in(courses))
 
 
 @click.command("replay")

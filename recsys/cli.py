@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("batch.data_commands:import_", "Turn a public data set into the neutral files."),
     "topics": ("infra.commands:topics", "Create the Kafka topics that are missing, check those that are there."),
     "replay": ("infra.replay:command", "Produce interaction and course files to Kafka."),
+    "dlq": ("infra.dlq_commands:dlq", "List, show and replay dead letters: records the stream refused."),
     "stream": ("stream.commands:stream", "Run one engagement worker."),
     "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime
 
 import click
 import msgspec
@@ -24,6 +23,7 @@ from recsys.logs import configure_logging
 from recsys.online_store import OnlineStore
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings, load_settings
+from recsys.times import parse_time
 
 log = structlog.get_logger(__name__)
 
@@ -120,20 +120,8 @@ async def _topic_partitions(settings: Settings) -> int:
 def engagement(user: str | None, at_text: str | None, as_json: bool) -> None:
     """Print the engagement scores the store holds, one line per learner and course."""
     settings = load_settings()
-    at_ms = time.time_ns() // 1_000_000 if at_text is None else _parse_time(at_text)
+    at_ms = time.time_ns() // 1_000_000 if at_text is None else parse_time(at_text, "--at")
     asyncio.run(_print_engagement(settings, user, at_ms, as_json=as_json))
-
-
-def _parse_time(text: str) -> int:
-    if text.lstrip("-").isdigit():
-        return int(text)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise ConfigurationError(f"expected --at as epoch ms or RFC 3339 with a zone, received {text!r}")
-    return round(at.timestamp() * 1000)
 
 
 async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from batch.simulator import simulate
 from infra.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
-from infra.producing import Deliveries, produce
+from infra.producing import Deliveries, Record, produce
 from infra.replay import command, event_records
 from recsys.catalog import decode_course
 from recsys.errors import InputError, ServiceUnavailable
@@ -150,7 +150,7 @@ class LosingProducer:
     def __init__(self, lost: int) -> None:
         self.lost, self.sent = lost, 0
 
-    def send(self, topic: str, key: bytes, value: bytes) -> "LosingProducer":
+    def send(self, topic: str, key: bytes, value: bytes, headers: list) -> "LosingProducer":
         self.sent += 1
         return self
 
@@ -169,14 +169,14 @@ def test_one_lost_record_ends_the_replay_with_the_counts() -> None:
     with pytest.raises(
         ServiceUnavailable, match=r"expected 3 acknowledgements, received 2; 1 records failed \(TimeoutError"
     ):
-        produce(LosingProducer(3), "t", [(b"k", b"v")] * 10)
+        produce(LosingProducer(3), "t", [Record(b"k", b"v")] * 10)
 
 
 def test_no_more_records_than_the_bound_wait_for_their_acknowledgement() -> None:
     producer = LosingProducer(0)
     deliveries = Deliveries(max_outstanding=2)
     for _ in range(100):
-        deliveries.send(producer, "t", (b"k", b"v"))
+        deliveries.send(producer, "t", Record(b"k", b"v"))
 
     assert deliveries.acknowledged == 100
 
@@ -186,13 +186,13 @@ def test_a_rate_below_the_producers_own_is_kept(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("infra.producing.time.perf_counter", lambda: sum(waits))
     monkeypatch.setattr("infra.producing.time.sleep", waits.append)
 
-    produce(LosingProducer(0), "t", [(b"k", b"v")] * 11, rate=5.0)
+    produce(LosingProducer(0), "t", [Record(b"k", b"v")] * 11, rate=5.0)
 
     assert sum(waits) == pytest.approx(2.0)
 
 
 def test_shifted_records_keep_their_absent_values_absent() -> None:
     frame = simulate(learners=5, courses=5, days=5, seed=0).interactions
-    values = [json.loads(value)["value"] for _, value in event_records(frame, shift_ms=1)]
+    values = [json.loads(value)["value"] for _, value, _ in event_records(frame, shift_ms=1)]
 
     assert [value is None for value in values] == list(frame["value"].isna())
