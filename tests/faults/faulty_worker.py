@@ -36,28 +36,15 @@ def _around_fold(before: Callable[[Any], None]) -> None:
 
 
 def fold_fails_now_and_then() -> None:
-    """Every 20th fold or so raises, and so do up to two after it: a fault that passes by itself."""
+    """Every 20th fold of a batch raises, and so do up to two folds after it: a fault that passes by itself."""
     left = 0
 
-    def maybe(_: Any) -> None:
+    def maybe(batch: Any) -> None:
         nonlocal left
-        if left == 0 and rng.random() < 0.05:
+        if left == 0 and len(batch.events) > 1 and rng.random() < 0.05:
             left = rng.randint(1, 3)
         if left > 0:
             left -= 1
-            raise MemoryError("expected memory for the fold, received none for a moment")
-
-    _around_fold(maybe)
-
-
-def fold_fails_once() -> None:
-    """Every 20th fold of a batch raises, and the next one does not."""
-    last = False
-
-    def maybe(_: Any) -> None:
-        nonlocal last
-        last = not last and rng.random() < 0.05
-        if last:
             raise MemoryError("expected memory for the fold, received none for a moment")
 
     _around_fold(maybe)
@@ -149,7 +136,6 @@ async def _quietly(work: Any) -> None:
 
 
 VARIANTS: dict[str, Callable[[], None]] = {
-    "fold-fails-once": fold_fails_once,
     "fold-fails-now-and-then": fold_fails_now_and_then,
     "fold-fails-on-marker": fold_fails_on_the_marker,
     "fold-kills-on-marker": fold_kills_on_the_marker,

@@ -60,7 +60,7 @@ class Shard:
         trend: course → stored sum.
         bots: user → the detector's hash.
         counts: Outcome → records.
-        refused: Offset → value of each record that must have a dead letter.
+        refused: Offset → the value of each record that must have a dead letter, and the reason in it ("" for any).
     """
 
     fence: int | None = None
@@ -69,7 +69,7 @@ class Shard:
     trend: dict[str, Sum] = field(default_factory=dict)
     bots: dict[str, dict[str, str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    refused: dict[int, bytes | None] = field(default_factory=dict)
+    refused: dict[int, tuple[bytes | None, str]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1_000_000)
@@ -166,9 +166,9 @@ def fold_topic(
             shard.counts["expired"] += 1
             continue
         event = _accepted(record, also_refused)
-        if event is None:
+        if isinstance(event, str):
             shard.counts["refused"] += 1
-            shard.refused[record.offset] = record.value
+            shard.refused[record.offset] = (record.value, event)
         elif home_of(event.user_id, partitions) != record.partition:
             shard.counts["rerouted"] += 1
         elif (event.user_id, event.event_id) in seen:
@@ -181,12 +181,13 @@ def fold_topic(
     return shards
 
 
-def _accepted(record: LogRecord, also_refused: Callable[[Interaction], bool]) -> Interaction | None:
+def _accepted(record: LogRecord, also_refused: Callable[[Interaction], bool]) -> Interaction | str:
+    """The event, or the reason it is refused for ("" where the case does not say which)."""
     try:
         event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
-    except InvalidEvent:
-        return None
-    return None if also_refused(event) else event
+    except InvalidEvent as error:
+        return str(error.reason)
+    return "" if also_refused(event) else event
 
 
 def _apply(shard: Shard, event: Interaction, habit: Habits) -> None:

@@ -58,7 +58,7 @@ def stored(shard: Shard) -> StoredShard:
 
 
 def letters(shard: Shard) -> list[DeadLetter]:
-    return [DeadLetter(0, offset, value, "not_json") for offset, value in shard.refused.items()]
+    return [DeadLetter(0, offset, value, reason) for offset, (value, reason) in shard.refused.items()]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_hand_computed_log(shard: Shard) -> None:
     assert trend == {"c1": pytest.approx(8 * (5 + 1 + 1 + 5)), "c4": pytest.approx(5)}
     assert shard.done == {"ada": {"c3"}}
     assert shard.counts == {"accepted": 7, "duplicate": 1, "refused": 1}
-    assert (shard.fence, shard.refused) == (8, {3: b"{"})
+    assert (shard.fence, shard.refused) == (8, {3: (b"{", "not_json")})
     minute = AT_MS // 60_000
     assert shard.bots == {
         "ada": {"features": f"{minute},5,0,0"},
@@ -154,6 +154,8 @@ def test_a_missing_or_changed_dead_letter_is_seen(shard: Shard) -> None:
     assert verdict(shard, stored(shard), []).lost == 1
     changed = verdict(shard, stored(shard), [DeadLetter(0, 3, b"}", "not_json")])
     assert (changed.passed, changed.wrong) == (False, 1)
+    assert not verdict(shard, stored(shard), [DeadLetter(0, 3, b"{", "too_large")]).passed
+    assert not verdict(shard, stored(shard), [*letters(shard), DeadLetter(0, 4, b"", "fold_failed")]).passed
     assert verdict(shard, stored(shard), letters(shard) * 2).passed
 
 

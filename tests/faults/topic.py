@@ -1,4 +1,4 @@
-"""Reads a whole topic with kafka-python: what the oracle folds, and what became of the dead letters."""
+"""Reads a whole topic with librdkafka, which no room uses: what the oracle folds, and the dead letters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 READ_WITHIN_S = 120.0
+SLICE = 10_000
 
 
 class LogRecord(NamedTuple):
@@ -32,43 +33,54 @@ class DeadLetter(NamedTuple):
 
 
 def read_topic(servers: str, topic: str) -> list[LogRecord]:
-    """Every record from the log's start to its end as of now; those of a partition in offset order."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=servers,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=4 << 20,
-        fetch_max_bytes=16 << 20,
-        check_crcs=False,
+    """Every record from the log's start to its end as of now; those of a partition in offset order.
+
+    Raises:
+        TimeoutError: The log's end was not reached in time.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "oracle",  # asked for by the client; nothing is committed
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "log_level": 0,
+        }
     )
     try:
-        places = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic) or ())]
-        consumer.assign(places)
-        consumer.seek_to_beginning(*places)
-        ends = consumer.end_offsets(places)
+        partitions = set(consumer.list_topics(topic, timeout=READ_WITHIN_S).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
         found: list[LogRecord] = []
         give_up = time.monotonic() + READ_WITHIN_S
-        while any(consumer.position(place) < ends[place] for place in places):
+        while partitions:
             if time.monotonic() > give_up:
-                raise TimeoutError(f"expected to read {topic} to {ends} within {READ_WITHIN_S:g} s, read {len(found)}")
-            for place, records in consumer.poll(timeout_ms=500, max_records=20_000).items():
-                found += [
-                    LogRecord(place.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
-                    for one in records
-                    if one.offset < ends[place]
-                ]
+                raise TimeoutError(f"expected to read {topic} within {READ_WITHIN_S:g} s, read {len(found)} records")
+            for message in consumer.consume(SLICE, timeout=0.5):
+                if message.error() is None:
+                    found.append(_as_record(message))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    partitions.discard(message.partition())
         return found
     finally:
         consumer.close()
 
 
+def _as_record(message: Message) -> LogRecord:
+    _, timestamp = message.timestamp()
+    headers = message.headers() or ()
+    return LogRecord(message.partition(), message.offset(), timestamp, message.key(), message.value(), headers)
+
+
 def log_ends(servers: str, topic: str) -> dict[int, int]:
     """Partition → the offset after its last record."""
-    consumer = KafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "oracle", "log_level": 0})
     try:
-        places = [TopicPartition(topic, partition) for partition in consumer.partitions_for_topic(topic) or ()]
-        return {place.partition: end for place, end in consumer.end_offsets(places).items()}
+        partitions = consumer.list_topics(topic, timeout=READ_WITHIN_S).topics[topic].partitions
+        ends = {}
+        for partition in partitions:
+            _, ends[partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_WITHIN_S)
+        return ends
     finally:
         consumer.close()
 

@@ -47,7 +47,9 @@ def judge(
 ) -> Verdict:
     """The verdict over all shards; a second dead letter of one record is allowed, a missing or changed one is not."""
     verdict = Verdict()
-    letters = {(letter.partition, letter.offset): letter.value for letter in dead_letters}
+    letters: dict[tuple[int, int], set[tuple[bytes | None, str]]] = {}
+    for letter in dead_letters:
+        letters.setdefault((letter.partition, letter.offset), set()).add((letter.value, letter.reason))
     for partition, shard in expected.items():
         have = stored[partition]
         _judge_counts(verdict, partition, shard, have)
@@ -55,13 +57,27 @@ def judge(
         _judge_sums(verdict, f"trend {partition}", shard.trend, have.trend)
         _judge_equal(verdict, f"done {partition}", shard.done, have.done)
         _judge_equal(verdict, f"bot {partition}", shard.bots, have.bots)
-        for offset, value in shard.refused.items():
-            if (partition, offset) not in letters:
-                verdict.lost += 1
-                verdict.differs(f"dead letter of {partition}/{offset}: expected one, received none")
-            elif letters[partition, offset] != value:
-                verdict.differs(f"dead letter of {partition}/{offset}: expected the record's value unchanged")
+        _judge_letters(verdict, partition, shard, letters)
+    strangers = [place for place in letters if place[1] not in expected[place[0]].refused]
+    for partition, offset in strangers:
+        verdict.differs(f"dead letter of {partition}/{offset}: expected none, received {letters[partition, offset]}")
     return verdict
+
+
+def _judge_letters(
+    verdict: Verdict, partition: int, shard: Shard, letters: Mapping[tuple[int, int], set[tuple[bytes | None, str]]]
+) -> None:
+    for offset, (value, reason) in shard.refused.items():
+        received = letters.get((partition, offset))
+        if received is None:
+            verdict.lost += 1
+            verdict.differs(f"dead letter of {partition}/{offset}: expected one, received none")
+            continue
+        if any(each != value for each, _ in received):
+            verdict.differs(f"dead letter of {partition}/{offset}: expected the record's value unchanged")
+        if reason and any(each != reason for _, each in received):
+            reasons = sorted(each for _, each in received)
+            verdict.differs(f"dead letter of {partition}/{offset}: expected reason {reason}, received {reasons}")
 
 
 def _judge_counts(verdict: Verdict, partition: int, shard: Shard, have: StoredShard) -> None:

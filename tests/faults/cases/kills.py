@@ -13,6 +13,7 @@ RATE = 4000.0
 RECOVERY_S = 30.0
 START_S = 90.0
 STOP_S = 15.0
+START_TAKES_S = 6.0
 SESSION_TIMEOUT_S = 15.0
 
 
@@ -52,9 +53,25 @@ def rolling_stops(stage: Stage) -> Findings:
             )
             worker.wanted = True
             stage.wait_until(stage.fleet.started, within_s=START_S, what="the next worker")
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
     findings.figures["slowest_stop_s"] = round(slowest, 1)
+    _stop_while_one_starts(stage, findings, workers)
+    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
     return conclude(stage, findings)
+
+
+def _stop_while_one_starts(stage: Stage, findings: Findings, workers: list[Worker]) -> None:
+    """SIGTERM to all while one waits for its predecessor's id, or to be let into the group."""
+    workers[0].kill()
+    stage.wait(START_TAKES_S)
+    ends = stage.fleet.stop()
+    findings.figures["stops_while_one_starts"] = [(status, round(seconds, 1)) for status, seconds in ends]
+    findings.expect(
+        all(status == 0 and seconds <= STOP_S for status, seconds in ends),
+        f"expected each to end with 0 within {STOP_S:g} s while one starts, received {ends}",
+    )
+    for worker in workers:
+        worker.tolerated.add(-signal.SIGKILL)
+        worker.wanted = True
 
 
 @case("T3", "workers 1 → 4 → 2 → 6 under load")

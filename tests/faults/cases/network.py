@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 
 from recsys.online_store import redis as redis_store
-from tests.faults.cases.kills import EVENTS, RATE, RECOVERY_S, START_S
+from tests.faults.cases.kills import EVENTS, RATE, START_S
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.proxy import Proxy, Weather
 from tests.faults.stage import Stage
 
 SILENCE_S = 10.0
+RETURN_S = 120.0
+"""A request that a reset or the silence swallowed is waited for: 40 s (`broker_request_timeout`), some in a row."""
 LOST_REPLIES = 1000
 LOSSES_WITHIN_S = 240.0
 
@@ -42,7 +44,7 @@ def bad_network(stage: Stage) -> Findings:
             stage.wait(seconds)
             findings.figures[f"records_in_{name}"] = stage.applied() - before
             to_redis.weather = to_kafka.weather = Weather()
-            findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+            findings.recovered(stage.recover(RETURN_S), RETURN_S)
         findings.figures["resets"] = to_redis.resets + to_kafka.resets
         findings.expect(to_kafka.connections > 0, "expected the workers to reach Kafka through the proxy")
         return conclude(stage, findings)
@@ -66,6 +68,6 @@ def lost_replies(stage: Stage) -> Findings:
         proxy.weather = Weather(cut_after=commit.encode(), cuts_left=wanted)
         took = stage.wait_until(lambda: proxy.cuts >= wanted, within_s=LOSSES_WITHIN_S, what=f"{wanted} lost replies")
         proxy.weather = Weather()
-        findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+        findings.recovered(stage.recover(RETURN_S), RETURN_S)
         findings.figures |= {"lost_replies": proxy.cuts, "seconds": round(took, 1)}
         return conclude(stage, findings)

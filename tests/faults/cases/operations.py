@@ -8,7 +8,8 @@ from pathlib import Path
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 
-from tests.faults.cases.kills import EVENTS, RATE, RECOVERY_S, START_S, start
+from tests.faults.cases.kills import EVENTS, RATE, START_S, start
+from tests.faults.cases.outages import BACK_S
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.fleet import Worker
 from tests.faults.stage import PARTITIONS, Stage
@@ -34,7 +35,7 @@ def same_id(stage: Stage) -> Findings:
         "expected a worker id nobody uses, received 'w1'" in second.said,
         f"expected a clear message, received {second.said[-300:]!r}",
     )
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.recovered(stage.recover(BACK_S), BACK_S)
     return conclude(stage, findings)
 
 
@@ -55,7 +56,7 @@ def offsets_gone(stage: Stage) -> Findings:
                 admin.reset_group_offsets(stage.group, dict.fromkeys(places, spec))
             for worker in workers:
                 worker.wanted = True
-            findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+            findings.recovered(stage.recover(BACK_S), BACK_S)
     finally:
         admin.close()
     findings.figures["gaps_sought"] = sum(worker.said.count('"event": "gap"') for worker in workers)
@@ -86,7 +87,7 @@ def retention(stage: Stage) -> Findings:
     findings.figures["deleted"] = sum(map(len, stage.expired.values()))
     _expect_refusal(stage, findings, stage.fleet.add())
     stage.fleet.add("--accept-retention-gap")
-    findings.recovered(stage.drain(), RECOVERY_S * 2)
+    findings.recovered(stage.drain(), BACK_S)
     return conclude(stage, findings)
 
 
@@ -115,7 +116,7 @@ def wrong_clock(stage: Stage) -> Findings:
         stage.wait_until(stage.fleet.started, within_s=START_S, what="the worker of another time")
         stage.wait(max(5.0, 20.0 * stage.scale))
         worker.stop()
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.recovered(stage.recover(BACK_S), BACK_S)
     return conclude(stage, findings)
 
 
@@ -143,7 +144,7 @@ def two_versions(stage: Stage) -> Findings:
     stage.fleet.add()
     for worker in veterans:
         worker.stop()
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.recovered(stage.recover(BACK_S), BACK_S)
     return conclude(stage, findings)
 
 

@@ -8,7 +8,8 @@ from collections import Counter
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from tests.faults.cases.kills import EVENTS, RATE, RECOVERY_S, START_S
+from tests.faults.cases.kills import EVENTS, RATE, START_S
+from tests.faults.cases.outages import BACK_S
 from tests.faults.faulty_worker import MARKER
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.fleet import SERVICE_AWAY, Worker
@@ -32,7 +33,7 @@ def transient_exception(stage: Stage) -> Findings:
     stage.start_load(rate=RATE, events=EVENTS)
     workers = start_faulty(stage, "fold-fails-now-and-then")
     stage.wait(max(10.0, 30.0 * stage.scale))
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.recovered(stage.recover(BACK_S), BACK_S)
     failed = sum(worker.said.count('"fold_failed"') for worker in workers)
     findings.figures["fold_failures"] = failed
     findings.expect(failed > 0, "expected folds to fail, received none")
@@ -46,7 +47,7 @@ def permanent_exception(stage: Stage) -> Findings:
     stage.start_load(rate=RATE, events=EVENTS, marker=MARKER, marker_every=2000)
     start_faulty(stage, "fold-fails-on-marker")
     stage.wait(max(10.0, 30.0 * stage.scale))
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.recovered(stage.recover(BACK_S), BACK_S)
     conclude(stage, findings)
     return _expect_reason(stage, findings, "fold_failed")
 
@@ -82,7 +83,7 @@ def cancelled(stage: Stage) -> Findings:
         worker.stop()
     for _ in range(2):
         stage.fleet.add()
-    findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+    findings.recovered(stage.recover(BACK_S), BACK_S)
     said = "".join(worker.said for worker in workers)
     findings.figures["cancellations"] = said.count("fault: cancelling")
     return conclude(stage, findings)
@@ -99,11 +100,11 @@ def no_dead_letters(stage: Stage) -> Findings:
         _require_replicas(admin, stage.dead_letter_topic, 2)
         _expect_standstill(stage, findings, workers)
         _require_replicas(admin, stage.dead_letter_topic, 1)
-        findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+        findings.recovered(stage.recover(BACK_S), BACK_S)
         _lose_the_topic(stage, admin)
         _expect_standstill(stage, findings, workers)
         admin.create_topics({stage.dead_letter_topic: {"num_partitions": 6, "replication_factor": 1}})
-        findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
+        findings.recovered(stage.recover(BACK_S), BACK_S)
     finally:
         admin.close()
     return conclude(stage, findings)
