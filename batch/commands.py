@@ -99,7 +99,11 @@ def _history_source(
 ) -> Callable[[], History]:
     """How to read the history the options ask for; nothing is read yet."""
     if from_topic_ == bool(interactions or courses) or (not from_topic_ and not (interactions and courses)):
-        raise ConfigurationError("expected either --from-topic, or both --interactions and --courses, received neither")
+        given = {"--from-topic": from_topic_, "--interactions": interactions, "--courses": courses}
+        received = " and ".join(option for option, value in given.items() if value) or "neither"
+        raise ConfigurationError(
+            f"expected either --from-topic, or both --interactions and --courses, received {received}"
+        )
     if from_topic_:
         return lambda: from_topic(settings, progress=stage("reading the topic"))
     return lambda: from_files(cast("Path", interactions), cast("Path", courses))

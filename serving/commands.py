@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recsys.errors import ServiceUnavailable
 from recsys.logs import configure_logging
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings, load_settings
 from serving.answers import Recommendations
 from serving.app import create_app
 from serving.endpoints import encode_json
+from serving.problems import Problem
 from serving.query import ATTRIBUTES, MAX_N, parse_query
 from serving.server import listen, run
 from serving.service import Service, kafka_producer
@@ -49,8 +51,8 @@ def serve(host: str | None, port: int | None) -> None:
 def recommend(user_id: str, n: int | None, as_json: bool, **filters: str | tuple[str, ...] | None) -> None:
     """Print the API's answer for one learner."""
     settings = load_settings()
-    # Results go to stdout, so only what went wrong is said beside them.
-    configure_logging(settings.model_copy(update={"log_level": "warning"}))
+    # The answer names its source, and an error is one line: the steps in between need no log.
+    configure_logging(settings.model_copy(update={"log_level": "error"}))
     answer = asyncio.run(_ask(settings, user_id, n, filters))
     if as_json:
         click.echo(encode_json(answer))
@@ -78,9 +80,21 @@ async def _ask(
         service = Service.assemble(settings, store, kafka_producer(settings))
         service.trending.load()
         await service.follower.poll()
-        return await service.ladder.recommend(query)
+        try:
+            return await service.ladder.recommend(query)
+        except Problem as nothing:
+            raise ServiceUnavailable(f"{nothing}{await _reason(store)}") from None
     finally:
         await store.close()
+
+
+async def _reason(store: RedisStore) -> str:
+    """Why there was nothing to answer with, as far as Redis knows."""
+    try:
+        await store.ping()
+    except ServiceUnavailable as error:
+        return f"; {error}"
+    return ""
 
 
 def _table(answer: Recommendations) -> Table:
