@@ -7,22 +7,36 @@ some libraries set it) or a small thread it ended the process. So depth is count
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recsys.errors import InvalidEvent
 from recsys.events import decode
 from recsys.nesting import MAX_DEPTH
-from tests.unit.test_events import ARRIVAL, event, nested
 
+ARRIVAL = 1_700_000_000_000
+GOOD = {"event_id": "e1", "user_id": "u1", "course_id": "c1", "type": "view", "timestamp": ARRIVAL - 1000}
 FRAMES_A_DECODE_NEEDS = 60
 TYPED_TIME, LENIENT_TIME = b'"timestamp": 1699999999000', b'"timestamp": "2023-11-14T22:13:19Z"'
+
+
+def event(**changes: Any) -> bytes:
+    return json.dumps({**GOOD, **changes}).encode()
+
+
+def nested(depth: int) -> bytes:
+    """A good event with an unknown field that makes it so deep."""
+    return event().replace(b"{", b'{"x":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b",")
+
+
 OUTCOMES = [
     (b"[" * 10_000 + b"]" * 10_000, "too_deep"),
     (b"[" * 10_000, "too_deep"),
@@ -33,7 +47,8 @@ OUTCOMES = [
     (nested(MAX_DEPTH), "accepted"),
     (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "schema"),
     (b"[" * MAX_DEPTH, "not_json"),
-    (event(page="[" * 10_000), "accepted"),
+    (event(page='[{"\\' * 10_000), "accepted"),
+    (event(page=[[{}]] * 1000), "accepted"),
 ]
 """Each of these goes the typed way; with a time in RFC 3339 the lenient one, to the same outcome."""
 
