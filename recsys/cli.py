@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
     "engagement": ("stream.commands:engagement", "Print the engagement scores the store holds."),
     "status": ("infra.commands:status", "Fences, counters and lag of every partition; the model in use."),
+    "resume": ("infra.commands:resume", "Let a stopped partition go on."),
+    "rebuild": ("stream.rebuild_command:rebuild", "Fold the topic into new shards, then switch to them."),
     "serve": ("serving.commands:serve", "Run the HTTP API."),
     "recommend": ("serving.commands:recommend", "The API's answer for one learner, on the command line."),
     "settings": ("recsys.settings_table:command", "List every setting with its default and meaning."),

@@ -56,7 +56,7 @@ async def _run_worker(settings: Settings, worker_id: str | None, *, accept_reten
 
     from stream.worker import EngagementWorker  # noqa: PLC0415 - faust reads the environment when it is imported
 
-    store = _store(settings)
+    store = stream_store(settings)
     try:
         topology = await _agreed_topology(settings, store)
         if settings.worker_metrics_port:
@@ -72,7 +72,8 @@ async def _run_worker(settings: Settings, worker_id: str | None, *, accept_reten
         await store.close()
 
 
-def _store(settings: Settings) -> RedisStore:
+def stream_store(settings: Settings) -> RedisStore:
+    """The online store under the speed layer's policy and limits."""
     return RedisStore.for_stream(
         settings.redis_url,
         max_courses=settings.engagement_max_courses,
@@ -83,7 +84,7 @@ def _store(settings: Settings) -> RedisStore:
 
 async def _agreed_topology(settings: Settings, store: OnlineStore) -> Topology:
     """The topology in Redis. A topic with more partitions is read under it: their records are sent home."""
-    in_kafka = await _topic_partitions(settings)
+    in_kafka = await topic_partitions(settings)
     topology = await store.establish_topology(Topology(in_kafka))
     if topology.partitions > in_kafka:
         raise TopologyMismatch(
@@ -95,7 +96,13 @@ async def _agreed_topology(settings: Settings, store: OnlineStore) -> Topology:
     return topology
 
 
-async def _topic_partitions(settings: Settings) -> int:
+async def topic_partitions(settings: Settings) -> int:
+    """The partition count of the interactions topic.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+        ConfigurationError: The topic does not exist.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=5000)
     try:
         await admin.start()
@@ -125,7 +132,7 @@ def engagement(user: str | None, at_text: str | None, as_json: bool) -> None:
 
 
 async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *, as_json: bool) -> None:
-    store = _store(settings)
+    store = stream_store(settings)
     try:
         topology = await store.topology()
         if topology is None:

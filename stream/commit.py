@@ -231,6 +231,7 @@ class ShardWriter:
             if tries > TRIES_ALONE:
                 log.error("record_ends_workers", partition=self._partition, offset=record.offset, tries=tries - 1)
                 detail = f"expected a record that can be applied, received the end of the worker {tries - 1} times"
+                await self._store.condemn(self._shard, self._group, record.offset)
                 refused = Refused(record, InvalidEvent(RefusalReason.CRASHED_WORKER, detail))
                 return Batch(refused=[refused], bucket=record.timestamp // self._rules.fold.dedupe_window_ms)
         return decode_records(records, self._partition, self._rules.fold)

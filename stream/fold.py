@@ -89,6 +89,12 @@ class Batch:
     misrouted: list[Misrouted] = field(default_factory=list)
     bucket: int = 0
 
+    def accept(self, event: Interaction, record: Record) -> None:
+        """Adds an event that belongs to this shard."""
+        self.events.append(event)
+        self.sources.append(record)
+        self.ids.append(_digest(event))
+
     def request(self) -> ShardRead:
         """The state the fold of this batch needs."""
         touched: dict[str, dict[str, None]] = {}
@@ -119,9 +125,7 @@ def decode_records(records: Iterable[Record], partition: int, rules: FoldRules) 
         if home != partition:
             batch.misrouted.append(Misrouted(record, event.user_id, home))
             continue
-        batch.events.append(event)
-        batch.sources.append(record)
-        batch.ids.append(_digest(event))
+        batch.accept(event, record)
     if record is not None:
         batch.bucket = record.timestamp // rules.dedupe_window_ms
     return batch

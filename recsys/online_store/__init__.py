@@ -99,12 +99,14 @@ class Guard:
         suspect: The record last begun on its own; None where none was.
         stop: Set while the partition stands still.
         refusals_until: Refused records before this offset are passed whatever their share: the operator's word.
+        condemned: Offsets of records that ended workers and became dead letters unread.
     """
 
     starts: int = 0
     suspect: int | None = None
     stop: Stop | None = None
     refusals_until: int = 0
+    condemned: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,10 @@ class OnlineStore(Protocol):
 
     async def suspect(self, shard: int, group: str, offset: int) -> int:
         """Remembers that a record is begun on its own; returns how often it was, this time included."""
+        ...
+
+    async def condemn(self, shard: int, group: str, offset: int) -> None:
+        """Remembers a record that ends workers, so that a rebuild leaves it unread too."""
         ...
 
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:

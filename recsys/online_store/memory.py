@@ -38,6 +38,27 @@ class _Shard:
     tries: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class ShardContents:
+    """What a shard holds, but fences, marks and lists.
+
+    Attributes:
+        engagement: user id → {course id: stored sum}.
+        done: user id → courses never to recommend again.
+        bots: user id → the detector's hash.
+        trend: course id → stored trending sum.
+        ids: Dedupe bucket → remembered digests.
+        counts: Records by outcome.
+    """
+
+    engagement: Mapping[str, dict[str, float]]
+    done: Mapping[str, set[str]]
+    bots: Mapping[str, dict[str, str]]
+    trend: dict[str, float]
+    ids: Mapping[int, set[bytes]]
+    counts: dict[str, int]
+
+
 class MemoryStore:
     """`OnlineStore` in memory.
 
@@ -52,6 +73,12 @@ class MemoryStore:
         self._model: ModelPointer | None = None
         self._topology: Topology | None = None
         self._workers: dict[str, str] = {}
+
+    def contents(self, shard: int) -> ShardContents:
+        """Everything a shard holds, to be copied elsewhere."""
+        state = self._shards[shard]
+        ids = {bucket: known for bucket, known in state.ids.items() if known}
+        return ShardContents(state.engagement, state.done, state.bots, state.trend, ids, dict(state.counts))
 
     async def read_shard(self, shard: int, group: str, request: ShardRead) -> ShardState:
         state = self._shards[shard]
@@ -117,6 +144,10 @@ class MemoryStore:
             del state.tries[group, offset]
         state.tries[group, offset] += 1
         return state.tries[group, offset]
+
+    async def condemn(self, shard: int, group: str, offset: int) -> None:
+        guards = self._shards[shard].guards
+        guards[group] = replace(guards[group], condemned=tuple(sorted({*guards[group].condemned, offset})))
 
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
         self._shards[shard].guards[group] = replace(self._shards[shard].guards[group], stop=stop)

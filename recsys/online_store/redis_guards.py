@@ -13,6 +13,8 @@ from recsys.online_store import Guard, Stop
 from recsys.online_store.connection import answering
 from recsys.online_store.scripts import BEGIN, SUSPECT
 
+CONDEMNED = "condemned:"
+
 
 class RedisGuards:
     """The guard methods of `OnlineStore`.
@@ -39,6 +41,10 @@ class RedisGuards:
         async with answering():
             return int(await self._suspect(keys=[keys.guard(shard, group)], args=[offset]))
 
+    async def condemn(self, shard: int, group: str, offset: int) -> None:
+        async with answering():
+            await self._client.hset(keys.guard(shard, group), f"{CONDEMNED}{offset}", "1")
+
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
         async with answering():
             await self._client.hset(keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
@@ -63,4 +69,5 @@ def _guard(fields: dict[bytes, bytes]) -> Guard:
         suspect=None if suspect is None else int(suspect),
         stop=None if stop is None else msgspec.json.decode(stop, type=Stop),
         refusals_until=int(fields.get(b"refusals_until", 0)),
+        condemned=tuple(sorted(int(name[len(CONDEMNED) :]) for name in fields if name.startswith(CONDEMNED.encode()))),
     )

@@ -12,9 +12,10 @@ from recsys.online_store import Effects, ShardRead, ShardState
 from recsys.online_store.memory import MemoryStore
 from stream import commit as commit_module
 from stream.commit import Applied, ShardWriter, WriterRules
-from tests.doubles.stream_room import RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
+from tests.doubles.stream_room import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
 GROUP = "g"
+WINDOW = RULES.dedupe_window_ms
 
 
 class Clock:
@@ -205,3 +206,136 @@ async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_cou
     assert applied.counts == {"accepted": 2, "duplicate": 1, "refused": 1}
     assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(1, RefusalReason.FOLD_FAILED)]
     assert await store.fence(0, GROUP) == 3
+
+
+async def test_passing_a_retention_gap_counts_the_records_that_are_gone() -> None:
+    store, log = MemoryStore(), FakeLog()
+    await writer(store, log).apply(chunk(event(0)))
+    log.start = 50
+    told = writer(store, log, accept_retention_gap=True)
+    for epoch in range(3):
+        await told.apply(chunk(event(50), epoch=epoch))
+    assert await store.counts(0) == {"accepted": 2, "expired": 49}
+
+
+async def test_no_chunk_boundary_decides_what_a_duplicate_is() -> None:
+    midnight = ARRIVAL // WINDOW * WINDOW
+    arrivals = [midnight + after for after in (0, WINDOW - 1, WINDOW, 3 * WINDOW)]
+    records = [event(offset, id="x", at=midnight, arrival=arrival) for offset, arrival in enumerate(arrivals)]
+    for size in (1, 2, 3, 4):
+        store = MemoryStore()
+        shard = writer(store)
+        for start in range(0, len(records), size):
+            await shard.apply(chunk(*records[start : start + size]))
+        assert await store.counts(0) == {"accepted": 2, "duplicate": 2}, size
+        assert await store.fence(0, GROUP) == 3
+
+
+class Dies(Exception):
+    """Stands for the end of the process."""
+
+
+async def start_worker(store: MemoryStore, outputs: FakeOutputs, records: Sequence[FakeRecord]) -> bool:
+    """A new process reads from the fence on; returns whether it got through."""
+    fence = await store.fence(0, GROUP)
+    due = [record for record in records if fence is None or record.offset > fence]
+    try:
+        await writer(store, outputs=outputs).apply(chunk(*due))
+    except Dies:
+        return False
+    return True
+
+
+async def test_a_record_that_ends_the_process_is_a_dead_letter_after_three_restarts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decode_records = commit_module.decode_records
+
+    def killing(records: Sequence[FakeRecord], *arguments: Any) -> Any:
+        if any(record.value == b"poison" for record in records):
+            raise Dies
+        return decode_records(records, *arguments)
+
+    monkeypatch.setattr(commit_module, "decode_records", killing)
+    store, outputs = MemoryStore(), FakeOutputs()
+    records = [event(0), event(1), FakeRecord(2, b"poison"), event(3)]
+    survived = [await start_worker(store, outputs, records) for _ in range(4)]
+    assert survived == [False, False, False, True]
+    assert await store.counts(0) == {"accepted": 3, "refused": 1}
+    assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(2, RefusalReason.CRASHED_WORKER)]
+    assert (await store.guard(0, GROUP)).condemned == (2,)
+
+
+async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three kills in a row before the first commit: the records are gone through one by one, and all count."""
+    store, outputs = MemoryStore(), FakeOutputs()
+    records = [event(n) for n in range(5)]
+    original = commit_module.ShardWriter._decoded
+
+    async def dying(*_: object) -> Any:
+        raise Dies
+
+    monkeypatch.setattr(ShardWriter, "_decoded", dying)
+    assert [await start_worker(store, outputs, records) for _ in range(5)] == [False] * 5
+    monkeypatch.setattr(ShardWriter, "_decoded", original)
+    assert await start_worker(store, outputs, records)
+    assert await store.counts(0) == {"accepted": 5}
+
+
+async def test_an_orderly_end_makes_nobody_careful() -> None:
+    store = MemoryStore()
+    for _ in range(4):
+        idle = writer(store)
+        await idle.look(None)
+        await idle.end()
+    shard = writer(store)
+    await shard.apply(chunk(event(0), event(1)))
+    assert (await store.guard(0, GROUP)).suspect is None
+
+
+async def test_a_flood_of_refusals_stops_the_partition_before_it_is_drained() -> None:
+    store, outputs, log = MemoryStore(), FakeOutputs(), FakeLog()
+    shard = writer(store, log, outputs, stop_records=100)
+    await shard.apply(chunk(*(event(n) for n in range(100))))
+    flood = [FakeRecord(n, b"junk") for n in range(100, 400)]
+    assert not (await shard.apply(chunk(*flood[:50]))).left_alone
+    assert (await shard.apply(chunk(*flood[50:300]))).left_alone
+    assert shard.stopped()
+    assert len(outputs.refused) == 50
+    guard = await store.guard(0, GROUP)
+    assert guard.stop is not None
+    assert guard.stop.offset == 150
+    # A restart changes nothing, and nothing more is sent.
+    again = writer(store, log, outputs, stop_records=100)
+    assert (await again.apply(chunk(*flood[50:]))).left_alone
+    # The operator's word: this flood is passed, the next one is not.
+    await store.resume_partition(0, GROUP, refusals_until=400)
+    await again.look(400)
+    assert log.seeks[-1] == 150
+    assert (await again.apply(chunk(*flood[50:], epoch=9))).counts == {"refused": 250}
+    assert (await again.apply(chunk(*(FakeRecord(n, b"junk") for n in range(400, 520)), epoch=9))).left_alone
+
+
+async def test_a_store_that_lost_its_state_is_filled_again_though_nothing_new_arrives() -> None:
+    store, log = MemoryStore(), FakeLog(end=3)
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0), event(1), event(2)))
+    await store.drop_shard(0)
+    await shard.look(3)
+    assert log.seeks == []  # one look may fall between a fetch and its commit
+    await shard.look(3)
+    assert log.seeks == [0]
+    await shard.apply(chunk(event(0), event(1), event(2), epoch=1))
+    assert await store.counts(0) == {"accepted": 3}
+    await shard.look(3)
+    await shard.look(3)
+    assert log.seeks == [0]
+
+
+async def test_offsets_without_records_at_the_end_of_a_log_are_sought_once() -> None:
+    log = FakeLog(end=5)
+    shard = writer(MemoryStore(), log)
+    await shard.apply(chunk(event(0)))
+    for _ in range(10):
+        await shard.look(5)
+    assert log.seeks == [1]

@@ -1,0 +1,137 @@
+"""Rebuild: the topic folded into the shards of a new generation, beside the ones in use.
+
+For a Redis that lost its state, for settings that change what is stored (half-life, weights), and for a topic whose
+partition count was raised: every event goes to the shard of its learner under the new count, wherever it lies in the
+log. The fold is the workers' own. This module never touches the shards in use, and holds the whole state in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from recsys.errors import InvalidEvent, RefusalReason
+from recsys.events import Interaction, decode
+from recsys.online_store import Effects, OnlineStore
+from recsys.online_store.memory import MemoryStore, ShardContents
+from stream.chunks import Record
+from stream.dead_letters import SideOutputs
+from stream.fold import Batch, FoldRules, Refused, fold
+from stream.log_reader import Arrived, LogReader, Span
+
+GROUP = "rebuild"
+USERS_A_COMMIT = 2000
+IDS_A_COMMIT = 20_000
+
+_Item = TypeVar("_Item")
+
+
+class BulkFold:
+    """Folds a log into memory, every event into the shard of its learner.
+
+    Args:
+        rules: Of the fold; their topology is the new one.
+        max_courses: Courses kept per learner.
+        condemned: Partition → offsets of records that end a worker; they are refused unread.
+    """
+
+    def __init__(self, rules: FoldRules, *, max_courses: int, condemned: Mapping[int, frozenset[int]]) -> None:
+        self._rules, self._condemned = rules, condemned
+        self._commits: Counter[int] = Counter()
+        self._bucket = 0
+        self.memory = MemoryStore(max_courses=max_courses)
+        self.records = 0
+
+    async def add(self, arrived: Iterable[Arrived]) -> dict[int, list[Refused]]:
+        """Folds records in order of their arrival; returns the refused ones of each partition."""
+        refused: dict[int, list[Refused]] = {}
+        batches: dict[int, Batch] = {}
+        for partition, record in arrived:
+            self.records += 1
+            bucket = record.timestamp // self._rules.dedupe_window_ms
+            if bucket > self._bucket:
+                await self._fold(batches)
+                batches, self._bucket = {}, bucket
+            try:
+                event = self._decoded(partition, record)
+            except InvalidEvent as error:
+                refused.setdefault(partition, []).append(Refused(record, error))
+                continue
+            shard = self._rules.topology.shard_of(event.user_id)
+            batches.setdefault(shard, Batch(bucket=self._bucket)).accept(event, record)
+        await self._fold(batches)
+        for partition, records in refused.items():
+            await self._fold({self._rules.topology.shard(partition): Batch(refused=records, bucket=self._bucket)})
+        return refused
+
+    def _decoded(self, partition: int, record: Record) -> Interaction:
+        if record.offset in self._condemned.get(partition, ()):
+            raise InvalidEvent(RefusalReason.CRASHED_WORKER, "expected a record that ends no worker, received one")
+        return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
+
+    async def _fold(self, batches: Mapping[int, Batch]) -> None:
+        for shard, batch in batches.items():
+            request = batch.request()
+            state = await self.memory.read_shard(shard, GROUP, request)
+            effects = fold(batch, request, state, self._rules)
+            await self.memory.commit(shard, GROUP, state.fence, self._commits[shard], effects)
+            self._commits[shard] += 1
+
+
+async def fold_log(
+    reader: LogReader,
+    spans: Sequence[Span],
+    bulk: BulkFold,
+    outputs: SideOutputs,
+    *,
+    now_ms: Callable[[], int],
+    progress: Callable[[int], None],
+) -> None:
+    """Folds what the reader reads; refused records that no worker has passed yet become dead letters.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+    """
+    fresh = {span.partition for span in spans if not span.applied}
+    async for arrived in reader.read():
+        for partition, refused in (await bulk.add(arrived)).items():
+            if partition in fresh:
+                await outputs.send(refused, [], partition=partition, now_ms=now_ms())
+        progress(bulk.records)
+
+
+async def write_shard(contents: ShardContents, store: OnlineStore, shard: int, *, group: str, fence: int) -> None:
+    """Writes one shard that nobody reads yet, in commits of bounded size; whatever it held before is dropped.
+
+    Every learner is marked dirty, so that the workers fill the cached lists after the switch.
+
+    Raises:
+        ServiceUnavailable: Redis does not answer.
+    """
+    await store.drop_shard(shard)
+    expected: int | None = None
+    for effects in _slices(contents):
+        await store.commit(shard, group, expected, fence, effects)
+        expected = fence
+
+
+def _slices(contents: ShardContents) -> Iterator[Effects]:
+    """A shard's contents as effects; ids of the older bucket first, for a commit drops what lies two buckets back."""
+    newest = max(contents.ids, default=0)
+    for bucket in sorted(bucket for bucket in contents.ids if bucket >= newest - 1):
+        for ids in _in_parts(list(contents.ids[bucket]), IDS_A_COMMIT):
+            yield Effects(ids=ids, bucket=bucket)
+    for users in _in_parts(list(contents.engagement), USERS_A_COMMIT):
+        yield Effects(
+            engagement={user: contents.engagement[user] for user in users},
+            done={user: sorted(contents.done[user]) for user in users if user in contents.done},
+            bots={user: contents.bots[user] for user in users if user in contents.bots},
+            bucket=newest,
+        )
+    yield Effects(trend=contents.trend, counts=contents.counts, bucket=newest)
+
+
+def _in_parts(items: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
