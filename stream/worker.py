@@ -11,14 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any, NoReturn
 
 import structlog
 from faust.types.tuples import TP
 
-from recsys.errors import RecsysError, ServiceUnavailable
+from recsys.errors import RecsysError
 from recsys.keys import Topology
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
@@ -30,20 +28,16 @@ from stream.dead_letters import SideOutputs
 from stream.fold import FoldRules
 from stream.identity import WorkerId
 from stream.lanes import Lanes
-from stream.refresh import CurrentModel, Refresher, merge_trending
-from stream.watchdog import Watchdog
+from stream.refresh import CurrentModel, Refresher
+from stream.upkeep import Upkeep, quietly
 
 log = structlog.get_logger(__name__)
 
 CHUNKS_UNDER_WAY = 16
-TRENDING_EVERY_S = 2.0
-TRENDING_OWNER = 0
 UNEXPECTED_EXIT_STATUS = 70
 RESTART_EXIT_STATUS = 75
 """EX_TEMPFAIL: the supervisor starts a worker of the new topology."""
 
-TOPOLOGY_EVERY_S = 1.0
-HEAL_EVERY_S = 1.0
 STOP_S = 6.0
 RELEASE_S = 1.0
 
@@ -109,7 +103,6 @@ class EngagementWorker:
         self._writers: dict[int, ShardWriter] = {}
         self._lanes: Lanes[Any] = Lanes(self._apply, capacity=CHUNKS_UNDER_WAY)
         self._stopping = False
-        self._switched = asyncio.Event()
         self._app = create_app(settings, worker_id, self._deliver)
         self._model = CurrentModel(store)
         self._refresher = Refresher(
@@ -119,6 +112,16 @@ class EngagementWorker:
             top_n=settings.refresh_top_n,
             backlog_s=settings.refresh_backlog_seconds,
             clock=time.monotonic,
+            now_ms=now_ms,
+        )
+        self._upkeep = Upkeep(
+            settings,
+            store,
+            topology,
+            owned=self._owned,
+            writer=self._writer,
+            log_of=self._log_of,
+            waiting=self._lanes.waiting,
             now_ms=now_ms,
         )
 
@@ -133,17 +136,17 @@ class EngagementWorker:
             ServiceUnavailable: Redis does not answer at the start.
         """
         await self._identity.claim()
-        await self._quietly(self._model.follow)
+        await quietly(self._model.follow)
         beside = [
             asyncio.create_task(self._or_die(work), name=work.__name__)
             for work in (
                 self._identity.keep,
                 self._follow_model,
-                self._follow_topology,
                 self._refresher.run,
-                self._trend,
-                self._heal,
-                self._watch,
+                self._upkeep.follow_topology,
+                self._upkeep.heal,
+                self._upkeep.trend,
+                self._upkeep.watch,
             )
         ]
         await self._app.start()
@@ -152,12 +155,12 @@ class EngagementWorker:
             asyncio.create_task(end, name=name)
             for name, end in (
                 ("stop", stop.wait()),
-                ("switch", self._switched.wait()),
+                ("switch", self._upkeep.switched.wait()),
                 ("crash", self._app.wait_until_stopped()),
             )
         ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set() and not self._switched.is_set():
+        if not stop.is_set() and not self._upkeep.switched.is_set():
             self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
         await self._finish([*beside, *ends])
         return not stop.is_set()
@@ -176,12 +179,11 @@ class EngagementWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         finished &= await _within(RELEASE_S, self._outputs.close())
-        for writer in self._writers.values():
-            await self._quietly(writer.end)
-        await self._quietly(self._identity.release)
+        await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in self._writers.values())))
+        await _within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
         if not finished:  # a thread of Faust's hangs; what matters is in Redis
-            os._exit(RESTART_EXIT_STATUS if self._switched.is_set() else 0)
+            os._exit(RESTART_EXIT_STATUS if self._upkeep.switched.is_set() else 0)
 
     async def _deliver(self, event: Any) -> None:
         if not self._stopping:
@@ -227,72 +229,10 @@ class EngagementWorker:
     async def _follow_model(self) -> None:
         while True:
             await asyncio.sleep(self._settings.model_poll_seconds)
-            await self._quietly(self._model.follow)
-
-    async def _follow_topology(self) -> None:
-        """Ends this worker when `recsys rebuild` switched, and writes the topology again if Redis lost it."""
-        while not self._switched.is_set():
-            await asyncio.sleep(TOPOLOGY_EVERY_S)
-            with suppress(ServiceUnavailable):
-                if await self._store.establish_topology(self._topology) != self._topology:
-                    log.info("topology_switched", before=self._topology)
-                    self._switched.set()
-
-    async def _heal(self) -> None:
-        """Looks after partitions on which nothing is under way: a fence that went back, an operator's word."""
-        while True:
-            await asyncio.sleep(HEAL_EVERY_S)
-            for partition in self._owned():
-                if not self._lanes.waiting(partition):
-                    await self._quietly(partial(self._look, partition))
-
-    async def _look(self, partition: int) -> None:
-        position = await self._log_of(partition).position()
-        if not self._lanes.waiting(partition):
-            await self._writer(partition).look(position)
-
-    async def _trend(self) -> None:
-        """The owner of one partition merges trending for all."""
-        while True:
-            await asyncio.sleep(TRENDING_EVERY_S)
-            if TRENDING_OWNER in self._owned():
-                await self._quietly(
-                    lambda: merge_trending(
-                        self._store,
-                        self._topology.shards(),
-                        self._settings.trending_decay,
-                        size=self._settings.trending_size,
-                        now_ms=now_ms(),
-                    )
-                )
-
-    async def _progress(self, partition: int) -> tuple[int | None, int]:
-        writer = self._writer(partition)
-        if writer.stopped():
-            return None, 0
-        unread = await self._log_of(partition).unread()
-        return await writer.fence(), unread + self._lanes.waiting(partition)
-
-    async def _watch(self) -> None:
-        watchdog = Watchdog(
-            owned=self._owned,
-            position=self._progress,
-            clock=time.monotonic,
-            stall_s=self._settings.worker_stall_seconds,
-        )
-        while True:
-            await asyncio.sleep(self._settings.worker_stall_seconds / 4)
-            await watchdog.look()
+            await quietly(self._model.follow)
 
     async def _or_die(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - a task beside the agent that ends is a worker half dead
             self._die(error)
-
-    async def _quietly(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Work that may be missed once: logged, tried again at the next turn."""
-        try:
-            await work()
-        except ServiceUnavailable as error:
-            log.warning("postponed", error=str(error))

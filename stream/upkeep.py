@@ -1,0 +1,119 @@
+"""What a worker does beside applying chunks: follows the topology, heals idle partitions, merges trending, watches.
+
+Each task runs for ever. A service that does not answer postpones a turn; a partition that stands still ends the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from recsys.errors import ServiceUnavailable
+from recsys.keys import Topology
+from recsys.online_store import OnlineStore
+from recsys.settings import Settings
+from stream.app import ConsumerLog
+from stream.commit import ShardWriter
+from stream.refresh import merge_trending
+from stream.watchdog import Watchdog
+
+log = structlog.get_logger(__name__)
+
+TOPOLOGY_EVERY_S = 1.0
+HEAL_EVERY_S = 1.0
+TRENDING_EVERY_S = 2.0
+TRENDING_OWNER = 0
+
+
+async def quietly(work: Callable[[], Awaitable[object]]) -> None:
+    """Work that may be missed once: logged, tried again at the next turn."""
+    try:
+        await work()
+    except ServiceUnavailable as error:
+        log.warning("postponed", error=str(error))
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """The tasks beside the agent.
+
+    Attributes:
+        settings: All settings.
+        store: The online store.
+        topology: The shards this worker writes.
+        owned: The partitions this worker owns right now.
+        writer: A partition's writer.
+        log_of: A partition's log.
+        waiting: Chunks of a partition that are queued or under way.
+        now_ms: Wall clock, ms since 1970 UTC.
+        switched: Set once the topology is another one: this worker has to end.
+    """
+
+    settings: Settings
+    store: OnlineStore
+    topology: Topology
+    owned: Callable[[], Iterable[int]]
+    writer: Callable[[int], ShardWriter]
+    log_of: Callable[[int], ConsumerLog]
+    waiting: Callable[[int], int]
+    now_ms: Callable[[], int]
+    switched: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def follow_topology(self) -> None:
+        """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it."""
+        while not self.switched.is_set():
+            await asyncio.sleep(TOPOLOGY_EVERY_S)
+            await quietly(self._look_at_topology)
+
+    async def _look_at_topology(self) -> None:
+        if await self.store.establish_topology(self.topology) != self.topology:
+            log.info("topology_switched", before=self.topology)
+            self.switched.set()
+
+    async def heal(self) -> None:
+        """Looks after partitions on which nothing is under way: a fence that went back, an operator's word."""
+        while True:
+            await asyncio.sleep(HEAL_EVERY_S)
+            await quietly(self._look_at_idle_partitions)
+
+    async def _look_at_idle_partitions(self) -> None:
+        for partition in self.owned():
+            if self.waiting(partition):
+                continue
+            position = await self.log_of(partition).position()
+            if not self.waiting(partition):
+                await self.writer(partition).look(position)
+
+    async def trend(self) -> None:
+        """The owner of one partition merges trending for all."""
+        while True:
+            await asyncio.sleep(TRENDING_EVERY_S)
+            if TRENDING_OWNER in set(self.owned()):
+                await quietly(self._merge_trending)
+
+    async def _merge_trending(self) -> None:
+        decay, size = self.settings.trending_decay, self.settings.trending_size
+        await merge_trending(self.store, self.topology.shards(), decay, size=size, now_ms=self.now_ms())
+
+    async def watch(self) -> None:
+        """Ends the worker when a partition has records to read and its fence stands still.
+
+        Raises:
+            ServiceUnavailable: It does.
+        """
+        stall_s = self.settings.worker_stall_seconds
+        watchdog = Watchdog(owned=self.owned, position=self._progress, clock=time.monotonic, stall_s=stall_s)
+        while True:
+            await asyncio.sleep(stall_s / 4)
+            await watchdog.look()
+
+    async def _progress(self, partition: int) -> tuple[int | None, int]:
+        writer = self.writer(partition)
+        if writer.stopped():
+            return None, 0
+        unread = await self.log_of(partition).unread()
+        return await writer.fence(), unread + self.waiting(partition)
