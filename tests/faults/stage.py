@@ -30,6 +30,8 @@ from tests.faults.verdict import Verdict, judge
 
 PARTITIONS = 6
 POLL_S = 0.05
+FULL_RATE = 2500.0
+SLOWEST = 0.4
 LAG_LIMIT_S = 2.0
 CATCH_UP_S = 180.0
 
@@ -91,7 +93,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         self.redis.start()
-        self.client = redis.Redis(port=self.redis.port, socket_timeout=5.0, retry=Retry(NoBackoff(), 0))
+        self.client = redis.Redis(port=self.redis.port, socket_timeout=5.0, retry=Retry(NoBackoff(), 1))
         settings = load_settings(
             kafka_bootstrap_servers=self.kafka.bootstrap_servers,
             interactions_topic=self.topic,
@@ -111,6 +113,10 @@ class Stage:
         self.fleet.stop()
         self.client.close()
         self.redis.close()
+
+    def rate(self) -> float:
+        """Records a second of the base load; less in a small run, which shares its machine with other tests."""
+        return FULL_RATE * min(1.0, max(SLOWEST, self.scale))
 
     def times(self, full: int, least: int = 1) -> int:
         """How often to do what the full case does `full` times."""

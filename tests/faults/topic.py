@@ -85,6 +85,17 @@ def log_ends(servers: str, topic: str) -> dict[int, int]:
         consumer.close()
 
 
+def committed_offsets(servers: str, topic: str, group: str) -> dict[int, int]:
+    """Partition → the offset the group committed; partitions without one are left out."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 0})
+    try:
+        partitions = consumer.list_topics(topic, timeout=READ_WITHIN_S).topics[topic].partitions
+        places = consumer.committed([TopicPartition(topic, each) for each in partitions], timeout=READ_WITHIN_S)
+        return {place.partition: place.offset for place in places if place.offset >= 0}
+    finally:
+        consumer.close()
+
+
 def as_dead_letter(record: LogRecord) -> DeadLetter:
     """What a record of the dead-letter topic says of itself."""
     headers = {name: value or b"" for name, value in record.headers}

@@ -9,7 +9,6 @@ from tests.faults.fleet import Worker
 from tests.faults.stage import Stage
 
 EVENTS = 300_000
-RATE = 4000.0
 RECOVERY_S = 30.0
 START_S = 90.0
 STOP_S = 15.0
@@ -19,7 +18,7 @@ SESSION_TIMEOUT_S = 15.0
 
 def start(stage: Stage, workers: int = 3, *, named: bool = True, mutant: str | None = None) -> list[Worker]:
     """Starts the base load and so many workers, and returns when all partitions move."""
-    stage.start_load(rate=RATE, events=EVENTS)
+    stage.start_load(rate=stage.rate(), events=EVENTS)
     started = [stage.fleet.add(worker_id=f"w{number}" if named else None, mutant=mutant) for number in range(workers)]
     stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")
     return started
@@ -86,6 +85,7 @@ def scaling(stage: Stage) -> Findings:
             )
         while len(workers) < wanted:
             workers.append(stage.fleet.add())
+        stage.wait_until(stage.fleet.started, within_s=START_S, what=f"{wanted} workers")
         moved = stage.wait_until(stage.fences_move(), within_s=START_S, what=f"progress with {wanted} workers")
         stage.wait(max(3.0, 15.0 * stage.scale))
         findings.figures[f"progress_s_with_{wanted}"] = round(moved, 1)

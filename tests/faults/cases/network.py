@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from recsys.online_store import redis as redis_store
-from tests.faults.cases.kills import EVENTS, RATE, START_S
+from tests.faults.cases.kills import EVENTS, START_S
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.proxy import Proxy, Weather
 from tests.faults.stage import Stage
@@ -28,7 +28,7 @@ def bad_network(stage: Stage) -> Findings:
             "REDIS_URL": f"redis://127.0.0.1:{to_redis.port}/0",
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{to_kafka.port}",
         }
-        stage.start_load(rate=RATE, events=EVENTS)
+        stage.start_load(rate=stage.rate(), events=EVENTS)
         for _ in range(3):
             stage.fleet.add()
         stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")
@@ -60,7 +60,7 @@ def lost_replies(stage: Stage) -> Findings:
             "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
             "RECSYS_WORKER_MAX_POLL_RECORDS": "100",
         }
-        stage.start_load(rate=RATE / 2, events=EVENTS // 3)
+        stage.start_load(rate=stage.rate() / 2, events=EVENTS // 3)
         for _ in range(3):
             stage.fleet.add()
         stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")

@@ -8,7 +8,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 
-from tests.faults.cases.kills import EVENTS, RATE, START_S, start
+from tests.faults.cases.kills import EVENTS, START_S, start
 from tests.faults.cases.outages import BACK_S
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.fleet import Worker
@@ -128,7 +128,7 @@ def two_versions(stage: Stage) -> Findings:
     old.mkdir()
     subprocess.run(["tar", "-x", "-C", str(old)], input=_git("archive", ref), check=True)
     findings.figures["old"] = ref[:12]
-    stage.start_load(rate=RATE, events=EVENTS)
+    stage.start_load(rate=stage.rate(), events=EVENTS)
     # PYTHONSAFEPATH keeps the working folder, which is the new version, off the old one's path.
     environment = {"PYTHONPATH": str(old), "PYTHONSAFEPATH": "1"}
     veterans = [stage.fleet.add(environment=environment) for _ in range(2)]

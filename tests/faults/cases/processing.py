@@ -8,7 +8,7 @@ from collections import Counter
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from tests.faults.cases.kills import EVENTS, RATE, START_S
+from tests.faults.cases.kills import EVENTS, START_S
 from tests.faults.cases.outages import BACK_S
 from tests.faults.faulty_worker import MARKER
 from tests.faults.findings import Findings, case, conclude
@@ -30,7 +30,7 @@ def start_faulty(stage: Stage, variant: str, *, workers: int = 3, named: bool = 
 @case("T12", "an exception in the fold that passes by itself")
 def transient_exception(stage: Stage) -> Findings:
     findings = Findings()
-    stage.start_load(rate=RATE, events=EVENTS)
+    stage.start_load(rate=stage.rate(), events=EVENTS)
     workers = start_faulty(stage, "fold-fails-now-and-then")
     stage.wait(max(10.0, 30.0 * stage.scale))
     findings.recovered(stage.recover(BACK_S), BACK_S)
@@ -44,7 +44,7 @@ def transient_exception(stage: Stage) -> Findings:
 def permanent_exception(stage: Stage) -> Findings:
     findings = Findings()
     stage.also_refused = lambda event: event.course_id == MARKER
-    stage.start_load(rate=RATE, events=EVENTS, marker=MARKER, marker_every=2000)
+    stage.start_load(rate=stage.rate(), events=EVENTS, marker=MARKER, marker_every=20_000)
     start_faulty(stage, "fold-fails-on-marker")
     stage.wait(max(10.0, 30.0 * stage.scale))
     findings.recovered(stage.recover(BACK_S), BACK_S)
@@ -65,7 +65,7 @@ def _expect_reason(stage: Stage, findings: Findings, reason: str) -> Findings:
 def cancelled(stage: Stage) -> Findings:
     findings = Findings()
     stage.fleet.environment["RECSYS_WORKER_STALL_SECONDS"] = "6"
-    stage.start_load(rate=RATE, events=EVENTS)
+    stage.start_load(rate=stage.rate(), events=EVENTS)
     workers = [*start_faulty(stage, "cancelled-lane", workers=1), *start_faulty(stage, "cancelled-agent", workers=1)]
 
     def each_cancelled() -> bool:
@@ -92,7 +92,7 @@ def cancelled(stage: Stage) -> Findings:
 @case("T15", "the dead-letter topic takes nothing, then is gone")
 def no_dead_letters(stage: Stage) -> Findings:
     findings = Findings()
-    stage.start_load(rate=RATE, events=EVENTS)
+    stage.start_load(rate=stage.rate(), events=EVENTS)
     workers = [stage.fleet.add() for _ in range(3)]
     stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")
     admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap_servers)
@@ -150,7 +150,7 @@ def _lose_the_topic(stage: Stage, admin: KafkaAdminClient) -> None:
 def killing_record(stage: Stage) -> Findings:
     findings = Findings()
     stage.also_refused = lambda event: event.course_id == MARKER
-    load = stage.start_load(rate=RATE / 2, events=EVENTS // 3, marker=MARKER, marker_every=20_000)
+    load = stage.start_load(rate=stage.rate() / 2, events=EVENTS // 3, marker=MARKER, marker_every=20_000)
     workers = [stage.fleet.add(worker_id=f"w{n}", mutant="fold-kills-on-marker") for n in range(2)]
     for worker in workers:
         worker.tolerated.add(-signal.SIGABRT)
