@@ -40,6 +40,7 @@ class SideOutputs:
         self._dead_letter_topic = dead_letter_topic
         self._interactions_topic = interactions_topic
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
 
     async def send(
         self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: int, now_ms: int
@@ -81,17 +82,25 @@ class SideOutputs:
             await producer.stop()
 
     async def _started(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._servers,
-                enable_idempotence=True,
-                acks="all",
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-                max_request_size=8_000_000,
-            )
+        async with self._starting:  # lanes ask at the same time, and a second producer would never be stopped
+            if self._producer is None:
+                self._producer = await self._start()
+            return self._producer
+
+    async def _start(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            enable_idempotence=True,
+            acks="all",
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            max_request_size=8_000_000,
+        )
+        try:
             await producer.start()
-            self._producer = producer
-        return self._producer
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
 
     def _letter(self, refusal: Refused, partition: int, now_ms: int) -> dict[str, Any]:
         """The record unchanged and its headers plus KIP-1034's and ours; what would make it too large is left out."""
