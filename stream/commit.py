@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
+FOLD_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 TRIES_ALONE = 2
 """How often a record may be begun on its own without being passed: the third time it becomes a dead letter."""
 
@@ -202,7 +203,7 @@ class ShardWriter:
         request = batch.request()
         state = await self._store.read_shard(self._shard, self._group, request)
         if state.fence == fence:
-            effects = self._folded(batch, request, state)
+            effects = await self._folded(batch, request, state)
             if last >= self._refusals_until and self._share.exceeded_by(len(records), len(batch.refused)):
                 await self._stop_at(records[0].offset)
                 return None
@@ -236,23 +237,32 @@ class ShardWriter:
                 return Batch(refused=[refused], bucket=record.timestamp // self._rules.fold.dedupe_window_ms)
         return decode_records(records, self._partition, self._rules.fold)
 
-    def _folded(self, batch: Batch, request: ShardRead, state: ShardState) -> Effects:
-        """The fold; an event it fails on becomes a dead letter and the rest is folded without it."""
-        rules = self._rules.fold
+    async def _folded(self, batch: Batch, request: ShardRead, state: ShardState) -> Effects:
+        """The fold; an event it keeps failing on becomes a dead letter and the rest is folded without it."""
         try:
-            return fold(batch, request, state, rules)
+            return await self._fold_patiently(batch, request, state)
         except Exception:
             log.exception("fold_failed", partition=self._partition)
         for event, source, digest in list(zip(batch.events, batch.sources, batch.ids, strict=True)):
             alone = Batch([event], [source], [digest], bucket=batch.bucket)
             try:
-                fold(alone, request, replace(state, seen=[False]), rules)
+                await self._fold_patiently(alone, request, replace(state, seen=[False]))
             except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
                 at = batch.ids.index(digest)
                 batch.refused.append(Refused(source, InvalidEvent(RefusalReason.FOLD_FAILED, repr(error))))
                 state = replace(state, seen=[*state.seen[:at], *state.seen[at + 1 :]])
                 del batch.events[at], batch.sources[at], batch.ids[at]
-        return fold(batch, request, state, rules)
+        return await self._fold_patiently(batch, request, state)
+
+    async def _fold_patiently(self, batch: Batch, request: ShardRead, state: ShardState) -> Effects:
+        """The fold, tried again after growing pauses: what fails for want of memory may succeed."""
+        for pause in FOLD_PAUSES_S:
+            try:
+                return fold(batch, request, state, self._rules.fold)
+            except Exception as error:  # noqa: BLE001 - the last try raises it
+                log.warning("fold_tried", partition=self._partition, error=repr(error), pause_s=pause)
+            await asyncio.sleep(pause)
+        return fold(batch, request, state, self._rules.fold)
 
     async def _stop_at(self, offset: int) -> None:
         limit = self._rules.stop_share

@@ -200,12 +200,29 @@ async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_cou
         return fold(batch, *arguments)
 
     monkeypatch.setattr(commit_module, "fold", failing_fold)
+    monkeypatch.setattr(commit_module, "FOLD_PAUSES_S", (0.0,) * 4)
     store, outputs = MemoryStore(), FakeOutputs()
     records: Sequence[FakeRecord] = [event(0), event(1, course="cursed"), event(2, "v"), event(3, id="e0")]
     applied = await writer(store, outputs=outputs).apply(chunk(*records))
     assert applied.counts == {"accepted": 2, "duplicate": 1, "refused": 1}
     assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(1, RefusalReason.FOLD_FAILED)]
     assert await store.fence(0, GROUP) == 3
+
+
+@pytest.mark.parametrize("failures", range(1, 5))
+async def test_an_exception_that_passes_makes_no_dead_letter(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    fold, left = commit_module.fold, iter([True] * failures)
+
+    def passing(*arguments: Any) -> Effects:
+        if next(left, False):
+            raise MemoryError("expected memory, received none for a moment")
+        return fold(*arguments)
+
+    monkeypatch.setattr(commit_module, "fold", passing)
+    monkeypatch.setattr(commit_module, "FOLD_PAUSES_S", (0.0,) * 4)
+    store, outputs = MemoryStore(), FakeOutputs()
+    await writer(store, outputs=outputs).apply(chunk(event(0), event(1)))
+    assert (await store.counts(0), outputs.refused) == ({"accepted": 2}, [])
 
 
 async def test_passing_a_retention_gap_counts_the_records_that_are_gone() -> None:
