@@ -31,7 +31,7 @@ from tests.faults.verdict import Verdict, judge
 PARTITIONS = 6
 POLL_S = 0.05
 FULL_RATE = 2500.0
-SLOWEST = 0.4
+SLOWEST = 0.2
 LAG_LIMIT_S = 2.0
 CATCH_UP_S = 180.0
 
@@ -171,6 +171,11 @@ class Stage:
             return read_fences(self.client, self.group, PARTITIONS)
         except (redis.RedisError, OSError):
             return None
+
+    def start_redis(self) -> None:
+        """Starts Redis and returns when it has read its file; INFO, which `LocalRedis` asks for, answers before."""
+        self.redis.start()
+        self.wait_until(lambda: self.fences() is not None, within_s=60.0, what="a Redis that has loaded its file")
 
     def applied(self) -> int:
         """Records the state says it has applied; -1 while Redis does not answer."""

@@ -49,7 +49,7 @@ def redis_down(stage: Stage) -> Findings:
         findings.problems += api.problems()
         findings.figures["api"] = {**{str(k): v for k, v in api.statuses.items()}, **api.sources}
         findings.figures["api_slowest_ms"] = round(api.slowest_s * 1000)
-        stage.redis.start()
+        stage.start_redis()
         _expect_unacknowledged(stage, findings)
         findings.recovered(stage.recover(BACK_S), BACK_S)
         api.forget()
@@ -76,7 +76,7 @@ def redis_killed(stage: Stage) -> Findings:
         stage.wait(stage.rng.uniform(2.0, 5.0))
         before = stage.applied()
         stage.redis.kill()
-        stage.redis.start()
+        stage.start_redis()
         lost += max(0, before - stage.applied())
         findings.recovered(stage.recover(BACK_S), BACK_S)
     findings.figures["records_redis_forgot"] = lost
@@ -106,7 +106,7 @@ def _restore(stage: Stage, kept: Path) -> int:
     stage.redis.kill()
     shutil.rmtree(stage.redis.directory / APPEND_ONLY_FOLDER)
     shutil.copytree(kept, stage.redis.directory / APPEND_ONLY_FOLDER)
-    stage.redis.start()
+    stage.start_redis()
     return before - stage.applied()
 
 

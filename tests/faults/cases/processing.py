@@ -64,7 +64,8 @@ def _expect_reason(stage: Stage, findings: Findings, reason: str) -> Findings:
 @case("T14", "agent or lane cancelled mid-batch; a slow head, then a kill")
 def cancelled(stage: Stage) -> Findings:
     findings = Findings()
-    stage.fleet.environment["RECSYS_WORKER_STALL_SECONDS"] = "6"
+    patience = stage.fleet.environment.get("RECSYS_WORKER_STALL_SECONDS", "60")
+    stage.fleet.environment["RECSYS_WORKER_STALL_SECONDS"] = "10"  # what notices a cancelled lane
     stage.start_load(rate=stage.rate(), events=EVENTS)
     workers = [*start_faulty(stage, "cancelled-lane", workers=1), *start_faulty(stage, "cancelled-agent", workers=1)]
 
@@ -74,6 +75,7 @@ def cancelled(stage: Stage) -> Findings:
     stage.wait_until(each_cancelled, within_s=120.0, what="a cancellation in each worker")
     for worker in workers:
         worker.stop()
+    stage.fleet.environment["RECSYS_WORKER_STALL_SECONDS"] = patience
     slow = [stage.fleet.add(mutant="slow-head") for _ in range(2)]
     stage.wait_until(stage.fences_move(), within_s=START_S, what="progress with slow heads")
     for _ in range(stage.times(5, least=2)):
