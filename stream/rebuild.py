@@ -104,7 +104,8 @@ async def fold_log(
 async def write_shard(contents: ShardContents, store: OnlineStore, shard: int, *, group: str, fence: int) -> None:
     """Writes one shard that nobody reads yet, in commits of bounded size; whatever it held before is dropped.
 
-    Every learner is marked dirty, so that the workers fill the cached lists after the switch.
+    Every learner is marked dirty, so that the workers fill the cached lists after the switch. The fence of a partition
+    that has no records is −1: the record behind it is the first.
 
     Raises:
         ServiceUnavailable: Redis does not answer.

@@ -177,8 +177,7 @@ async def _fill(
                 contents = bulk.memory.contents(shard)
                 for name, records in contents.counts.items():
                     counts[name] = counts.get(name, 0) + records
-                if span.end > 0:
-                    await write_shard(contents, store, shard, group=group, fence=span.end - 1)
+                await write_shard(contents, store, shard, group=group, fence=span.end - 1)
                 for offset in condemned[span.partition]:
                     await store.condemn(shard, group, offset)
                 bar.advance(task)
