@@ -16,7 +16,7 @@ from typing import Any
 
 from recsys.cli import main
 from recsys.online_store.redis import RedisStore
-from stream import commit, dead_letters
+from stream import commit, dead_letters, patient_fold
 from tests.doubles import mutant_worker
 
 MARKER = "marked-course"
@@ -24,15 +24,21 @@ SLOW_S = 1.5
 rng = random.Random(int(os.environ.get("FAULT_SEED", "0")) * 1_000_003 + time.monotonic_ns() % 1_000_003)
 
 
+def _tell(fault: str) -> None:
+    """Says on stderr that the fault happened, so that a case knows."""
+    sys.stderr.write(f"fault: {fault}\n")
+    sys.stderr.flush()
+
+
 def _around_fold(before: Callable[[Any], None]) -> None:
     """Has every fold preceded by `before(batch)`."""
-    original = commit.fold
+    original = patient_fold.fold
 
     def fold(batch: Any, *rest: Any, **named: Any) -> Any:
         before(batch)
         return original(batch, *rest, **named)
 
-    commit.fold = fold
+    patient_fold.fold = fold
 
 
 def fold_fails_now_and_then() -> None:
@@ -45,6 +51,7 @@ def fold_fails_now_and_then() -> None:
             left = rng.randint(1, 3)
         if left > 0:
             left -= 1
+            _tell("the fold raises")
             raise MemoryError("expected memory for the fold, received none for a moment")
 
     _around_fold(maybe)
@@ -78,8 +85,7 @@ def cancelled_mid_batch(which: str) -> None:
         nonlocal countdown
         countdown -= 1
         if countdown == 0:
-            sys.stderr.write(f"fault: cancelling the {which}\n")
-            sys.stderr.flush()
+            _tell(f"cancelling the {which}")
             for task in _tasks_of(which):
                 task.cancel()
             await asyncio.sleep(0)
