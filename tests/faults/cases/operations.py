@@ -28,7 +28,7 @@ def same_id(stage: Stage) -> Findings:
     second.wanted = False
     second.tolerated.add(REFUSED_TO_START)
     findings.figures["turned_away_after_s"] = round(
-        stage.wait_until(lambda: not second.running, within_s=60.0, what="the second w1 turned away"), 1
+        stage.wait_until(lambda: bool(second.exits), within_s=60.0, what="the second w1 turned away"), 1
     )
     findings.expect(second.exits == [REFUSED_TO_START], f"expected status {REFUSED_TO_START}, received {second.exits}")
     findings.expect(
@@ -96,7 +96,7 @@ def _expect_refusal(stage: Stage, findings: Findings, worker: Worker) -> None:
     worker.wanted = False
     worker.tolerated.add(REFUSED_TO_START)
     before = stage.fences() or {}
-    stage.wait_until(lambda: not worker.running, within_s=60.0, what="a worker that refuses")
+    stage.wait_until(lambda: bool(worker.exits), within_s=60.0, what="a worker that refuses")
     after = stage.fences() or {}
     findings.expect(worker.exits == [REFUSED_TO_START], f"expected status {REFUSED_TO_START}, received {worker.exits}")
     findings.expect(

@@ -34,7 +34,7 @@ def transient_exception(stage: Stage) -> Findings:
     workers = start_faulty(stage, "fold-fails-now-and-then")
     stage.wait(max(10.0, 30.0 * stage.scale))
     findings.recovered(stage.recover(BACK_S), BACK_S)
-    failed = sum(worker.said.count('"fold_tried"') for worker in workers)
+    failed = sum(worker.said.count("fault: the fold raises") for worker in workers)
     findings.figures["fold_failures"] = failed
     findings.expect(failed > 0, "expected folds to fail, received none")
     return conclude(stage, findings)
