@@ -11,26 +11,23 @@ import asyncio
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
-from recsys.errors import InvalidEvent, RefusalReason, ServiceUnavailable, TopologyMismatch
-from recsys.online_store import Effects, OnlineStore, ShardRead, ShardState, Stop
-from stream import metrics
+from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.online_store import Effects, OnlineStore
 from stream.chunks import Chunk, Record
 from stream.dead_letters import SideOutputs
-from stream.fold import Batch, FoldRules, Refused, decode_records, fold
+from stream.fold import Batch, FoldRules, Refused, decode_records
 from stream.gaps import Gaps, PartitionLog
-from stream.refusals import RefusalShare
+from stream.guard import PartitionGuard
+from stream.patient_fold import fold_patiently
 
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
-FOLD_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
-TRIES_ALONE = 2
-"""How often a record may be begun on its own without being passed: the third time it becomes a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +97,17 @@ class ShardWriter:
         self._store, self._outputs, self._rules, self._kafka = store, outputs, rules, kafka
         self._clock, self._now_ms = clock, now_ms
         self._gaps = Gaps(partition, kafka, accept_retention_gap=rules.accept_retention_gap)
-        self._share = RefusalShare(rules.stop_records, rules.stop_share)
+        self._guard = PartitionGuard(
+            partition,
+            self._shard,
+            group,
+            store=store,
+            stop_records=rules.stop_records,
+            stop_share=rules.stop_share,
+            now_ms=now_ms,
+        )
         self._one_at_a_time = asyncio.Lock()
-        self._begun = False
         self._fence: int | None = None
-        self._alone_until: int | None = None
-        self._refusals_until = 0
-        self._stop: Stop | None = None
 
     async def apply(self, chunk: Chunk) -> Applied:
         """Applies a chunk, retrying services that are away.
@@ -150,7 +151,7 @@ class ShardWriter:
 
     def stopped(self) -> bool:
         """Whether the partition stands still until an operator says otherwise."""
-        return self._stop is not None
+        return self._guard.stopped()
 
     async def fence(self) -> int | None:
         """Last applied offset, as the store has it."""
@@ -158,20 +159,11 @@ class ShardWriter:
 
     async def end(self) -> None:
         """The worker ends in order: its successor has nothing to be careful about."""
-        if self._begun:
-            await self._store.end(self._shard, self._group)
+        await self._guard.end()
 
     async def _begin(self) -> None:
-        if self._begun:
-            return
-        self._fence, guard = await self._store.begin(self._shard, self._group)
-        self._begun = True
-        self._show_stop(guard.stop)
-        self._refusals_until = guard.refusals_until
-        unfinished = guard.suspect is not None and guard.suspect > (-1 if self._fence is None else self._fence)
-        if guard.starts > 1 or unfinished:
-            log.warning("careful_start", partition=self._partition, starts=guard.starts, suspect=guard.suspect)
-            self._alone_until = guard.suspect if unfinished else -1
+        if not self._guard.begun:
+            self._fence = await self._guard.begin()
 
     async def _apply(self, chunk: Chunk) -> Applied:
         await self._begin()
@@ -183,10 +175,8 @@ class ShardWriter:
             expired = await self._gaps.continues(self._fence, records[0].offset, chunk.epoch)
             if expired is None:
                 return LEFT_ALONE
-            if self._alone_until is not None:
-                self._alone_until = max(self._alone_until, records[-1].offset)
-                records = records[:1]
-            effects = await self._step(_of_one_bucket(records, self._rules.fold.dedupe_window_ms), expired)
+            records = _of_one_bucket(self._guard.due(records), self._rules.fold.dedupe_window_ms)
+            effects = await self._step(records, expired)
             if effects is not None:
                 counts.update(effects.counts)
                 users += len(effects.engagement)
@@ -198,96 +188,33 @@ class ShardWriter:
 
     async def _step(self, records: Sequence[Record], expired: int) -> Effects | None:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""
-        fence, last = self._fence, records[-1].offset
-        batch = await self._decoded(records)
+        fence, last, rules = self._fence, records[-1].offset, self._rules.fold
+        condemned = await self._guard.condemned(records)
+        batch = decode_records(records, self._partition, rules) if condemned is None else _refusal(condemned, rules)
         request = batch.request()
         state = await self._store.read_shard(self._shard, self._group, request)
         if state.fence == fence:
-            effects = await self._folded(batch, request, state)
-            if last >= self._refusals_until and self._share.exceeded_by(len(records), len(batch.refused)):
-                await self._stop_at(records[0].offset)
+            effects = await fold_patiently(batch, request, state, rules)
+            refused = len(batch.refused)
+            if await self._guard.stops(records, refused):
                 return None
             await self._outputs.send(batch.refused, batch.misrouted, partition=self._partition, now_ms=self._now_ms())
             if expired:
                 effects.counts["expired"] = expired
             if await self._store.commit(self._shard, self._group, fence, last, effects):
-                self._committed(last, len(records), len(batch.refused))
+                self._fence = last
+                self._gaps.closed()
+                self._guard.passed(records, refused)
                 return effects
         self._fence = await self.fence()
         log.info("fence_moved", partition=self._partition, expected=fence, received=self._fence)
         return None
 
-    def _committed(self, last: int, records: int, refused: int) -> None:
-        self._fence = last
-        self._gaps.closed()
-        self._share.add(records, refused)
-        if self._alone_until is not None and last >= self._alone_until:
-            self._alone_until = None
-
-    async def _decoded(self, records: Sequence[Record]) -> Batch:
-        """Decodes; a record that is begun on its own once too often is refused unread."""
-        if self._alone_until is not None:
-            (record,) = records
-            tries = await self._store.suspect(self._shard, self._group, record.offset)
-            if tries > TRIES_ALONE:
-                log.error("record_ends_workers", partition=self._partition, offset=record.offset, tries=tries - 1)
-                detail = f"expected a record that can be applied, received the end of the worker {tries - 1} times"
-                await self._store.condemn(self._shard, self._group, record.offset)
-                refused = Refused(record, InvalidEvent(RefusalReason.CRASHED_WORKER, detail))
-                return Batch(refused=[refused], bucket=record.timestamp // self._rules.fold.dedupe_window_ms)
-        return decode_records(records, self._partition, self._rules.fold)
-
-    async def _folded(self, batch: Batch, request: ShardRead, state: ShardState) -> Effects:
-        """The fold; an event it keeps failing on becomes a dead letter and the rest is folded without it."""
-        try:
-            return await self._fold_patiently(batch, request, state)
-        except Exception:
-            log.exception("fold_failed", partition=self._partition)
-        for event, source, digest in list(zip(batch.events, batch.sources, batch.ids, strict=True)):
-            alone = Batch([event], [source], [digest], bucket=batch.bucket)
-            try:
-                await self._fold_patiently(alone, request, replace(state, seen=[False]))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
-                at = batch.ids.index(digest)
-                batch.refused.append(Refused(source, InvalidEvent(RefusalReason.FOLD_FAILED, repr(error))))
-                state = replace(state, seen=[*state.seen[:at], *state.seen[at + 1 :]])
-                del batch.events[at], batch.sources[at], batch.ids[at]
-        return await self._fold_patiently(batch, request, state)
-
-    async def _fold_patiently(self, batch: Batch, request: ShardRead, state: ShardState) -> Effects:
-        """The fold, tried again after growing pauses: what fails for want of memory may succeed."""
-        for pause in FOLD_PAUSES_S:
-            try:
-                return fold(batch, request, state, self._rules.fold)
-            except Exception as error:  # noqa: BLE001 - the last try raises it
-                log.warning("fold_tried", partition=self._partition, error=repr(error), pause_s=pause)
-            await asyncio.sleep(pause)
-        return fold(batch, request, state, self._rules.fold)
-
-    async def _stop_at(self, offset: int) -> None:
-        limit = self._rules.stop_share
-        reason = f"more than {limit:.0%} of the last {self._rules.stop_records} records or more would be dead letters"
-        stop = Stop(offset, reason, self._now_ms())
-        await self._store.stop_partition(self._shard, self._group, stop)
-        self._show_stop(stop)
-
-    def _show_stop(self, stop: Stop | None) -> None:
-        self._stop = stop
-        metrics.STOPPED.labels(str(self._partition)).set(stop is not None)
-        if stop is not None:
-            log.error("partition_stopped", partition=self._partition, offset=stop.offset, reason=stop.reason)
-
     async def _ask_to_resume(self) -> None:
-        guard = await self._store.guard(self._shard, self._group)
-        if guard.stop is not None:
-            return
-        self._fence = await self.fence()
-        log_start, _ = await self._kafka.bounds()
-        await self._gaps.reread(log_start if self._fence is None else self._fence + 1)
-        self._share.clear()
-        self._refusals_until = guard.refusals_until
-        self._show_stop(None)
-        log.info("partition_resumed", partition=self._partition, refusals_until=guard.refusals_until)
+        if await self._guard.resumes():
+            self._fence = await self.fence()
+            log_start, _ = await self._kafka.bounds()
+            await self._gaps.reread(log_start if self._fence is None else self._fence + 1)
 
     async def _check_log_holds(self, fence: int | None) -> None:
         """A fence beyond the log's end would make every new record look applied."""
@@ -315,3 +242,8 @@ def _of_one_bucket(records: Sequence[Record], window_ms: int) -> Sequence[Record
         if record.timestamp // window_ms != bucket:
             return records[:at]
     return records
+
+
+def _refusal(refused: Refused, rules: FoldRules) -> Batch:
+    """A batch of nothing but one refused record."""
+    return Batch(refused=[refused], bucket=refused.record.timestamp // rules.dedupe_window_ms)

@@ -11,6 +11,7 @@ from recsys.errors import RefusalReason, RetentionGap, ServiceUnavailable, Topol
 from recsys.online_store import Effects, ShardRead, ShardState
 from recsys.online_store.memory import MemoryStore
 from stream import commit as commit_module
+from stream import patient_fold
 from stream.commit import Applied, ShardWriter, WriterRules
 from tests.doubles.stream_room import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
@@ -192,15 +193,15 @@ async def test_a_service_may_be_away_for_a_bounded_time(away: int, survives: boo
 async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fold = commit_module.fold
+    fold = patient_fold.fold
 
     def failing_fold(batch: Any, *arguments: Any) -> Effects:
         if any(interaction.course_id == "cursed" for interaction in batch.events):
             raise RuntimeError("no fold for this one")
         return fold(batch, *arguments)
 
-    monkeypatch.setattr(commit_module, "fold", failing_fold)
-    monkeypatch.setattr(commit_module, "FOLD_PAUSES_S", (0.0,) * 4)
+    monkeypatch.setattr(patient_fold, "fold", failing_fold)
+    monkeypatch.setattr(patient_fold, "FOLD_PAUSES_S", (0.0,) * 4)
     store, outputs = MemoryStore(), FakeOutputs()
     records: Sequence[FakeRecord] = [event(0), event(1, course="cursed"), event(2, "v"), event(3, id="e0")]
     applied = await writer(store, outputs=outputs).apply(chunk(*records))
@@ -211,15 +212,15 @@ async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_cou
 
 @pytest.mark.parametrize("failures", range(1, 5))
 async def test_an_exception_that_passes_makes_no_dead_letter(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-    fold, left = commit_module.fold, iter([True] * failures)
+    fold, left = patient_fold.fold, iter([True] * failures)
 
     def passing(*arguments: Any) -> Effects:
         if next(left, False):
             raise MemoryError("expected memory, received none for a moment")
         return fold(*arguments)
 
-    monkeypatch.setattr(commit_module, "fold", passing)
-    monkeypatch.setattr(commit_module, "FOLD_PAUSES_S", (0.0,) * 4)
+    monkeypatch.setattr(patient_fold, "fold", passing)
+    monkeypatch.setattr(patient_fold, "FOLD_PAUSES_S", (0.0,) * 4)
     store, outputs = MemoryStore(), FakeOutputs()
     await writer(store, outputs=outputs).apply(chunk(event(0), event(1)))
     assert (await store.counts(0), outputs.refused) == ({"accepted": 2}, [])
@@ -287,14 +288,14 @@ async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.
     """Three kills in a row before the first commit: the records are gone through one by one, and all count."""
     store, outputs = MemoryStore(), FakeOutputs()
     records = [event(n) for n in range(5)]
-    original = commit_module.ShardWriter._decoded
+    bounds = FakeLog.bounds
 
     async def dying(*_: object) -> Any:
         raise Dies
 
-    monkeypatch.setattr(ShardWriter, "_decoded", dying)
+    monkeypatch.setattr(FakeLog, "bounds", dying)
     assert [await start_worker(store, outputs, records) for _ in range(5)] == [False] * 5
-    monkeypatch.setattr(ShardWriter, "_decoded", original)
+    monkeypatch.setattr(FakeLog, "bounds", bounds)
     assert await start_worker(store, outputs, records)
     assert await store.counts(0) == {"accepted": 5}
 
