@@ -75,6 +75,7 @@ class Load:
         poison: Share of bad values.
         marker: A course id that every `marker_every`-th event has, for faults that wait for a certain record.
         marker_every: See `marker`; 0 for never.
+        markers: At most so many events have it.
     """
 
     seed: int
@@ -86,6 +87,7 @@ class Load:
     poison: float = POISON
     marker: str = ""
     marker_every: int = 0
+    markers: int = 1_000_000
 
     def records(self) -> Iterator[Produced]:
         """The records, without end."""
@@ -125,7 +127,7 @@ class Load:
             "type": kind,
             "timestamp": at,
         }
-        if self.marker_every and number % self.marker_every == 0:
+        if self.marker_every and number % self.marker_every == 0 and number <= self.markers * self.marker_every:
             event["course_id"] = self.marker
         if kind == "progress":
             event["value"] = round(rng.random(), 3)

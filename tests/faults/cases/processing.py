@@ -16,6 +16,8 @@ from tests.faults.fleet import SERVICE_AWAY, Worker
 from tests.faults.stage import Stage
 from tests.faults.topic import as_dead_letter, read_topic
 
+MARKED_EVERY_S = 20.0
+KILLERS = 2
 GUARD_S = 180.0
 """Three starts and the wait for a dead worker's id, for each poison record."""
 
@@ -152,15 +154,19 @@ def _lose_the_topic(stage: Stage, admin: KafkaAdminClient) -> None:
 def killing_record(stage: Stage) -> Findings:
     findings = Findings()
     stage.also_refused = lambda event: event.course_id == MARKER
-    load = stage.start_load(rate=stage.rate() / 2, events=EVENTS // 3, marker=MARKER, marker_every=20_000)
+    every = int(MARKED_EVERY_S * stage.rate())
+    stage.start_load(rate=stage.rate(), events=EVENTS // 3, marker=MARKER, marker_every=every, markers=KILLERS)
     workers = [stage.fleet.add(worker_id=f"w{n}", mutant="fold-kills-on-marker") for n in range(2)]
     for worker in workers:
         worker.tolerated.add(-signal.SIGABRT)
     stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")
-    stage.wait_until(lambda: load.produced > 25_000, within_s=60.0, what="a killing record")
+
+    def aborts() -> int:
+        return sum(worker.exits.count(-signal.SIGABRT) for worker in workers)
+
+    stage.wait_until(lambda: aborts() > 0, within_s=60.0, what="a worker that dies of a record")
     findings.recovered(stage.recover(GUARD_S, patience_s=2 * GUARD_S), GUARD_S)
-    aborts = sum(worker.exits.count(-signal.SIGABRT) for worker in workers)
-    findings.figures["aborts"] = aborts
+    findings.figures["aborts"] = aborts()
     stage.finish_load()
     stage.drain(within_s=4 * GUARD_S)
     conclude(stage, findings)
