@@ -103,9 +103,10 @@ def test_every_score_equals_pandas(recsys: Recsys, interactions: pd.DataFrame, k
 def test_without_the_fence_the_same_run_fails(recsys: Recsys, interactions: pd.DataFrame, mutant: str) -> None:
     found = outcome(recsys, interactions, kill=True, mutant=mutant)
     assert found
-    wrong_scores = [difference for difference in found if difference.startswith("(")]
-    # With the fence alone taken out the remembered ids still hold the scores, and only the accounts do not add up.
-    assert bool(wrong_scores) == (mutant == "no-fence-no-ids")
+    # With the fence alone taken out the remembered ids may still hold the scores (unless two owners of a partition
+    # overlap), and only the accounts do not add up.
+    if mutant == "no-fence-no-ids":
+        assert [difference for difference in found if difference.startswith("(")]
 
 
 def test_a_second_worker_of_the_same_id_is_turned_away(recsys: Recsys) -> None:
