@@ -53,6 +53,8 @@ class PartitionGuard:
         self._share = RefusalShare(stop_records, stop_share)
         self._rule = f"more than {stop_share:.0%} of the last {stop_records} records or more would be dead letters"
         self._alone_until: int | None = None
+        self._announced: int | None = None
+        self._tries = 0
         self._refusals_until = 0
         self._stop: Stop | None = None
         self.begun = False
@@ -86,7 +88,10 @@ class PartitionGuard:
         if self._alone_until is None:
             return None
         (record,) = records
-        tries = await self._store.suspect(self._shard, self._group, record.offset)
+        if record.offset != self._announced:  # a retry in a process that lives on is no further start
+            self._tries = await self._store.suspect(self._shard, self._group, record.offset)
+            self._announced = record.offset
+        tries = self._tries
         if tries <= TRIES_ALONE:
             return None
         log.error("record_ends_workers", partition=self._partition, offset=record.offset, tries=tries - 1)

@@ -300,6 +300,16 @@ async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.
     assert await store.counts(0) == {"accepted": 5}
 
 
+async def test_a_store_that_comes_and_goes_condemns_no_record_of_a_careful_start() -> None:
+    store = LostReplies()
+    await writer(store).look(None)  # a worker began here and was killed
+    outputs = FakeOutputs(failures=4)
+    shard = writer(store, outputs=outputs, retry_s=10.0)
+    await shard.apply(chunk(FakeRecord(0, b"junk"), event(1), event(2)))
+    assert await store.counts(0) == {"accepted": 2, "refused": 1}
+    assert [refusal.error.reason for refusal in outputs.refused] == [RefusalReason.NOT_JSON]
+
+
 async def test_an_orderly_end_makes_nobody_careful() -> None:
     store = MemoryStore()
     for _ in range(4):
