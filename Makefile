@@ -11,7 +11,7 @@ EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra emb
 export DOCKER_BUILDKIT ?= 0
 PARTITIONS ?= 6
 
-.PHONY: faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click soak services \
+.PHONY: faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-dedupe soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -66,6 +66,9 @@ bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, o
 
 bench-click: setup ## Milliseconds from a click to a changed answer, on real Kafka and Redis.
 	$(BIN)/python benchmarks/click_to_answer.py $(ARGS)
+
+bench-dedupe: setup ## Bytes of Redis a remembered event id costs.
+	$(BIN)/python benchmarks/dedupe_memory.py $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python benchmarks/soak.py $(ARGS)

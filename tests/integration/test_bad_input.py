@@ -19,7 +19,7 @@ from tests.bad_input import ACCEPTED, CLAMPED, DUPLICATE, LEARNER, OWN_KEY, RERO
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.traffic import Traffic, a_worker_on
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 PARTITIONS = 2
 BURST = 20_000
@@ -86,7 +86,7 @@ def test_every_row_has_its_outcome_and_the_next_good_event_is_applied(recsys: Re
             traffic.send(marker.encode(), event(marker, "m", "marker"), partition=partition)
             traffic.flush()
         expected = expected_counts(table)
-        wait_until(lambda: sum(recsys.counts(PARTITIONS).values()) >= expected.total(), within_s=90, what="all records")
+        wait_until(lambda: sum(recsys.counts(PARTITIONS).values()) >= expected.total(), within_s=150, what="all records")
         served = {user for user, course in recsys.scores(int(time.time() * 1000)) if course == "marker"}
         assert [row.name for user, row in markers.items() if user not in served] == []
         dead = letters(recsys)
@@ -125,7 +125,7 @@ def test_one_learner_with_ten_thousand_events_a_second_counts_and_others_are_ser
                 traffic.send(user.encode(), event(user, "m", "marker"), partition=home)
         traffic.flush()
         total = BURST + len(others)
-        wait_until(lambda: recsys.counts(PARTITIONS).get("accepted", 0) >= total, within_s=90, what="the burst")
+        wait_until(lambda: recsys.counts(PARTITIONS).get("accepted", 0) >= total, within_s=150, what="the burst")
         assert recsys.counts(PARTITIONS) == {"accepted": total}
         scores = recsys.scores(int(time.time() * 1000))
         assert {user for user, course in scores if course == "marker"} == set(others)

@@ -16,7 +16,7 @@ from recsys.cli import recsys as command_line
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from tests.doubles.commands import Recsys, wait_until
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 PARTITIONS = 3
 AT_MS = 1_800_000_000_000
@@ -84,7 +84,7 @@ def test_letters_are_listed_shown_and_replayed_until_they_count_or_have_been_tri
     # As an older worker may have refused it: what is replayed now is a good event.
     producer.send(f"{topic}.dlq", key=b"ada", value=event("e2"), headers=[*own, ("dlq.reason", b"unknown_type")])
     producer.flush(10)
-    wait_until(lambda: recsys.counts(PARTITIONS) == {"accepted": 1, "refused": 2}, within_s=60, what="three records")
+    wait_until(lambda: recsys.counts(PARTITIONS) == {"accepted": 1, "refused": 2}, within_s=150, what="three records")
 
     letters = lines(dlq(recsys, "list", "--json"))
     assert sorted(letter["reason"] for letter in letters) == ["empty", "not_json", "unknown_type"]
@@ -102,13 +102,13 @@ def test_letters_are_listed_shown_and_replayed_until_they_count_or_have_been_tri
     assert dry == "1 would be replayed: unknown_type 1\nnothing was sent; --execute does it\n"
     for _ in range(2):  # the second time it is a duplicate
         dlq(recsys, "replay", "--reason", "unknown_type", "--execute")
-    wait_until(lambda: recsys.counts(PARTITIONS).get("duplicate") == 1, within_s=30, what="the replayed event, twice")
+    wait_until(lambda: recsys.counts(PARTITIONS).get("duplicate") == 1, within_s=150, what="the replayed event, twice")
     assert recsys.counts(PARTITIONS) == {"accepted": 2, "duplicate": 1, "refused": 2}
 
     for attempt in (1, 2):
         done = json.loads(dlq(recsys, "replay", "--execute", "--reason", "not_json", "--max-replays", "2", "--json"))
         assert (done["executed"], done["replayed"]) == (True, {"not_json": 1})
-        wait_until(lambda n=attempt: recsys.counts(PARTITIONS)["refused"] == 2 + n, within_s=30, what="refused again")
+        wait_until(lambda n=attempt: recsys.counts(PARTITIONS)["refused"] == 2 + n, within_s=150, what="refused again")
     again = lines(dlq(recsys, "list", "--json", "--reason", "not_json"))
     assert [letter["replay_count"] for letter in again] == [0, 1, 2]
     newest = again[-1]
