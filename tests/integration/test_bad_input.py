@@ -86,7 +86,9 @@ def test_every_row_has_its_outcome_and_the_next_good_event_is_applied(recsys: Re
             traffic.send(marker.encode(), event(marker, "m", "marker"), partition=partition)
             traffic.flush()
         expected = expected_counts(table)
-        wait_until(lambda: sum(recsys.counts(PARTITIONS).values()) >= expected.total(), within_s=150, what="all records")
+        wait_until(
+            lambda: sum(recsys.counts(PARTITIONS).values()) >= expected.total(), within_s=150, what="all records"
+        )
         served = {user for user, course in recsys.scores(int(time.time() * 1000)) if course == "marker"}
         assert [row.name for user, row in markers.items() if user not in served] == []
         dead = letters(recsys)
