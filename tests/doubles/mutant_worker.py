@@ -12,30 +12,50 @@ from collections.abc import Sequence
 from recsys.cli import main
 from recsys.online_store import ShardState, redis
 from stream import commit, gaps
-from stream.chunks import Record
+from stream.chunks import Chunk, Record
 
 FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
 
 
+class AnyFence(int):
+    """A fence that is whatever it is compared with."""
+
+    def __eq__(self, _: object) -> bool:
+        return True
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    __hash__ = int.__hash__
+
+
 def take_the_fence_out() -> None:
-    """Every chunk Kafka delivers is applied, whatever was applied before."""
+    """Every chunk Kafka delivers is applied, whatever was applied before; within a chunk the writer goes on."""
     assert FENCE_CHECK in redis.COMMIT
     redis.COMMIT = redis.COMMIT.replace(FENCE_CHECK, "")
+    after, apply, read = commit._after, commit.ShardWriter._apply, redis.RedisStore.read_shard
+    fresh: set[int] = set()
 
-    def all_records(records: Sequence[Record], _: int | None) -> Sequence[Record]:
-        return records
+    async def apply_anew(self: commit.ShardWriter, chunk: Chunk) -> commit.Applied:
+        fresh.add(id(chunk.records))
+        return await apply(self, chunk)
+
+    def all_at_first(records: Sequence[Record], fence: int | None) -> Sequence[Record]:
+        if id(records) in fresh:
+            fresh.discard(id(records))
+            return records
+        return after(records, fence)
 
     async def always(*_: object) -> int:
         return 0
 
-    commit._after = all_records
-    gaps.Gaps.continues = always  # type: ignore[method-assign]
-    original = redis.RedisStore.read_shard
-
     async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:
-        state = await original(self, partition, group, request)  # type: ignore[arg-type]
-        return ShardState(await self.fence(partition, group), state.seen, state.engagement, state.bots, state.trend)
+        state = await read(self, partition, group, request)  # type: ignore[arg-type]
+        return ShardState(AnyFence(), state.seen, state.engagement, state.bots, state.trend)
 
+    commit._after = all_at_first
+    commit.ShardWriter._apply = apply_anew  # type: ignore[method-assign]
+    gaps.Gaps.continues = always  # type: ignore[method-assign]
     redis.RedisStore.read_shard = read_shard  # type: ignore[method-assign,assignment]
 
 
