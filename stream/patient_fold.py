@@ -38,7 +38,9 @@ async def fold_patiently(batch: Batch, request: ShardRead, state: ShardState, ru
             await _tried_again(alone, request, replace(state, seen=[False]), rules)
         except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
             at = batch.ids.index(digest)
-            batch.refused.append(Refused(source, InvalidEvent(RefusalReason.FOLD_FAILED, repr(error))))
+            refusal = InvalidEvent(RefusalReason.FOLD_FAILED, repr(error))
+            refusal.__cause__ = error  # the dead letter shows its stack
+            batch.refused.append(Refused(source, refusal))
             state = replace(state, seen=[*state.seen[:at], *state.seen[at + 1 :]])
             del batch.events[at], batch.sources[at], batch.ids[at]
     return await _tried_again(batch, request, state, rules)

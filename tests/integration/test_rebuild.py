@@ -1,0 +1,101 @@
+"""A rebuild while a worker folds and a producer writes: the partition count rises, and every score equals pandas."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import redis
+
+from batch.simulator import simulate
+from recsys.files import write_interactions
+from tests.doubles.commands import Recsys, wait_until
+from tests.doubles.engagement_oracle import differences, expected_scores
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
+
+AT_MS = 1_800_000_000_000
+BEFORE, AFTER = 3, 7
+
+
+@pytest.fixture
+def recsys(kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Recsys]:
+    name = f"rebuild-{tmp_path.name}"
+    commands = Recsys(
+        kafka,
+        redis_url,
+        tmp_path,
+        {
+            "RECSYS_INTERACTIONS_TOPIC": name,
+            "RECSYS_DEAD_LETTER_TOPIC": f"{name}.dlq",
+            "RECSYS_COURSES_TOPIC": f"{name}.courses",
+            "RECSYS_EXPOSURES_TOPIC": f"{name}.exposures",
+            "RECSYS_CONSUMER_GROUP": name,
+        },
+    )
+    commands.run("topics", "--partitions", str(BEFORE))
+    yield commands
+    commands.stop_workers()
+
+
+def replay(recsys: Recsys, events: pd.DataFrame, *rate: str) -> None:
+    path = recsys.folder / f"{len(events)}-{events.iloc[0]['event_id']}.parquet"
+    write_interactions(events, path)
+    recsys.run("replay", "--interactions", str(path), *rate)
+
+
+def caught_up(recsys: Recsys, records: int) -> bool:
+    status = json.loads(recsys.run("status", "--json"))
+    return bool(status["lag"] == 0 and sum(row["log_end"] for row in status["partitions"]) >= records)
+
+
+def test_raising_the_partition_count_loses_and_doubles_nothing(recsys: Recsys) -> None:
+    events = simulate(learners=800, courses=100, days=40, seed=11).interactions
+    third_of = len(events) // 3
+    first, second, third = events[:third_of], events[third_of : 2 * third_of], events[2 * third_of :]
+    worker = recsys.start_worker()
+    replay(recsys, first)
+    wait_until(lambda: caught_up(recsys, len(first)), within_s=90, what="the first events applied")
+    live = threading.Thread(target=replay, args=(recsys, second, "--rate", "200"), daemon=True)
+    live.start()
+    rebuilt = json.loads(recsys.run("rebuild", "--partitions", str(AFTER), "--grace", "3", "--json"))
+    live.join(60)
+    assert (rebuilt["generation"], rebuilt["partitions"]) == (1, AFTER)
+    assert rebuilt["records"] >= len(first)
+    replay(recsys, third)
+    wait_until(lambda: caught_up(recsys, len(events)), within_s=120, what="all events applied under the new count")
+    assert differences(expected_scores(events, AT_MS), recsys.scores(AT_MS)) == []
+    assert worker.poll() is None  # the same process took over the new topology
+    with redis.Redis.from_url(recsys.redis_url) as client:
+        assert json.loads(client.get("topology")) == {"partitions": AFTER, "generation": 1}
+        left = {key.split(b"}")[0] for key in client.scan_iter("{s?}:*")}
+        assert left == set(), "the old shards are dropped"
+
+
+def test_a_flushed_redis_is_filled_by_a_rebuild_or_by_an_idle_worker(recsys: Recsys) -> None:
+    events = simulate(learners=100, courses=50, days=20, seed=12).interactions
+    replay(recsys, events)
+    with redis.Redis.from_url(recsys.redis_url) as client:
+        client.flushdb()
+        rebuilt = json.loads(recsys.run("rebuild", "--grace", "0", "--json"))
+        assert rebuilt["counts"] == {"accepted": len(events)}
+        assert differences(expected_scores(events, AT_MS), recsys.scores(AT_MS)) == []
+        worker = recsys.start_worker()
+        wait_until(lambda: "worker_started" in recsys.log_of(worker), within_s=90, what="a worker")
+        client.flushdb()
+        wait_until(
+            lambda: _applied(client) == len(events),
+            within_s=90,
+            what="the same state again, though nothing new arrives",
+        )
+    assert differences(expected_scores(events, AT_MS), recsys.scores(AT_MS)) == []
+
+
+def _applied(client: redis.Redis) -> int:
+    """Records of the rebuilt generation."""
+    shards = (client.hgetall(f"{{s{10_000 + partition}}}:counts") for partition in range(BEFORE))
+    return sum(int(value) for counts in shards for value in counts.values())
