@@ -17,7 +17,8 @@ from faust.types.tuples import TP
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.settings import Settings
-from stream.chunks import ChunkConsumer, ChunkTransport, hand_on_raw_records
+from stream.chunks import ChunkConsumer, ChunkTransport
+from stream.raw_records import hand_on_raw_records
 
 ANSWER_WITHIN_S = 10.0
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
-from aiokafka.consumer import fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -24,18 +23,6 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
-
-
-class _RawRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no type information
-    """Hands on the decoder's own records instead of copying each into a `ConsumerRecord` (a tenth of all CPU time)."""
-
-    def _consumer_record(self, tp: object, record: Record) -> Record:
-        return record
-
-
-def hand_on_raw_records() -> None:
-    """Makes every aiokafka consumer of this process return raw records; `test_upstream.py` pins what it relies on."""
-    fetcher.PartitionRecords = _RawRecords
 
 
 class Chunk(NamedTuple):

@@ -14,7 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from recsys.errors import ServiceUnavailable
-from stream.chunks import Record, hand_on_raw_records
+from stream.chunks import Record
+from stream.raw_records import hand_on_raw_records
 
 RECORDS_A_PARTITION = 5000
 POLL_MS = 1000
