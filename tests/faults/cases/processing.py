@@ -16,6 +16,7 @@ from tests.faults.fleet import SERVICE_AWAY, Worker
 from tests.faults.stage import Stage
 from tests.faults.topic import as_dead_letter, read_topic
 
+GIVES_UP_S = 90.0
 MARKED_EVERY_S = 20.0
 KILLERS = 2
 GUARD_S = 180.0
@@ -124,12 +125,15 @@ def _require_replicas(admin: KafkaAdminClient, topic: str, replicas: int) -> Non
 def _expect_standstill(stage: Stage, findings: Findings, workers: list[Worker]) -> None:
     """The partitions stop before their first refused record, and a worker ends with a message that names the reason."""
     ends = [len(worker.exits) for worker in workers]
-    within = 120.0
-    stage.wait_until(
-        lambda: any(SERVICE_AWAY in worker.exits[n:] for worker, n in zip(workers, ends, strict=True)),
-        within_s=within,
-        what="a worker that gives up",
-    )
+    try:
+        stage.wait_until(
+            lambda: any(SERVICE_AWAY in worker.exits[n:] for worker, n in zip(workers, ends, strict=True)),
+            within_s=GIVES_UP_S,
+            what="a worker that gives up",
+        )
+    except TimeoutError as error:  # go on: the oracle says what became of the dead letters
+        findings.problems.append(str(error))
+        return
     before = stage.fences()
     stage.wait(8.0)
     after = stage.fences()
