@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,14 +21,6 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 PARTITIONS = 2
 BURST = 20_000
-
-
-@pytest.fixture
-def recsys(kafka: str, redis_url: str, tmp_path: Path) -> Recsys:
-    name = f"t-{secrets.token_hex(4)}"
-    topics = {"INTERACTIONS": name, "DEAD_LETTER": f"{name}.dlq", "COURSES": f"{name}.c", "EXPOSURES": f"{name}.e"}
-    extra = {f"RECSYS_{which}_TOPIC": topic for which, topic in topics.items()}
-    return Recsys(kafka, redis_url, tmp_path, {**extra, "RECSYS_CONSUMER_GROUP": name})
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,24 +20,9 @@ PARTITIONS = 3
 AT_MS = 1_800_000_000_000
 
 
-@pytest.fixture
-def recsys(kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Recsys]:
-    name = f"t-{secrets.token_hex(4)}"
-    commands = Recsys(
-        kafka,
-        redis_url,
-        tmp_path,
-        {
-            "RECSYS_INTERACTIONS_TOPIC": name,
-            "RECSYS_DEAD_LETTER_TOPIC": f"{name}.dlq",
-            "RECSYS_COURSES_TOPIC": f"{name}.courses",
-            "RECSYS_EXPOSURES_TOPIC": f"{name}.exposures",
-            "RECSYS_CONSUMER_GROUP": name,
-        },
-    )
-    commands.run("topics", "--partitions", str(PARTITIONS))
-    yield commands
-    commands.stop_workers()
+@pytest.fixture(autouse=True)
+def _topics(recsys: Recsys) -> None:
+    recsys.run("topics", "--partitions", str(PARTITIONS))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -40,23 +39,9 @@ def interactions() -> pd.DataFrame:
     return pd.concat([events, events.sample(300, random_state=7)], ignore_index=True)
 
 
-@pytest.fixture
-def recsys(kafka: str, redis_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Recsys]:
-    name = f"t{abs(hash(request.node.nodeid)) % 10**9}"
-    commands = Recsys(
-        kafka,
-        redis_url,
-        tmp_path,
-        {
-            "RECSYS_INTERACTIONS_TOPIC": name,
-            "RECSYS_DEAD_LETTER_TOPIC": f"{name}.dlq",
-            "RECSYS_COURSES_TOPIC": f"{name}.courses",
-            "RECSYS_CONSUMER_GROUP": name,
-        },
-    )
-    commands.run("topics", "--partitions", str(PARTITIONS))
-    yield commands
-    commands.stop_workers()
+@pytest.fixture(autouse=True)
+def _topics(recsys: Recsys) -> None:
+    recsys.run("topics", "--partitions", str(PARTITIONS))
 
 
 def outcome(recsys: Recsys, interactions: pd.DataFrame, *, kill: bool, mutant: str | None = None) -> list[str]:

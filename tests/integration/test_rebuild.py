@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -22,24 +20,9 @@ AT_MS = 1_800_000_000_000
 BEFORE, AFTER = 3, 7
 
 
-@pytest.fixture
-def recsys(kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Recsys]:
-    name = f"rebuild-{tmp_path.name}"
-    commands = Recsys(
-        kafka,
-        redis_url,
-        tmp_path,
-        {
-            "RECSYS_INTERACTIONS_TOPIC": name,
-            "RECSYS_DEAD_LETTER_TOPIC": f"{name}.dlq",
-            "RECSYS_COURSES_TOPIC": f"{name}.courses",
-            "RECSYS_EXPOSURES_TOPIC": f"{name}.exposures",
-            "RECSYS_CONSUMER_GROUP": name,
-        },
-    )
-    commands.run("topics", "--partitions", str(BEFORE))
-    yield commands
-    commands.stop_workers()
+@pytest.fixture(autouse=True)
+def _topics(recsys: Recsys) -> None:
+    recsys.run("topics", "--partitions", str(BEFORE))
 
 
 def replay(recsys: Recsys, events: pd.DataFrame, *rate: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -19,14 +17,6 @@ PARTITIONS = 6
 LEARNERS = [f"learner-{n}" for n in range(60)]
 EVENTS_EACH = 10
 AT_MS = 1_700_000_000_000
-
-
-@pytest.fixture
-def recsys(kafka: str, redis_url: str, tmp_path: Path) -> Recsys:
-    name = f"t-{secrets.token_hex(4)}"
-    topics = {"INTERACTIONS": name, "DEAD_LETTER": f"{name}.dlq", "COURSES": f"{name}.c", "EXPOSURES": f"{name}.e"}
-    extra = {f"RECSYS_{which}_TOPIC": topic for which, topic in topics.items()}
-    return Recsys(kafka, redis_url, tmp_path, {**extra, "RECSYS_CONSUMER_GROUP": name})
 
 
 def event(user: str, number: int) -> bytes:
