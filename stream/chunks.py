@@ -40,6 +40,11 @@ class Chunk(NamedTuple):
     epoch: int
     backlog: int
 
+    def __repr__(self) -> str:
+        """Never what the records hold: Faust logs what it crashed on."""
+        first, last = self.records[0].offset, self.records[-1].offset
+        return f"<Chunk: partition {self.partition}, offsets {first} to {last}, epoch {self.epoch}>"
+
 
 class ChunkConsumer(driver.Consumer):
     """Faust's aiokafka consumer, a chunk at a time."""

@@ -40,6 +40,8 @@ def stream(worker_id: str | None, accept_retention_gap: bool) -> None:
 
     Reads the interactions topic, keeps engagement, bot flags and trending in Redis, and refreshes cached top-N lists.
     """
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: os._exit(0))  # nothing has begun: until the worker takes over
     settings = load_settings()
     configure_logging(settings)
     for chatty in ("mode", "faust", "stream.chunks", "aiokafka"):  # Faust names its consumer's logger after our module

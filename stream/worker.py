@@ -10,8 +10,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NoReturn, cast
 
 import structlog
 from faust.types.tuples import TP
@@ -104,6 +104,7 @@ class EngagementWorker:
         self._lanes: Lanes[Any] = Lanes(self._apply, capacity=CHUNKS_UNDER_WAY)
         self._stopping = False
         self._app = create_app(settings, worker_id, self._deliver)
+        cast("Any", self._app.on_partitions_revoked).connect(self._revoked)
         self._model = CurrentModel(store)
         self._refresher = Refresher(
             store,
@@ -135,8 +136,8 @@ class EngagementWorker:
             WorkerIdTaken: Another live worker has this worker id.
             ServiceUnavailable: Redis does not answer at the start.
         """
-        await self._identity.claim()
-        await quietly(self._model.follow)
+        if not await self._started(stop):
+            os._exit(0)  # half a start is not worth an orderly end: nothing was acknowledged
         beside = [
             asyncio.create_task(self._or_die(work), name=work.__name__)
             for work in (
@@ -149,8 +150,6 @@ class EngagementWorker:
                 self._upkeep.watch,
             )
         ]
-        await self._app.start()
-        log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
         ends = [
             asyncio.create_task(end, name=name)
             for name, end in (
@@ -164,6 +163,29 @@ class EngagementWorker:
             self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
         await self._finish([*beside, *ends])
         return not stop.is_set()
+
+    async def _started(self, stop: asyncio.Event) -> bool:
+        """Claims the id, loads the model and starts Faust; False if the worker was stopped meanwhile."""
+        start, stopping = asyncio.create_task(self._start()), asyncio.create_task(stop.wait())
+        await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if start.done():
+            await start
+            return True
+        await _within(RELEASE_S, quietly(self._identity.release))
+        log.info("worker_stopped", worker_id=self._worker_id, in_time=True)
+        return False
+
+    async def _start(self) -> None:
+        await self._identity.claim()
+        await quietly(self._model.follow)
+        await self._app.start()
+        log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
+
+    async def _revoked(self, _app: object, partitions: Iterable[TP], **_signal: object) -> None:
+        """Partitions go to another worker in order: its start is no sign of a crash."""
+        gone = [self._writers.pop(tp.partition) for tp in partitions if tp.partition in self._writers]
+        await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in gone)))
 
     async def _finish(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
