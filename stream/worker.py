@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, cast
@@ -40,6 +41,8 @@ RESTART_EXIT_STATUS = 75
 
 STOP_S = 6.0
 RELEASE_S = 1.0
+LAST_RESORT_S = 13.0
+"""The process ends within 15 s of SIGTERM whatever hangs."""
 
 
 def now_ms() -> int:
@@ -193,6 +196,9 @@ class EngagementWorker:
         What does not get done in time is not lost: nothing of it was acknowledged, and the fence stands where it stood.
         """
         log.info("worker_stopping", worker_id=self._worker_id)
+        last_resort = threading.Timer(LAST_RESORT_S, self._exit)  # Faust joins its thread with the event loop standing
+        last_resort.daemon = True
+        last_resort.start()
         self._stopping = True
         self._app.consumer.stop_flow()
         finished = await _within(STOP_S, self._lanes.close())
@@ -205,7 +211,11 @@ class EngagementWorker:
         await _within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
         if not finished:  # a thread of Faust's hangs; what matters is in Redis
-            os._exit(RESTART_EXIT_STATUS if self._upkeep.switched.is_set() else 0)
+            self._exit()
+        last_resort.cancel()
+
+    def _exit(self) -> None:
+        os._exit(RESTART_EXIT_STATUS if self._upkeep.switched.is_set() else 0)
 
     async def _deliver(self, event: Any) -> None:
         if not self._stopping:
