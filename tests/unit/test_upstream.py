@@ -6,6 +6,7 @@ import inspect
 from importlib.metadata import version
 
 import faust.streams
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -28,6 +29,15 @@ def test_a_fetch_goes_through_the_hooks_of_the_chunk_consumer() -> None:
     assert "to_message(tp, record)" in source
     assert "self._getmany(" in inspect.getsource(faust_consumer.Consumer._wait_next_records)
     assert list(inspect.signature(driver.Consumer._to_message).parameters) == ["self", "tp", "record"]
+
+
+def test_the_longest_fetch_is_fausts_own_number_until_it_is_changed_before_the_start() -> None:
+    source = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "fetch_max_wait_ms=1500" in source
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in inspect.getsource(
+        driver.Consumer._new_consumer_thread
+    )
 
 
 def test_every_seek_of_faust_itself_goes_through_perform_seek_or_seek() -> None:
