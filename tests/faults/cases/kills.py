@@ -64,12 +64,13 @@ def _stop_while_one_starts(stage: Stage, findings: Findings, workers: list[Worke
     stage.wait(START_TAKES_S)
     ends = stage.fleet.stop()
     findings.figures["stops_while_one_starts"] = [(status, round(seconds, 1)) for status, seconds in ends]
+    ended = {0, -signal.SIGTERM}  # a process that is still importing has nothing to end in order
     findings.expect(
-        all(status == 0 and seconds <= STOP_S for status, seconds in ends),
-        f"expected each to end with 0 within {STOP_S:g} s while one starts, received {ends}",
+        all(status in ended and seconds <= STOP_S for status, seconds in ends),
+        f"expected each to end within {STOP_S:g} s while one starts, received {ends}",
     )
     for worker in workers:
-        worker.tolerated.add(-signal.SIGKILL)
+        worker.tolerated |= {-signal.SIGKILL, -signal.SIGTERM}
         worker.wanted = True
 
 
