@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
+from recsys.keys import partition_of
 from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore, ShardContents
 from stream.chunks import Record
 from stream.dead_letters import SideOutputs
-from stream.fold import Batch, FoldRules, Refused, fold
+from stream.fold import Batch, FoldRules, Misrouted, Refused, fold
 from stream.log_reader import Arrived, LogReader, Span
 
 GROUP = "rebuild"
@@ -27,17 +29,32 @@ IDS_A_COMMIT = 20_000
 _Item = TypeVar("_Item")
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What workers made of one partition so far.
+
+    Attributes:
+        partitions: The partition count they read it under.
+        since: The first offset they applied themselves; before it a rebuild did.
+        condemned: Offsets of records that ended a worker; they are refused unread.
+    """
+
+    partitions: int
+    since: int
+    condemned: frozenset[int] = frozenset()
+
+
 class BulkFold:
     """Folds a log into memory, every event into the shard of its learner.
 
     Args:
         rules: Of the fold; their topology is the new one.
         max_courses: Courses kept per learner.
-        condemned: Partition → offsets of records that end a worker; they are refused unread.
+        past: Partition → what workers made of it; absent where none has been.
     """
 
-    def __init__(self, rules: FoldRules, *, max_courses: int, condemned: Mapping[int, frozenset[int]]) -> None:
-        self._rules, self._condemned = rules, condemned
+    def __init__(self, rules: FoldRules, *, max_courses: int, past: Mapping[int, Past]) -> None:
+        self._rules, self._past = rules, past
         self._commits: Counter[int] = Counter()
         self._bucket = 0
         self.memory = MemoryStore(max_courses=max_courses)
@@ -45,7 +62,7 @@ class BulkFold:
 
     async def add(self, arrived: Iterable[Arrived]) -> dict[int, list[Refused]]:
         """Folds records in order of their arrival; returns the refused ones of each partition."""
-        refused: dict[int, list[Refused]] = {}
+        aside: dict[int, Batch] = {}
         batches: dict[int, Batch] = {}
         for partition, record in arrived:
             self.records += 1
@@ -56,17 +73,30 @@ class BulkFold:
             try:
                 event = self._decoded(partition, record)
             except InvalidEvent as error:
-                refused.setdefault(partition, []).append(Refused(record, error))
+                aside.setdefault(partition, Batch(bucket=bucket)).refused.append(Refused(record, error))
+                continue
+            if (home := self._sent_home(partition, record, event.user_id)) is not None:
+                aside.setdefault(partition, Batch(bucket=bucket)).misrouted.append(
+                    Misrouted(record, event.user_id, home)
+                )
                 continue
             shard = self._rules.topology.shard_of(event.user_id)
             batches.setdefault(shard, Batch(bucket=self._bucket)).accept(event, record)
         await self._fold(batches)
-        for partition, records in refused.items():
-            await self._fold({self._rules.topology.shard(partition): Batch(refused=records, bucket=self._bucket)})
-        return refused
+        await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
+        return {partition: batch.refused for partition, batch in aside.items() if batch.refused}
+
+    def _sent_home(self, partition: int, record: Record, user_id: str) -> int | None:
+        """Where workers sent a misrouted record: its copy there is the one that counts, as it did then."""
+        past = self._past.get(partition)
+        if past is None or record.offset < past.since:
+            return None
+        home = partition_of(user_id, past.partitions)
+        return None if home == partition else home
 
     def _decoded(self, partition: int, record: Record) -> Interaction:
-        if record.offset in self._condemned.get(partition, ()):
+        past = self._past.get(partition)
+        if past is not None and record.offset in past.condemned:
             raise InvalidEvent(RefusalReason.CRASHED_WORKER, "expected a record that ends no worker, received one")
         return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
 

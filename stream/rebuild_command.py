@@ -25,7 +25,7 @@ from stream.commands import stream_store, topic_partitions
 from stream.dead_letters import SideOutputs
 from stream.fold import FoldRules
 from stream.log_reader import LogReader, Span
-from stream.rebuild import BulkFold, fold_log, write_shard
+from stream.rebuild import BulkFold, Past, fold_log, write_shard
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Rebuilt:
         generation: Of the new shards.
         partitions: They are folded by.
         records: Read from the log.
-        counts: Records by outcome; accepted + duplicate + refused = records.
+        counts: Records by outcome; accepted + duplicate + refused + rerouted = records.
         seconds: From the first read to the last key written.
         records_per_second: Over all of it.
     """
@@ -152,10 +152,12 @@ async def _fill(
 ) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
     group = settings.consumer_group
-    condemned = {
-        span.partition: frozenset((await store.guard(old.shard(span.partition), group)).condemned) for span in spans
-    }
-    bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, condemned=condemned)
+    past: dict[int, Past] = {}
+    for span in spans:
+        if span.applied:
+            guard = await store.guard(old.shard(span.partition), group)
+            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
+    bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
     outputs = SideOutputs(
         settings.kafka_bootstrap_servers,
         dead_letter_topic=settings.dead_letter_topic,
@@ -178,7 +180,8 @@ async def _fill(
                 for name, records in contents.counts.items():
                     counts[name] = counts.get(name, 0) + records
                 await write_shard(contents, store, shard, group=group, fence=span.end - 1)
-                for offset in condemned[span.partition]:
+                await store.set_rebuilt_until(shard, group, span.end)
+                for offset in past[span.partition].condemned if span.applied else ():
                     await store.condemn(shard, group, offset)
                 bar.advance(task)
     finally:

@@ -100,6 +100,7 @@ class Guard:
         stop: Set while the partition stands still.
         refusals_until: Refused records before this offset are passed whatever their share: the operator's word.
         condemned: Offsets of records that ended workers and became dead letters unread.
+        rebuilt_until: Records before this offset were folded by a rebuild, those behind it by workers.
     """
 
     starts: int = 0
@@ -107,6 +108,7 @@ class Guard:
     stop: Stop | None = None
     refusals_until: int = 0
     condemned: tuple[int, ...] = ()
+    rebuilt_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,10 @@ class OnlineStore(Protocol):
 
     async def condemn(self, shard: int, group: str, offset: int) -> None:
         """Remembers a record that ends workers, so that a rebuild leaves it unread too."""
+        ...
+
+    async def set_rebuilt_until(self, shard: int, group: str, offset: int) -> None:
+        """Remembers up to where a rebuild filled a shard."""
         ...
 
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:

@@ -149,6 +149,10 @@ class MemoryStore:
         guards = self._shards[shard].guards
         guards[group] = replace(guards[group], condemned=tuple(sorted({*guards[group].condemned, offset})))
 
+    async def set_rebuilt_until(self, shard: int, group: str, offset: int) -> None:
+        guards = self._shards[shard].guards
+        guards[group] = replace(guards[group], rebuilt_until=offset)
+
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
         self._shards[shard].guards[group] = replace(self._shards[shard].guards[group], stop=stop)
 

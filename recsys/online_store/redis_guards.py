@@ -45,6 +45,10 @@ class RedisGuards:
         async with answering():
             await self._client.hset(keys.guard(shard, group), f"{CONDEMNED}{offset}", "1")
 
+    async def set_rebuilt_until(self, shard: int, group: str, offset: int) -> None:
+        async with answering():
+            await self._client.hset(keys.guard(shard, group), "rebuilt_until", str(offset))
+
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
         async with answering():
             await self._client.hset(keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
@@ -69,5 +73,6 @@ def _guard(fields: dict[bytes, bytes]) -> Guard:
         suspect=None if suspect is None else int(suspect),
         stop=None if stop is None else msgspec.json.decode(stop, type=Stop),
         refusals_until=int(fields.get(b"refusals_until", 0)),
+        rebuilt_until=int(fields.get(b"rebuilt_until", 0)),
         condemned=tuple(sorted(int(name[len(CONDEMNED) :]) for name in fields if name.startswith(CONDEMNED.encode()))),
     )

@@ -15,7 +15,7 @@ from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis import RedisStore
 from stream.fold import FoldRules, decode_records, fold
 from stream.log_reader import LogReader, Span
-from stream.rebuild import BulkFold, fold_log, write_shard
+from stream.rebuild import BulkFold, Past, fold_log, write_shard
 from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
 
 GROUP = "g"
@@ -58,7 +58,7 @@ async def as_the_workers_do(logs: dict[int, list[FakeRecord]], under: FoldRules)
 
 
 async def rebuilt(logs: dict[int, list[FakeRecord]], under: FoldRules, slice_of: int = 77) -> BulkFold:
-    bulk = BulkFold(under, max_courses=2000, condemned={})
+    bulk = BulkFold(under, max_courses=2000, past={})
     arrived = sorted(((p, r) for p, records in logs.items() for r in records), key=lambda item: item[1].timestamp)
     for start in range(0, len(arrived), slice_of):
         await bulk.add(arrived[start : start + slice_of])
@@ -109,10 +109,26 @@ async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_pa
 
 
 async def test_a_record_that_ends_workers_is_left_unread() -> None:
-    bulk = BulkFold(rules(1, 1), max_courses=9, condemned={0: frozenset({1})})
+    bulk = BulkFold(rules(1, 1), max_courses=9, past={0: Past(1, 0, frozenset({1}))})
     refused = await bulk.add([(0, event(0)), (0, event(1, "v")), (0, event(2))])
     assert [refusal.error.reason for refusal in refused[0]] == [RefusalReason.CRASHED_WORKER]
     assert bulk.memory.contents(10_000).counts == {"accepted": 2, "refused": 1}
+
+
+async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
+    """The original is stamped a minute ahead, so it would be clamped to its own arrival, not to the copy's."""
+    home = partition_of("u", 2)
+    ahead = {"id": "x", "at": ARRIVAL + 60_000}
+    astray, copy = event(0, arrival=ARRIVAL, **ahead), event(0, arrival=ARRIVAL + 9000, **ahead)
+    logs = {1 - home: [astray], home: [copy]}
+    live = await as_the_workers_do(logs, rules(2))
+    for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and sent nothing home
+        past = {partition: Past(2, since) for partition in range(2)}
+        bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
+        await bulk.add([(1 - home, astray), (home, copy)])
+        assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
+        counted = bulk.memory.contents(10_000 + 1 - home).counts
+        assert counted == ({"rerouted": 1} if equal else {})
 
 
 class FakeReader(LogReader):
@@ -129,7 +145,7 @@ async def test_only_what_no_worker_passed_becomes_a_dead_letter_again() -> None:
     await fold_log(
         FakeReader([[(0, junk), (1, junk)]]),
         [Span(0, 0, 1, applied=True), Span(1, 0, 1, applied=False)],
-        BulkFold(rules(2, 1), max_courses=9, condemned={}),
+        BulkFold(rules(2, 1), max_courses=9, past={}),
         outputs,  # type: ignore[arg-type]
         now_ms=lambda: 5,
         progress=lambda _: None,
