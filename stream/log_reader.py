@@ -17,7 +17,10 @@ from recsys.errors import ServiceUnavailable
 from stream.chunks import Record
 from stream.raw_records import hand_on_raw_records
 
-RECORDS_A_PARTITION = 5000
+RECORDS_A_PARTITION = 20_000
+FETCH_BYTES_A_PARTITION = 8 * 1024 * 1024
+"""Large slices: what the fold does once a learner and slice is then done for more events."""
+
 POLL_MS = 1000
 SILENCE_POLLS = 30
 """Polls in a row without a record and without progress after which Kafka counts as away."""
@@ -66,7 +69,10 @@ class LogReader:
         """
         hand_on_raw_records()
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers, enable_auto_commit=False, auto_offset_reset="earliest"
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES_A_PARTITION,
         )
         try:
             await consumer.start()
