@@ -20,6 +20,10 @@ SERVICE_AWAY = 3
 """The exit status of a worker that a service left alone for too long: it is started again."""
 
 
+STOPPED_UNSTARTED = -signal.SIGTERM
+"""A process that was stopped before Python could handle signals; T2 looks at the ends of those that could."""
+
+
 @dataclass(slots=True)
 class Worker:
     """One worker under supervision.
@@ -42,7 +46,7 @@ class Worker:
     child: Child | None = None
     wanted: bool = True
     exits: list[int] = field(default_factory=list)
-    tolerated: set[int] = field(default_factory=lambda: {0, SERVICE_AWAY})
+    tolerated: set[int] = field(default_factory=lambda: {0, SERVICE_AWAY, STOPPED_UNSTARTED})
     _ended_at: float = 0.0
     _said_before: int = 0
 
