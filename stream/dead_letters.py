@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
+from aiokafka.errors import KafkaError
 
 from recsys.errors import RefusalReason, ServiceUnavailable
 from stream.chunks import Record
@@ -23,6 +23,7 @@ REPLAY_COUNT_HEADER = "dlq.replay_count"
 MAX_LETTER_BYTES = 1_000_000
 """What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""
 MAX_STACKTRACE_CHARS = 2_000
+ACKNOWLEDGED_WITHIN_S = 12.0
 MAX_REPLAY_COUNT_DIGITS = 6
 
 
@@ -41,6 +42,7 @@ class SideOutputs:
         self._interactions_topic = interactions_topic
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def send(
         self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: int, now_ms: int
@@ -53,33 +55,47 @@ class SideOutputs:
         if not refused and not misrouted:
             return
         try:
-            producer = await self._started()
-            acknowledgements = [
-                await producer.send(self._dead_letter_topic, **self._letter(refusal, partition, now_ms))
-                for refusal in refused
-            ]
-            acknowledgements += [
-                await producer.send(
-                    self._interactions_topic,
-                    key=stray.user_id.encode(),
-                    partition=stray.partition,
-                    value=stray.record.value,
-                    headers=list(stray.record.headers),
-                )
-                for stray in misrouted
-            ]
-            await asyncio.gather(*acknowledgements)
-        except OutOfOrderSequenceNumber as error:
-            await self.close()  # aiokafka cannot go on with this producer id; the next call makes a new one
-            raise ServiceUnavailable(f"expected an acknowledged dead letter, received {error!r}") from error
+            await asyncio.wait_for(self._send(refused, misrouted, partition, now_ms), ACKNOWLEDGED_WITHIN_S)
         except (KafkaError, OSError, TimeoutError) as error:
+            self._give_up()
             raise ServiceUnavailable(f"expected an acknowledged dead letter, received {error!r}") from error
+
+    async def _send(
+        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], partition: int, now_ms: int
+    ) -> None:
+        producer = await self._started()
+        acknowledgements = [
+            await producer.send(self._dead_letter_topic, **self._letter(refusal, partition, now_ms))
+            for refusal in refused
+        ]
+        acknowledgements += [
+            await producer.send(
+                self._interactions_topic,
+                key=stray.user_id.encode(),
+                partition=stray.partition,
+                value=stray.record.value,
+                headers=list(stray.record.headers),
+            )
+            for stray in misrouted
+        ]
+        await asyncio.gather(*acknowledgements)
 
     async def close(self) -> None:
         """Stops the producer; waits for what is under way."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
+
+    def _give_up(self) -> None:
+        """Leaves the producer behind: an idempotent one holds what was not acknowledged for ever.
+
+        What it still delivers once Kafka takes it is a second dead letter; then it ends.
+        """
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            stopping = asyncio.create_task(producer.stop(), name="side-outputs-stop")
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:  # lanes ask at the same time, and a second producer would never be stopped
