@@ -85,9 +85,14 @@ class ConsumerLog:
     tp: TP
 
     async def seek(self, offset: int) -> int:
-        """Moves the position; returns the epoch of chunks fetched from there."""
+        """Moves the position; returns the epoch of chunks fetched from there.
+
+        Raises:
+            ServiceUnavailable: The consumer does not take it in time.
+        """
         consumer = cast("ChunkConsumer", self.app.consumer)
-        await consumer.seek(self.tp, offset)
+        if self.tp in consumer.assignment():  # else its next owner reads from the fence
+            await self._answer(consumer.seek(self.tp, offset))
         return consumer.epoch(self.tp)
 
     async def position(self) -> int | None:

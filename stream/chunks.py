@@ -79,9 +79,16 @@ class ChunkConsumer(driver.Consumer):
         return self._epochs[tp]
 
     async def seek(self, partition: TP, offset: int) -> None:
-        """Moves the position; chunks fetched from now on carry the next epoch."""
-        await super().seek(partition, offset)
+        """Moves the position; chunks fetched from now on carry the next epoch.
+
+        In the consumer's own thread: Faust's `seek` moves it from this one, and a fetch under way moves it back.
+        """
+        await self._thread.call_thread(self._move, partition, offset)
         self._epochs[partition] += 1
+
+    async def _move(self, partition: TP, offset: int) -> None:
+        self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own seek does
+        self._read_offset[partition] = offset - 1 if offset > 0 else None  # Faust drops what is not beyond it
 
     async def perform_seek(self) -> None:
         """Faust's own seek to the committed offsets, at every assignment."""

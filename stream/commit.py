@@ -214,7 +214,7 @@ class ShardWriter:
         if await self._guard.resumes():
             self._fence = await self.fence()
             log_start, _ = await self._kafka.bounds()
-            await self._gaps.reread(log_start if self._fence is None else self._fence + 1)
+            await self._gaps.reread(log_start if self._fence is None else self._fence + 1, log_start)
 
     async def _check_log_holds(self, fence: int | None) -> None:
         """A fence beyond the log's end would make every new record look applied."""

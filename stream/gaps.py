@@ -62,15 +62,17 @@ class Gaps:
             return 0
         log_start, _ = await self._kafka.bounds()
         due = log_start if fence is None else fence + 1
-        if first <= due:
-            return 0
+        if due < log_start:
+            self._accept(due, log_start)
+        if first <= max(due, log_start):
+            return max(0, log_start - due)
         if self._sought is not None and self._sought[0] == due:
             if epoch < self._sought[1]:
                 return None  # fetched before the seek: what was asked for is still to come
-            if epoch == self._sought[1] and self._is_hole(due, first, log_start):
+            if epoch == self._sought[1] and self._is_hole(due, first):
                 return max(0, log_start - due)
         log.warning("gap", partition=self._partition, due=due, received=first)
-        await self.reread(due)
+        await self.reread(due, log_start)
         return None
 
     async def idle(self, fence: int | None, position: int) -> None:
@@ -82,22 +84,24 @@ class Gaps:
         if position > due and at == before and at != self._reread_at:
             log.warning("idle_gap", partition=self._partition, due=due, position=position)
             self._reread_at = at
-            await self.reread(due)
+            await self.reread(due, log_start)
 
-    async def reread(self, due: int) -> None:
-        """Moves the position to `due`."""
-        self._sought = (due, await self._kafka.seek(due))
+    async def reread(self, due: int, log_start: int) -> None:
+        """Moves the position to `due`, or to the first record that is still there."""
+        self._sought = (due, await self._kafka.seek(max(due, log_start)))
 
-    def _is_hole(self, due: int, first: int, log_start: int) -> bool:
-        """Whether the offsets from `due` up to `first` hold no records any more. Believed at the second look."""
-        if log_start > due and not self._accept_retention_gap:
+    def _accept(self, due: int, log_start: int) -> None:
+        if not self._accept_retention_gap:
             raise RetentionGap(
                 f"expected offset {due} of partition {self._partition}, received a log that starts at {log_start}: "
                 f"retention deleted {log_start - due} records that were never applied "
                 "(start the worker with --accept-retention-gap to pass them)"
             )
+
+    def _is_hole(self, due: int, first: int) -> bool:
+        """Whether the offsets from `due` up to `first` hold no records any more. Believed at the second look."""
         if self._hole_seen != (due, first):
             self._hole_seen = (due, first)
             return False
-        log.warning("hole", partition=self._partition, due=due, first=first, log_start=log_start)
+        log.warning("hole", partition=self._partition, due=due, first=first)
         return True
