@@ -149,4 +149,6 @@ def two_versions(stage: Stage) -> Findings:
 
 
 def _git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], capture_output=True, check=True, cwd=Path(__file__).parent).stdout
+    """At the top of the checkout: an archive from a folder that the old version had not is none."""
+    top = Path(__file__).parents[3]
+    return subprocess.run(["git", *arguments], capture_output=True, check=True, cwd=top).stdout
