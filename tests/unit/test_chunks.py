@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from faust.types.tuples import TP
 
@@ -31,3 +33,32 @@ async def test_acknowledged_chunks_leave_nothing_behind_a_commit() -> None:
 
 def test_nothing_acknowledged_is_nothing_to_commit() -> None:
     assert consumer()._new_offset(PARTITION) is None
+
+
+class Thread:
+    """The consumer's thread: says whether a position was moved in it."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.sought: list[tuple[TP, int, bool]] = []
+
+    async def call_thread(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        self.inside = True
+        await work(*arguments)
+        self.inside = False
+
+    def _ensure_consumer(self) -> Thread:
+        return self
+
+    def seek(self, partition: TP, offset: int) -> None:
+        self.sought.append((partition, offset, self.inside))
+
+
+async def test_a_seek_happens_in_the_consumers_thread_and_the_record_sought_is_not_dropped() -> None:
+    made, thread = consumer(), Thread()
+    made._thread, made._read_offset, made._epochs = thread, {}, Counter()  # type: ignore[assignment]
+    for offset, read in ((5, 4), (1, 0), (0, None)):
+        await made.seek(PARTITION, offset)
+        assert thread.sought[-1] == (PARTITION, offset, True)
+        assert made._read_offset[PARTITION] == read  # Faust drops a chunk that does not end beyond it
+    assert made.epoch(PARTITION) == 3
