@@ -93,7 +93,11 @@ class ConsumerLog:
         consumer = cast("ChunkConsumer", self.app.consumer)
         if self.tp in consumer.assignment():  # else its next owner reads from the fence
             await self._answer(consumer.seek(self.tp, offset))
-        return consumer.epoch(self.tp)
+        return self.epoch()
+
+    def epoch(self) -> int:
+        """Counts the partition's seeks and revocations."""
+        return cast("ChunkConsumer", self.app.consumer).epoch(self.tp)
 
     async def position(self) -> int | None:
         """The offset the consumer reads next; None while it has none.

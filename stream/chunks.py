@@ -32,7 +32,7 @@ class Chunk(NamedTuple):
     Attributes:
         partition: Their partition.
         records: In offset order, at least one.
-        epoch: Counts the partition's seeks; a chunk of an earlier epoch than the last seek was fetched before it.
+        epoch: Counts the partition's seeks and revocations; a chunk of an earlier one was fetched before the last.
         backlog: Records the broker held behind this chunk at the fetch.
     """
 
@@ -75,7 +75,7 @@ class ChunkConsumer(driver.Consumer):
         return _PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def epoch(self, tp: TP) -> int:
-        """How often the partition's position was moved so far."""
+        """How often the partition's position was moved, or the partition taken away, so far."""
         return self._epochs[tp]
 
     async def seek(self, partition: TP, offset: int) -> None:
@@ -89,6 +89,11 @@ class ChunkConsumer(driver.Consumer):
     async def _move(self, partition: TP, offset: int) -> None:
         self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own seek does
         self._read_offset[partition] = offset - 1 if offset > 0 else None  # Faust drops what is not beyond it
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """What was fetched so far is its next owner's to read, this worker or another."""
+        self._epochs.update(revoked)
+        await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
         """Faust's own seek to the committed offsets, at every assignment."""

@@ -56,7 +56,8 @@ class Applied:
     Attributes:
         counts: Records by outcome, as the shard counts them; empty if all were behind the fence.
         users: Users whose state changed.
-        left_alone: True if the chunk lies beyond a gap, or its partition is stopped: it must not be acknowledged.
+        left_alone: True if the chunk lies beyond a gap or is read again, or its partition is stopped: it must not be
+            acknowledged.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -108,6 +109,7 @@ class ShardWriter:
         )
         self._one_at_a_time = asyncio.Lock()
         self._fence: int | None = None
+        self._ended = False
 
     async def apply(self, chunk: Chunk) -> Applied:
         """Applies a chunk, retrying services that are away.
@@ -158,20 +160,30 @@ class ShardWriter:
         return await self._store.fence(self._shard, self._group)
 
     async def end(self) -> None:
-        """The worker ends in order: its successor has nothing to be careful about."""
-        await self._guard.end()
+        """Ends in order, after the step under way: the successor has nothing to be careful about.
+
+        Chunks that come later are left alone. Not having them applied twice is the fence's business; this keeps an
+        old and a new owner from taking turns at one partition.
+        """
+        self._ended = True
+        async with self._one_at_a_time:
+            await self._guard.end()
 
     async def _begin(self) -> None:
         if not self._guard.begun:
             self._fence = await self._guard.begin()
 
     async def _apply(self, chunk: Chunk) -> Applied:
+        if self._is_stale(chunk):
+            return LEFT_ALONE
         await self._begin()
         if self.stopped():
             return LEFT_ALONE
         counts: Counter[str] = Counter()
         users = 0
         while records := _after(chunk.records, self._fence):
+            if self._is_stale(chunk):
+                return LEFT_ALONE
             expired = await self._gaps.continues(self._fence, records[0].offset, chunk.epoch)
             if expired is None:
                 return LEFT_ALONE
@@ -185,6 +197,10 @@ class ShardWriter:
         if not counts:
             await self._check_log_holds(self._fence)
         return Applied(dict(counts), users)
+
+    def _is_stale(self, chunk: Chunk) -> bool:
+        """Whether the chunk was fetched before a seek or a revocation: what it holds is read again by its owner."""
+        return self._ended or chunk.epoch < self._kafka.epoch()
 
     async def _step(self, records: Sequence[Record], expired: int) -> Effects | None:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""

@@ -187,8 +187,10 @@ class EngagementWorker:
 
     async def _revoked(self, _app: object, partitions: Iterable[TP], **_signal: object) -> None:
         """Partitions go to another worker in order: its start is no sign of a crash."""
-        gone = [self._writers.pop(tp.partition) for tp in partitions if tp.partition in self._writers]
-        await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in gone)))
+        await self._end([self._writers.pop(tp.partition) for tp in partitions if tp.partition in self._writers])
+
+    async def _end(self, writers: Iterable[ShardWriter]) -> None:
+        await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in writers)))
 
     async def _finish(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
@@ -207,7 +209,7 @@ class EngagementWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         finished &= await _within(RELEASE_S, self._outputs.close())
-        await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in self._writers.values())))
+        await self._end(self._writers.values())
         await _within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
         if not finished:  # a thread of Faust's hangs; what matters is in Redis
@@ -228,6 +230,8 @@ class EngagementWorker:
             with metrics.CHUNK_SECONDS.time():
                 applied = await self._writer(chunk.partition).apply(chunk)
         except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it
+            if isinstance(error, RecsysError):  # it gives up on a service, not on a record: no reason to be careful
+                await self._end(self._writers.values())
             self._die(error)
         if applied.left_alone:
             return

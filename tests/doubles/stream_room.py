@@ -62,6 +62,9 @@ class FakeLog:
         self.seeks.append(offset)
         return len(self.seeks)
 
+    def epoch(self) -> int:
+        return len(self.seeks)
+
     async def bounds(self) -> tuple[int, int]:
         return self.start, self.end
 

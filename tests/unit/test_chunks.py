@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
 from stream.chunks import ChunkConsumer
@@ -62,3 +64,16 @@ async def test_a_seek_happens_in_the_consumers_thread_and_the_record_sought_is_n
         assert thread.sought[-1] == (PARTITION, offset, True)
         assert made._read_offset[PARTITION] == read  # Faust drops a chunk that does not end beyond it
     assert made.epoch(PARTITION) == 3
+
+
+async def test_a_chunk_fetched_before_its_partition_was_revoked_is_of_an_earlier_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def faust_forgets(_self: object, _revoked: set[TP]) -> None:
+        pass
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", faust_forgets)
+    made = consumer()
+    made._epochs = Counter()
+    await made.on_partitions_revoked({PARTITION})
+    assert (made.epoch(PARTITION), made.epoch(TP("t", 1))) == (1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -318,6 +319,46 @@ async def test_an_orderly_end_makes_nobody_careful() -> None:
     shard = writer(store)
     await shard.apply(chunk(event(0), event(1)))
     assert (await store.guard(0, GROUP)).suspect is None
+
+
+async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_again() -> None:
+    store, log = MemoryStore(), FakeLog()
+    await writer(store).look(None)  # began and died, so that the next one goes record by record
+    old = writer(store, log)
+    commit = store.commit
+
+    async def revoked_meanwhile(*arguments: Any) -> bool:
+        log.seeks.append(0)  # the epoch rises as partitions are revoked
+        return await commit(*arguments)
+
+    store.commit = revoked_meanwhile  # type: ignore[method-assign]
+    assert (await old.apply(chunk(event(0), event(1), event(2)))).left_alone
+    assert await store.fence(0, GROUP) == 0
+    late = writer(store, log)
+    assert (await late.apply(chunk(event(1), event(2)))).left_alone
+    assert (await store.guard(0, GROUP)).starts == 2
+    assert (await late.apply(chunk(event(1), event(2), epoch=1))).counts == {"accepted": 2}
+
+
+async def test_a_writer_that_ended_applies_nothing_and_ends_after_the_step_under_way() -> None:
+    store, release = MemoryStore(), asyncio.Event()
+    shard, commit = writer(store), store.commit
+
+    async def slow(*arguments: Any) -> bool:
+        await release.wait()
+        return await commit(*arguments)
+
+    store.commit = slow  # type: ignore[method-assign]
+    under_way = asyncio.create_task(shard.apply(chunk(event(0))))
+    await asyncio.sleep(0.01)
+    end = asyncio.create_task(shard.end())
+    await asyncio.sleep(0.01)
+    assert not end.done()
+    release.set()
+    await end
+    assert (await under_way).counts == {"accepted": 1}
+    assert (await shard.apply(chunk(event(1)))).left_alone
+    assert await store.fence(0, GROUP) == 0
 
 
 async def test_a_flood_of_refusals_stops_the_partition_before_it_is_drained() -> None:
