@@ -60,7 +60,8 @@ TYPES = {"view": 600, "click": 250, "play": 70, "progress": 50, "bookmark": 15, 
 DUPLICATES, POISON = 0.01, 0.002
 DEDUPE_WINDOW_HOURS = 0.05
 SAMPLE_EVERY_S = 15.0
-GETS_PER_S = 4.0
+GETS_PER_S = 10.0
+"""Fills the API's own cache of the universe's learners within the warm-up."""
 DRAIN_S = 60.0
 JUDGE_FROM_MINUTES = 30.0
 MAX_SLOPE = 1.0
@@ -415,6 +416,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.minutes <= 0 or arguments.rate <= 0 or not 1 <= arguments.workers <= PARTITIONS:
         parser.error(f"expected minutes > 0, rate > 0 and 1 to {PARTITIONS} workers")
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # what was started ends with it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     try:
         result = soak(arguments)
     except RecsysError as error:

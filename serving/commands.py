@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recsys.allocator import use_one_arena
 from recsys.errors import ServiceUnavailable
 from recsys.logs import configure_logging
 from recsys.online_store.redis import RedisStore
@@ -32,6 +33,7 @@ COMMAND_REDIS_TIMEOUT_MS = 2000
 )
 def serve(host: str | None, port: int | None) -> None:
     """Run the HTTP API until SIGINT or SIGTERM."""
+    use_one_arena()
     settings = load_settings()
     configure_logging(settings)
     bound = listen(host or settings.serving_host, settings.serving_port if port is None else port)

@@ -16,6 +16,7 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from recsys.allocator import use_one_arena
 from recsys.engagement import ForwardDecay
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.keys import Topology
@@ -42,6 +43,7 @@ def stream(worker_id: str | None, accept_retention_gap: bool) -> None:
     """
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: os._exit(0))  # nothing has begun: until the worker takes over
+    use_one_arena()
     settings = load_settings()
     configure_logging(settings)
     for chatty in ("mode", "faust", "stream.chunks", "aiokafka"):  # Faust names its consumer's logger after our module

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
+from kafka.errors import NoError
 
 from tests.faults.cases.kills import EVENTS, START_S, start
 from tests.faults.cases.outages import BACK_S
@@ -18,6 +19,7 @@ from tests.faults.topic import read_topic
 REFUSED_TO_START = 4
 HOUR_S = 3600
 DELETED_IN = (0, 1)
+GONE_S = 30.0
 OLD_VERSION = "4d99a5a"
 """What a rolling upgrade starts from (T23): the last state that was handed over; to be raised at a release."""
 
@@ -45,17 +47,14 @@ def same_id(stage: Stage) -> Findings:
 def offsets_gone(stage: Stage) -> Findings:
     findings = Findings()
     workers = start(stage, named=False)
-    places = [TopicPartition(stage.topic, partition) for partition in range(PARTITIONS)]
     admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap_servers)
     try:
         for spec in (OffsetSpec.LATEST, OffsetSpec.EARLIEST, None):
+            stage.wait_until(stage.fleet.started, within_s=START_S, what="every worker in the group")
             for worker in workers:
                 worker.stop()
             stage.wait(3)  # so that the latest offset is far beyond the fence
-            if spec is None:
-                admin.delete_groups([stage.group])
-            else:
-                admin.reset_group_offsets(stage.group, dict.fromkeys(places, spec))
+            stage.wait_until(lambda: _move_offsets(admin, stage, spec), within_s=GONE_S, what="a group without members")  # noqa: B023
             for worker in workers:
                 worker.wanted = True
             findings.recovered(stage.recover(BACK_S), BACK_S)
@@ -64,6 +63,15 @@ def offsets_gone(stage: Stage) -> Findings:
     findings.figures["gaps_sought"] = sum(worker.said.count('"event": "gap"') for worker in workers)
     findings.expect(findings.figures["gaps_sought"] > 0, "expected gaps to be found, received none")
     return conclude(stage, findings)
+
+
+def _move_offsets(admin: KafkaAdminClient, stage: Stage, spec: OffsetSpec | None) -> bool:
+    """Moves the group's offsets, or deletes them (None); False while the broker still counts a member."""
+    places = [TopicPartition(stage.topic, partition) for partition in range(PARTITIONS)]
+    if spec is not None:
+        answers = admin.reset_group_offsets(stage.group, dict.fromkeys(places, spec)).values()
+        return all(answer["error"] is NoError for answer in answers)
+    return bool(admin.delete_groups([stage.group])[stage.group] == "OK")
 
 
 @case("T18", "retention deletes records that were never applied")
