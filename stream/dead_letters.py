@@ -16,12 +16,10 @@ from aiokafka.errors import KafkaError
 
 from recsys.errors import RefusalReason, ServiceUnavailable
 from stream.chunks import Record
-from stream.fold import Misrouted, Refused
+from stream.fold import MAX_PRODUCED_BYTES, Misrouted, Refused, headers_bytes
 
 REQUEST_TIMEOUT_MS = 10_000
 REPLAY_COUNT_HEADER = "dlq.replay_count"
-MAX_LETTER_BYTES = 1_000_000
-"""What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""
 MAX_STACKTRACE_CHARS = 2_000
 ACKNOWLEDGED_WITHIN_S = 12.0
 MAX_REPLAY_COUNT_DIGITS = 6
@@ -124,10 +122,10 @@ class SideOutputs:
         own = [(name, value) for name, value in record.headers if name != REPLAY_COUNT_HEADER]
         parts: dict[str, tuple[Any, int]] = {
             "key": (record.key, len(record.key or b"")),
-            "headers": (own, sum(len(name.encode()) + len(value or b"") + 10 for name, value in own)),
+            "headers": (own, headers_bytes(own)),
             "value": (record.value, len(record.value or b"")),
         }
-        room, omitted = MAX_LETTER_BYTES - sum(len(name) + len(value) + 10 for name, value in headers), []
+        room, omitted = MAX_PRODUCED_BYTES - headers_bytes(headers), []
         letter: dict[str, Any] = {}
         for name, (part, size) in parts.items():
             letter[name] = part if size <= room else None

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from xxhash import xxh3_128_digest
 
 from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
-from recsys.errors import InvalidEvent
+from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import DONE_TYPES, Interaction, decode
 from recsys.keys import Topology, partition_of
 from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
 from recsys.settings import Settings
 from stream.bots import BotFeatures
 from stream.chunks import Record
+
+MAX_PRODUCED_BYTES = 1_000_000
+"""What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +121,38 @@ def decode_records(records: Iterable[Record], partition: int, rules: FoldRules) 
     for record in records:
         try:
             event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
+            home = home_of_misrouted(record, event.user_id, partition, rules.topology.partitions)
         except InvalidEvent as error:
             batch.refused.append(Refused(record, error))
             continue
-        home = partition_of(event.user_id, rules.topology.partitions)
-        if home != partition:
+        if home is None:
+            batch.accept(event, record)
+        else:
             batch.misrouted.append(Misrouted(record, event.user_id, home))
-            continue
-        batch.accept(event, record)
     if record is not None:
         batch.bucket = record.timestamp // rules.dedupe_window_ms
     return batch
+
+
+def home_of_misrouted(record: Record, user_id: str, partition: int, partitions: int) -> int | None:
+    """The partition a record must be sent to; None if it lies in its learner's.
+
+    Raises:
+        InvalidEvent: It is misrouted, and too large to be sent: it would hold up its partition for ever.
+    """
+    home = partition_of(user_id, partitions)
+    if home == partition:
+        return None
+    size = len(user_id.encode()) + len(record.value or b"") + headers_bytes(record.headers)
+    if size > MAX_PRODUCED_BYTES:
+        detail = f"expected a misrouted record of at most {MAX_PRODUCED_BYTES} bytes with its headers, received {size}"
+        raise InvalidEvent(RefusalReason.TOO_LARGE, detail)
+    return home
+
+
+def headers_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """About what headers take of a record."""
+    return sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
 
 
 def _digest(event: Interaction) -> bytes:

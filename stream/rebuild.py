@@ -14,12 +14,11 @@ from typing import TypeVar
 
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
-from recsys.keys import partition_of
 from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore, ShardContents
 from stream.chunks import Record
 from stream.dead_letters import SideOutputs
-from stream.fold import Batch, FoldRules, Misrouted, Refused, fold
+from stream.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
 from stream.log_reader import Arrived, LogReader, Span
 
 GROUP = "rebuild"
@@ -72,10 +71,11 @@ class BulkFold:
                 batches, self._bucket = {}, bucket
             try:
                 event = self._decoded(partition, record)
+                home = self._sent_home(partition, record, event.user_id)
             except InvalidEvent as error:
                 aside.setdefault(partition, Batch(bucket=bucket)).refused.append(Refused(record, error))
                 continue
-            if (home := self._sent_home(partition, record, event.user_id)) is not None:
+            if home is not None:
                 aside.setdefault(partition, Batch(bucket=bucket)).misrouted.append(
                     Misrouted(record, event.user_id, home)
                 )
@@ -91,8 +91,7 @@ class BulkFold:
         past = self._past.get(partition)
         if past is None or record.offset < past.since:
             return None
-        home = partition_of(user_id, past.partitions)
-        return None if home == partition else home
+        return home_of_misrouted(record, user_id, partition, past.partitions)
 
     def _decoded(self, partition: int, record: Record) -> Interaction:
         past = self._past.get(partition)

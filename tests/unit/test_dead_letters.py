@@ -10,8 +10,8 @@ import pytest
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import decode
 from stream import dead_letters
-from stream.dead_letters import MAX_LETTER_BYTES, SideOutputs, replay_count
-from stream.fold import Refused
+from stream.dead_letters import SideOutputs, replay_count
+from stream.fold import MAX_PRODUCED_BYTES, Refused
 from tests.doubles.stream_room import FakeRecord
 
 
@@ -105,7 +105,7 @@ def test_a_replay_count_that_is_no_number_is_none(said: bytes | None) -> None:
 @pytest.mark.parametrize(
     ("record", "omitted"),
     [
-        (FakeRecord(1, b"x" * (MAX_LETTER_BYTES - 5_000), headers=[("a", b"1")]), None),
+        (FakeRecord(1, b"x" * (MAX_PRODUCED_BYTES - 5_000), headers=[("a", b"1")]), None),
         (FakeRecord(1, b"x" * 2_000_000, headers=[("a", b"1")]), b"value"),
         (FakeRecord(1, b"x" * 900_000, headers=[("a", b"1" * 900_000)]), b"value"),
         (FakeRecord(1, b"x", headers=[("a", b"1" * 2_000_000)]), b"headers"),
@@ -123,4 +123,4 @@ async def test_a_record_too_large_for_the_topic_leaves_what_does_not_fit_where_i
     assert dict(letter["headers"])["__streams.errors.offset"] == b"1"
     size = len(letter["key"] or b"") + len(letter["value"] or b"")
     size += sum(len(name) + len(value) for name, value in letter["headers"])
-    assert size < MAX_LETTER_BYTES + 100
+    assert size < MAX_PRODUCED_BYTES + 100

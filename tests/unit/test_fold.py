@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.keys import Topology
+from recsys.errors import RefusalReason
+from recsys.keys import Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from stream.fold import decode_records, fold
@@ -78,6 +79,15 @@ def test_a_record_of_another_partitions_learner_is_sent_home() -> None:
         batch = decode_records([event(0, f"user{n}")], 3, rules)
         homes[n] = batch.misrouted[0].partition if batch.misrouted else 3
     assert set(homes.values()) == set(range(8))
+
+
+def test_a_misrouted_record_too_large_to_be_sent_is_refused_and_where_it_belongs_it_counts() -> None:
+    rules = dataclasses.replace(RULES, topology=Topology(8))
+    home = partition_of("u", 8)
+    large = dataclasses.replace(event(0, "u"), headers=[("trace", b"x" * 1_000_000)])
+    assert len(decode_records([large], home, rules).events) == 1
+    (refused,) = decode_records([large], (home + 1) % 8, rules).refused
+    assert refused.error.reason is RefusalReason.TOO_LARGE
 
 
 async def test_only_positive_weight_trends() -> None:
