@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 import structlog
@@ -17,6 +19,41 @@ from recsys.settings import Settings
 
 _QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio")
 """Libraries whose `info` is chatter: they speak up from `warning` on, unless `debug` is asked for."""
+
+
+SAY_AGAIN_AFTER_S = 10.0
+MOST_LINES_REMEMBERED = 256
+
+
+class RepeatsHeldBack(logging.Filter):
+    """Lets a library's line through once in `every_s` seconds, with the number of those held back since.
+
+    While a broker is away, clients say so many times a second; an operator needs to read the other lines.
+
+    Args:
+        every_s: Seconds between two of the same line: same logger, same level, same message before its arguments.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, every_s: float = SAY_AGAIN_AFTER_S, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s, self._clock = every_s, clock
+        self._said: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] not in _QUIET or record.exc_info:
+            return True
+        line, now = (record.name, record.levelno, str(record.msg)), self._clock()
+        said_at, held_back = self._said.get(line, (-self._every_s, 0))
+        if now - said_at < self._every_s:
+            self._said[line] = (said_at, held_back + 1)
+            return False
+        if len(self._said) >= MOST_LINES_REMEMBERED:
+            self._said.clear()
+        self._said[line] = (now, 0)
+        if held_back:
+            record.held_back = held_back
+        return True
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -42,6 +79,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     )
     output = logging.StreamHandler(target)
     output.setFormatter(formatter)
+    output.addFilter(RepeatsHeldBack())
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(level)

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from recsys.errors import ConfigurationError
-from recsys.logs import configure_logging
+from recsys.logs import RepeatsHeldBack, configure_logging
 from recsys.settings import load_settings
 
 
@@ -79,3 +79,21 @@ def test_below_the_level_nothing_is_written_and_chatty_libraries_start_at_warnin
 def test_an_unknown_level_or_format_is_one_clear_error(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=r"expected RECSYS_LOG_.* received"):
         configured(**wrong)
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds() -> None:
+    now = 0.0
+    held_back = RepeatsHeldBack(10.0, clock=lambda: now)
+
+    def said(logger: str, message: str, *arguments: object) -> logging.LogRecord | None:
+        record = logging.LogRecord(logger, logging.ERROR, "", 0, message, arguments, None)
+        return record if held_back.filter(record) else None
+
+    assert [said("aiokafka.cluster", "Topic %s not found", n) is not None for n in range(5)] == [True] + [False] * 4
+    assert said("aiokafka.cluster", "another line")
+    assert all(said("stream.commit", "retrying") for _ in range(3)), "ours are heard each time"
+    now = 10.0
+    again = said("aiokafka.cluster", "Topic %s not found", 5)
+    assert again is not None
+    assert vars(again)["held_back"] == 4
+    assert said("aiokafka.cluster", "Topic %s not found", 6) is None
