@@ -41,6 +41,7 @@ class RepeatsHeldBack(logging.Filter):
         self._said: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
         if record.name.partition(".")[0] not in _QUIET or record.exc_info:
             return True
         line, now = (record.name, record.levelno, str(record.msg)), self._clock()
