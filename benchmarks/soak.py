@@ -17,160 +17,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import httpx
-import matplotlib as mpl
-import numpy as np
 import redis
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from soak_load import RECSYS, Load, ask, history, records
+from soak_report import PARTITIONS, Sample, draw, figures, held, report
 
 from infra.local_kafka import LocalKafka
 from infra.local_redis import LocalRedis
 from infra.processes import Child, tail
-from infra.producing import Record, connect, produce
+from infra.producing import connect, produce
 from infra.status import read_status
 from recsys.errors import RecsysError
 from recsys.settings import Settings, load_settings
 
-mpl.use("Agg")  # no display, whatever the environment says; before pyplot is imported
-
-import matplotlib.pyplot as plt
-
-LEARNERS, COURSES, PARTITIONS = 1000, 200, 6
-TYPES = {"view": 600, "click": 250, "play": 70, "progress": 50, "bookmark": 15, "rate": 10, "enroll": 4, "dismiss": 1}
-DUPLICATES, POISON = 0.01, 0.002
 DEDUPE_WINDOW_HOURS = 0.05
 SAMPLE_EVERY_S = 15.0
-GETS_PER_S = 10.0
-"""Fills the API's own cache of the universe's learners within the warm-up."""
 DRAIN_S = 60.0
-JUDGE_FROM_MINUTES = 30.0
-MAX_SLOPE = 1.0
 MIB = 1024 * 1024
 PAGE = os.sysconf("SC_PAGE_SIZE")
-RECSYS = [sys.executable, "-m", "recsys.cli"]
-THEIRS = ("redis", "kafka")  # watched, not judged
-
-KEYS_OF_A_LEARNER = 4  # engagement, done, bot, top
-KEYS_OF_A_SHARD = 7  # fence, counts, trend, dirty, three buckets of ids
-OTHER_KEYS = 8  # topology, two model pointers, trending and its lease, spare
-MOST_KEYS = LEARNERS * KEYS_OF_A_LEARNER + PARTITIONS * KEYS_OF_A_SHARD + OTHER_KEYS
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One look. Times in s since the load began, memory in MiB."""
-
-    at_s: float
-    rss: dict[str, float]
-    descriptors: dict[str, int]
-    redis_mib: float
-    redis_keys: int
-    lag: int
-    load_average: float
-
-
-@dataclass
-class Load:
-    """What was sent and asked so far; each counter has one writing thread."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    sent: Counter[str] = field(default_factory=Counter)
-    answers: Counter[str] = field(default_factory=Counter)
-    get_ms: list[float] = field(default_factory=list)
-    ended_by: str | None = None
-
-    def end(self, number: int, _frame: FrameType | None) -> None:
-        """A signal ends the soak early, with its report."""
-        self.ended_by = signal.Signals(number).name
-        self.stop.set()
-
-
-def records(load: Load, seed: int) -> Iterator[Record]:
-    """Events for ever, until told to stop: few learners and courses are busy, most are not."""
-    rng = random.Random(seed)
-    users, courses = [f"learner-{i:05}" for i in range(LEARNERS)], [f"course-{i:04}" for i in range(COURSES)]
-    user_weights, course_weights, type_weights = (
-        list(itertools.accumulate(weights))
-        for weights in ([1 / (i + 50) for i in range(LEARNERS)], [1 / (i + 50) for i in range(COURSES)], TYPES.values())
-    )
-    last: Record | None = None
-    for number in itertools.count():
-        if load.stop.is_set():
-            return
-        (user,), (course,), (kind,) = (
-            rng.choices(users, cum_weights=user_weights),
-            rng.choices(courses, cum_weights=course_weights),
-            rng.choices(list(TYPES), cum_weights=type_weights),
-        )
-        draw = rng.random()
-        if draw < POISON:
-            load.sent["poison"] += 1
-            yield user.encode(), b'{"event_id": "' + str(number).encode()
-        elif draw < POISON + DUPLICATES and last is not None:
-            load.sent["repeated"] += 1
-            yield last
-        else:
-            load.sent["events"] += 1
-            last = user.encode(), event(number, user, course, kind, rng)
-            yield last
-
-
-def event(number: int, user: str, course: str, kind: str, rng: random.Random) -> bytes:
-    fields: dict[str, Any] = {"event_id": f"soak-{number}", "user_id": user, "course_id": course, "type": kind}
-    fields["timestamp"] = time.time_ns() // 1_000_000 - rng.randrange(60_000)
-    if kind in ("progress", "rate"):
-        fields["value"] = round(rng.random(), 2) if kind == "progress" else rng.randint(1, 5)
-    return json.dumps(fields).encode()
-
-
-def ask(load: Load, url: str, seed: int) -> None:
-    """GETs at a steady rate; what is not a 200 is counted, never raised."""
-    rng = random.Random(seed)
-    with httpx.Client(base_url=url, timeout=5) as client:
-        while not load.stop.wait(1 / GETS_PER_S):
-            started = time.perf_counter()
-            try:
-                answer = client.get(f"/v1/users/learner-{rng.randrange(LEARNERS):05}/recommendations")
-                load.answers[answer.json()["source"] if answer.is_success else str(answer.status_code)] += 1
-            except (httpx.HTTPError, ValueError, KeyError) as error:
-                load.answers[type(error).__name__] += 1
-            load.get_ms.append((time.perf_counter() - started) * 1000)
-
-
-def history(folder: Path, env: dict[str, str]) -> None:
-    """A model for the soak's learners and courses, from simulated history in their names."""
-    rng = random.Random(0)
-    day_ms, now_ms = 86_400_000, time.time_ns() // 1_000_000
-    rows = ["event_id,user_id,course_id,type,timestamp,value"]
-    for number in range(20_000):
-        learner = rng.randrange(LEARNERS)
-        course = (learner % 10 * 20 + int(rng.expovariate(0.08))) % COURSES
-        rows.append(f"h{number},learner-{learner:05},course-{course:04},view,{now_ms - rng.randrange(60 * day_ms)},")
-    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
-    courses = [f"course-{i:04},Course {i},About subject {i // 20},skill {i % 20}" for i in range(COURSES)]
-    (folder / "courses.csv").write_text("\n".join(["course_id,title,intro,skills", *courses]) + "\n")
-    files = ["--interactions", str(folder / "interactions.csv"), "--courses", str(folder / "courses.csv")]
-    subprocess.run([*RECSYS, "retrain", *files], env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 def announced_url(api: Child) -> str:
@@ -274,7 +151,7 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
         counts, in_topic, lag = drained(settings)
         ended = dead(children)
     accounts = {"produced": produced, "in_topic": in_topic, "sent": dict(load.sent), "counts": counts, "lag_left": lag}
-    return figures(arguments, samples, accounts, load) | {"ended": ended}
+    return figures(samples, accounts, load, rate=arguments.rate, warm_up_minutes=arguments.warm_up) | {"ended": ended}
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:
@@ -287,122 +164,6 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RECSYS_REPORTS_DIR": f"{folder}/reports",
         "RECSYS_SERVING_STATE_DIR": f"{folder}/serving",
     }
-
-
-def slope_per_hour(samples: list[Sample], process: str) -> float | None:
-    """Least-squares slope of resident memory, MiB an hour; None with fewer than three samples."""
-    if len(samples) < 3:
-        return None
-    return float(np.polyfit([sample.at_s / 3600 for sample in samples], [s.rss[process] for s in samples], 1)[0])
-
-
-def figures(
-    arguments: argparse.Namespace, samples: list[Sample], accounts: dict[str, Any], load: Load
-) -> dict[str, Any]:
-    warm = [sample for sample in samples if sample.at_s >= arguments.warm_up * 60]
-    judged = warm or samples
-    p50, p99 = np.percentile(load.get_ms or [0.0], [50, 99])
-    return {
-        "rate": arguments.rate,
-        "ended_by": load.ended_by,
-        "minutes": samples[-1].at_s / 60,
-        "minutes_after_warm_up": (warm[-1].at_s - warm[0].at_s) / 60 if warm else 0.0,
-        "processes": {
-            name: {
-                "slope_mib_per_hour": slope_per_hour(warm, name),
-                "first_mib": judged[0].rss[name],
-                "last_mib": judged[-1].rss[name],
-                "descriptors": [
-                    min(sample.descriptors[name] for sample in judged),
-                    max(sample.descriptors[name] for sample in judged),
-                ],
-            }
-            for name in samples[0].rss
-        },
-        "redis": {
-            "keys_max": max(sample.redis_keys for sample in samples),
-            "keys_bound": MOST_KEYS,
-            "first_mib": judged[0].redis_mib,
-            "last_mib": judged[-1].redis_mib,
-        },
-        "lag_max": max(sample.lag for sample in samples),
-        "lag_max_after_warm_up": max(sample.lag for sample in judged),
-        "load_average": [min(s.load_average for s in samples), max(s.load_average for s in samples)],
-        "gets": {"answers": dict(load.answers), "p50_ms": p50, "p99_ms": p99},
-        "accounts": accounts,
-        "samples": [asdict(sample) for sample in samples],
-    }
-
-
-def held(figures: dict[str, Any]) -> dict[str, bool | None]:
-    """What must hold, and whether it did; None where the run was too short to say."""
-    accounts, long_enough = figures["accounts"], figures["minutes_after_warm_up"] >= JUDGE_FROM_MINUTES
-    counts, sent = accounts["counts"], accounts["sent"]
-    applied = [counts.get(outcome, 0) for outcome in ("accepted", "duplicate", "refused")]
-    ours = [process for name, process in figures["processes"].items() if name not in THEIRS]
-    steady = all(process["slope_mib_per_hour"] < MAX_SLOPE for process in ours) if long_enough else None
-    flat = all(most - least <= 4 for least, most in (process["descriptors"] for process in ours))
-    return {
-        "every process stayed up": not figures["ended"],
-        "accepted + duplicate + refused = produced": sum(applied) == accounts["produced"] == accounts["in_topic"],
-        "each outcome as sent": applied == [sent.get(kind, 0) for kind in ("events", "repeated", "poison")],
-        "Redis keys bounded by the universe": figures["redis"]["keys_max"] <= figures["redis"]["keys_bound"],
-        "every GET answered": set(figures["gets"]["answers"]) <= {"cached", "process-cache", "model"},
-        "descriptors flat (±2)": flat if figures["minutes_after_warm_up"] else None,
-        f"memory slope < {MAX_SLOPE:g} MiB/h": steady,
-    }
-
-
-def report(figures: dict[str, Any]) -> None:
-    judged = figures["minutes_after_warm_up"]
-    if figures["ended_by"]:
-        print(f"ended early by {figures['ended_by']}")
-    print(f"{figures['minutes']:.1f} min at {figures['rate']:g} events/s, {judged:.1f} of them after the warm-up")
-    for name, process in figures["processes"].items():
-        slope = process["slope_mib_per_hour"]
-        print(
-            f"{name:10} {process['first_mib']:7.1f} → {process['last_mib']:7.1f} MiB   "
-            f"slope {'      —' if slope is None else f'{slope:+7.2f}'} MiB/h   "
-            f"descriptors {process['descriptors'][0]}–{process['descriptors'][1]}"
-        )
-    redis_figures, gets, accounts = figures["redis"], figures["gets"], figures["accounts"]
-    print(
-        f"Redis      {redis_figures['first_mib']:7.1f} → {redis_figures['last_mib']:7.1f} MiB used   "
-        f"at most {redis_figures['keys_max']} keys (bound {redis_figures['keys_bound']})"
-    )
-    print(f"lag        at most {figures['lag_max']} records, {figures['lag_max_after_warm_up']} after the warm-up")
-    print(f"GETs       {gets['answers']}   p50 {gets['p50_ms']:.1f} ms, p99 {gets['p99_ms']:.1f} ms")
-    print(f"records    produced {accounts['produced']}, in the topic {accounts['in_topic']}, {accounts['counts']}")
-    print(f"load       {figures['load_average'][0]:.1f}–{figures['load_average'][1]:.1f} on {os.cpu_count()} cores")
-    for name, why in figures["ended"].items():
-        print(f"{name} ended: {why}")
-    words = {True: "yes", False: "NO", None: "too short to say"}
-    for what, ok in held(figures).items():
-        print(f"  {what}: {words[ok]}")
-
-
-def draw(figures: dict[str, Any], path: Path) -> None:
-    samples = figures["samples"]
-    minutes = [sample["at_s"] / 60 for sample in samples]
-    figure, (memory, descriptors, keys, lag) = plt.subplots(4, 1, figsize=(9, 11), sharex=True, layout="constrained")
-    for name in figures["processes"]:
-        descriptors.plot(minutes, [sample["descriptors"][name] for sample in samples], label=name)
-        if name not in THEIRS:  # theirs would flatten the scale of ours
-            memory.plot(minutes, [sample["rss"][name] for sample in samples], label=name)
-    keys.plot(minutes, [sample["redis_keys"] for sample in samples], label="keys")
-    keys.axhline(MOST_KEYS, linestyle="--", color="grey", label="bound")
-    lag.plot(minutes, [sample["lag"] for sample in samples], label="records")
-    lag.set_xlabel("minutes")
-    for axes, title in (
-        (memory, "Resident memory, MiB"),
-        (descriptors, "Open descriptors"),
-        (keys, "Keys in Redis"),
-        (lag, "Lag, records"),
-    ):
-        axes.set_title(title)
-        axes.legend(loc="upper left", fontsize="small")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:
