@@ -79,40 +79,48 @@ def _print_status(found: SystemStatus) -> None:
     model = "no model published" if found.model is None else f"model {found.model}"
     for row in found.partitions:
         if row.stopped is not None:
-            click.echo(
-                f"partition {row.partition} is stopped {row.stopped} (look at `recsys dlq list`, then `recsys resume`)"
-            )
+            click.echo(f"partition {row.partition} is stopped {row.stopped} (docs/operations.md, then `recsys resume`)")
     click.echo(f"{model} · generation {found.generation} · lag {found.lag} records")
 
 
 @click.command("resume")
 @click.option("--partition", type=click.IntRange(0), required=True, help="The stopped partition (`recsys status`).")
 @click.option(
-    "--until", type=click.IntRange(0), help="Pass refused records up to this offset; default: all that are there now."
+    "--until",
+    type=click.IntRange(0),
+    help="Pass refused records up to this offset, or deleted ones up to it; default: all that there are now.",
 )
 def resume(partition: int, until: int | None) -> None:
-    """Let a stopped partition go on, its refused records becoming dead letters.
+    """Let a stopped partition go on.
 
-    A worker stops a partition when most of its latest records are refused. Its own producer, or a deployment that
-    changed the events, is to be looked at first; nothing was acknowledged and nothing is lost while it stands.
+    A worker stops a partition when most of its latest records are refused: its own producer, or a deployment that
+    changed the events, is to be looked at first. They become dead letters then. It also stops one whose next records
+    Kafka's retention deleted before they were applied; these are counted as expired then. Nothing was acknowledged, and
+    nothing more is lost while it stands, as long as retention leaves it.
     """
     settings = load_settings()
     bounds = log_bounds(settings)
     if partition not in bounds:
         raise ConfigurationError(f"expected a partition below {len(bounds)}, received {partition}")
-    refusals_until = bounds[partition][1] if until is None else until
-    stop = asyncio.run(_resume(settings, partition, refusals_until))
-    click.echo(f"partition {partition} goes on from offset {stop.offset}; refusals before {refusals_until} are passed")
+    log_start, log_end = bounds[partition]
+    stop = asyncio.run(_resume(settings, partition, log_start=log_start, log_end=log_end, until=until))
+    passed = f"refusals before {log_end if until is None else until}"
+    if stop.log_start is not None:
+        passed = f"records before {log_start if until is None else until} that retention deleted"
+    click.echo(f"partition {partition} goes on from offset {stop.offset}; {passed} are passed")
 
 
-async def _resume(settings: Settings, partition: int, refusals_until: int) -> Stop:
-    store = RedisStore.for_stream(settings.redis_url)
+async def _resume(settings: Settings, partition: int, *, log_start: int, log_end: int, until: int | None) -> Stop:
+    store, group = RedisStore.for_stream(settings.redis_url), settings.consumer_group
     try:
         shard = (await store.topology() or Topology(partition + 1)).shard(partition)
-        guard = await store.guard(shard, settings.consumer_group)
-        if guard.stop is None:
+        stop = (await store.guard(shard, group)).stop
+        if stop is None:
             raise ConfigurationError(f"expected a stopped partition, received {partition}, which is not")
-        await store.resume_partition(shard, settings.consumer_group, refusals_until=refusals_until)
+        if stop.log_start is None:
+            await store.resume_partition(shard, group, refusals_until=log_end if until is None else until)
+        else:
+            await store.resume_partition(shard, group, expired_until=log_start if until is None else until)
     finally:
         await store.close()
-    return guard.stop
+    return stop

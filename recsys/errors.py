@@ -7,7 +7,6 @@
     ├── ServiceUnavailable      3   Kafka or Redis does not answer
     ├── WorkerIdTaken           4   another live worker holds this worker id
     ├── TopologyMismatch        4   Kafka and Redis disagree on the partition count
-    ├── RetentionGap            4   the topic no longer holds records that were never applied
     └── BundleError             5   a model bundle that is missing or does not verify
         └── CandidateRejected   6   a trained model that did not pass the gate
 
@@ -51,12 +50,6 @@ class WorkerIdTaken(RecsysError):
 
 class TopologyMismatch(RecsysError):
     """The partition count written in Redis differs from the topic's."""
-
-    exit_status = 4
-
-
-class RetentionGap(RecsysError):
-    """Kafka's retention deleted records that were never applied."""
 
     exit_status = 4
 

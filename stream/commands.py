@@ -33,10 +33,7 @@ SCORE_LINE = msgspec.json.Encoder()
 
 @click.command()
 @click.option("--worker-id", help="A name that stays the same over restarts; at most one live worker may have it.")
-@click.option(
-    "--accept-retention-gap", is_flag=True, help="Pass records that Kafka's retention deleted before they were applied."
-)
-def stream(worker_id: str | None, accept_retention_gap: bool) -> None:
+def stream(worker_id: str | None) -> None:
     """Run one engagement worker until SIGTERM or Ctrl-C.
 
     Reads the interactions topic, keeps engagement, bot flags and trending in Redis, and refreshes cached top-N lists.
@@ -50,11 +47,11 @@ def stream(worker_id: str | None, accept_retention_gap: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "aiokafka" else logging.WARNING)
     import uvloop  # noqa: PLC0415 - only the worker needs it
 
-    if uvloop.run(_run_worker(settings, worker_id, accept_retention_gap=accept_retention_gap)):
+    if uvloop.run(_run_worker(settings, worker_id)):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command, new topology
 
 
-async def _run_worker(settings: Settings, worker_id: str | None, *, accept_retention_gap: bool) -> bool:
+async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
     """Runs a worker to its end; returns whether one of a new topology has to take over."""
     from prometheus_client import start_http_server  # noqa: PLC0415
 
@@ -65,9 +62,7 @@ async def _run_worker(settings: Settings, worker_id: str | None, *, accept_reten
         topology = await _agreed_topology(settings, store)
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
-        worker = EngagementWorker(
-            settings, store, topology=topology, worker_id=worker_id, accept_retention_gap=accept_retention_gap
-        )
+        worker = EngagementWorker(settings, store, topology=topology, worker_id=worker_id)
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)

@@ -20,7 +20,7 @@ from recsys.online_store import Effects, OnlineStore
 from stream.chunks import Chunk, Record
 from stream.dead_letters import SideOutputs
 from stream.fold import Batch, FoldRules, Refused, decode_records
-from stream.gaps import Gaps, PartitionLog
+from stream.gaps import Expired, Gaps, PartitionLog
 from stream.guard import PartitionGuard
 from stream.patient_fold import fold_patiently
 
@@ -39,14 +39,12 @@ class WriterRules:
         retry_s: How long a service may be away before `apply` gives up.
         stop_records: Records the dead-letter stop rule looks at.
         stop_share: The share of refused ones that is still normal, 0..1.
-        accept_retention_gap: The operator's word that records deleted by retention may be passed.
     """
 
     fold: FoldRules
     retry_s: float
     stop_records: int = 1000
     stop_share: float = 0.5
-    accept_retention_gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class ShardWriter:
         self._partition, self._group, self._shard = partition, group, rules.fold.topology.shard(partition)
         self._store, self._outputs, self._rules, self._kafka = store, outputs, rules, kafka
         self._clock, self._now_ms = clock, now_ms
-        self._gaps = Gaps(partition, kafka, accept_retention_gap=rules.accept_retention_gap)
+        self._gaps = Gaps(partition, kafka)
         self._guard = PartitionGuard(
             partition,
             self._shard,
@@ -116,7 +114,6 @@ class ShardWriter:
 
         Raises:
             ServiceUnavailable: A service was away for longer than `retry_s`; nothing was acknowledged.
-            RetentionGap: Kafka deleted records that were never applied.
             TopologyMismatch: The fence lies beyond the log's end: another topic, or one that was made anew.
         """
         give_up = self._clock() + self._rules.retry_s
@@ -184,7 +181,7 @@ class ShardWriter:
         while records := _after(chunk.records, self._fence):
             if self._is_stale(chunk):
                 return LEFT_ALONE
-            expired = await self._gaps.continues(self._fence, records[0].offset, chunk.epoch)
+            expired = await self._expired_before(records[0].offset, chunk.epoch)
             if expired is None:
                 return LEFT_ALONE
             records = _of_one_bucket(self._guard.due(records), self._rules.fold.dedupe_window_ms)
@@ -197,6 +194,14 @@ class ShardWriter:
         if not counts:
             await self._check_log_holds(self._fence)
         return Applied(dict(counts), users)
+
+    async def _expired_before(self, first: int, epoch: int) -> int | None:
+        """How many records between the fence and `first` retention deleted; None if `first` must be left alone."""
+        try:
+            return await self._gaps.continues(self._fence, first, epoch, expired_until=self._guard.expired_until)
+        except Expired as gap:
+            await self._guard.stop_at_expired(gap.due, gap.log_start)
+            return None
 
     def _is_stale(self, chunk: Chunk) -> bool:
         """Whether the chunk was fetched before a seek or a revocation: what it holds is read again by its owner."""

@@ -11,8 +11,6 @@ from typing import Protocol
 
 import structlog
 
-from recsys.errors import RetentionGap
-
 log = structlog.get_logger(__name__)
 
 
@@ -32,18 +30,29 @@ class PartitionLog(Protocol):
         ...
 
 
+class Expired(Exception):
+    """Retention deleted records that were never applied, and nobody said that they may be passed.
+
+    Attributes:
+        due: The first of them.
+        log_start: The first offset that is still there.
+    """
+
+    def __init__(self, due: int, log_start: int) -> None:
+        super().__init__(due, log_start)
+        self.due, self.log_start = due, log_start
+
+
 class Gaps:
     """Holds one partition's reading to the offset behind its fence.
 
     Args:
         partition: For messages.
         kafka: The partition's log.
-        accept_retention_gap: The operator's word that records deleted by retention may be passed.
     """
 
-    def __init__(self, partition: int, kafka: PartitionLog, *, accept_retention_gap: bool) -> None:
+    def __init__(self, partition: int, kafka: PartitionLog) -> None:
         self._partition, self._kafka = partition, kafka
-        self._accept_retention_gap = accept_retention_gap
         self._sought: tuple[int, int] | None = None
         self._hole_seen: tuple[int, int] | None = None
         self._idle_at: tuple[int, int] | None = None
@@ -53,21 +62,27 @@ class Gaps:
         """A commit moved the fence: what was sought before is settled."""
         self._sought = self._hole_seen = self._idle_at = self._reread_at = None
 
-    async def continues(self, fence: int | None, first: int, epoch: int) -> int | None:
+    async def continues(self, fence: int | None, first: int, epoch: int, *, expired_until: int) -> int | None:
         """Whether a chunk that begins at `first` follows the fence; if not, seeks back.
+
+        Args:
+            fence: Last applied offset.
+            first: The chunk's first offset.
+            epoch: The chunk's.
+            expired_until: The operator's word: records before it may be passed if retention deleted them.
 
         Returns:
             None if the chunk must be left alone; else how many offsets before it were deleted by retention.
 
         Raises:
-            RetentionGap: Kafka deleted records that were never applied, and nobody accepted that.
+            Expired: Kafka deleted records that were never applied, and nobody accepted that.
         """
         if fence is not None and first == fence + 1:
             return 0
         log_start, _ = await self._kafka.bounds()
         due = log_start if fence is None else fence + 1
-        if due < log_start:
-            self._accept(due, log_start)
+        if due < log_start and log_start > expired_until:
+            raise Expired(due, log_start)
         if first <= max(due, log_start):
             return max(0, log_start - due)
         if self._sought == (due, epoch) and self._is_hole(due, first):
@@ -90,14 +105,6 @@ class Gaps:
     async def reread(self, due: int, log_start: int) -> None:
         """Moves the position to `due`, or to the first record that is still there."""
         self._sought = (due, await self._kafka.seek(max(due, log_start)))
-
-    def _accept(self, due: int, log_start: int) -> None:
-        if not self._accept_retention_gap:
-            raise RetentionGap(
-                f"expected offset {due} of partition {self._partition}, received a log that starts at {log_start}: "
-                f"retention deleted {log_start - due} records that were never applied "
-                "(start the worker with --accept-retention-gap to pass them)"
-            )
 
     def _is_hole(self, due: int, first: int) -> bool:
         """Whether the offsets from `due` up to `first` hold no records any more. Believed at the second look."""

@@ -1,7 +1,8 @@
 """A partition's guard: what has to outlive a worker so that a bad record stops neither the partition nor the worker.
 
-Two rules. A record that ends the process is passed unread after three restarts; a partition whose records are mostly
-refused stands still until an operator says otherwise. Both live in Redis beside the fence
+Three rules. A record that ends the process is passed unread after three restarts; a partition whose records are mostly
+refused, or were deleted by retention before they were applied, stands still until an operator says otherwise. They live
+in Redis beside the fence
 (docs/decisions/0007-guards-of-a-shard.md).
 """
 
@@ -57,6 +58,7 @@ class PartitionGuard:
         self._tries = 0
         self._refusals_until = 0
         self._stop: Stop | None = None
+        self.expired_until = 0
         self.begun = False
 
     async def begin(self) -> int | None:
@@ -64,7 +66,7 @@ class PartitionGuard:
         fence, guard = await self._store.begin(self._shard, self._group)
         self.begun = True
         self._show(guard.stop)
-        self._refusals_until = guard.refusals_until
+        self._refusals_until, self.expired_until = guard.refusals_until, guard.expired_until
         unfinished = guard.suspect is not None and guard.suspect > (-1 if fence is None else fence)
         if guard.starts > 1 or unfinished:
             log.warning("careful_start", partition=self._partition, starts=guard.starts, suspect=guard.suspect)
@@ -103,10 +105,17 @@ class PartitionGuard:
         """Whether these records must not be passed; then the partition stands still."""
         if records[-1].offset < self._refusals_until or not self._share.exceeded_by(len(records), refused):
             return False
-        stop = Stop(records[0].offset, self._rule, self._now_ms())
+        await self._stop_at(Stop(records[0].offset, self._rule, self._now_ms()))
+        return True
+
+    async def stop_at_expired(self, due: int, log_start: int) -> None:
+        """The partition stands still before records that are gone, from `due` up to `log_start`."""
+        reason = f"retention deleted {log_start - due} records that were never applied; the log starts at {log_start}"
+        await self._stop_at(Stop(due, reason, self._now_ms(), log_start))
+
+    async def _stop_at(self, stop: Stop) -> None:
         await self._store.stop_partition(self._shard, self._group, stop)
         self._show(stop)
-        return True
 
     def passed(self, records: Sequence[Record], refused: int) -> None:
         """The fence moved behind these records."""
@@ -124,9 +133,14 @@ class PartitionGuard:
         if guard.stop is not None:
             return False
         self._share.clear()
-        self._refusals_until = guard.refusals_until
+        self._refusals_until, self.expired_until = guard.refusals_until, guard.expired_until
         self._show(None)
-        log.info("partition_resumed", partition=self._partition, refusals_until=guard.refusals_until)
+        log.info(
+            "partition_resumed",
+            partition=self._partition,
+            refusals_until=guard.refusals_until,
+            expired_until=guard.expired_until,
+        )
         return True
 
     def _show(self, stop: Stop | None) -> None:

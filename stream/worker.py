@@ -74,7 +74,6 @@ class EngagementWorker:
         store: The online store, under the speed layer's policy.
         topology: The shards in use as the worker starts.
         worker_id: The operator's name for this worker, unique among live ones; None for a nameless one.
-        accept_retention_gap: The operator's word that records deleted by retention may be passed.
         die: Ends the process on what cannot be borne.
     """
 
@@ -85,7 +84,6 @@ class EngagementWorker:
         *,
         topology: Topology,
         worker_id: str | None,
-        accept_retention_gap: bool = False,
         die: Callable[[BaseException], NoReturn] = end_process,
     ) -> None:
         self._settings, self._store, self._topology, self._worker_id = settings, store, topology, worker_id
@@ -96,7 +94,6 @@ class EngagementWorker:
             retry_s=settings.retry_seconds,
             stop_records=settings.dead_letter_stop_records,
             stop_share=settings.dead_letter_stop_share,
-            accept_retention_gap=accept_retention_gap,
         )
         self._outputs = SideOutputs(
             settings.kafka_bootstrap_servers,

@@ -83,11 +83,13 @@ class Stop:
         offset: The first record that was not applied.
         reason: For a person.
         at_ms: When, ms since 1970 UTC.
+        log_start: Where the log began then, if records from `offset` on were deleted by retention; else None.
     """
 
     offset: int
     reason: str
     at_ms: int
+    log_start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Guard:
         suspect: The record last begun on its own; None where none was.
         stop: Set while the partition stands still.
         refusals_until: Refused records before this offset are passed whatever their share: the operator's word.
+        expired_until: Records before this offset are passed if retention deleted them: the operator's word.
         condemned: Offsets of records that ended workers and became dead letters unread.
         rebuilt_until: Records before this offset were folded by a rebuild, those behind it by workers.
     """
@@ -107,6 +110,7 @@ class Guard:
     suspect: int | None = None
     stop: Stop | None = None
     refusals_until: int = 0
+    expired_until: int = 0
     condemned: tuple[int, ...] = ()
     rebuilt_until: int = 0
 
@@ -207,8 +211,17 @@ class OnlineStore(Protocol):
         """Remembers that the partition stands still."""
         ...
 
-    async def resume_partition(self, shard: int, group: str, *, refusals_until: int) -> None:
-        """The operator's word: the partition goes on, and refused records before this offset are passed."""
+    async def resume_partition(
+        self, shard: int, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
+    ) -> None:
+        """The operator's word: the partition goes on. None leaves what was said earlier.
+
+        Args:
+            shard: The shard.
+            group: Consumer group.
+            refusals_until: Refused records before this offset are passed.
+            expired_until: Records before this offset are passed if retention deleted them.
+        """
         ...
 
     async def guard(self, shard: int, group: str) -> Guard:

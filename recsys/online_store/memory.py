@@ -156,9 +156,17 @@ class MemoryStore:
     async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
         self._shards[shard].guards[group] = replace(self._shards[shard].guards[group], stop=stop)
 
-    async def resume_partition(self, shard: int, group: str, *, refusals_until: int) -> None:
+    async def resume_partition(
+        self, shard: int, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
+    ) -> None:
         guards = self._shards[shard].guards
-        guards[group] = replace(guards[group], stop=None, refusals_until=refusals_until)
+        before = guards[group]
+        guards[group] = replace(
+            before,
+            stop=None,
+            refusals_until=before.refusals_until if refusals_until is None else refusals_until,
+            expired_until=before.expired_until if expired_until is None else expired_until,
+        )
 
     async def guard(self, shard: int, group: str) -> Guard:
         return self._shards[shard].guards[group]

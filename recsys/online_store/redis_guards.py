@@ -53,9 +53,13 @@ class RedisGuards:
         async with answering():
             await self._client.hset(keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
 
-    async def resume_partition(self, shard: int, group: str, *, refusals_until: int) -> None:
+    async def resume_partition(
+        self, shard: int, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
+    ) -> None:
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.hset(keys.guard(shard, group), "refusals_until", str(refusals_until))
+        for name, offset in (("refusals_until", refusals_until), ("expired_until", expired_until)):
+            if offset is not None:
+                pipeline.hset(keys.guard(shard, group), name, str(offset))
         pipeline.hdel(keys.guard(shard, group), "stop")
         async with answering():
             await pipeline.execute()
@@ -73,6 +77,7 @@ def _guard(fields: dict[bytes, bytes]) -> Guard:
         suspect=None if suspect is None else int(suspect),
         stop=None if stop is None else msgspec.json.decode(stop, type=Stop),
         refusals_until=int(fields.get(b"refusals_until", 0)),
+        expired_until=int(fields.get(b"expired_until", 0)),
         rebuilt_until=int(fields.get(b"rebuilt_until", 0)),
         condemned=tuple(sorted(int(name[len(CONDEMNED) :]) for name in fields if name.startswith(CONDEMNED.encode()))),
     )

@@ -238,6 +238,11 @@ async def test_a_stop_stands_until_an_operator_says_otherwise(store: OnlineStore
     assert await store.begin(2, GROUP) == (None, Guard(starts=1, stop=stop))
     await store.resume_partition(2, GROUP, refusals_until=99)
     assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99)
+    gone = Stop(120, "deleted", 10, log_start=130)
+    await store.stop_partition(2, GROUP, gone)
+    assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99, stop=gone)
+    await store.resume_partition(2, GROUP, expired_until=130)
+    assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99, expired_until=130)
 
 
 async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url: str) -> None:

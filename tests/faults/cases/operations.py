@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -12,7 +15,6 @@ from kafka.errors import NoError
 from tests.faults.cases.kills import EVENTS, START_S, start
 from tests.faults.cases.outages import BACK_S
 from tests.faults.findings import Findings, case, conclude
-from tests.faults.fleet import Worker
 from tests.faults.stage import PARTITIONS, Stage
 from tests.faults.topic import read_topic
 
@@ -95,24 +97,37 @@ def retention(stage: Stage) -> Findings:
     finally:
         admin.close()
     findings.figures["deleted"] = sum(map(len, stage.expired.values()))
-    _expect_refusal(stage, findings, stage.fleet.add())
-    stage.fleet.add("--accept-retention-gap")
+    workers = [stage.fleet.add() for _ in range(2)]
+    _expect_stops(stage, findings, before)
+    for partition in DELETED_IN:
+        command = [sys.executable, "-m", "recsys.cli", "resume", "--partition", str(partition)]
+        done = subprocess.run(command, env=stage.environment(), capture_output=True, text=True, check=False)
+        findings.expect(done.returncode == 0, f"expected `recsys resume` to end with 0, received: {done.stderr[-300:]}")
     findings.recovered(stage.drain(), BACK_S)
+    findings.expect(not any(worker.exits for worker in workers), "expected the workers to stay up, received ends")
     return conclude(stage, findings)
 
 
-def _expect_refusal(stage: Stage, findings: Findings, worker: Worker) -> None:
-    """Without the operator's word a worker ends with a message, and passes nothing."""
-    worker.wanted = False
-    worker.tolerated.add(REFUSED_TO_START)
-    before = stage.fences() or {}
-    stage.wait_until(lambda: bool(worker.exits), within_s=60.0, what="a worker that refuses")
-    after = stage.fences() or {}
-    findings.expect(worker.exits == [REFUSED_TO_START], f"expected status {REFUSED_TO_START}, received {worker.exits}")
+def _expect_stops(stage: Stage, findings: Findings, before: Mapping[int, int | None]) -> None:
+    """Without the operator's word the two partitions stand still, and everybody can see why; the others go on."""
+    others = [partition for partition in range(PARTITIONS) if partition not in DELETED_IN]
+
+    def others_done() -> bool:
+        fences = stage.fences() or {}
+        return all((fences.get(partition) or -1) + 1 >= stage.log_ends[partition] for partition in others)
+
+    def stopped() -> dict[int, str]:
+        command = [sys.executable, "-m", "recsys.cli", "status", "--json"]
+        done = subprocess.run(command, env=stage.environment(), capture_output=True, text=True, check=True)
+        return {row["partition"]: row["stopped"] for row in json.loads(done.stdout)["partitions"] if row["stopped"]}
+
+    stage.wait_until(others_done, within_s=60.0, what="the other partitions applied to their ends")
+    stage.wait_until(lambda: set(stopped()) == set(DELETED_IN), within_s=30.0, what="two stopped partitions")
     findings.expect(
-        "retention deleted" in worker.said and "--accept-retention-gap" in worker.said,
-        f"expected a clear message, received {worker.said[-300:]!r}",
+        all("retention deleted" in reason for reason in stopped().values()),
+        f"expected `recsys status` to say that retention deleted records, received {stopped()}",
     )
+    after = stage.fences() or {}
     passed = [partition for partition in DELETED_IN if after[partition] != before[partition]]
     findings.expect(not passed, f"expected fences before the gap to stand, received progress on {passed}")
 
