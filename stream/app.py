@@ -93,11 +93,11 @@ class ConsumerLog:
         consumer = cast("ChunkConsumer", self.app.consumer)
         if self.tp in consumer.assignment():  # else its next owner reads from the fence
             await self._answer(consumer.seek(self.tp, offset))
-        return self.epoch()
+        return consumer.epoch(self.tp)
 
-    def epoch(self) -> int:
-        """Counts the partition's seeks and revocations."""
-        return cast("ChunkConsumer", self.app.consumer).epoch(self.tp)
+    def owned_since(self) -> int:
+        """The epoch that began when the partition was last taken away from this worker."""
+        return cast("ChunkConsumer", self.app.consumer).owned_since(self.tp)
 
     async def position(self) -> int | None:
         """The offset the consumer reads next; None while it has none.

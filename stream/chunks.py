@@ -70,6 +70,7 @@ class ChunkConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._epochs: Counter[TP] = Counter()
+        self._owned_since: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> _PromptConsumerThread:
         return _PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -77,6 +78,10 @@ class ChunkConsumer(driver.Consumer):
     def epoch(self, tp: TP) -> int:
         """How often the partition's position was moved, or the partition taken away, so far."""
         return self._epochs[tp]
+
+    def owned_since(self, tp: TP) -> int:
+        """The epoch that began when the partition was last taken away; chunks of earlier ones are read again."""
+        return self._owned_since.get(tp, 0)
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Moves the position; chunks fetched from now on carry the next epoch.
@@ -93,6 +98,7 @@ class ChunkConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """What was fetched so far is its next owner's to read, this worker or another."""
         self._epochs.update(revoked)
+        self._owned_since |= {tp: self._epochs[tp] for tp in revoked}
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:

@@ -204,8 +204,11 @@ class ShardWriter:
             return None
 
     def _is_stale(self, chunk: Chunk) -> bool:
-        """Whether the chunk was fetched before a seek or a revocation: what it holds is read again by its owner."""
-        return self._ended or chunk.epoch < self._kafka.epoch()
+        """Whether the chunk was fetched before its partition was taken away: its owner reads it again.
+
+        One fetched before a seek is not: a fetch under way at a seek may bring the very records that were sought.
+        """
+        return self._ended or chunk.epoch < self._kafka.owned_since()
 
     async def _step(self, records: Sequence[Record], expired: int) -> Effects | None:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""

@@ -21,8 +21,8 @@ class PartitionLog(Protocol):
         """Moves the position; returns the epoch of chunks fetched from there."""
         ...
 
-    def epoch(self) -> int:
-        """Counts seeks and revocations; a chunk of an earlier epoch was fetched before the last one."""
+    def owned_since(self) -> int:
+        """The epoch that began when the partition was last taken away from this worker."""
         ...
 
     async def bounds(self) -> tuple[int, int]:
@@ -85,8 +85,11 @@ class Gaps:
             raise Expired(due, log_start)
         if first <= max(due, log_start):
             return max(0, log_start - due)
-        if self._sought == (due, epoch) and self._is_hole(due, first):
-            return max(0, log_start - due)
+        if self._sought is not None and self._sought[0] == due:
+            if epoch < self._sought[1]:
+                return None  # fetched before the seek: what was asked for is still to come
+            if epoch == self._sought[1] and self._is_hole(due, first):
+                return max(0, log_start - due)
         log.warning("gap", partition=self._partition, due=due, received=first)
         await self.reread(due, log_start)
         return None

@@ -57,13 +57,14 @@ class FakeLog:
     start: int = 0
     end: int = 1_000_000
     seeks: list[int] = field(default_factory=list)
+    revoked_at: int = 0
 
     async def seek(self, offset: int) -> int:
         self.seeks.append(offset)
         return len(self.seeks)
 
-    def epoch(self) -> int:
-        return len(self.seeks)
+    def owned_since(self) -> int:
+        return self.revoked_at
 
     async def bounds(self) -> tuple[int, int]:
         return self.start, self.end

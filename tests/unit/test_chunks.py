@@ -74,6 +74,7 @@ async def test_a_chunk_fetched_before_its_partition_was_revoked_is_of_an_earlier
 
     monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", faust_forgets)
     made = consumer()
-    made._epochs = Counter()
+    made._epochs, made._owned_since = Counter({PARTITION: 4}), {}
     await made.on_partitions_revoked({PARTITION})
-    assert (made.epoch(PARTITION), made.epoch(TP("t", 1))) == (1, 0)
+    assert (made.epoch(PARTITION), made.owned_since(PARTITION)) == (5, 5)
+    assert (made.epoch(TP("t", 1)), made.owned_since(TP("t", 1))) == (0, 0)

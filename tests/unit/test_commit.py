@@ -107,6 +107,16 @@ async def test_a_gap_is_sought_and_later_chunks_are_left_alone_until_it_is_read(
     assert await total(store) == 6
 
 
+async def test_what_a_fetch_under_way_at_the_seek_brings_is_applied_if_it_was_sought() -> None:
+    """A partition read to its end always has a fetch under way; nothing else may ever come after it."""
+    store, log = MemoryStore(), FakeLog()
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    assert (await shard.apply(chunk(event(3)))).left_alone
+    assert log.seeks == [1]
+    assert (await shard.apply(chunk(event(1), event(2), event(3), epoch=0))).counts == {"accepted": 3}
+
+
 async def test_a_fresh_store_is_filled_from_the_start_of_the_log() -> None:
     log = FakeLog(start=100)
     shard = writer(MemoryStore(), log)
@@ -340,7 +350,7 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
     commit = store.commit
 
     async def revoked_meanwhile(*arguments: Any) -> bool:
-        log.seeks.append(0)  # the epoch rises as partitions are revoked
+        log.revoked_at = 1
         return await commit(*arguments)
 
     store.commit = revoked_meanwhile  # type: ignore[method-assign]
