@@ -46,7 +46,7 @@ def take_the_fence_out() -> None:
             return records
         return after(records, fence)
 
-    async def always(*_: object) -> int:
+    async def always(*_: object, **__: object) -> int:
         return 0
 
     async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:
