@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -58,10 +59,18 @@ fetch to end: up to 1.5 s with what Faust asks for.
 class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with short fetches."""
 
+    epochs_at_fetch: Mapping[TP, int] = MappingProxyType({})
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a number of its own and no setting
         return consumer
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        """Notes the epochs in the thread that also moves positions: a chunk's is exact, however long the fetch took."""
+        records = await super()._fetch_records(*args, **kwargs)
+        self.epochs_at_fetch = cast("ChunkConsumer", self.consumer).epochs()
+        return records
 
 
 class ChunkConsumer(driver.Consumer):
@@ -74,6 +83,10 @@ class ChunkConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> _PromptConsumerThread:
         return _PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def epochs(self) -> dict[TP, int]:
+        """All epochs as they are now."""
+        return dict(self._epochs)
 
     def epoch(self, tp: TP) -> int:
         """How often the partition's position was moved, or the partition taken away, so far."""
@@ -89,10 +102,10 @@ class ChunkConsumer(driver.Consumer):
         In the consumer's own thread: Faust's `seek` moves it from this one, and a fetch under way moves it back.
         """
         await self._thread.call_thread(self._move, partition, offset)
-        self._epochs[partition] += 1
 
     async def _move(self, partition: TP, offset: int) -> None:
         self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own seek does
+        self._epochs[partition] += 1
         self._read_offset[partition] = offset - 1 if offset > 0 else None  # Faust drops what is not beyond it
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -116,8 +129,8 @@ class ChunkConsumer(driver.Consumer):
         return max(acked) + 1 if acked else None
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Chunk]]:  # noqa: ASYNC109
-        epochs = dict(self._epochs)  # as of now: a seek during the fetch makes what comes back stale
         fetched = await super()._getmany(active_partitions, timeout)
+        epochs = cast("_PromptConsumerThread", self._thread).epochs_at_fetch
         return {
             tp: [Chunk(tp.partition, records, epochs.get(tp, 0), self._backlog(tp, records))]
             for tp, records in fetched.items()

@@ -200,7 +200,9 @@ class ShardWriter:
         try:
             return await self._gaps.continues(self._fence, first, epoch, expired_until=self._guard.expired_until)
         except Expired as gap:
-            await self._guard.stop_at_expired(gap.due, gap.log_start)
+            stood, self._fence = self._fence, await self.fence()
+            if self._fence == stood:  # else another owner moved it meanwhile, and what is gone was applied
+                await self._guard.stop_at_expired(gap.due, gap.log_start)
             return None
 
     def _is_stale(self, chunk: Chunk) -> bool:

@@ -135,7 +135,9 @@ class MemoryStore:
     async def end(self, shard: int, group: str) -> None:
         state = self._shards[shard]
         state.guarded_fences.pop(group, None)
-        state.guards[group] = replace(state.guards[group], starts=0)
+        state.guards[group] = replace(state.guards[group], starts=0, suspect=None)
+        for tried in [key for key in state.tries if key[0] == group]:
+            del state.tries[tried]
 
     async def suspect(self, shard: int, group: str, offset: int) -> int:
         state = self._shards[shard]

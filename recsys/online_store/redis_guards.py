@@ -35,7 +35,7 @@ class RedisGuards:
 
     async def end(self, shard: int, group: str) -> None:
         async with answering():
-            await self._client.hdel(keys.guard(shard, group), "fence", "starts")
+            await self._client.hdel(keys.guard(shard, group), "fence", "starts", "suspect", "tries")
 
     async def suspect(self, shard: int, group: str, offset: int) -> int:
         async with answering():

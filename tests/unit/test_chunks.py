@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
-from stream.chunks import ChunkConsumer
+from stream.chunks import ChunkConsumer, _PromptConsumerThread
 
 PARTITION = TP("t", 0)
 
@@ -78,3 +79,24 @@ async def test_a_chunk_fetched_before_its_partition_was_revoked_is_of_an_earlier
     await made.on_partitions_revoked({PARTITION})
     assert (made.epoch(PARTITION), made.owned_since(PARTITION)) == (5, 5)
     assert (made.epoch(TP("t", 1)), made.owned_since(TP("t", 1))) == (0, 0)
+
+
+async def test_a_chunk_carries_the_epoch_of_the_moment_its_fetch_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, thread = consumer(), object.__new__(_PromptConsumerThread)
+    made._epochs, made._thread, thread.consumer = Counter(), thread, made
+    record = types.SimpleNamespace(offset=7)
+
+    async def sought_meanwhile(*_: object, **__: object) -> dict[TP, list[types.SimpleNamespace]]:
+        made._epochs[PARTITION] += 1
+        return {PARTITION: [record]}
+
+    async def through_the_thread(_self: object, *_: object) -> object:
+        fetched = await thread._fetch_records()
+        made._epochs[PARTITION] += 1  # a seek after the fetch: what it brought is older
+        return fetched
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", sought_meanwhile)
+    monkeypatch.setattr(driver.Consumer, "_getmany", through_the_thread)
+    monkeypatch.setattr(ChunkConsumer, "_backlog", lambda *_: 0)
+    (chunk,) = (await made._getmany(None, 1.0))[PARTITION]
+    assert (chunk.epoch, made.epoch(PARTITION)) == (1, 2)

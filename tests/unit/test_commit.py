@@ -362,6 +362,30 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
     assert (await late.apply(chunk(event(1), event(2), epoch=1))).counts == {"accepted": 2}
 
 
+async def test_a_service_that_is_away_again_and_again_condemns_no_record_that_was_tried_alone() -> None:
+    store = MemoryStore()
+    await writer(store).look(None)  # began and died, so that the next one goes record by record
+    for _ in range(4):
+        shard = writer(store, outputs=FakeOutputs(failures=1_000))
+        with pytest.raises(ServiceUnavailable):
+            await shard.apply(chunk(FakeRecord(0, b"junk")))
+        await shard.end()  # as a worker does before it gives up
+    outputs = FakeOutputs()
+    await writer(store, outputs=outputs).apply(chunk(FakeRecord(0, b"junk")))
+    assert [refusal.error.reason for refusal in outputs.refused] == [RefusalReason.NOT_JSON]
+
+
+async def test_a_fence_that_another_owner_moved_is_no_reason_to_stop_for_expired_records() -> None:
+    store, log = MemoryStore(), FakeLog()
+    old = writer(store, log)
+    await old.apply(chunk(event(0)))
+    await writer(store, log).apply(chunk(*(event(n) for n in range(1, 60))))
+    log.start = 50
+    assert (await old.apply(chunk(event(60)))).left_alone
+    assert not old.stopped()
+    assert (await old.apply(chunk(event(60)))).counts == {"accepted": 1}
+
+
 async def test_a_writer_that_ended_applies_nothing_and_ends_after_the_step_under_way() -> None:
     store, release = MemoryStore(), asyncio.Event()
     shard, commit = writer(store), store.commit
