@@ -208,7 +208,7 @@ class ShardWriter:
     def _is_stale(self, chunk: Chunk) -> bool:
         """Whether the chunk was fetched before its partition was taken away: its owner reads it again.
 
-        One fetched before a seek is not: a fetch under way at a seek may bring the very records that were sought.
+        One fetched before a seek is not: if it follows the fence, it is as good as what the seek brings.
         """
         return self._ended or chunk.epoch < self._kafka.owned_since()
 
