@@ -29,7 +29,7 @@ class LoadProducer:
     Attributes:
         produced: Records handed to the client.
         acknowledged: Records the broker acknowledged.
-        failed: Errors of records that it did not.
+        failed: Errors of records that it did not, and of the load itself.
         log_ends: Partition → offset after the last acknowledged record.
     """
 
@@ -54,7 +54,7 @@ class LoadProducer:
         self.log_ends: dict[int, int] = dict(start_at or {})
         self._history: dict[int, list[tuple[float, int]]] = {p: [] for p in range(load.partitions)}
         self._finish = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self._thread = threading.Thread(target=self._run_or_note, name="load", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -87,6 +87,12 @@ class LoadProducer:
             if end <= applied + 1:
                 return 0.0 if end >= self.log_ends.get(partition, 0) else time.monotonic() - at
         return time.monotonic() - history[0][0] if history else 0.0
+
+    def _run_or_note(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - a load that ends early must be seen, not waited for
+            self.failed.append(f"the load's thread: {error!r}")
 
     def _run(self) -> None:
         records, started, noted = self._load.records(), time.monotonic(), 0.0
@@ -133,4 +139,6 @@ class LoadProducer:
             self.failed.append(str(error))
             return
         self.acknowledged += 1
-        self.log_ends[message.partition()] = max(self.log_ends.get(message.partition(), 0), message.offset() + 1)
+        partition, offset = message.partition(), message.offset()
+        if offset is not None:  # unknown where the broker took a retry for the duplicate it was
+            self.log_ends[partition] = max(self.log_ends.get(partition, 0), offset + 1)

@@ -156,9 +156,12 @@ class Stage:
 
         Raises:
             TimeoutError: It was not reached.
+            RuntimeError: The load ended early; nothing more would happen.
         """
         began = time.monotonic()
         while not reached():
+            if self.load is not None and self.load.failed:
+                raise RuntimeError(f"expected a load that goes on, received {self.load.failed[:3]}")
             if time.monotonic() - began > within_s:
                 raise TimeoutError(f"expected {what} within {within_s:g} s, received none of it")
             self.fleet.look()
