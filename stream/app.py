@@ -93,20 +93,22 @@ class ConsumerLog:
         consumer = cast("ChunkConsumer", self.app.consumer)
         if self.tp in consumer.assignment():  # else its next owner reads from the fence
             await self._answer(consumer.seek(self.tp, offset))
-        return consumer.epoch(self.tp)
+        return consumer.positions.epoch(self.tp)
 
     def owned_since(self) -> int:
         """The epoch that began when the partition was last taken away from this worker."""
-        return cast("ChunkConsumer", self.app.consumer).owned_since(self.tp)
+        return cast("ChunkConsumer", self.app.consumer).positions.owned_since(self.tp)
 
-    async def position(self) -> int | None:
-        """The offset the consumer reads next; None while it has none.
+    async def place(self) -> tuple[int | None, int | None]:
+        """The offset up to which records were returned, and the one that is read next; None while unknown.
 
         Raises:
             ServiceUnavailable: Kafka does not tell in time.
         """
-        position: int | None = await self._answer(self.app.consumer.position(self.tp))
-        return position
+        place: tuple[int | None, int | None] = await self._answer(
+            cast("ChunkConsumer", self.app.consumer).place(self.tp)
+        )
+        return place
 
     async def unread(self) -> int:
         """Offsets between the consumer's position and the log's end.
@@ -117,7 +119,7 @@ class ConsumerLog:
             ServiceUnavailable: Kafka does not tell in time.
         """
         _, log_end = await self.bounds()
-        position = await self.position()
+        _, position = await self.place()
         return log_end if position is None else max(0, log_end - position)
 
     async def bounds(self) -> tuple[int, int]:

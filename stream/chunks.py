@@ -7,24 +7,16 @@ the last one. This module never looks inside a record.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-
-class Record(Protocol):
-    """The fields of a Kafka record that are read."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+from stream.positions import Fetch, ReadPositions
+from stream.records import Record
 
 
 class Chunk(NamedTuple):
@@ -33,19 +25,19 @@ class Chunk(NamedTuple):
     Attributes:
         partition: Their partition.
         records: In offset order, at least one.
-        epoch: Counts the partition's seeks and revocations; a chunk of an earlier one was fetched before the last.
+        fetch: What is known of the fetch that brought them.
         backlog: Records the broker held behind this chunk at the fetch.
     """
 
     partition: int
     records: Sequence[Record]
-    epoch: int
+    fetch: Fetch
     backlog: int
 
     def __repr__(self) -> str:
         """Never what the records hold: Faust logs what it crashed on."""
         first, last = self.records[0].offset, self.records[-1].offset
-        return f"<Chunk: partition {self.partition}, offsets {first} to {last}, epoch {self.epoch}>"
+        return f"<Chunk: partition {self.partition}, offsets {first} to {last}, {self.fetch}>"
 
 
 FETCH_WAIT_MS = 100
@@ -59,7 +51,7 @@ fetch to end: up to 1.5 s with what Faust asks for.
 class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with short fetches."""
 
-    epochs_at_fetch: Mapping[TP, int] = MappingProxyType({})
+    fetches: Mapping[TP, Fetch] = MappingProxyType({})
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -67,10 +59,33 @@ class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Notes the epochs in the thread that also moves positions: a chunk's is exact, however long the fetch took."""
+        """Keeps the books in the thread that also moves positions: they are exact, however long the fetch took."""
         records = await super()._fetch_records(*args, **kwargs)
-        self.epochs_at_fetch = cast("ChunkConsumer", self.consumer).epochs()
+        self.fetches = cast("ChunkConsumer", self.consumer).positions.returned(records)
         return records
+
+
+class _NoReadOffsets(MutableMapping[TP, int | None]):
+    """What Faust remembers of the offsets it delivered, to drop what it takes for a repetition: nothing.
+
+    It writes an offset after it has delivered a chunk, and so undoes a seek made meanwhile: what was sought would be
+    dropped without a word. What is a repetition the fence decides.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        pass
+
+    def __delitem__(self, tp: TP) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[TP]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ChunkConsumer(driver.Consumer):
@@ -78,23 +93,11 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._epochs: Counter[TP] = Counter()
-        self._owned_since: dict[TP, int] = {}
+        self.positions = ReadPositions()
+        self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> _PromptConsumerThread:
         return _PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    def epochs(self) -> dict[TP, int]:
-        """All epochs as they are now."""
-        return dict(self._epochs)
-
-    def epoch(self, tp: TP) -> int:
-        """How often the partition's position was moved, or the partition taken away, so far."""
-        return self._epochs[tp]
-
-    def owned_since(self, tp: TP) -> int:
-        """The epoch that began when the partition was last taken away; chunks of earlier ones are read again."""
-        return self._owned_since.get(tp, 0)
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Moves the position; chunks fetched from now on carry the next epoch.
@@ -105,19 +108,29 @@ class ChunkConsumer(driver.Consumer):
 
     async def _move(self, partition: TP, offset: int) -> None:
         self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own seek does
-        self._epochs[partition] += 1
-        self._read_offset[partition] = offset - 1 if offset > 0 else None  # Faust drops what is not beyond it
+        self.positions.sought(partition, offset)
+
+    async def place(self, partition: TP) -> tuple[int | None, int | None]:
+        """The offset up to which records were returned, None if unknown; and the one that is read next."""
+        return cast("tuple[int | None, int | None]", await self._thread.call_thread(self._place, partition))
+
+    async def _place(self, partition: TP) -> tuple[int | None, int | None]:
+        position = await self._thread._ensure_consumer().position(partition)  # noqa: SLF001 - see `_move`
+        return self.positions.looked_until(partition), position
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """What was fetched so far is its next owner's to read, this worker or another."""
-        self._epochs.update(revoked)
-        self._owned_since |= {tp: self._epochs[tp] for tp in revoked}
+        self.positions.revoked(revoked)
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
         """Faust's own seek to the committed offsets, at every assignment."""
-        await super().perform_seek()
-        self._epochs.update(self.assignment())
+        moved = self.assignment()
+        self.positions.lost(moved)
+        try:
+            await super().perform_seek()
+        finally:
+            self.positions.found(moved)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Notes nothing: to Faust the inside of a chunk is a gap, and what it notes of gaps piles up for ever."""
@@ -130,9 +143,9 @@ class ChunkConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Chunk]]:  # noqa: ASYNC109
         fetched = await super()._getmany(active_partitions, timeout)
-        epochs = cast("_PromptConsumerThread", self._thread).epochs_at_fetch
+        fetches = cast("_PromptConsumerThread", self._thread).fetches
         return {
-            tp: [Chunk(tp.partition, records, epochs.get(tp, 0), self._backlog(tp, records))]
+            tp: [Chunk(tp.partition, records, fetches[tp], self._backlog(tp, records))]
             for tp, records in fetched.items()
             if records
         }

@@ -17,12 +17,15 @@ import structlog
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.online_store import Effects, OnlineStore
-from stream.chunks import Chunk, Record
+from stream import metrics
+from stream.chunks import Chunk
 from stream.dead_letters import SideOutputs
 from stream.fold import Batch, FoldRules, Refused, decode_records
 from stream.gaps import Expired, Gaps, PartitionLog
 from stream.guard import PartitionGuard
 from stream.patient_fold import fold_patiently
+from stream.positions import Fetch
+from stream.records import Record
 
 log = structlog.get_logger(__name__)
 
@@ -129,24 +132,23 @@ class ShardWriter:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def look(self, position: int | None) -> None:
+    async def look(self) -> None:
         """A look while nothing is under way: goes on after an operator's word, and heals a fence that went back.
-
-        Args:
-            position: The offset the consumer reads next; None if unknown.
 
         Raises:
             ServiceUnavailable: Redis or Kafka does not answer.
         """
-        if self._one_at_a_time.locked():
+        if self._ended or self._one_at_a_time.locked():
             return
         async with self._one_at_a_time:
             await self._begin()
             if self.stopped():
                 await self._ask_to_resume()
-            elif position is not None:
-                self._fence = await self.fence()
-                await self._gaps.idle(self._fence, position)
+                return
+            self._fence = await self.fence()
+            empty_until = await self._gaps.idle(self._fence)
+            if empty_until is not None:  # no record lies there: the fence may pass it before retention hides that
+                await self._commit(empty_until - 1, Effects())
 
     def stopped(self) -> bool:
         """Whether the partition stands still until an operator says otherwise."""
@@ -164,6 +166,7 @@ class ShardWriter:
         """
         self._ended = True
         async with self._one_at_a_time:
+            metrics.forget(self._partition)
             await self._guard.end()
 
     async def _begin(self) -> None:
@@ -181,7 +184,7 @@ class ShardWriter:
         while records := _after(chunk.records, self._fence):
             if self._is_stale(chunk):
                 return LEFT_ALONE
-            expired = await self._expired_before(records[0].offset, chunk.epoch)
+            expired = await self._expired_before(records[0].offset, chunk.fetch)
             if expired is None:
                 return LEFT_ALONE
             records = _of_one_bucket(self._guard.due(records), self._rules.fold.dedupe_window_ms)
@@ -195,10 +198,10 @@ class ShardWriter:
             await self._check_log_holds(self._fence)
         return Applied(dict(counts), users)
 
-    async def _expired_before(self, first: int, epoch: int) -> int | None:
+    async def _expired_before(self, first: int, fetch: Fetch) -> int | None:
         """How many records between the fence and `first` retention deleted; None if `first` must be left alone."""
         try:
-            return await self._gaps.continues(self._fence, first, epoch, expired_until=self._guard.expired_until)
+            return await self._gaps.continues(self._fence, first, fetch, expired_until=self._guard.expired_until)
         except Expired as gap:
             stood, self._fence = self._fence, await self.fence()
             if self._fence == stood:  # else another owner moved it meanwhile, and what is gone was applied
@@ -210,7 +213,7 @@ class ShardWriter:
 
         One fetched before a seek is not: if it follows the fence, it is as good as what the seek brings.
         """
-        return self._ended or chunk.epoch < self._kafka.owned_since()
+        return self._ended or chunk.fetch.epoch < self._kafka.owned_since()
 
     async def _step(self, records: Sequence[Record], expired: int) -> Effects | None:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""
@@ -227,20 +230,27 @@ class ShardWriter:
             await self._outputs.send(batch.refused, batch.misrouted, partition=self._partition, now_ms=self._now_ms())
             if expired:
                 effects.counts["expired"] = expired
-            if await self._store.commit(self._shard, self._group, fence, last, effects):
-                self._fence = last
-                self._gaps.closed()
+            if await self._commit(last, effects):
                 self._guard.passed(records, refused)
                 return effects
         self._fence = await self.fence()
         log.info("fence_moved", partition=self._partition, expected=fence, received=self._fence)
         return None
 
+    async def _commit(self, last: int, effects: Effects) -> bool:
+        """Whether the fence still was where it is believed to be: then the effects are applied and it is moved."""
+        if not await self._store.commit(self._shard, self._group, self._fence, last, effects):
+            return False
+        self._fence = last
+        metrics.FENCE.labels(str(self._partition)).set(last)
+        self._gaps.closed()
+        return True
+
     async def _ask_to_resume(self) -> None:
         if await self._guard.resumes():
             self._fence = await self.fence()
             log_start, _ = await self._kafka.bounds()
-            await self._gaps.reread(log_start if self._fence is None else self._fence + 1, log_start)
+            await self._gaps.reread(log_start if self._fence is None else max(self._fence + 1, log_start))
 
     async def _check_log_holds(self, fence: int | None) -> None:
         """A fence beyond the log's end would make every new record look applied."""

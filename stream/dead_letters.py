@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from recsys.errors import RefusalReason, ServiceUnavailable
-from stream.chunks import Record
 from stream.fold import MAX_PRODUCED_BYTES, Misrouted, Refused, headers_bytes
+from stream.records import Record
 
 REQUEST_TIMEOUT_MS = 10_000
 REPLAY_COUNT_HEADER = "dlq.replay_count"

@@ -19,7 +19,7 @@ from recsys.keys import Topology, partition_of
 from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
 from recsys.settings import Settings
 from stream.bots import BotFeatures
-from stream.chunks import Record
+from stream.records import Record
 
 MAX_PRODUCED_BYTES = 1_000_000
 """What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""

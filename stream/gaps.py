@@ -2,7 +2,7 @@
 
 Whatever Faust, a rebalance or Kafka's committed offset skipped, and whatever a Redis restored from an older snapshot
 no longer knows, shows up as a first offset beyond fence + 1. This module never passes a record: it passes offsets that
-hold none (transaction markers, compaction), and those that retention deleted if an operator said so.
+were looked at and hold none (transaction markers, compaction), and those that retention deleted if an operator said so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Protocol
 
 import structlog
+
+from stream.positions import Fetch
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +25,10 @@ class PartitionLog(Protocol):
 
     def owned_since(self) -> int:
         """The epoch that began when the partition was last taken away from this worker."""
+        ...
+
+    async def place(self) -> tuple[int | None, int | None]:
+        """The offset up to which records were returned, and the one that is read next; None if unknown."""
         ...
 
     async def bounds(self) -> tuple[int, int]:
@@ -54,25 +60,23 @@ class Gaps:
     def __init__(self, partition: int, kafka: PartitionLog) -> None:
         self._partition, self._kafka = partition, kafka
         self._sought: tuple[int, int] | None = None
-        self._hole_seen: tuple[int, int] | None = None
-        self._idle_at: tuple[int, int] | None = None
-        self._reread_at: tuple[int, int] | None = None
+        self._idle_at: tuple[int, int | None] | None = None
 
     def closed(self) -> None:
         """A commit moved the fence: what was sought before is settled."""
-        self._sought = self._hole_seen = self._idle_at = self._reread_at = None
+        self._sought = self._idle_at = None
 
-    async def continues(self, fence: int | None, first: int, epoch: int, *, expired_until: int) -> int | None:
-        """Whether a chunk that begins at `first` follows the fence; if not, seeks back.
+    async def continues(self, fence: int | None, first: int, fetch: Fetch, *, expired_until: int) -> int | None:
+        """Whether records that begin at `first` follow the fence; if not, seeks back.
 
         Args:
             fence: Last applied offset.
-            first: The chunk's first offset.
-            epoch: The chunk's.
+            first: The first record's offset.
+            fetch: Of the records' chunk.
             expired_until: The operator's word: records before it may be passed if retention deleted them.
 
         Returns:
-            None if the chunk must be left alone; else how many offsets before it were deleted by retention.
+            None if the records must be left alone; else how many offsets before them were deleted by retention.
 
         Raises:
             Expired: Kafka deleted records that were never applied, and nobody accepted that.
@@ -81,38 +85,40 @@ class Gaps:
             return 0
         log_start, _ = await self._kafka.bounds()
         due = log_start if fence is None else fence + 1
-        if due < log_start and log_start > expired_until:
+        expired = max(0, min(first, log_start) - due)
+        if expired and log_start > expired_until:
             raise Expired(due, log_start)
-        if first <= max(due, log_start):
-            return max(0, log_start - due)
-        if self._sought is not None and self._sought[0] == due:
-            if epoch < self._sought[1]:
-                return None  # fetched before the seek: what was asked for is still to come
-            if epoch == self._sought[1] and self._is_hole(due, first):
-                return max(0, log_start - due)
-        log.warning("gap", partition=self._partition, due=due, received=first)
-        await self.reread(due, log_start)
+        there = max(due, log_start)
+        if first <= there or (fetch.begun_at is not None and fetch.begun_at <= there):
+            return expired
+        if self._sought is None or self._sought[0] != there or fetch.epoch >= self._sought[1]:
+            log.warning("gap", partition=self._partition, due=due, received=first)
+            await self.reread(there)
+        return None  # what was fetched before the seek: what was asked for is still to come
+
+    async def idle(self, fence: int | None) -> int | None:
+        """Nothing is under way: the offset up to which the log holds nothing behind the fence, None if it may.
+
+        Seeks back if the position stays ahead of the fence for two looks in a row: one may fall between a fetch and
+        its arrival.
+        """
+        looked_until, position = await self._kafka.place()
+        log_start, _ = await self._kafka.bounds()  # asked last: what it has not deleted by now was there to be read
+        due = log_start if fence is None else fence + 1
+        there = max(due, log_start)
+        at, before = (due, position), self._idle_at
+        self._idle_at = None
+        if position is None or position <= there:
+            return None
+        if looked_until is not None and looked_until <= there:
+            return position if there == due else None  # else the next record shows the gap that retention left
+        if at != before:
+            self._idle_at = at
+            return None
+        log.warning("idle_gap", partition=self._partition, due=due, position=position)
+        await self.reread(there)
         return None
 
-    async def idle(self, fence: int | None, position: int) -> None:
-        """Nothing is under way: seeks back if the position stays ahead of the fence for two looks in a row."""
-        log_start, _ = await self._kafka.bounds()
-        due = log_start if fence is None else fence + 1
-        at, before = (due, position), self._idle_at
-        self._idle_at = at
-        if position > due and at == before and at != self._reread_at:
-            log.warning("idle_gap", partition=self._partition, due=due, position=position)
-            self._reread_at = at
-            await self.reread(due, log_start)
-
-    async def reread(self, due: int, log_start: int) -> None:
-        """Moves the position to `due`, or to the first record that is still there."""
-        self._sought = (due, await self._kafka.seek(max(due, log_start)))
-
-    def _is_hole(self, due: int, first: int) -> bool:
-        """Whether the offsets from `due` up to `first` hold no records any more. Believed at the second look."""
-        if self._hole_seen != (due, first):
-            self._hole_seen = (due, first)
-            return False
-        log.warning("hole", partition=self._partition, due=due, first=first)
-        return True
+    async def reread(self, offset: int) -> None:
+        """Moves the position to `offset`."""
+        self._sought = (offset, await self._kafka.seek(offset))

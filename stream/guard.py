@@ -15,8 +15,8 @@ import structlog
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.online_store import OnlineStore, Stop
 from stream import metrics
-from stream.chunks import Record
 from stream.fold import Refused
+from stream.records import Record
 from stream.refusals import RefusalShare
 
 log = structlog.get_logger(__name__)

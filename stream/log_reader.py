@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from recsys.errors import ServiceUnavailable
-from stream.chunks import Record
 from stream.raw_records import hand_on_raw_records
+from stream.records import Record
 
 RECORDS_A_PARTITION = 20_000
 FETCH_BYTES_A_PARTITION = 8 * 1024 * 1024

@@ -11,3 +11,9 @@ STOPPED = Gauge("recsys_partition_stopped", "1 while a partition waits for an op
 REFRESHED = Counter("recsys_top_refreshed", "Cached top-N lists written.")
 REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of dirty users, in seconds.")
 MODEL_LOADS = Counter("recsys_model_loads", "Model bundles loaded or refused.", ["outcome"])
+
+
+def forget(partition: int) -> None:
+    """The partition is another worker's now: what was shown of it here would only grow old."""
+    for gauge in (FENCE, STOPPED):
+        gauge.remove(str(partition))

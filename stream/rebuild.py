@@ -16,10 +16,10 @@ from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
 from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore, ShardContents
-from stream.chunks import Record
 from stream.dead_letters import SideOutputs
 from stream.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
 from stream.log_reader import Arrived, LogReader, Span
+from stream.records import Record
 
 GROUP = "rebuild"
 USERS_A_COMMIT = 2000
@@ -50,12 +50,19 @@ class BulkFold:
         rules: Of the fold; their topology is the new one.
         max_courses: Courses kept per learner.
         past: Partition → what workers made of it; absent where none has been.
+
+    Attributes:
+        memory: The new shards.
+        records: Folded so far.
+        condemned: Partition → offsets of records that were refused for what only workers know of them; the next
+            rebuild has to refuse them too.
     """
 
     def __init__(self, rules: FoldRules, *, max_courses: int, past: Mapping[int, Past]) -> None:
         self._rules, self._past = rules, past
         self._commits: Counter[int] = Counter()
         self._bucket = 0
+        self.condemned = {partition: set(one.condemned) for partition, one in past.items()}
         self.memory = MemoryStore(max_courses=max_courses)
         self.records = 0
 
@@ -91,7 +98,11 @@ class BulkFold:
         past = self._past.get(partition)
         if past is None or record.offset < past.since:
             return None
-        return home_of_misrouted(record, user_id, partition, past.partitions)
+        try:
+            return home_of_misrouted(record, user_id, partition, past.partitions)
+        except InvalidEvent:
+            self.condemned[partition].add(record.offset)
+            raise
 
     def _decoded(self, partition: int, record: Record) -> Interaction:
         past = self._past.get(partition)

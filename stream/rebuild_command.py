@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.keys import Topology
 from recsys.logs import configure_logging
-from recsys.online_store import OnlineStore
+from recsys.online_store import Guard, OnlineStore
 from recsys.settings import Settings, load_settings
 from stream.commands import stream_store, topic_partitions
 from stream.dead_letters import SideOutputs
@@ -127,7 +127,11 @@ async def _grown(settings: Settings, partitions: int | None) -> int:
 
 
 async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitions: int) -> list[Span]:
-    """Up to each fence; where there is none, up to the end of the log."""
+    """Up to each fence; where there is none, up to the end of the log.
+
+    A fence before the log's start stays where it is: what retention deleted behind it is for the workers to stop at
+    and for an operator to pass.
+    """
     places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
@@ -142,9 +146,16 @@ async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitio
     spans = []
     for tp in places:
         fence = await store.fence(old.shard(tp.partition), settings.consumer_group)
-        end = ends[tp] if fence is None else max(starts[tp], fence + 1)
-        spans.append(Span(tp.partition, starts[tp], end, applied=fence is not None))
+        end = ends[tp] if fence is None else fence + 1
+        spans.append(Span(tp.partition, min(starts[tp], end), end, applied=fence is not None))
     return spans
+
+
+async def _hand_on_word(guard: Guard, store: OnlineStore, shard: int, group: str) -> None:
+    """A partition that stands still stands still under the new topology too, and an operator's word still holds."""
+    await store.resume_partition(shard, group, refusals_until=guard.refusals_until, expired_until=guard.expired_until)
+    if guard.stop is not None:
+        await store.stop_partition(shard, group, guard.stop)
 
 
 async def _fill(
@@ -152,11 +163,11 @@ async def _fill(
 ) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
     group = settings.consumer_group
-    past: dict[int, Past] = {}
-    for span in spans:
-        if span.applied:
-            guard = await store.guard(old.shard(span.partition), group)
-            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
+    guards = {span.partition: await store.guard(old.shard(span.partition), group) for span in spans if span.applied}
+    past = {
+        partition: Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
+        for partition, guard in guards.items()
+    }
     bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
     outputs = SideOutputs(
         settings.kafka_bootstrap_servers,
@@ -181,8 +192,10 @@ async def _fill(
                     counts[name] = counts.get(name, 0) + records
                 await write_shard(contents, store, shard, group=group, fence=span.end - 1)
                 await store.set_rebuilt_until(shard, group, span.end)
-                for offset in past[span.partition].condemned if span.applied else ():
+                for offset in sorted(bulk.condemned.get(span.partition, ())):
                     await store.condemn(shard, group, offset)
+                if span.applied:
+                    await _hand_on_word(guards[span.partition], store, shard, group)
                 bar.advance(task)
     finally:
         await outputs.close()

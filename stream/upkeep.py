@@ -46,6 +46,7 @@ class Upkeep:
         store: The online store.
         topology: The shards this worker writes.
         owned: The partitions this worker owns right now.
+        rebalancing: Whether partitions are changing hands; `owned` still names those that were taken away then.
         writer: A partition's writer.
         log_of: A partition's log.
         waiting: Chunks of a partition that are queued or under way.
@@ -57,6 +58,7 @@ class Upkeep:
     store: OnlineStore
     topology: Topology
     owned: Callable[[], Iterable[int]]
+    rebalancing: Callable[[], bool]
     writer: Callable[[int], ShardWriter]
     log_of: Callable[[int], ConsumerLog]
     waiting: Callable[[int], int]
@@ -82,11 +84,8 @@ class Upkeep:
 
     async def _look_at_idle_partitions(self) -> None:
         for partition in self.owned():
-            if self.waiting(partition):
-                continue
-            position = await self.log_of(partition).position()
-            if not self.waiting(partition):
-                await self.writer(partition).look(position)
+            if not self.waiting(partition) and not self.rebalancing():
+                await self.writer(partition).look()
 
     async def trend(self) -> None:
         """The owner of one partition merges trending for all."""
@@ -103,7 +102,7 @@ class Upkeep:
         """Ends the worker when a partition has records to read and its fence stands still.
 
         Raises:
-            ServiceUnavailable: It does.
+            Stalled: It does.
         """
         stall_s = self.settings.worker_stall_seconds
         watchdog = Watchdog(owned=self.owned, position=self._progress, clock=time.monotonic, stall_s=stall_s)

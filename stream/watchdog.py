@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from recsys.errors import ServiceUnavailable
 
+
+class Stalled(ServiceUnavailable):
+    """A partition has records to read and its fence stands still; what for, nobody knows."""
+
+
 Position = tuple[int | None, int]
 """A partition's fence, and how many offsets and chunks wait behind it (0: nothing to do)."""
 
@@ -32,7 +37,7 @@ class Watchdog:
         """One look at every partition. A service that does not answer is not a stall: its caller gives up by itself.
 
         Raises:
-            ServiceUnavailable: A partition stood still for longer than `stall_s`.
+            Stalled: A partition stood still for longer than `stall_s`.
         """
         owned = set(self.owned())
         self._standing = {partition: since for partition, since in self._standing.items() if partition in owned}
@@ -52,7 +57,7 @@ class Watchdog:
         elif partition not in self._standing or stood != fence:
             self._standing[partition] = (fence, now)
         elif now - since > self.stall_s:
-            raise ServiceUnavailable(
+            raise Stalled(
                 f"expected progress on partition {partition}, received none for {now - since:.0f} s "
                 f"at offset {fence} with {waiting} waiting"
             )

@@ -31,6 +31,7 @@ from stream.identity import WorkerId
 from stream.lanes import Lanes
 from stream.refresh import CurrentModel, Refresher
 from stream.upkeep import Upkeep, quietly
+from stream.watchdog import Stalled
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,7 @@ class EngagementWorker:
             store,
             topology,
             owned=self._owned,
+            rebalancing=lambda: bool(self._app.rebalancing),
             writer=self._writer,
             log_of=self._log_of,
             waiting=self._lanes.waiting,
@@ -182,9 +184,10 @@ class EngagementWorker:
         await self._app.start()
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
 
-    async def _revoked(self, _app: object, partitions: Iterable[TP], **_signal: object) -> None:
-        """Partitions go to another worker in order: its start is no sign of a crash."""
-        await self._end([self._writers.pop(tp.partition) for tp in partitions if tp.partition in self._writers])
+    async def _revoked(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
+        """All partitions go to other workers in order, or come back: a start after this is no sign of a crash."""
+        writers, self._writers = self._writers, {}
+        await self._end(writers.values())
 
     async def _end(self, writers: Iterable[ShardWriter]) -> None:
         await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in writers)))
@@ -227,15 +230,12 @@ class EngagementWorker:
             with metrics.CHUNK_SECONDS.time():
                 applied = await self._writer(chunk.partition).apply(chunk)
         except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it
-            if isinstance(error, RecsysError):  # it gives up on a service, not on a record: no reason to be careful
-                await self._end(self._writers.values())
-            self._die(error)
+            await self._give_up(error)
         if applied.left_alone:
             return
         event.ack()
         for outcome, records in applied.counts.items():
             metrics.RECORDS.labels(outcome).inc(records)
-        metrics.FENCE.labels(str(chunk.partition)).set(chunk.records[-1].offset)
         if applied.users:
             self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
 
@@ -268,4 +268,12 @@ class EngagementWorker:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - a task beside the agent that ends is a worker half dead
+            await self._give_up(error)
+
+    async def _give_up(self, error: Exception) -> NoReturn:
+        """Ends the process; orderly where it gives up on a service and not on a record, whose try has to count."""
+        try:
+            if isinstance(error, RecsysError) and not isinstance(error, Stalled):
+                await self._end(self._writers.values())
+        finally:
             self._die(error)

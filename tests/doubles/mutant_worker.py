@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from recsys.cli import main
 from recsys.online_store import ShardState, redis
 from stream import commit, gaps
-from stream.chunks import Chunk, Record
+from stream.chunks import Chunk
+from stream.records import Record
 
 FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
 

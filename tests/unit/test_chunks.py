@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
-from stream.chunks import ChunkConsumer, _PromptConsumerThread
+from stream.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumerThread
+from stream.positions import Fetch, ReadPositions
 
 PARTITION = TP("t", 0)
 
@@ -20,6 +21,7 @@ def consumer() -> ChunkConsumer:
     """One that never connects: the books alone."""
     made = object.__new__(ChunkConsumer)
     made._gap, made._acked, made._acked_index = defaultdict(list), defaultdict(list), defaultdict(set)
+    made.positions = ReadPositions()
     return made
 
 
@@ -57,46 +59,58 @@ class Thread:
         self.sought.append((partition, offset, self.inside))
 
 
-async def test_a_seek_happens_in_the_consumers_thread_and_the_record_sought_is_not_dropped() -> None:
+async def test_a_seek_happens_in_the_consumers_thread() -> None:
     made, thread = consumer(), Thread()
-    made._thread, made._read_offset, made._epochs = thread, {}, Counter()  # type: ignore[assignment]
-    for offset, read in ((5, 4), (1, 0), (0, None)):
+    made._thread = thread  # type: ignore[assignment]
+    for offset in (5, 1, 0):
         await made.seek(PARTITION, offset)
         assert thread.sought[-1] == (PARTITION, offset, True)
-        assert made._read_offset[PARTITION] == read  # Faust drops a chunk that does not end beyond it
-    assert made.epoch(PARTITION) == 3
+        assert made.positions.looked_until(PARTITION) == offset
+    assert made.positions.epoch(PARTITION) == 3
 
 
-async def test_a_chunk_fetched_before_its_partition_was_revoked_is_of_an_earlier_epoch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def faust_forgets(_self: object, _revoked: set[TP]) -> None:
-        pass
+async def test_faust_takes_nothing_for_a_repetition() -> None:
+    """It writes the offset of a chunk after its delivery, and would drop what was sought meanwhile."""
+    read = _NoReadOffsets()
+    read[PARTITION] = 100
+    read.update({PARTITION: 100})
+    read.pop(PARTITION, None)
+    assert (read[PARTITION], len(read), list(read)) == (None, 0, [])
 
-    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", faust_forgets)
+
+async def test_a_revocation_and_fausts_own_seek_are_noted_before_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     made = consumer()
-    made._epochs, made._owned_since = Counter({PARTITION: 4}), {}
+    seen: list[tuple[int, int | None]] = []
+
+    async def look(_self: object, *_: object) -> None:
+        seen.append((made.positions.owned_since(PARTITION), made.positions.looked_until(PARTITION)))
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", look)
+    monkeypatch.setattr(driver.Consumer, "perform_seek", look)
+    monkeypatch.setattr(ChunkConsumer, "assignment", lambda _: {PARTITION})
+    made.positions.sought(PARTITION, 7)
+    await made.perform_seek()
+    made.positions.sought(PARTITION, 7)
     await made.on_partitions_revoked({PARTITION})
-    assert (made.epoch(PARTITION), made.owned_since(PARTITION)) == (5, 5)
-    assert (made.epoch(TP("t", 1)), made.owned_since(TP("t", 1))) == (0, 0)
+    assert seen == [(0, None), (4, None)]
 
 
-async def test_a_chunk_carries_the_epoch_of_the_moment_its_fetch_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_chunk_carries_what_held_at_the_moment_its_fetch_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
     made, thread = consumer(), object.__new__(_PromptConsumerThread)
-    made._epochs, made._thread, thread.consumer = Counter(), thread, made
+    made._thread, thread.consumer = thread, made
     record = types.SimpleNamespace(offset=7)
 
     async def sought_meanwhile(*_: object, **__: object) -> dict[TP, list[types.SimpleNamespace]]:
-        made._epochs[PARTITION] += 1
+        made.positions.sought(PARTITION, 3)
         return {PARTITION: [record]}
 
     async def through_the_thread(_self: object, *_: object) -> object:
         fetched = await thread._fetch_records()
-        made._epochs[PARTITION] += 1  # a seek after the fetch: what it brought is older
+        made.positions.sought(PARTITION, 4)  # a seek after the fetch: what it brought is older
         return fetched
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", sought_meanwhile)
     monkeypatch.setattr(driver.Consumer, "_getmany", through_the_thread)
     monkeypatch.setattr(ChunkConsumer, "_backlog", lambda *_: 0)
     (chunk,) = (await made._getmany(None, 1.0))[PARTITION]
-    assert (chunk.epoch, made.epoch(PARTITION)) == (1, 2)
+    assert (chunk.fetch, made.positions.epoch(PARTITION)) == (Fetch(epoch=1, begun_at=3), 2)

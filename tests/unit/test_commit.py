@@ -125,22 +125,49 @@ async def test_a_fresh_store_is_filled_from_the_start_of_the_log() -> None:
     assert (await shard.apply(chunk(event(100), event(101), epoch=1))).counts == {"accepted": 2}
 
 
-async def test_a_hole_without_records_is_passed_after_a_second_look() -> None:
-    store, log = MemoryStore(), FakeLog()
-    shard = writer(store, log)
-    await shard.apply(chunk(event(0)))
-    for epoch in (0, 1):
-        assert (await shard.apply(chunk(event(5), epoch=epoch))).left_alone
-    assert (await shard.apply(chunk(event(5), epoch=2))).counts == {"accepted": 1}
-    assert log.seeks == [1, 1]
-
-
-async def test_a_position_moved_by_a_rebalance_is_not_taken_for_a_hole() -> None:
+async def test_a_hole_is_passed_by_the_fetch_that_looked_from_its_beginning() -> None:
     log = FakeLog()
     shard = writer(MemoryStore(), log)
     await shard.apply(chunk(event(0)))
-    for epoch in range(0, 20, 2):  # each time somebody else moved the position after our own seek
-        assert (await shard.apply(chunk(event(5), epoch=epoch * 10))).left_alone
+    assert (await shard.apply(chunk(event(5), begun_at=1))).counts == {"accepted": 1}
+    assert (await shard.apply(chunk(event(9), begun_at=3))).counts == {"accepted": 1}
+    assert log.seeks == []
+
+
+async def test_a_hole_within_a_chunk_that_is_applied_in_two_steps_is_passed() -> None:
+    next_day = ARRIVAL + WINDOW
+    applied = await writer(MemoryStore()).apply(chunk(event(0), event(5, arrival=next_day), begun_at=0))
+    assert applied.counts == {"accepted": 2}
+
+
+@pytest.mark.parametrize("begun_at", [None, 2])
+async def test_a_fetch_that_looked_from_somewhere_else_proves_no_hole(begun_at: int | None) -> None:
+    log = FakeLog()
+    shard = writer(MemoryStore(), log)
+    await shard.apply(chunk(event(0)))
+    for epoch in range(20):  # each time somebody else moved the position after our own seek
+        assert (await shard.apply(chunk(event(5), epoch=epoch, begun_at=begun_at))).left_alone
+    assert set(log.seeks) == {1}
+
+
+async def test_retention_may_have_made_a_hole_that_a_fetch_looked_at() -> None:
+    store, log = MemoryStore(), FakeLog()
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    log.start = 5
+    assert (await shard.apply(chunk(event(5), begun_at=1))).left_alone
+    assert shard.stopped()
+
+
+async def test_what_was_fetched_before_retention_deleted_it_is_not_counted_as_expired() -> None:
+    store, log = MemoryStore(), FakeLog()
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    log.start = 50
+    await store.resume_partition(0, GROUP, expired_until=50)
+    again = writer(store, log)
+    fetched = chunk(*(event(n) for n in range(20, 60)), begun_at=20)
+    assert (await again.apply(fetched)).counts == {"accepted": 40, "expired": 19}
 
 
 async def test_records_deleted_by_retention_stop_the_partition_until_the_operator_says_so() -> None:
@@ -158,7 +185,7 @@ async def test_records_deleted_by_retention_stop_the_partition_until_the_operato
     assert (await total(store), log.seeks) == (1, [])
     # The operator's word, and a reread from the first record that is still there.
     await store.resume_partition(0, GROUP, expired_until=50)
-    await shard.look(54)
+    await shard.look()
     assert log.seeks == [50]
     assert (await shard.apply(chunk(event(50), epoch=1))).counts == {"accepted": 1, "expired": 49}
     assert await store.counts(0) == {"accepted": 2, "expired": 49}
@@ -324,7 +351,7 @@ async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.
 
 async def test_a_store_that_comes_and_goes_condemns_no_record_of_a_careful_start() -> None:
     store = LostReplies()
-    await writer(store).look(None)  # a worker began here and was killed
+    await writer(store).look()  # a worker began here and was killed
     outputs = FakeOutputs(failures=4)
     shard = writer(store, outputs=outputs, retry_s=10.0)
     await shard.apply(chunk(FakeRecord(0, b"junk"), event(1), event(2)))
@@ -336,7 +363,7 @@ async def test_an_orderly_end_makes_nobody_careful() -> None:
     store = MemoryStore()
     for _ in range(4):
         idle = writer(store)
-        await idle.look(None)
+        await idle.look()
         await idle.end()
     shard = writer(store)
     await shard.apply(chunk(event(0), event(1)))
@@ -345,7 +372,7 @@ async def test_an_orderly_end_makes_nobody_careful() -> None:
 
 async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_again() -> None:
     store, log = MemoryStore(), FakeLog()
-    await writer(store).look(None)  # began and died, so that the next one goes record by record
+    await writer(store).look()  # began and died, so that the next one goes record by record
     old = writer(store, log)
     commit = store.commit
 
@@ -364,7 +391,7 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
 
 async def test_a_service_that_is_away_again_and_again_condemns_no_record_that_was_tried_alone() -> None:
     store = MemoryStore()
-    await writer(store).look(None)  # began and died, so that the next one goes record by record
+    await writer(store).look()  # began and died, so that the next one goes record by record
     for _ in range(4):
         shard = writer(store, outputs=FakeOutputs(failures=1_000))
         with pytest.raises(ServiceUnavailable):
@@ -424,7 +451,7 @@ async def test_a_flood_of_refusals_stops_the_partition_before_it_is_drained() ->
     assert (await again.apply(chunk(*flood[50:]))).left_alone
     # The operator's word: this flood is passed, the next one is not.
     await store.resume_partition(0, GROUP, refusals_until=400)
-    await again.look(400)
+    await again.look()
     assert log.seeks[-1] == 150
     assert (await again.apply(chunk(*flood[50:], epoch=9))).counts == {"refused": 250}
     assert (await again.apply(chunk(*(FakeRecord(n, b"junk") for n in range(400, 520)), epoch=9))).left_alone
@@ -435,21 +462,48 @@ async def test_a_store_that_lost_its_state_is_filled_again_though_nothing_new_ar
     shard = writer(store, log)
     await shard.apply(chunk(event(0), event(1), event(2)))
     await store.drop_shard(0)
-    await shard.look(3)
-    assert log.seeks == []  # one look may fall between a fetch and its commit
-    await shard.look(3)
+    log.looked_until = log.position = 3
+    await shard.look()
+    assert log.seeks == []  # one look may fall between a fetch and its arrival
+    await shard.look()
     assert log.seeks == [0]
-    await shard.apply(chunk(event(0), event(1), event(2), epoch=1))
+    await shard.apply(chunk(event(0), event(1), event(2), epoch=1, begun_at=0))
     assert await store.counts(0) == {"accepted": 3}
-    await shard.look(3)
-    await shard.look(3)
+    log.looked_until = log.position = 3
+    for _ in range(3):
+        await shard.look()
     assert log.seeks == [0]
 
 
-async def test_offsets_without_records_at_the_end_of_a_log_are_sought_once() -> None:
-    log = FakeLog(end=5)
-    shard = writer(MemoryStore(), log)
+async def test_offsets_without_records_at_the_end_of_a_log_are_behind_the_fence_before_retention_hides_them() -> None:
+    """A transaction's marker, say: else its deletion looks like a record's."""
+    store, log = MemoryStore(), FakeLog(end=5)
+    shard = writer(store, log)
     await shard.apply(chunk(event(0)))
-    for _ in range(10):
-        await shard.look(5)
-    assert log.seeks == [1]
+    log.looked_until, log.position = 1, 5
+    await shard.look()
+    assert (await store.fence(0, GROUP), await store.counts(0), log.seeks) == (4, {"accepted": 1}, [])
+    log.start = log.end = 5
+    assert (await shard.apply(chunk(event(5), begun_at=5))).counts == {"accepted": 1}
+
+
+async def test_a_position_ahead_proves_nothing_if_records_were_returned_or_retention_moved_it() -> None:
+    store, log = MemoryStore(), FakeLog(end=5)
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    for log.looked_until in (2, None):
+        log.position = 5
+        await shard.look()
+        assert await store.fence(0, GROUP) == 0
+    log.start, log.looked_until = 3, 1
+    for _ in range(5):
+        await shard.look()
+    assert (await store.fence(0, GROUP), log.seeks) == (0, [1])
+
+
+async def test_a_writer_that_ended_looks_after_nothing() -> None:
+    store, log = MemoryStore(), FakeLog(looked_until=0, position=5)
+    shard = writer(store, log)
+    await shard.end()
+    await shard.look()
+    assert (await store.fence(0, GROUP), (await store.guard(0, GROUP)).starts) == (None, 0)
