@@ -145,6 +145,7 @@ def _connect(settings: Settings) -> Any:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             api_version=settings.kafka_api_version_tuple,
             bootstrap_timeout_ms=5_000,
             max_partition_fetch_bytes=4 << 20,

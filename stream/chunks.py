@@ -47,15 +47,20 @@ A partition whose records were just handed over is not part of the fetch under w
 fetch to end: up to 1.5 s with what Faust asks for.
 """
 
+READ_COMMITTED = "read_committed"
+"""An event of an aborted transaction never happened, and one of an open transaction has not happened yet."""
+
 
 class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with short fetches."""
+    """Faust's consumer thread with short fetches of committed records."""
 
     fetches: Mapping[TP, Fetch] = MappingProxyType({})
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust passes a number of its own and no setting
+        # Faust passes values of its own for both, and has no settings.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._isolation_level = READ_COMMITTED  # noqa: SLF001
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from recsys.errors import ServiceUnavailable
+from stream.chunks import READ_COMMITTED
 from stream.raw_records import hand_on_raw_records
 from stream.records import Record
 
@@ -72,6 +73,7 @@ class LogReader:
             bootstrap_servers=self._servers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level=READ_COMMITTED,
             max_partition_fetch_bytes=FETCH_BYTES_A_PARTITION,
         )
         try:

@@ -21,6 +21,7 @@ from recsys.keys import Topology
 from recsys.logs import configure_logging
 from recsys.online_store import Guard, OnlineStore
 from recsys.settings import Settings, load_settings
+from stream.chunks import READ_COMMITTED
 from stream.commands import stream_store, topic_partitions
 from stream.dead_letters import SideOutputs
 from stream.fold import FoldRules
@@ -134,7 +135,9 @@ async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitio
     """
     places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        isolation_level=READ_COMMITTED,
     )
     try:
         await consumer.start()
