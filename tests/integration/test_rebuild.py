@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import pandas as pd
 import pytest
 import redis
+from kafka import KafkaAdminClient, TopicPartition
 
 from batch.simulator import simulate
 from recsys.files import write_interactions
@@ -76,6 +78,35 @@ def test_a_flushed_redis_is_filled_by_a_rebuild_or_by_an_idle_worker(recsys: Rec
             what="the same state again, though nothing new arrives",
         )
     assert differences(expected_scores(events, AT_MS), recsys.scores(AT_MS)) == []
+
+
+def test_a_rebuild_passes_no_gap_and_lets_no_stopped_partition_go_on(recsys: Recsys, kafka: str) -> None:
+    events = simulate(learners=100, courses=50, days=20, seed=13).interactions
+    half = len(events) // 2
+    worker = recsys.start_worker()
+    replay(recsys, events[:half])
+    wait_until(lambda: caught_up(recsys, half), within_s=90, what="the first half applied")
+    recsys.stop_workers()
+    assert worker.returncode == 0
+    replay(recsys, events[half:])
+    before = _partition(recsys, 0)
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_records({TopicPartition(recsys.extra["RECSYS_INTERACTIONS_TOPIC"], 0): before["fence"] + 4})
+    admin.close()
+    recsys.run("rebuild", "--grace", "0")
+    assert _partition(recsys, 0)["fence"] == before["fence"]
+    recsys.start_worker()
+    wait_until(lambda: bool(_partition(recsys, 0)["stopped"]), within_s=90, what="the partition stopped at its gap")
+    recsys.run("rebuild", "--grace", "0")
+    stopped = _partition(recsys, 0)
+    assert (stopped["fence"], "retention deleted 3 records" in stopped["stopped"]) == (before["fence"], True)
+    recsys.run("resume", "--partition", "0")
+    wait_until(lambda: caught_up(recsys, len(events)), within_s=90, what="what is left applied")
+    assert _partition(recsys, 0)["counts"]["expired"] == 3
+
+
+def _partition(recsys: Recsys, number: int) -> Any:
+    return json.loads(recsys.run("status", "--json"))["partitions"][number]
 
 
 def _applied(client: redis.Redis) -> int:

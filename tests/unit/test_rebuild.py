@@ -13,7 +13,7 @@ from recsys.keys import Topology, partition_of
 from recsys.online_store import OnlineStore
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis import RedisStore
-from stream.fold import FoldRules, decode_records, fold
+from stream.fold import MAX_PRODUCED_BYTES, FoldRules, decode_records, fold
 from stream.log_reader import LogReader, Span
 from stream.rebuild import BulkFold, Past, fold_log, write_shard
 from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
@@ -129,6 +129,17 @@ async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -
         assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
         counted = bulk.memory.contents(10_000 + 1 - home).counts
         assert counted == ({"rerouted": 1} if equal else {})
+
+
+async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebuild_after_a_worker_refused_it() -> None:
+    home = partition_of("u", 2)
+    large = event(3, padding="x" * MAX_PRODUCED_BYTES)
+    past = {1 - home: Past(2, 0)}
+    for _ in range(3):
+        bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
+        refused = await bulk.add([(1 - home, large)])
+        assert [len(letters) for letters in refused.values()] == [1]
+        past = {1 - home: Past(2, 4, frozenset(bulk.condemned[1 - home]))}  # as the command hands it on
 
 
 class FakeReader(LogReader):

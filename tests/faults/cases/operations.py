@@ -22,6 +22,8 @@ REFUSED_TO_START = 4
 HOUR_S = 3600
 DELETED_IN = (0, 1)
 GONE_S = 30.0
+JOINED_S = 5.0
+"""A worker that joined would have read on by then."""
 OLD_VERSION = "4d99a5a"
 """What a rolling upgrade starts from (T23): the last state that was handed over; to be raised at a release."""
 
@@ -98,6 +100,10 @@ def retention(stage: Stage) -> Findings:
         admin.close()
     findings.figures["deleted"] = sum(map(len, stage.expired.values()))
     workers = [stage.fleet.add() for _ in range(2)]
+    _expect_stops(stage, findings, before)
+    workers.append(stage.fleet.add())  # a rebalance lets no stopped partition go on
+    stage.wait_until(stage.fleet.started, within_s=START_S, what="a third worker")
+    stage.wait(JOINED_S)
     _expect_stops(stage, findings, before)
     for partition in DELETED_IN:
         command = [sys.executable, "-m", "recsys.cli", "resume", "--partition", str(partition)]
