@@ -18,6 +18,7 @@ from faust.types.tuples import TP
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.settings import Settings
 from stream.chunks import ChunkConsumer, ChunkTransport
+from stream.fetches import tell_where_fetches_looked
 from stream.raw_records import hand_on_raw_records
 
 ANSWER_WITHIN_S = 10.0
@@ -66,6 +67,7 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
         worker_redirect_stdouts=False,
     )
     hand_on_raw_records()
+    tell_where_fetches_looked()
     app.transport = ChunkTransport(app.conf.broker_consumer, app)
     topic = app.topic(settings.interactions_topic, key_serializer="raw", value_serializer="raw")
 
@@ -93,21 +95,19 @@ class ConsumerLog:
         consumer = cast("ChunkConsumer", self.app.consumer)
         if self.tp in consumer.assignment():  # else its next owner reads from the fence
             await self._answer(consumer.seek(self.tp, offset))
-        return consumer.positions.epoch(self.tp)
+        return consumer.epochs.of(self.tp)
 
     def owned_since(self) -> int:
         """The epoch that began when the partition was last taken away from this worker."""
-        return cast("ChunkConsumer", self.app.consumer).positions.owned_since(self.tp)
+        return cast("ChunkConsumer", self.app.consumer).epochs.owned_since(self.tp)
 
-    async def place(self) -> tuple[int | None, int | None]:
-        """The offset up to which records were returned, and the one that is read next; None while unknown.
+    async def place(self) -> tuple[range, int | None]:
+        """The offsets looked at last that hold no record, and the offset that is read next, None while unknown.
 
         Raises:
             ServiceUnavailable: Kafka does not tell in time.
         """
-        place: tuple[int | None, int | None] = await self._answer(
-            cast("ChunkConsumer", self.app.consumer).place(self.tp)
-        )
+        place: tuple[range, int | None] = await self._answer(cast("ChunkConsumer", self.app.consumer).place(self.tp))
         return place
 
     async def unread(self) -> int:

@@ -8,14 +8,13 @@ the last one. This module never looks inside a record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
-from stream.positions import Fetch, ReadPositions
+from stream.fetches import Epochs, Fetch, Fetched, empty_stretch
 from stream.records import Record
 
 
@@ -54,8 +53,6 @@ READ_COMMITTED = "read_committed"
 class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with short fetches of committed records."""
 
-    fetches: Mapping[TP, Fetch] = MappingProxyType({})
-
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Faust passes values of its own for both, and has no settings.
@@ -64,10 +61,10 @@ class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the books in the thread that also moves positions: they are exact, however long the fetch took."""
-        records = await super()._fetch_records(*args, **kwargs)
-        self.fetches = cast("ChunkConsumer", self.consumer).positions.returned(records)
-        return records
+        """Notes the epochs in the thread that also moves positions: they are exact, however long the fetch took."""
+        fetched = await super()._fetch_records(*args, **kwargs)
+        cast("ChunkConsumer", self.consumer).epochs.stamp(fetched)
+        return fetched
 
 
 class _NoReadOffsets(MutableMapping[TP, int | None]):
@@ -98,7 +95,7 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.positions = ReadPositions()
+        self.epochs = Epochs()
         self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> _PromptConsumerThread:
@@ -113,29 +110,20 @@ class ChunkConsumer(driver.Consumer):
 
     async def _move(self, partition: TP, offset: int) -> None:
         self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own seek does
-        self.positions.sought(partition, offset)
+        self.epochs.sought(partition)
 
-    async def place(self, partition: TP) -> tuple[int | None, int | None]:
-        """The offset up to which records were returned, None if unknown; and the one that is read next."""
-        return cast("tuple[int | None, int | None]", await self._thread.call_thread(self._place, partition))
+    async def place(self, partition: TP) -> tuple[range, int | None]:
+        """The offsets looked at last that hold no record, and the offset that is read next."""
+        return cast("tuple[range, int | None]", await self._thread.call_thread(self._place, partition))
 
-    async def _place(self, partition: TP) -> tuple[int | None, int | None]:
-        position = await self._thread._ensure_consumer().position(partition)  # noqa: SLF001 - see `_move`
-        return self.positions.looked_until(partition), position
+    async def _place(self, partition: TP) -> tuple[range, int | None]:
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_move`
+        return empty_stretch(consumer, partition), await consumer.position(partition)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """What was fetched so far is its next owner's to read, this worker or another."""
-        self.positions.revoked(revoked)
+        self.epochs.revoked(revoked)
         await super().on_partitions_revoked(revoked)
-
-    async def perform_seek(self) -> None:
-        """Faust's own seek to the committed offsets, at every assignment."""
-        moved = self.assignment()
-        self.positions.lost(moved)
-        try:
-            await super().perform_seek()
-        finally:
-            self.positions.found(moved)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Notes nothing: to Faust the inside of a chunk is a gap, and what it notes of gaps piles up for ever."""
@@ -148,16 +136,15 @@ class ChunkConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Chunk]]:  # noqa: ASYNC109
         fetched = await super()._getmany(active_partitions, timeout)
-        fetches = cast("_PromptConsumerThread", self._thread).fetches
         return {
-            tp: [Chunk(tp.partition, records, fetches[tp], self._backlog(tp, records))]
-            for tp, records in fetched.items()
-            if records
+            tp: [Chunk(tp.partition, records, records.fetch, self._backlog(tp, records))]
+            for tp, records in cast("Mapping[TP, Fetched]", fetched).items()
         }
 
     def _backlog(self, tp: TP, records: Sequence[Record]) -> int:
-        log_end = self.highwater(tp)
-        return 0 if log_end is None else max(0, log_end - records[-1].offset - 1)
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_move`
+        readable = consumer.last_stable_offset(tp)  # what lies behind an open transaction is not there yet
+        return 0 if readable is None else max(0, readable - records[-1].offset - 1)
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         last = chunk.records[-1]

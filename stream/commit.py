@@ -20,11 +20,11 @@ from recsys.online_store import Effects, OnlineStore
 from stream import metrics
 from stream.chunks import Chunk
 from stream.dead_letters import SideOutputs
+from stream.fetches import Fetch
 from stream.fold import Batch, FoldRules, Refused, decode_records
 from stream.gaps import Expired, Gaps, PartitionLog
 from stream.guard import PartitionGuard
 from stream.patient_fold import fold_patiently
-from stream.positions import Fetch
 from stream.records import Record
 
 log = structlog.get_logger(__name__)
@@ -184,7 +184,7 @@ class ShardWriter:
         while records := _after(chunk.records, self._fence):
             if self._is_stale(chunk):
                 return LEFT_ALONE
-            expired = await self._expired_before(records[0].offset, chunk.fetch)
+            expired = await self._expired_before(chunk.fetch)
             if expired is None:
                 return LEFT_ALONE
             records = _of_one_bucket(self._guard.due(records), self._rules.fold.dedupe_window_ms)
@@ -198,10 +198,10 @@ class ShardWriter:
             await self._check_log_holds(self._fence)
         return Applied(dict(counts), users)
 
-    async def _expired_before(self, first: int, fetch: Fetch) -> int | None:
-        """How many records between the fence and `first` retention deleted; None if `first` must be left alone."""
+    async def _expired_before(self, fetch: Fetch) -> int | None:
+        """How many offsets between fence and fetch retention deleted; None if what it brought must be left alone."""
         try:
-            return await self._gaps.continues(self._fence, first, fetch, expired_until=self._guard.expired_until)
+            return await self._gaps.continues(self._fence, fetch, expired_until=self._guard.expired_until)
         except Expired as gap:
             stood, self._fence = self._fence, await self.fence()
             if self._fence == stood:  # else another owner moved it meanwhile, and what is gone was applied

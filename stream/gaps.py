@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from stream.positions import Fetch
+from stream.fetches import Fetch
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +27,8 @@ class PartitionLog(Protocol):
         """The epoch that began when the partition was last taken away from this worker."""
         ...
 
-    async def place(self) -> tuple[int | None, int | None]:
-        """The offset up to which records were returned, and the one that is read next; None if unknown."""
+    async def place(self) -> tuple[range, int | None]:
+        """The offsets looked at last that hold no record, and the offset that is read next, None if unknown."""
         ...
 
     async def bounds(self) -> tuple[int, int]:
@@ -66,52 +66,50 @@ class Gaps:
         """A commit moved the fence: what was sought before is settled."""
         self._sought = self._idle_at = None
 
-    async def continues(self, fence: int | None, first: int, fetch: Fetch, *, expired_until: int) -> int | None:
-        """Whether records that begin at `first` follow the fence; if not, seeks back.
+    async def continues(self, fence: int | None, fetch: Fetch, *, expired_until: int) -> int | None:
+        """Whether a fetch looked from the offset behind the fence or before it; if not, seeks back.
 
         Args:
             fence: Last applied offset.
-            first: The first record's offset.
-            fetch: Of the records' chunk.
+            fetch: That brought the records.
             expired_until: The operator's word: records before it may be passed if retention deleted them.
 
         Returns:
-            None if the records must be left alone; else how many offsets before them were deleted by retention.
+            None if its records must be left alone; else how many offsets before them were deleted by retention.
 
         Raises:
             Expired: Kafka deleted records that were never applied, and nobody accepted that.
         """
-        if fence is not None and first == fence + 1:
+        if fence is not None and fetch.begun_at <= fence + 1:
             return 0
         log_start, _ = await self._kafka.bounds()
         due = log_start if fence is None else fence + 1
-        expired = max(0, min(first, log_start) - due)
-        if expired and log_start > expired_until:
+        if due < log_start and log_start > expired_until:
             raise Expired(due, log_start)
         there = max(due, log_start)
-        if first <= there or (fetch.begun_at is not None and fetch.begun_at <= there):
-            return expired
+        if fetch.begun_at <= there:
+            return max(0, min(fetch.begun_at, log_start) - due)
         if self._sought is None or self._sought[0] != there or fetch.epoch >= self._sought[1]:
-            log.warning("gap", partition=self._partition, due=due, received=first)
+            log.warning("gap", partition=self._partition, due=due, received=fetch.begun_at)
             await self.reread(there)
         return None  # what was fetched before the seek: what was asked for is still to come
 
     async def idle(self, fence: int | None) -> int | None:
-        """Nothing is under way: the offset up to which the log holds nothing behind the fence, None if it may.
+        """Nothing is under way: the offset up to which the log holds no record behind the fence, None if it may.
 
         Seeks back if the position stays ahead of the fence for two looks in a row: one may fall between a fetch and
         its arrival.
         """
-        looked_until, position = await self._kafka.place()
-        log_start, _ = await self._kafka.bounds()  # asked last: what it has not deleted by now was there to be read
+        empty, position = await self._kafka.place()
+        log_start, _ = await self._kafka.bounds()
         due = log_start if fence is None else fence + 1
         there = max(due, log_start)
         at, before = (due, position), self._idle_at
         self._idle_at = None
-        if position is None or position <= there:
-            return None
-        if looked_until is not None and looked_until <= there:
-            return position if there == due else None  # else the next record shows the gap that retention left
+        if due in empty:
+            return empty.stop
+        if position is None or position <= there or there in empty:
+            return None  # records that retention deleted are noticed when the next one comes
         if at != before:
             self._idle_at = at
             return None

@@ -90,10 +90,11 @@ class LogReader:
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> bool:
         """Waits until every partition that is not at its end has records pending; returns whether any has."""
-        silent = 0
+        silent, reached = 0, -1
         while wanted := await self._unfinished(consumer):
             fetched = await consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=RECORDS_A_PARTITION * len(wanted))
-            silent = 0 if fetched else silent + 1
+            before, reached = reached, sum([await consumer.position(tp) for tp in self._ends])
+            silent = 0 if reached != before else silent + 1
             if silent > SILENCE_POLLS:
                 raise ServiceUnavailable(
                     f"expected records of {wanted}, received none for {silent * POLL_MS // 1000} s"

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.keys import Topology
 from recsys.logs import configure_logging
-from recsys.online_store import Guard, OnlineStore
+from recsys.online_store import OnlineStore
 from recsys.settings import Settings, load_settings
 from stream.chunks import READ_COMMITTED
 from stream.commands import stream_store, topic_partitions
@@ -93,6 +93,7 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
         topology = Topology(await _grown(settings, partitions), old.generation + 1)
         spans = await _spans(settings, store, old, topology.partitions)
         done = await _fill(settings, store, old, topology, spans)
+        await _hand_on_words(store, old, topology, settings.consumer_group)
         if not await store.switch_topology(before, topology):
             raise TopologyMismatch(f"expected the topology to stay {old} during a rebuild, received another one")
         log.info("switched", topology=topology)
@@ -131,7 +132,7 @@ async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitio
     """Up to each fence; where there is none, up to the end of the log.
 
     A fence before the log's start stays where it is: what retention deleted behind it is for the workers to stop at
-    and for an operator to pass.
+    and for an operator to pass. So is what lies behind a partition's stop.
     """
     places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
     consumer = AIOKafkaConsumer(
@@ -150,15 +151,23 @@ async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitio
     for tp in places:
         fence = await store.fence(old.shard(tp.partition), settings.consumer_group)
         end = ends[tp] if fence is None else fence + 1
+        if fence is None and (await store.guard(old.shard(tp.partition), settings.consumer_group)).stop is not None:
+            end = starts[tp]
         spans.append(Span(tp.partition, min(starts[tp], end), end, applied=fence is not None))
     return spans
 
 
-async def _hand_on_word(guard: Guard, store: OnlineStore, shard: int, group: str) -> None:
-    """A partition that stands still stands still under the new topology too, and an operator's word still holds."""
-    await store.resume_partition(shard, group, refusals_until=guard.refusals_until, expired_until=guard.expired_until)
-    if guard.stop is not None:
-        await store.stop_partition(shard, group, guard.stop)
+async def _hand_on_words(store: OnlineStore, old: Topology, topology: Topology, group: str) -> None:
+    """What was said of a partition holds under the new topology too: stops, what may be passed, what ends workers."""
+    for partition in range(old.partitions):
+        guard, shard = await store.guard(old.shard(partition), group), topology.shard(partition)
+        await store.resume_partition(
+            shard, group, refusals_until=guard.refusals_until, expired_until=guard.expired_until
+        )
+        if guard.stop is not None:
+            await store.stop_partition(shard, group, guard.stop)
+        for offset in guard.condemned:
+            await store.condemn(shard, group, offset)
 
 
 async def _fill(
@@ -166,11 +175,11 @@ async def _fill(
 ) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
     group = settings.consumer_group
-    guards = {span.partition: await store.guard(old.shard(span.partition), group) for span in spans if span.applied}
-    past = {
-        partition: Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
-        for partition, guard in guards.items()
-    }
+    past: dict[int, Past] = {}
+    for span in spans:
+        if span.applied:
+            guard = await store.guard(old.shard(span.partition), group)
+            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
     bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
     outputs = SideOutputs(
         settings.kafka_bootstrap_servers,
@@ -197,8 +206,6 @@ async def _fill(
                 await store.set_rebuilt_until(shard, group, span.end)
                 for offset in sorted(bulk.condemned.get(span.partition, ())):
                     await store.condemn(shard, group, offset)
-                if span.applied:
-                    await _hand_on_word(guards[span.partition], store, shard, group)
                 bar.advance(task)
     finally:
         await outputs.close()

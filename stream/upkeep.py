@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 TOPOLOGY_EVERY_S = 1.0
 HEAL_EVERY_S = 1.0
 TRENDING_EVERY_S = 2.0
+REBALANCE_S = 180.0
+"""More than join, request and session time-outs together: Faust gave up on a rebalance without saying so."""
+
 TRENDING_OWNER = 0
 
 
@@ -80,12 +83,9 @@ class Upkeep:
         """Looks after partitions on which nothing is under way: a fence that went back, an operator's word."""
         while True:
             await asyncio.sleep(HEAL_EVERY_S)
-            await quietly(self._look_at_idle_partitions)
-
-    async def _look_at_idle_partitions(self) -> None:
-        for partition in self.owned():
-            if not self.waiting(partition) and not self.rebalancing():
-                await self.writer(partition).look()
+            for partition in self.owned():
+                if not self.waiting(partition) and not self.rebalancing():
+                    await quietly(self.writer(partition).look)
 
     async def trend(self) -> None:
         """The owner of one partition merges trending for all."""
@@ -105,7 +105,14 @@ class Upkeep:
             Stalled: It does.
         """
         stall_s = self.settings.worker_stall_seconds
-        watchdog = Watchdog(owned=self.owned, position=self._progress, clock=time.monotonic, stall_s=stall_s)
+        watchdog = Watchdog(
+            owned=self.owned,
+            position=self._progress,
+            rebalancing=self.rebalancing,
+            clock=time.monotonic,
+            stall_s=stall_s,
+            rebalance_s=max(REBALANCE_S, stall_s),
+        )
         while True:
             await asyncio.sleep(stall_s / 4)
             await watchdog.look()

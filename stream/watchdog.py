@@ -23,22 +23,28 @@ class Watchdog:
     Attributes:
         owned: Partitions to watch right now.
         position: A partition's `Position`.
+        rebalancing: Whether partitions are changing hands.
         clock: Seconds, monotonic.
         stall_s: How long a fence may stand still.
+        rebalance_s: How long a rebalance may last.
     """
 
     owned: Callable[[], Iterable[int]]
     position: Callable[[int], Awaitable[Position]]
+    rebalancing: Callable[[], bool]
     clock: Callable[[], float]
     stall_s: float
+    rebalance_s: float
+    _rebalancing_since: float | None = None
     _standing: dict[int, tuple[int | None, float]] = field(default_factory=dict)
 
     async def look(self) -> None:
         """One look at every partition. A service that does not answer is not a stall: its caller gives up by itself.
 
         Raises:
-            Stalled: A partition stood still for longer than `stall_s`.
+            Stalled: A partition stood still for longer than `stall_s`, or a rebalance lasts longer than `rebalance_s`.
         """
+        self._judge_rebalance()
         owned = set(self.owned())
         self._standing = {partition: since for partition, since in self._standing.items() if partition in owned}
         for partition in owned:
@@ -48,6 +54,18 @@ class Watchdog:
                 self._standing.pop(partition, None)
                 continue
             self._judge(partition, fence, waiting)
+
+    def _judge_rebalance(self) -> None:
+        if not self.rebalancing():
+            self._rebalancing_since = None
+            return
+        now = self.clock()
+        if self._rebalancing_since is None:
+            self._rebalancing_since = now
+        elif now - self._rebalancing_since > self.rebalance_s:
+            raise Stalled(
+                f"expected the rebalance to end, received none of it for {now - self._rebalancing_since:.0f} s"
+            )
 
     def _judge(self, partition: int, fence: int | None, waiting: int) -> None:
         now = self.clock()

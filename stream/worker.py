@@ -105,7 +105,8 @@ class EngagementWorker:
         self._lanes: Lanes[Any] = Lanes(self._apply, capacity=CHUNKS_UNDER_WAY)
         self._stopping = False
         self._app = create_app(settings, worker_id, self._deliver)
-        cast("Any", self._app.on_partitions_revoked).connect(self._revoked)
+        for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
+            cast("Any", changing_hands).connect(self._let_go)
         self._model = CurrentModel(store)
         self._refresher = Refresher(
             store,
@@ -184,8 +185,11 @@ class EngagementWorker:
         await self._app.start()
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
 
-    async def _revoked(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
-        """All partitions go to other workers in order, or come back: a start after this is no sign of a crash."""
+    async def _let_go(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
+        """All partitions go to other workers in order, or come back: a start after this is no sign of a crash.
+
+        At the assignment too: Faust may still end an older rebalance in between and say that there is none.
+        """
         writers, self._writers = self._writers, {}
         await self._end(writers.values())
 

@@ -11,8 +11,8 @@ from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
 from recsys.errors import ServiceUnavailable
 from recsys.keys import Topology
 from stream.chunks import Chunk
+from stream.fetches import NOTHING, Fetch
 from stream.fold import FoldRules, Misrouted, Refused
-from stream.positions import Fetch
 
 ARRIVAL = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -48,8 +48,8 @@ def event(offset: int, user: str = "u", course: str = "c", kind: str = "click", 
 
 
 def chunk(*records: FakeRecord, epoch: int = 0, begun_at: int | None = None) -> Chunk:
-    """A chunk whose fetch looked from `begun_at`; None: nobody knows from where."""
-    return Chunk(0, records, Fetch(epoch, begun_at), 0)
+    """A chunk whose fetch looked from `begun_at`; None: from its first record."""
+    return Chunk(0, records, Fetch(epoch, records[0].offset if begun_at is None else begun_at), 0)
 
 
 @dataclass
@@ -58,21 +58,21 @@ class FakeLog:
 
     start: int = 0
     end: int = 1_000_000
-    looked_until: int | None = None
+    empty: range = NOTHING
     position: int | None = None
     seeks: list[int] = field(default_factory=list)
     revoked_at: int = 0
 
     async def seek(self, offset: int) -> int:
         self.seeks.append(offset)
-        self.looked_until = self.position = offset
+        self.position = offset
         return len(self.seeks)
 
     def owned_since(self) -> int:
         return self.revoked_at
 
-    async def place(self) -> tuple[int | None, int | None]:
-        return self.looked_until, self.position
+    async def place(self) -> tuple[range, int | None]:
+        return self.empty, self.position
 
     async def bounds(self) -> tuple[int, int]:
         return self.start, self.end

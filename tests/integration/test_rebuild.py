@@ -15,6 +15,7 @@ from batch.simulator import simulate
 from recsys.files import write_interactions
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.engagement_oracle import differences, expected_scores
+from tests.doubles.traffic import Traffic
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]
 
@@ -103,6 +104,23 @@ def test_a_rebuild_passes_no_gap_and_lets_no_stopped_partition_go_on(recsys: Rec
     recsys.run("resume", "--partition", "0")
     wait_until(lambda: caught_up(recsys, len(events)), within_s=90, what="what is left applied")
     assert _partition(recsys, 0)["counts"]["expired"] == 3
+
+
+def test_a_partition_stopped_at_its_first_records_stays_stopped_and_makes_no_dead_letters(
+    recsys: Recsys, kafka: str
+) -> None:
+    traffic = Traffic(kafka, recsys.extra["RECSYS_INTERACTIONS_TOPIC"])
+    for _ in range(2000):
+        traffic.send(b"u", b"junk", partition=1)
+    traffic.flush()
+    recsys.start_worker()
+    wait_until(lambda: bool(_partition(recsys, 1)["stopped"]), within_s=90, what="the partition stopped")
+    recsys.stop_workers()
+    rebuilt = json.loads(recsys.run("rebuild", "--grace", "0", "--json"))
+    after = _partition(recsys, 1)
+    assert (rebuilt["records"], rebuilt["counts"], after["counts"]) == (0, {}, {})
+    assert "would be dead letters" in after["stopped"]
+    assert json.loads(recsys.run("dlq", "list", "--json") or "[]") == []
 
 
 def _partition(recsys: Recsys, number: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +11,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
 from stream.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumerThread
-from stream.positions import Fetch, ReadPositions
+from stream.fetches import Epochs, Fetch, Fetched
+from tests.doubles.stream_room import FakeRecord
 
 PARTITION = TP("t", 0)
 
@@ -21,7 +21,7 @@ def consumer() -> ChunkConsumer:
     """One that never connects: the books alone."""
     made = object.__new__(ChunkConsumer)
     made._gap, made._acked, made._acked_index = defaultdict(list), defaultdict(list), defaultdict(set)
-    made.positions = ReadPositions()
+    made.epochs = Epochs()
     return made
 
 
@@ -65,8 +65,7 @@ async def test_a_seek_happens_in_the_consumers_thread() -> None:
     for offset in (5, 1, 0):
         await made.seek(PARTITION, offset)
         assert thread.sought[-1] == (PARTITION, offset, True)
-        assert made.positions.looked_until(PARTITION) == offset
-    assert made.positions.epoch(PARTITION) == 3
+    assert made.epochs.of(PARTITION) == 3
 
 
 async def test_faust_takes_nothing_for_a_repetition() -> None:
@@ -78,39 +77,36 @@ async def test_faust_takes_nothing_for_a_repetition() -> None:
     assert (read[PARTITION], len(read), list(read)) == (None, 0, [])
 
 
-async def test_a_revocation_and_fausts_own_seek_are_noted_before_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_revocation_is_noted_before_faust_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = consumer()
-    seen: list[tuple[int, int | None]] = []
+    seen: list[int] = []
 
-    async def look(_self: object, *_: object) -> None:
-        seen.append((made.positions.owned_since(PARTITION), made.positions.looked_until(PARTITION)))
+    async def look(_self: object, _revoked: set[TP]) -> None:
+        seen.append(made.epochs.owned_since(PARTITION))
 
     monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", look)
-    monkeypatch.setattr(driver.Consumer, "perform_seek", look)
-    monkeypatch.setattr(ChunkConsumer, "assignment", lambda _: {PARTITION})
-    made.positions.sought(PARTITION, 7)
-    await made.perform_seek()
-    made.positions.sought(PARTITION, 7)
+    made.epochs.sought(PARTITION)
     await made.on_partitions_revoked({PARTITION})
-    assert seen == [(0, None), (4, None)]
+    assert (seen, made.epochs.owned_since(TP("t", 1))) == ([2], 0)
 
 
 async def test_a_chunk_carries_what_held_at_the_moment_its_fetch_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
     made, thread = consumer(), object.__new__(_PromptConsumerThread)
     made._thread, thread.consumer = thread, made
-    record = types.SimpleNamespace(offset=7)
+    fetched = Fetched([FakeRecord(7, None)])
+    fetched.fetch = Fetch(0, begun_at=3)
 
-    async def sought_meanwhile(*_: object, **__: object) -> dict[TP, list[types.SimpleNamespace]]:
-        made.positions.sought(PARTITION, 3)
-        return {PARTITION: [record]}
+    async def sought_meanwhile(*_: object, **__: object) -> dict[TP, Fetched]:
+        made.epochs.sought(PARTITION)
+        return {PARTITION: fetched}
 
     async def through_the_thread(_self: object, *_: object) -> object:
-        fetched = await thread._fetch_records()
-        made.positions.sought(PARTITION, 4)  # a seek after the fetch: what it brought is older
-        return fetched
+        records = await thread._fetch_records()
+        made.epochs.sought(PARTITION)  # a seek after the fetch: what it brought is older
+        return records
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", sought_meanwhile)
     monkeypatch.setattr(driver.Consumer, "_getmany", through_the_thread)
     monkeypatch.setattr(ChunkConsumer, "_backlog", lambda *_: 0)
     (chunk,) = (await made._getmany(None, 1.0))[PARTITION]
-    assert (chunk.fetch, made.positions.epoch(PARTITION)) == (Fetch(epoch=1, begun_at=3), 2)
+    assert (chunk.fetch, made.epochs.of(PARTITION)) == (Fetch(epoch=1, begun_at=3), 2)

@@ -14,6 +14,7 @@ from recsys.online_store.memory import MemoryStore
 from stream import commit as commit_module
 from stream import patient_fold
 from stream.commit import Applied, ShardWriter, WriterRules
+from stream.fetches import NOTHING
 from tests.doubles.stream_room import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
 GROUP = "g"
@@ -140,22 +141,23 @@ async def test_a_hole_within_a_chunk_that_is_applied_in_two_steps_is_passed() ->
     assert applied.counts == {"accepted": 2}
 
 
-@pytest.mark.parametrize("begun_at", [None, 2])
-async def test_a_fetch_that_looked_from_somewhere_else_proves_no_hole(begun_at: int | None) -> None:
+async def test_a_fetch_that_looked_from_behind_the_fences_next_offset_proves_no_hole() -> None:
     log = FakeLog()
     shard = writer(MemoryStore(), log)
     await shard.apply(chunk(event(0)))
     for epoch in range(20):  # each time somebody else moved the position after our own seek
-        assert (await shard.apply(chunk(event(5), epoch=epoch, begun_at=begun_at))).left_alone
+        assert (await shard.apply(chunk(event(5), epoch=epoch, begun_at=2))).left_alone
     assert set(log.seeks) == {1}
 
 
-async def test_retention_may_have_made_a_hole_that_a_fetch_looked_at() -> None:
-    store, log = MemoryStore(), FakeLog()
-    shard = writer(store, log)
+async def test_what_a_fetch_looked_at_is_known_though_retention_deleted_it_since() -> None:
+    log = FakeLog()
+    shard = writer(MemoryStore(), log)
     await shard.apply(chunk(event(0)))
     log.start = 5
-    assert (await shard.apply(chunk(event(5), begun_at=1))).left_alone
+    assert (await shard.apply(chunk(event(5), begun_at=1))).counts == {"accepted": 1}
+    log.start = 9
+    assert (await shard.apply(chunk(event(9), begun_at=7))).left_alone
     assert shard.stopped()
 
 
@@ -462,14 +464,14 @@ async def test_a_store_that_lost_its_state_is_filled_again_though_nothing_new_ar
     shard = writer(store, log)
     await shard.apply(chunk(event(0), event(1), event(2)))
     await store.drop_shard(0)
-    log.looked_until = log.position = 3
+    log.position = 3
     await shard.look()
     assert log.seeks == []  # one look may fall between a fetch and its arrival
     await shard.look()
     assert log.seeks == [0]
     await shard.apply(chunk(event(0), event(1), event(2), epoch=1, begun_at=0))
     assert await store.counts(0) == {"accepted": 3}
-    log.looked_until = log.position = 3
+    log.position = 3
     for _ in range(3):
         await shard.look()
     assert log.seeks == [0]
@@ -480,29 +482,36 @@ async def test_offsets_without_records_at_the_end_of_a_log_are_behind_the_fence_
     store, log = MemoryStore(), FakeLog(end=5)
     shard = writer(store, log)
     await shard.apply(chunk(event(0)))
-    log.looked_until, log.position = 1, 5
+    log.empty, log.position = range(1, 5), 5
     await shard.look()
     assert (await store.fence(0, GROUP), await store.counts(0), log.seeks) == (4, {"accepted": 1}, [])
     log.start = log.end = 5
     assert (await shard.apply(chunk(event(5), begun_at=5))).counts == {"accepted": 1}
 
 
-async def test_a_position_ahead_proves_nothing_if_records_were_returned_or_retention_moved_it() -> None:
+async def test_a_position_ahead_proves_nothing_by_itself() -> None:
     store, log = MemoryStore(), FakeLog(end=5)
     shard = writer(store, log)
     await shard.apply(chunk(event(0)))
-    for log.looked_until in (2, None):
+    for log.empty in (range(2, 5), NOTHING):
         log.position = 5
         await shard.look()
         assert await store.fence(0, GROUP) == 0
-    log.start, log.looked_until = 3, 1
+    assert log.seeks == [1]
+
+
+async def test_a_log_without_records_behind_a_gap_of_retentions_is_not_read_again_and_again() -> None:
+    store, log = MemoryStore(), FakeLog(end=5)
+    shard = writer(store, log)
+    await shard.apply(chunk(event(0)))
+    log.start, log.empty, log.position = 3, range(3, 5), 5
     for _ in range(5):
         await shard.look()
-    assert (await store.fence(0, GROUP), log.seeks) == (0, [1])
+    assert (await store.fence(0, GROUP), log.seeks) == (0, [])
 
 
 async def test_a_writer_that_ended_looks_after_nothing() -> None:
-    store, log = MemoryStore(), FakeLog(looked_until=0, position=5)
+    store, log = MemoryStore(), FakeLog(empty=range(5), position=5)
     shard = writer(store, log)
     await shard.end()
     await shard.look()

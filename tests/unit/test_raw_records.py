@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from aiokafka.consumer.fetcher import READ_UNCOMMITTED
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -14,23 +16,44 @@ from stream.raw_records import _KeptRecords, _RawRecords
 RECORDS_AT = 61
 """Bytes of a batch's own header."""
 
+ATTRIBUTES_AT = 21
+CONTROL = 0x20
+
 Header = tuple[str, bytes | None]
 
 
-def fetched(*headers: list[Header], compression: int = 0) -> bytes:
-    """A batch of one record for each list of headers."""
+def fetched(*headers: list[Header], compression: int = 0, base: int = 0, transaction_of: int = -1) -> bytes:
+    """A batch of one record for each list of headers, from offset `base` on."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=compression,
-        is_transactional=0,
-        producer_id=-1,
-        producer_epoch=-1,
+        is_transactional=int(transaction_of >= 0),
+        producer_id=transaction_of,
+        producer_epoch=-1 if transaction_of < 0 else 0,
         base_sequence=-1,
         batch_size=100_000,
     )
     for offset, each in enumerate(headers):
         builder.append(offset, timestamp=7, key=b"k", value=b"v%d" % offset, headers=each)
-    return bytes(builder.build())
+    return struct.pack(">q", base) + bytes(builder.build())[8:]
+
+
+def abort_marker(base: int, producer: int) -> bytes:
+    """The control batch that ends an aborted transaction."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=1,
+        producer_id=producer,
+        producer_epoch=0,
+        base_sequence=-1,
+        batch_size=1000,
+    )
+    builder.append(0, timestamp=7, key=b"\0\0\0\0", value=b"\0\0\0\0\0\0", headers=[])
+    batch = bytearray(builder.build())
+    attributes = struct.unpack_from(">h", batch, ATTRIBUTES_AT)[0] | CONTROL
+    struct.pack_into(">h", batch, ATTRIBUTES_AT, attributes)
+    return struct.pack(">q", base) + bytes(batch)[8:]
 
 
 def spoiled(buffer: bytes) -> bytes:
@@ -38,16 +61,17 @@ def spoiled(buffer: bytes) -> bytes:
     return buffer.replace(b"SPOIL", b"\xff\xfe\x00\xc3(")
 
 
-def unpacked(buffer: bytes, fetch_offset: int = 0) -> list[Any]:
+def unpacked(buffer: bytes, fetch_offset: int = 0, aborted: Sequence[tuple[int, int]] | None = None) -> list[Any]:
+    """All records; those of `aborted` transactions (producer, first offset) left out if they are given."""
     records = _RawRecords(
         "tp",
         _KeptRecords(buffer),
-        aborted_transactions=[],
+        aborted_transactions=aborted,
         fetch_offset=fetch_offset,
         key_deserializer=None,
         value_deserializer=None,
         check_crcs=False,
-        isolation_level=READ_UNCOMMITTED,
+        isolation_level=READ_UNCOMMITTED if aborted is None else READ_COMMITTED,
     )
     return list(records)
 
@@ -67,6 +91,27 @@ def test_a_header_name_that_is_no_text_ends_nothing(at: int) -> None:
 def test_what_was_handed_on_before_is_not_handed_on_again() -> None:
     records = unpacked(spoiled(fetched([], [], [("SPOIL", b"")], [])), fetch_offset=1)
     assert [record.offset for record in records] == [1, 2, 3]
+
+
+def test_batches_before_one_that_is_unpacked_again_are_handed_on_once() -> None:
+    batches = [fetched([], [], []), fetched([], [], [], base=3), spoiled(fetched([], [("SPOIL", b"")], base=6))]
+    assert [record.offset for record in unpacked(b"".join(batches))] == list(range(8))
+    assert [record.offset for record in unpacked(b"".join([*batches[1:], fetched([], base=8)]), 4)] == list(range(4, 9))
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_aborted_transaction_stays_aborted_when_its_fetch_is_unpacked_again(behind: bool) -> None:
+    batches = [
+        fetched([], [], []),
+        fetched([], [], [], base=3, transaction_of=5),
+        abort_marker(6, 5),
+        spoiled(fetched([], [("SPOIL", b"")], base=7)),
+        fetched([], base=9, transaction_of=5),
+        abort_marker(10, 5),
+    ]
+    aborted = [(5, 3), (5, 9)] if behind else [(5, 3)]
+    expected = [0, 1, 2, 7, 8] if behind else [0, 1, 2, 7, 8, 9]
+    assert [record.offset for record in unpacked(b"".join(batches), aborted=aborted)] == expected
 
 
 def test_a_batch_that_is_truly_corrupt_is_still_said_to_be() -> None:

@@ -12,6 +12,8 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
 from stream.chunks import ChunkConsumer, ChunkTransport
+from stream.fetches import _FetchResult
+from stream.raw_records import _RawRecords
 
 
 def test_versions_are_the_ones_the_hooks_were_written_for() -> None:
@@ -40,13 +42,20 @@ def test_the_longest_fetch_is_fausts_own_number_until_it_is_changed_before_the_s
     )
 
 
-def test_every_seek_of_faust_itself_goes_through_perform_seek_or_seek() -> None:
-    assert "self._seek(" in inspect.getsource(faust_consumer.Consumer.seek)
-    assert "seek_to_committed" in inspect.getsource(faust_consumer.Consumer.perform_seek)
+def test_the_isolation_level_is_read_when_the_consumer_starts() -> None:
+    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
+
+
+def test_a_fetch_is_buffered_in_one_class_that_can_be_replaced() -> None:
+    source = inspect.getsource(fetcher)
+    assert (source.count("= FetchResult("), source.count("type(res_or_error) is FetchResult")) == (1, 2)
+    (original,) = _FetchResult.__bases__
+    assert "for msg in self._partition_records:" in inspect.getsource(original.getall)
 
 
 def test_aiokafka_makes_its_records_in_one_method_that_can_be_overridden() -> None:
-    source = inspect.getsource(fetcher.PartitionRecords._unpack_records)
+    (original,) = _RawRecords.__bases__  # whoever replaced it in the module meanwhile
+    source = inspect.getsource(original._unpack_records)
     assert "consumer_record = self._consumer_record(tp, record)" in source
     source = inspect.getsource(fetcher)  # both are made by name in this module, nowhere else
     assert (source.count("PartitionRecords("), source.count("MemoryRecords(")) == (1, 1)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from recsys.errors import ServiceUnavailable
-from stream.watchdog import Position, Watchdog
+from stream.watchdog import Position, Stalled, Watchdog
 
 
 class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.positions: dict[int, Position | None] = {0: (None, 0)}
-        self.watchdog = Watchdog(lambda: self.positions, self.position, lambda: self.now, 60.0)
+        self.rebalancing = False
+        self.watchdog = Watchdog(
+            lambda: self.positions, self.position, lambda: self.rebalancing, lambda: self.now, 60.0, 180.0
+        )
 
     async def position(self, partition: int) -> Position:
         position = self.positions[partition]
@@ -65,3 +68,17 @@ async def test_a_partition_given_up_is_forgotten() -> None:
     scene.now += 50
     await scene.watchdog.look()
     await scene.after(50, (4, 10))
+
+
+async def test_a_rebalance_that_never_ends_is_a_stall() -> None:
+    scene = Scene()
+    for _ in range(2):  # the second one is counted anew
+        scene.rebalancing = True
+        await scene.after(0, (4, 0))
+        await scene.after(180, (4, 0))
+        scene.rebalancing = False
+        await scene.after(10, (4, 0))
+    scene.rebalancing = True
+    await scene.after(0, (4, 0))
+    with pytest.raises(Stalled, match="rebalance"):
+        await scene.after(181, (4, 0))

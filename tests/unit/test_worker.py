@@ -74,8 +74,8 @@ async def test_a_writer_that_cannot_end_keeps_no_process_alive(failure: Exceptio
     assert sorted(writers.ended) == [0, 1]
 
 
-async def test_a_revocation_lets_go_of_every_partition() -> None:
+async def test_a_rebalance_lets_go_of_every_partition() -> None:
     worker, writers = worker_with()
     unused: Any = None
-    await worker._revoked(unused, set())
+    await worker._let_go(unused, set())
     assert (sorted(writers.ended), worker._writers) == ([0, 1], {})
