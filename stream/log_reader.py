@@ -68,6 +68,8 @@ class LogReader:
         Raises:
             ServiceUnavailable: Kafka does not answer, or stops doing so.
         """
+        if not self._ends:
+            return
         hand_on_raw_records()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers,

@@ -193,6 +193,11 @@ async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: O
     assert dict(known.bots) == {user: contents.bots[user]["features"] for user in known.bots}
 
 
+async def test_spans_without_records_are_read_without_a_broker() -> None:
+    nobody = LogReader("127.0.0.1:1", "t", [Span(0, 5, 5, applied=True)])
+    assert [arrived async for arrived in nobody.read()] == []
+
+
 def test_slices_come_in_order_of_arrival_over_all_partitions() -> None:
     reader = LogReader("", "t", [])
     times = {0: [1, 1, 5, 9], 1: [2, 3, 4], 2: [4, 4, 8]}
