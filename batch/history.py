@@ -184,7 +184,7 @@ def _records(
     for tp in partitions:
         consumer.seek(tp, first[tp])
     total = sum(end[tp] - first[tp] for tp in partitions)
-    done, moved = 0, time.monotonic()
+    done, moved, reached = 0, time.monotonic(), -1
     while any(consumer.position(tp) < end[tp] for tp in partitions):
         batches = consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
         for tp, records in batches.items():
@@ -192,7 +192,8 @@ def _records(
                 if record.offset < end[tp]:
                     done += 1
                     yield record, done, total
-        if batches:
+        before, reached = reached, sum(consumer.position(tp) for tp in partitions)
+        if reached != before:  # also over aborted transactions, which hold no records
             moved = time.monotonic()
         elif time.monotonic() - moved > _STALL_S:
             raise ServiceUnavailable(f"expected records of {topic} within {_STALL_S:.0f} s, received none")
