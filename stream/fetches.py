@@ -27,7 +27,8 @@ class Fetch(NamedTuple):
 
     Attributes:
         epoch: Counts the partition's seeks and revocations; a chunk of an earlier one was fetched before the last.
-        begun_at: The offset it looked from: the log holds no record between it and the chunk's first.
+        begun_at: The offset that it, or fetches without records that it goes on from, looked from: the log holds no
+            record between it and the chunk's first.
     """
 
     epoch: int
@@ -92,18 +93,16 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka has n
         records: list[Record] = super().getall(max_records)
         if begun_at is None or (not records and unpacked.next_fetch_offset == begun_at):
             return records
-        empty_from = records[-1].offset + 1 if records else begun_at
-        self._note_empty(empty_from, unpacked.next_fetch_offset)
+        looked_at = _looked_at.setdefault(self._assignment, {})
+        before = looked_at.get(self._topic_partition, NOTHING)
+        looked_from = before.start if before and before.stop == begun_at else begun_at  # a marker ended the last one
+        empty_from = records[-1].offset + 1 if records else looked_from
+        looked_at[self._topic_partition] = range(empty_from, unpacked.next_fetch_offset)
         if not records:
             return records
         fetched = Fetched(records)
-        fetched.fetch = Fetch(0, begun_at)
+        fetched.fetch = Fetch(0, looked_from)
         return fetched
-
-    def _note_empty(self, start: int, stop: int) -> None:
-        looked_at = _looked_at.setdefault(self._assignment, {})
-        before = looked_at.get(self._topic_partition, NOTHING)
-        looked_at[self._topic_partition] = range(before.start if before and before.stop == start else start, stop)
 
 
 def tell_where_fetches_looked() -> None:

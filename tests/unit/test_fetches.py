@@ -100,6 +100,16 @@ async def test_stretches_without_records_that_meet_are_one(consumer: Consumer) -
     assert empty_stretch(consumer, OTHER) == NOTHING
 
 
+async def test_a_fetch_goes_on_from_a_stretch_without_records_that_it_meets(consumer: Consumer) -> None:
+    assert taken(consumer.result(10, Batch(10, 12, [10, 11]), Batch(12, 13, [], control=True))) == (10, [10, 11])
+    assert taken(consumer.result(13, Batch(13, 15, [13, 14]))) == (12, [13, 14])
+    consumer.seek(20)
+    assert consumer.result(20, Batch(20, 30, [])).getall() == []
+    assert consumer.result(30, Batch(30, 40, [])).getall() == []
+    assert taken(consumer.result(40, Batch(40, 41, [40]))) == (20, [40])
+    assert taken(consumer.result(41, Batch(41, 43, [42]))) == (41, [42])
+
+
 async def test_what_was_fetched_before_a_seek_is_not_handed_out_and_proves_nothing(consumer: Consumer) -> None:
     stale = consumer.result(10, Batch(10, 30, []))
     consumer.seek(5)
