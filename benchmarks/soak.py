@@ -1,15 +1,16 @@
 """A soak at a steady rate on a real Kafka and Redis: does memory, do descriptors, do Redis's keys stay where they are?
 
-    python benchmarks/soak.py [--minutes 60] [--rate 300] [--workers 2] [--json reports/soak.json]
+    python benchmarks/soak.py [--minutes 60] [--rate 300] [--workers 2] [--fill 2000000] [--json reports/soak.json]
 
 It starts everything itself: services, a model trained on simulated history, the workers and one API. Then a producer
 sends events of a bounded universe of learners and courses (1 % sent twice, 0.2 % no events at all) while a client
 asks for recommendations. Every 15 s: resident memory and open descriptors of each process from /proc, Redis's memory
 and key count, lag. JSON and a plot (same name, .png) are written at the end; Ctrl-C ends early, with the report.
 
-Memory is judged after a warm-up: a Python process grows until its caches are full. The largest is `recsys/keys.py`'s
-of 262,144 user ids; a universe of 1,000 learners fills what it can of it within seconds, and 200 courses a learner's
-engagement within the warm-up. The dedupe window is 3 minutes here, so that remembered ids come to a plateau too.
+Memory is judged after a fill and a warm-up: a Python process grows until its caches are full, and with the state of the
+learners that it reads. The fill sends two million events at full speed; after it nearly every learner of the universe
+has nearly every course in the engagement hash. The dedupe window is 3 minutes here, so that remembered ids come to a
+plateau too.
 Exit status 1 when something that must hold did not.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -24,8 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ from soak_report import PARTITIONS, Sample, draw, figures, held, report
 from infra.local_kafka import LocalKafka
 from infra.local_redis import LocalRedis
 from infra.processes import Child, tail
-from infra.producing import connect, produce
+from infra.producing import Record, connect, produce
 from infra.status import read_status
 from recsys.errors import RecsysError
 from recsys.settings import Settings, load_settings
@@ -136,22 +139,39 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
         pids = {child.name: child.pid for child in children} | {"redis": store.pid or 0, "kafka": kafka.pid or 0}
         producer = connect(settings, settings.interactions_topic)
         stack.callback(producer.close, timeout=1)
+        events = records(load, arguments.seed)
+        filled = fill(producer, events, arguments.fill, settings)
         with ThreadPoolExecutor(2) as pool:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, load.end)
             try:
                 topic = settings.interactions_topic
-                sending = pool.submit(produce, producer, topic, records(load, arguments.seed), rate=arguments.rate)
+                sending = pool.submit(produce, producer, topic, events, rate=arguments.rate)
                 sending.add_done_callback(lambda _: load.stop.set())  # a producer that failed ends the soak
                 pool.submit(ask, load, url, arguments.seed)
                 samples = watch(children, pids, settings, load, arguments.minutes * 60)
             finally:
                 load.stop.set()
-            produced = sending.result()
+            produced = filled + sending.result()
         counts, in_topic, lag = drained(settings)
         ended = dead(children)
     accounts = {"produced": produced, "in_topic": in_topic, "sent": dict(load.sent), "counts": counts, "lag_left": lag}
     return figures(samples, accounts, load, rate=arguments.rate, warm_up_minutes=arguments.warm_up) | {"ended": ended}
+
+
+def fill(producer: Any, events: Iterator[Record], number: int, settings: Settings) -> int:
+    """Sends the first events as fast as they go and waits until they are applied; returns how many were sent.
+
+    After them the learners' states hardly grow any more, so that what memory grows by in the soak is not theirs.
+    """
+    console = Console(stderr=True)
+    with console.status("fill") if console.is_terminal else nullcontext():
+        sent = produce(producer, settings.interactions_topic, itertools.islice(events, number))
+        print(f"fill: {sent} records sent", file=sys.stderr, flush=True)
+        while lag := asyncio.run(read_status(settings)).lag:
+            print(f"fill: {lag} records to apply", file=sys.stderr, flush=True)
+            time.sleep(SAMPLE_EVERY_S)
+    return sent
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:
@@ -170,13 +190,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the soak (default 60)")
     parser.add_argument("--rate", type=float, default=300.0, help="events a second (default 300)")
+    parser.add_argument(
+        "--fill",
+        type=int,
+        default=2_000_000,
+        help="events sent at full speed before the clock starts (default 2000000)",
+    )
     parser.add_argument("--workers", type=int, default=2, help="engagement workers (default 2)")
     parser.add_argument("--warm-up", type=float, default=10.0, help="first minutes that are not judged (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the load (default 0)")
     parser.add_argument("--json", type=Path, default=Path("reports/soak.json"), help="default reports/soak.json")
     arguments = parser.parse_args()
-    if arguments.minutes <= 0 or arguments.rate <= 0 or not 1 <= arguments.workers <= PARTITIONS:
-        parser.error(f"expected minutes > 0, rate > 0 and 1 to {PARTITIONS} workers")
+    if arguments.minutes <= 0 or arguments.rate <= 0 or arguments.fill < 0 or not 1 <= arguments.workers <= PARTITIONS:
+        parser.error(f"expected minutes > 0, rate > 0, fill >= 0 and 1 to {PARTITIONS} workers")
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # what was started ends with it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     try:
