@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, cast
 
@@ -52,7 +53,12 @@ def now_ms() -> int:
 
 
 def end_process(error: BaseException) -> NoReturn:
-    """Ends the process at once: one line on stderr, nothing acknowledged, nothing flushed to Kafka or Redis."""
+    """Ends the process at once: nothing acknowledged, nothing flushed to Kafka or Redis.
+
+    One line on stderr; before it, where nobody expected the error, its traceback.
+    """
+    if not isinstance(error, RecsysError):
+        traceback.print_exception(error)
     sys.stderr.write(f"recsys: {' '.join(str(error).split()) or repr(error)}\n")
     sys.stderr.flush()
     os._exit(error.exit_status if isinstance(error, RecsysError) else UNEXPECTED_EXIT_STATUS)
@@ -218,7 +224,7 @@ class EngagementWorker:
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
         if not finished:  # a thread of Faust's hangs; what matters is in Redis
             self._exit()
-        last_resort.cancel()
+        # The last resort stays: that thread may still wait for a silent Kafka when the interpreter wants to end.
 
     def _exit(self) -> None:
         os._exit(RESTART_EXIT_STATUS if self._upkeep.switched.is_set() else 0)

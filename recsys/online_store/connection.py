@@ -25,6 +25,11 @@ async def answering() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise ServiceUnavailable(f"expected an answer from Redis, received {type(error).__name__}: {error}") from error
+    except RuntimeError as error:
+        if "handler is closed" not in str(error):
+            raise
+        # uvloop, when a connection was reset between two writes
+        raise ServiceUnavailable(f"expected an answer from Redis, received a closed connection: {error}") from error
 
 
 def client(url: str, timeout_s: float, *, max_connections: int) -> Redis:

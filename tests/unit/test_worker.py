@@ -13,7 +13,7 @@ from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
 from stream.commit import ShardWriter
 from stream.watchdog import Stalled
-from stream.worker import EngagementWorker
+from stream.worker import EngagementWorker, end_process
 
 
 class Died(BaseException):
@@ -79,3 +79,20 @@ async def test_a_rebalance_lets_go_of_every_partition() -> None:
     unused: Any = None
     await worker._let_go(unused, set())
     assert (sorted(writers.ended), worker._writers) == ([0, 1], {})
+
+
+def test_what_nobody_expected_leaves_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    for error in (ServiceUnavailable("Redis is away"), RuntimeError("a bug")):
+        try:
+            raise error  # noqa: TRY301
+        except Exception as raised:  # noqa: BLE001 - as the worker does
+            end_process(raised)
+    said = capsys.readouterr().err
+    assert ended == [3, 70]
+    assert said.startswith("recsys: Redis is away\nTraceback")
+    assert "test_what_nobody_expected" in said
+    assert said.endswith("RuntimeError: a bug\nrecsys: a bug\n")

@@ -48,6 +48,14 @@ def bad_network(stage: Stage) -> Findings:
             findings.recovered(stage.recover(RETURN_S), RETURN_S)
         findings.figures["resets"] = to_redis.resets + to_kafka.resets
         findings.expect(to_kafka.connections > 0, "expected the workers to reach Kafka through the proxy")
+        stage.finish_load()
+        stage.drain()
+        stage.wait_until(stage.fleet.started, within_s=RETURN_S, what="every worker in the group")
+        to_redis.weather = to_kafka.weather = Weather(silent=True)
+        ends = stage.fleet.stop()
+        findings.figures["slowest_stop_in_silence_s"] = round(max(seconds for _, seconds in ends), 1)
+        findings.expect(all(status == 0 for status, _ in ends), f"expected workers to end with 0, received {ends}")
+        to_redis.weather = to_kafka.weather = Weather()
         return conclude(stage, findings)
 
 

@@ -1,0 +1,30 @@
+"""Whatever keeps Redis from answering means the same to its callers, and a bug stays a bug."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from recsys.errors import ServiceUnavailable
+from recsys.online_store.connection import answering
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RedisConnectionError("reset"),
+        OSError(104, "reset"),
+        TimeoutError(),
+        RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"),
+    ],
+)
+async def test_every_failure_to_get_an_answer_is_the_service_being_away(error: Exception) -> None:
+    with pytest.raises(ServiceUnavailable, match="expected an answer from Redis"):
+        async with answering():
+            raise error
+
+
+async def test_a_bug_stays_a_bug() -> None:
+    with pytest.raises(RuntimeError, match="dictionary changed size"):
+        async with answering():
+            raise RuntimeError("dictionary changed size during iteration")
