@@ -45,7 +45,7 @@ class Epochs:
     """How often each partition was sought or taken away; used from the app's thread and the consumer's."""
 
     def __init__(self) -> None:
-        self._books = threading.Lock()
+        self._lock = threading.Lock()
         self._epochs: Counter[TP] = Counter()
         self._owned_since: dict[TP, int] = {}
 
@@ -59,12 +59,12 @@ class Epochs:
 
     def sought(self, tp: TP) -> None:
         """Its position was moved."""
-        with self._books:
+        with self._lock:
             self._epochs[tp] += 1
 
     def revoked(self, tps: Iterable[TP]) -> None:
         """They are taken away."""
-        with self._books:
+        with self._lock:
             for tp in tps:
                 self._epochs[tp] += 1
                 self._owned_since[tp] = self._epochs[tp]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.faults.fleet import STOP_S
 from tests.faults.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ class Findings:
     figures: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
+
+    def ended(self, ends: Sequence[tuple[int, float]]) -> None:
+        """Expects stopped workers to have ended in order and in time; exit status and seconds of each."""
+        self.expect(
+            all(status == 0 and seconds <= STOP_S for status, seconds in ends),
+            f"expected workers to end with 0 within {STOP_S:g} s, received {ends}",
+        )
 
     def expect(self, holds: bool, problem: str) -> None:
         """Notes a problem unless it holds."""
@@ -115,7 +123,7 @@ def conclude(stage: Stage, findings: Findings) -> Findings:
     findings.figures["drain_s"] = round(stage.drain(), 1)
     stage.wait_until(stage.fleet.started, within_s=90.0, what="every worker in the group")
     ends = stage.fleet.stop()
-    findings.expect(all(status == 0 for status, _ in ends), f"expected workers to end with 0, received {ends}")
+    findings.ended(ends)
     findings.verdict = stage.verdict()
     assert stage.load is not None
     findings.figures["records"] = stage.load.produced

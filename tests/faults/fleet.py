@@ -15,7 +15,10 @@ from infra.processes import Child
 FAULTY = Path(__file__).with_name("faulty_worker.py")
 RESTART_AFTER_S = 0.5
 POLL_S = 0.02
-STOP_WITHIN_S = 20.0
+STOP_S = 15.0
+"""Every worker ends with 0 within this long of SIGTERM, whatever is away or silent."""
+
+KILLED_AFTER_S = 20.0
 SERVICE_AWAY = 3
 """The exit status of a worker that a service left alone for too long: it is started again."""
 
@@ -88,11 +91,15 @@ class Worker:
     def wait(self) -> tuple[int, float]:
         """Waits for a worker that was told to end, and kills it in the end; returns exit status and seconds."""
         began = time.monotonic()
-        while self.running and time.monotonic() - began < STOP_WITHIN_S:
+        while self.running and time.monotonic() - began < KILLED_AFTER_S:
             time.sleep(POLL_S)
+        return self.ended(), time.monotonic() - began
+
+    def ended(self) -> int:
+        """The exit status of a worker that was told to end; it is killed if it has not."""
         status = self.child.kill() if self.child else 0
         self.look()
-        return status, time.monotonic() - began
+        return status
 
     def look(self) -> None:
         """Notes an end, and starts it again if it is wanted."""
@@ -149,12 +156,22 @@ class Fleet:
 
     def stop(self) -> list[tuple[int, float]]:
         """SIGTERM to all at once; exit status and seconds of each that ran."""
+        began = time.monotonic()
         running = [worker for worker in self.workers if worker.running]
         for worker in self.workers:
             worker.wanted = False
             worker.send(signal.SIGCONT)
             worker.send(signal.SIGTERM)
-        ends = [worker.wait() for worker in running]
+        took: dict[str, float] = {}
+        while len(took) < len(running):
+            now = time.monotonic() - began
+            took |= {
+                worker.name: now
+                for worker in running
+                if worker.name not in took and (not worker.running or now > KILLED_AFTER_S)
+            }
+            time.sleep(POLL_S)
+        ends = [(worker.ended(), took[worker.name]) for worker in running]
         self.look()
         return ends
 

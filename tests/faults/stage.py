@@ -126,7 +126,7 @@ class Stage:
         """How long a service stays away: 60 s, never below 20 s, which is what a worker retries for."""
         return max(20.0, 60.0 * min(1.0, self.scale))
 
-    def start_load(self, *, rate: float, events: int, at_least_s: float = 0.0, **load: Any) -> LoadProducer:
+    def start_load(self, *, rate: float, events: int, **load: Any) -> LoadProducer:
         """Starts a load of at least `events` × scale records; it goes on until it is told to finish."""
         self.load = LoadProducer(
             self.kafka.bootstrap_servers,

@@ -98,9 +98,11 @@ def test_a_rebuild_passes_no_gap_and_lets_no_stopped_partition_go_on(recsys: Rec
     assert _partition(recsys, 0)["fence"] == before["fence"]
     recsys.start_worker()
     wait_until(lambda: bool(_partition(recsys, 0)["stopped"]), within_s=90, what="the partition stopped at its gap")
+    recsys.stop_workers()
     recsys.run("rebuild", "--grace", "0")
     stopped = _partition(recsys, 0)
     assert (stopped["fence"], "retention deleted 3 records" in stopped["stopped"]) == (before["fence"], True)
+    recsys.start_worker()
     recsys.run("resume", "--partition", "0")
     wait_until(lambda: caught_up(recsys, len(events)), within_s=90, what="what is left applied")
     assert _partition(recsys, 0)["counts"]["expired"] == 3

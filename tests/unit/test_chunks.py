@@ -10,6 +10,7 @@ import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
+from stream import chunks as chunks_module
 from stream.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumerThread
 from stream.fetches import Epochs, Fetch, Fetched
 from tests.doubles.stream_room import FakeRecord
@@ -43,14 +44,17 @@ def test_nothing_acknowledged_is_nothing_to_commit() -> None:
 class Thread:
     """The consumer's thread: says whether a position was moved in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, made: ChunkConsumer) -> None:
         self.inside = False
+        self.consumer, self.epochs = made, list[int]()
         self.sought: list[tuple[TP, int, bool]] = []
 
-    async def call_thread(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    async def call_thread(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         self.inside = True
-        await work(*arguments)
+        answer = await work(*arguments)
         self.inside = False
+        self.epochs.append(self.consumer.epochs.of(PARTITION))
+        return answer
 
     def _ensure_consumer(self) -> Thread:
         return self
@@ -58,19 +62,33 @@ class Thread:
     def seek(self, partition: TP, offset: int) -> None:
         self.sought.append((partition, offset, self.inside))
 
+    async def position(self, partition: TP) -> int:
+        assert self.inside
+        return self.sought[-1][1]
+
 
 async def test_a_seek_happens_in_the_consumers_thread() -> None:
-    made, thread = consumer(), Thread()
-    made._thread = thread  # type: ignore[assignment]
+    made = consumer()
+    made._thread = thread = Thread(made)  # type: ignore[assignment]
     for offset in (5, 1, 0):
         await made.seek(PARTITION, offset)
         assert thread.sought[-1] == (PARTITION, offset, True)
-    assert made.epochs.of(PARTITION) == 3
+    assert thread.epochs == [1, 2, 3], "counted in the thread, before it does anything else"
 
 
-async def test_faust_takes_nothing_for_a_repetition() -> None:
+async def test_the_place_of_a_partition_is_asked_for_in_the_consumers_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = consumer()
+    made._thread = Thread(made)  # type: ignore[assignment]
+    await made.seek(PARTITION, 7)
+    monkeypatch.setattr(chunks_module, "empty_stretch", lambda *_: range(3, 5))
+    assert await made.place(PARTITION) == (range(3, 5), 7)
+
+
+def test_faust_takes_nothing_for_a_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
     """It writes the offset of a chunk after its delivery, and would drop what was sought meanwhile."""
-    read = _NoReadOffsets()
+    monkeypatch.setattr(driver.Consumer, "__init__", lambda *_: None)  # Faust's starts a thread
+    read = ChunkConsumer()._read_offset
+    assert type(read) is _NoReadOffsets
     read[PARTITION] = 100
     read.update({PARTITION: 100})
     read.pop(PARTITION, None)

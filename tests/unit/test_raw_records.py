@@ -80,10 +80,10 @@ def unpacked(buffer: bytes, fetch_offset: int = 0, aborted: Sequence[tuple[int, 
 def test_a_header_name_that_is_no_text_ends_nothing(at: int) -> None:
     headers: list[list[Header]] = [[("good", b"1")] for _ in range(3)]
     headers[at] = [("good", b"1"), ("SPOIL", b"\xff")]
-    buffer = spoiled(fetched(*headers)) + fetched([("next", None)])
+    buffer = spoiled(fetched(*headers)) + fetched([("next", None)], base=3)
     records = unpacked(buffer)
-    assert [record.value for record in records] == [b"v0", b"v1", b"v2", b"v0"][: len(records)]
-    assert [record.offset for record in records[:3]] == [0, 1, 2]
+    assert [record.value for record in records] == [b"v0", b"v1", b"v2", b"v0"]
+    assert [record.offset for record in records] == [0, 1, 2, 3]
     assert list(records[at].headers) == [("good", b"1"), ("\\xff\\xfe\x00\\xc3(", b"\xff")]
     assert type(records[at].value) is bytes
 
@@ -99,19 +99,18 @@ def test_batches_before_one_that_is_unpacked_again_are_handed_on_once() -> None:
     assert [record.offset for record in unpacked(b"".join([*batches[1:], fetched([], base=8)]), 4)] == list(range(4, 9))
 
 
-@pytest.mark.parametrize("behind", [False, True])
-def test_an_aborted_transaction_stays_aborted_when_its_fetch_is_unpacked_again(behind: bool) -> None:
+def test_aborted_transactions_stay_aborted_when_their_fetch_is_unpacked_again() -> None:
+    """The second spans the broken batch, so that it is known as aborted only if the first pass is forgotten."""
     batches = [
-        fetched([], [], []),
-        fetched([], [], [], base=3, transaction_of=5),
+        fetched([], transaction_of=5),
+        abort_marker(1, 5),
+        fetched([], base=2, transaction_of=5),
+        spoiled(fetched([], [("SPOIL", b"")], base=3)),
+        fetched([], base=5, transaction_of=5),
         abort_marker(6, 5),
-        spoiled(fetched([], [("SPOIL", b"")], base=7)),
-        fetched([], base=9, transaction_of=5),
-        abort_marker(10, 5),
+        fetched([], base=7, transaction_of=5),
     ]
-    aborted = [(5, 3), (5, 9)] if behind else [(5, 3)]
-    expected = [0, 1, 2, 7, 8] if behind else [0, 1, 2, 7, 8, 9]
-    assert [record.offset for record in unpacked(b"".join(batches), aborted=aborted)] == expected
+    assert [record.offset for record in unpacked(b"".join(batches), aborted=[(5, 0), (5, 2)])] == [3, 4, 7]
 
 
 def test_a_batch_that_is_truly_corrupt_is_still_said_to_be() -> None:

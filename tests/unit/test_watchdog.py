@@ -34,7 +34,7 @@ async def test_records_to_read_and_a_fence_that_stands_still_are_a_stall(fence: 
     scene = Scene()
     await scene.after(0, (fence, 5))
     await scene.after(59, (fence, 7))
-    with pytest.raises(ServiceUnavailable, match=r"expected progress on partition 0, received none for 61 s"):
+    with pytest.raises(Stalled, match=r"expected progress on partition 0, received none for 61 s"):
         await scene.after(2, (fence, 9))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
@@ -11,9 +13,11 @@ from recsys.errors import ServiceUnavailable
 from recsys.keys import Topology
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
+from stream import worker as worker_module
 from stream.commit import ShardWriter
 from stream.watchdog import Stalled
 from stream.worker import EngagementWorker, end_process
+from tests.doubles.stream_room import chunk, event
 
 
 class Died(BaseException):
@@ -27,26 +31,30 @@ def die(error: BaseException) -> NoReturn:
 class Writers:
     """Two partitions' writers; says which were ended."""
 
-    def __init__(self, failure: Exception | None) -> None:
+    def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
         self.ended: list[int] = []
-        self._failure = failure
+        self._end = end
 
     def writer(self, partition: int) -> ShardWriter:
         async def end() -> None:
             self.ended.append(partition)
-            if self._failure is not None:
-                raise self._failure
+            await self._end()
 
         return cast("ShardWriter", SimpleNamespace(end=end))
 
 
-def worker_with(failure: Exception | None = None) -> tuple[EngagementWorker, Writers]:
+async def ends() -> None:
+    pass
+
+
+def worker_with(end: Callable[[], Awaitable[None]] = ends) -> tuple[EngagementWorker, Writers]:
     worker = EngagementWorker(load_settings(), MemoryStore(), topology=Topology(2), worker_id=None, die=die)
-    writers = Writers(failure)
+    writers = Writers(end)
     worker._writers = {partition: writers.writer(partition) for partition in range(2)}
     return worker, writers
 
 
+@pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize(
     ("error", "ended"),
     [
@@ -55,30 +63,54 @@ def worker_with(failure: Exception | None = None) -> tuple[EngagementWorker, Wri
         (RuntimeError("a record may be why"), []),
     ],
 )
-async def test_a_successor_is_careful_unless_a_service_was_given_up_on(error: Exception, ended: list[int]) -> None:
+async def test_a_successor_is_careful_unless_a_service_was_given_up_on(
+    error: Exception, ended: list[int], beside: bool
+) -> None:
     worker, writers = worker_with()
 
-    async def work() -> None:
+    async def work(*_: object) -> NoReturn:
         raise error
 
+    cast("Any", worker._writers[0]).apply = work
     with pytest.raises(Died):
-        await worker._or_die(work)
+        await (worker._or_die(work) if beside else worker._apply(SimpleNamespace(value=chunk(event(0)))))
     assert sorted(writers.ended) == ended
 
 
-@pytest.mark.parametrize("failure", [ServiceUnavailable("still away"), RuntimeError("a bug")])
-async def test_a_writer_that_cannot_end_keeps_no_process_alive(failure: Exception) -> None:
-    worker, writers = worker_with(failure)
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def fails() -> None:
+    raise RuntimeError("a bug")
+
+
+async def is_away() -> None:
+    raise ServiceUnavailable("still away")
+
+
+@pytest.mark.parametrize("end", [is_away, fails, for_ever])
+async def test_a_writer_that_cannot_end_keeps_no_process_alive(
+    monkeypatch: pytest.MonkeyPatch, end: Callable[[], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr(worker_module, "RELEASE_S", 0.01)
+    worker, writers = worker_with(end)
     with pytest.raises(Died):
-        await worker._give_up(ServiceUnavailable("Redis is away"))
+        await asyncio.wait_for(worker._give_up(ServiceUnavailable("Redis is away")), 10)
     assert sorted(writers.ended) == [0, 1]
 
 
-async def test_a_rebalance_lets_go_of_every_partition() -> None:
+@pytest.mark.parametrize("signal", ["on_partitions_revoked", "on_partitions_assigned"])
+async def test_a_rebalance_lets_go_of_every_partition(signal: str) -> None:
     worker, writers = worker_with()
-    unused: Any = None
-    await worker._let_go(unused, set())
+    await getattr(worker._app, signal).send(set())
     assert (sorted(writers.ended), worker._writers) == ([0, 1], {})
+
+
+async def test_what_looks_after_partitions_knows_of_a_rebalance() -> None:
+    worker, _ = worker_with()
+    for worker._app.rebalancing in (True, False):
+        assert worker._upkeep.rebalancing() is worker._app.rebalancing
 
 
 def test_what_nobody_expected_leaves_its_traceback(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 
 from tests.faults.findings import Findings, case, conclude
-from tests.faults.fleet import Worker
+from tests.faults.fleet import STOP_S, Worker
 from tests.faults.stage import Stage
 
 EVENTS = 300_000
 RECOVERY_S = 30.0
 START_S = 90.0
-STOP_S = 15.0
 START_TAKES_S = 6.0
 SESSION_TIMEOUT_S = 15.0
 

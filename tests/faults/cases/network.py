@@ -54,7 +54,7 @@ def bad_network(stage: Stage) -> Findings:
         to_redis.weather = to_kafka.weather = Weather(silent=True)
         ends = stage.fleet.stop()
         findings.figures["slowest_stop_in_silence_s"] = round(max(seconds for _, seconds in ends), 1)
-        findings.expect(all(status == 0 for status, _ in ends), f"expected workers to end with 0, received {ends}")
+        findings.ended(ends)
         to_redis.weather = to_kafka.weather = Weather()
         return conclude(stage, findings)
 

@@ -15,6 +15,7 @@ from kafka.errors import NoError
 from tests.faults.cases.kills import EVENTS, START_S, start
 from tests.faults.cases.outages import BACK_S
 from tests.faults.findings import Findings, case, conclude
+from tests.faults.fleet import Worker
 from tests.faults.stage import PARTITIONS, Stage
 from tests.faults.topic import read_topic
 
@@ -22,8 +23,8 @@ REFUSED_TO_START = 4
 HOUR_S = 3600
 DELETED_IN = (0, 1)
 GONE_S = 30.0
-JOINED_S = 5.0
-"""A worker that joined would have read on by then."""
+READ_ON_S = 3.0
+"""A worker that owns a partition and takes it for none that is stopped would have read on by then."""
 OLD_VERSION = "4d99a5a"
 """What a rolling upgrade starts from (T23): the last state that was handed over; to be raised at a release."""
 
@@ -101,10 +102,7 @@ def retention(stage: Stage) -> Findings:
     findings.figures["deleted"] = sum(map(len, stage.expired.values()))
     workers = [stage.fleet.add() for _ in range(2)]
     _expect_stops(stage, findings, before)
-    workers.append(stage.fleet.add())  # a rebalance lets no stopped partition go on
-    stage.wait_until(stage.fleet.started, within_s=START_S, what="a third worker")
-    stage.wait(JOINED_S)
-    _expect_stops(stage, findings, before)
+    _expect_stops_outlive_their_owners(stage, findings, before, workers)
     for partition in DELETED_IN:
         command = [sys.executable, "-m", "recsys.cli", "resume", "--partition", str(partition)]
         done = subprocess.run(command, env=stage.environment(), capture_output=True, text=True, check=False)
@@ -136,6 +134,19 @@ def _expect_stops(stage: Stage, findings: Findings, before: Mapping[int, int | N
     after = stage.fences() or {}
     passed = [partition for partition in DELETED_IN if after[partition] != before[partition]]
     findings.expect(not passed, f"expected fences before the gap to stand, received progress on {passed}")
+
+
+def _expect_stops_outlive_their_owners(
+    stage: Stage, findings: Findings, before: Mapping[int, int | None], workers: list[Worker]
+) -> None:
+    """The partitions change hands, and their next owner finds them stopped and leaves them so."""
+    heir = stage.fleet.add()
+    stage.wait_until(stage.fleet.started, within_s=START_S, what="a third worker")
+    findings.ended([worker.stop() for worker in workers])
+    workers[:] = [heir]
+    stage.wait_until(lambda: heir.said.count("partition_stopped") >= len(DELETED_IN), within_s=START_S, what="an heir")
+    stage.wait(READ_ON_S)
+    _expect_stops(stage, findings, before)
 
 
 @case("T19", "one worker's clock is an hour ahead, then an hour behind")
