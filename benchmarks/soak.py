@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -139,11 +139,11 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
         pids = {child.name: child.pid for child in children} | {"redis": store.pid or 0, "kafka": kafka.pid or 0}
         producer = connect(settings, settings.interactions_topic)
         stack.callback(producer.close, timeout=1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, load.end)
         events = records(load, arguments.seed)
-        filled = fill(producer, events, arguments.fill, settings)
+        filled = fill(producer, events, arguments.fill, settings, lambda: load.stop.is_set() or bool(dead(children)))
         with ThreadPoolExecutor(2) as pool:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, load.end)
             try:
                 topic = settings.interactions_topic
                 sending = pool.submit(produce, producer, topic, events, rate=arguments.rate)
@@ -159,8 +159,10 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
     return figures(samples, accounts, load, rate=arguments.rate, warm_up_minutes=arguments.warm_up) | {"ended": ended}
 
 
-def fill(producer: Any, events: Iterator[Record], number: int, settings: Settings) -> int:
-    """Sends the first events as fast as they go and waits until they are applied; returns how many were sent.
+def fill(producer: Any, events: Iterator[Record], number: int, settings: Settings, ended: Callable[[], bool]) -> int:
+    """Sends the first events as fast as they go and waits until they are applied, or until it is over.
+
+    Returns how many were sent.
 
     After them the learners' states hardly grow any more, so that what memory grows by in the soak is not theirs.
     """
@@ -168,7 +170,7 @@ def fill(producer: Any, events: Iterator[Record], number: int, settings: Setting
     with console.status("fill") if console.is_terminal else nullcontext():
         sent = produce(producer, settings.interactions_topic, itertools.islice(events, number))
         print(f"fill: {sent} records sent", file=sys.stderr, flush=True)
-        while lag := asyncio.run(read_status(settings)).lag:
+        while (lag := asyncio.run(read_status(settings)).lag) and not ended():
             print(f"fill: {lag} records to apply", file=sys.stderr, flush=True)
             time.sleep(SAMPLE_EVERY_S)
     return sent

@@ -123,7 +123,7 @@ class ConsumerLog:
         return log_end if position is None else max(0, log_end - position)
 
     async def bounds(self) -> tuple[int, int]:
-        """The log's first offset and the offset after its last.
+        """The log's first offset and the offset after the last that can be read; an open transaction lies behind it.
 
         Raises:
             ServiceUnavailable: Kafka does not tell in time.

@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
         partition: Their partition.
         records: In offset order, at least one.
         fetch: What is known of the fetch that brought them.
-        backlog: Records the broker held behind this chunk at the fetch.
+        backlog: Offsets behind this chunk that could be read at the fetch.
     """
 
     partition: int

@@ -133,7 +133,9 @@ class ShardWriter:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def look(self) -> None:
-        """A look while nothing is under way: goes on after an operator's word, and heals a fence that went back.
+        """A look while nothing is under way.
+
+        Goes on after an operator's word, heals a fence that went back, and moves it over offsets without records.
 
         Raises:
             ServiceUnavailable: Redis or Kafka does not answer.

@@ -32,7 +32,7 @@ class PartitionLog(Protocol):
         ...
 
     async def bounds(self) -> tuple[int, int]:
-        """The log's first offset and the offset after its last."""
+        """The log's first offset and the offset after the last that can be read."""
         ...
 
 

@@ -80,7 +80,10 @@ class Upkeep:
             self.switched.set()
 
     async def heal(self) -> None:
-        """Looks after partitions on which nothing is under way: a fence that went back, an operator's word."""
+        """Looks after partitions on which nothing is under way.
+
+        A fence that went back, an operator's word, and markers at the end of the log.
+        """
         while True:
             await asyncio.sleep(HEAL_EVERY_S)
             for partition in self.owned():
@@ -99,7 +102,7 @@ class Upkeep:
         await merge_trending(self.store, self.topology.shards(), decay, size=size, now_ms=self.now_ms())
 
     async def watch(self) -> None:
-        """Ends the worker when a partition has records to read and its fence stands still.
+        """Ends the worker when a partition has records to read and its fence stands still, or a rebalance does not end.
 
         Raises:
             Stalled: It does.

@@ -1,4 +1,4 @@
-"""A watchdog on progress: "consumers slowly die" in Faust, the process up and nothing read."""
+"""A watchdog on progress: "consumers slowly die" in Faust, the process up and nothing read, or a rebalance endless."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recsys.errors import ServiceUnavailable
 
 
 class Stalled(ServiceUnavailable):
-    """A partition has records to read and its fence stands still; what for, nobody knows."""
+    """A partition has records to read and its fence stands still, or a rebalance does not end; why, nobody knows."""
 
 
 Position = tuple[int | None, int]
@@ -18,7 +18,7 @@ Position = tuple[int | None, int]
 
 @dataclass
 class Watchdog:
-    """Notices a partition that has records to read and a fence that does not move.
+    """Notices a partition that has records to read and a fence that does not move, and a rebalance that does not end.
 
     Attributes:
         owned: Partitions to watch right now.

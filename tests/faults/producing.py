@@ -63,7 +63,7 @@ class LoadProducer:
         """Ends the load: what is missing up to `at_least` comes as fast as it goes; returns when all is acknowledged.
 
         Raises:
-            RuntimeError: A record was not acknowledged.
+            RuntimeError: A record was not acknowledged, or the load itself broke.
         """
         self._finish.set()
         self._thread.join()
