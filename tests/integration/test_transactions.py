@@ -93,7 +93,7 @@ def test_more_aborted_events_than_a_fetch_holds_are_passed_without_reading_again
 
 def test_an_open_transaction_holds_its_events_back_and_ends_nobody(recsys: Recsys, kafka: str) -> None:
     topic = recsys.extra["RECSYS_INTERACTIONS_TOPIC"]
-    recsys.extra["RECSYS_WORKER_STALL_SECONDS"] = "4"
+    recsys.extra["RECSYS_WORKER_STALL_SECONDS"] = "6"
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
     with a_worker_on(recsys, PARTITIONS) as worker:
         producer.init_transactions()
@@ -102,7 +102,7 @@ def test_an_open_transaction_holds_its_events_back_and_ends_nobody(recsys: Recsy
         traffic.send(LEARNERS[0].encode(), event(LEARNERS[0], 1))
         traffic.flush()
         with pytest.raises(AssertionError, match="an event behind"):
-            wait_until(lambda: bool(recsys.counts(PARTITIONS)), within_s=8, what="an event behind the open one")
+            wait_until(lambda: bool(recsys.counts(PARTITIONS)), within_s=12, what="an event behind the open one")
         assert worker.poll() is None
         producer.commit_transaction()
         wait_until(lambda: status(recsys)["lag"] == 0, within_s=60, what="all events")
