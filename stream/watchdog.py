@@ -1,4 +1,4 @@
-"""A watchdog on progress: "consumers slowly die" in Faust, the process up and nothing read, or a rebalance endless."""
+"""A watchdog on progress: "consumers slowly die" in Faust, the process up and nothing read, or for ever rebalancing."""
 
 from __future__ import annotations
 

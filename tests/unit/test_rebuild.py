@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,7 +134,7 @@ async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -
 
 async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebuild_after_a_worker_refused_it() -> None:
     home = partition_of("u", 2)
-    large = event(3, padding="x" * MAX_PRODUCED_BYTES)
+    large = replace(event(3), headers=[("trace", b"x" * MAX_PRODUCED_BYTES)])  # its value alone would be accepted
     past = {1 - home: Past(2, 0)}
     for _ in range(3):
         bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
