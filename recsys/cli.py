@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "topics": ("infra.commands:topics", "Create the Kafka topics that are missing, check those that are there."),
     "replay": ("infra.replay:command", "Produce interaction and course files to Kafka."),
     "dlq": ("infra.dlq_commands:dlq", "List, show and replay dead letters: records the stream refused."),
-    "stream": ("stream.commands:stream", "Run one engagement worker."),
+    "stream": ("stream.worker_command:stream", "Run one engagement worker."),
     "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
     "engagement": ("stream.commands:engagement", "Print the engagement scores the store holds."),

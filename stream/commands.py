@@ -1,74 +1,24 @@
-"""The commands of this room: the composition root of a worker, and a look at what it keeps."""
+"""A look at what the workers keep, and what the commands of this room share."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
 
 import click
 import msgspec
-import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from recsys.allocator import use_one_arena
 from recsys.engagement import ForwardDecay
-from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
-from recsys.keys import Topology
-from recsys.logs import configure_logging
-from recsys.online_store import OnlineStore
+from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.online_store.redis import RedisStore
 from recsys.settings import Settings, load_settings
 from recsys.times import parse_time
 
-log = structlog.get_logger(__name__)
-
 SCORE_LINE = msgspec.json.Encoder()
-
-
-@click.command()
-@click.option("--worker-id", help="A name that stays the same over restarts; at most one live worker may have it.")
-def stream(worker_id: str | None) -> None:
-    """Run one engagement worker until SIGTERM or Ctrl-C.
-
-    Reads the interactions topic, keeps engagement, bot flags and trending in Redis, and refreshes cached top-N lists.
-    """
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: os._exit(0))  # nothing has begun: until the worker takes over
-    use_one_arena()
-    settings = load_settings()
-    configure_logging(settings)
-    for chatty in ("mode", "faust", "stream.chunks", "aiokafka"):  # Faust names its consumer's logger after our module
-        logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "aiokafka" else logging.WARNING)
-    import uvloop  # noqa: PLC0415 - only the worker needs it
-
-    if uvloop.run(_run_worker(settings, worker_id)):
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command, new topology
-
-
-async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
-    """Runs a worker to its end; returns whether one of a new topology has to take over."""
-    from prometheus_client import start_http_server  # noqa: PLC0415
-
-    from stream.worker import EngagementWorker  # noqa: PLC0415 - faust reads the environment when it is imported
-
-    store = stream_store(settings)
-    try:
-        topology = await _agreed_topology(settings, store)
-        if settings.worker_metrics_port:
-            start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
-        worker = EngagementWorker(settings, store, topology=topology, worker_id=worker_id)
-        stop = asyncio.Event()
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-        return await worker.run(stop)
-    finally:
-        await store.close()
 
 
 def stream_store(settings: Settings) -> RedisStore:
@@ -79,20 +29,6 @@ def stream_store(settings: Settings) -> RedisStore:
         dedupe_window_s=settings.dedupe_window_hours * 3600,
         top_ttl_s=settings.top_ttl_days * 86_400,
     )
-
-
-async def _agreed_topology(settings: Settings, store: OnlineStore) -> Topology:
-    """The topology in Redis. A topic with more partitions is read under it: their records are sent home."""
-    in_kafka = await topic_partitions(settings)
-    topology = await store.establish_topology(Topology(in_kafka))
-    if topology.partitions > in_kafka:
-        raise TopologyMismatch(
-            f"expected topic {settings.interactions_topic!r} to have {topology.partitions} partitions as Redis says, "
-            f"received {in_kafka}"
-        )
-    if topology.partitions < in_kafka:
-        log.warning("topic_has_grown", partitions=in_kafka, topology=topology, remedy="recsys rebuild --partitions")
-    return topology
 
 
 async def topic_partitions(settings: Settings) -> int:

@@ -69,6 +69,9 @@ def outcome(recsys: Recsys, interactions: pd.DataFrame, *, kill: bool, mutant: s
             recsys.start_worker(mutant=mutant)
     replay.join(PATIENCE_S)
     wait_until(lambda: applied() >= len(interactions), within_s=PATIENCE_S, what=f"{len(interactions)} records applied")
+    for worker in recsys.workers:
+        if worker.poll() is None:  # else a late one is stopped before Python handles signals
+            wait_until(lambda each=worker: "worker_started" in recsys.log_of(each), within_s=PATIENCE_S, what="a start")
     recsys.stop_workers()
     counts = recsys.counts(PARTITIONS)
     found = differences(expected_scores(interactions, AT_MS), recsys.scores(AT_MS))
