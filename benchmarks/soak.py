@@ -112,12 +112,12 @@ def line(sample: Sample) -> str:
     )
 
 
-def drained(settings: Settings) -> tuple[dict[str, int], int, int]:
+def drained(settings: Settings) -> tuple[dict[str, int], int, int | None]:
     """Waits for the workers to catch up; the counters, the records in the topic, and the lag that is left."""
     give_up = time.monotonic() + DRAIN_S
-    while (status := asyncio.run(read_status(settings))).lag and time.monotonic() < give_up:
+    while (status := asyncio.run(read_status(settings))).lag != 0 and time.monotonic() < give_up:
         time.sleep(0.5)
-    return dict(status.counts), sum(each.log_end for each in status.partitions), status.lag
+    return dict(status.counts), sum(each.log_end or 0 for each in status.partitions), status.lag
 
 
 def soak(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def fill(producer: Any, events: Iterator[Record], number: int, settings: Setting
     with console.status("fill") if console.is_terminal else nullcontext():
         sent = produce(producer, settings.interactions_topic, itertools.islice(events, number))
         print(f"fill: {sent} records sent", file=sys.stderr, flush=True)
-        while (lag := asyncio.run(read_status(settings)).lag) and not ended():
+        while (lag := asyncio.run(read_status(settings)).lag) != 0 and not ended():
             print(f"fill: {lag} records to apply", file=sys.stderr, flush=True)
             time.sleep(SAMPLE_EVERY_S)
     return sent

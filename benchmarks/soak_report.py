@@ -36,7 +36,7 @@ class Sample:
     descriptors: dict[str, int]
     redis_mib: float
     redis_keys: int
-    lag: int
+    lag: int | None
     load_average: float
 
 
@@ -76,8 +76,8 @@ def figures(
             "first_mib": judged[0].redis_mib,
             "last_mib": judged[-1].redis_mib,
         },
-        "lag_max": max(sample.lag for sample in samples),
-        "lag_max_after_warm_up": max(sample.lag for sample in judged),
+        "lag_max": max(sample.lag or 0 for sample in samples),
+        "lag_max_after_warm_up": max(sample.lag or 0 for sample in judged),
         "load_average": [min(s.load_average for s in samples), max(s.load_average for s in samples)],
         "gets": {"answers": dict(load.answers), "p50_ms": p50, "p99_ms": p99},
         "accounts": accounts,

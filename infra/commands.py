@@ -12,7 +12,7 @@ from rich.table import Table
 
 from infra.status import SystemStatus, log_bounds, read_status
 from infra.topics import TopicReport, ensure_topics
-from recsys.errors import ConfigurationError, TopologyMismatch
+from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.keys import Topology
 from recsys.online_store import Stop
 from recsys.online_store.redis import RedisStore
@@ -72,15 +72,21 @@ def _print_status(found: SystemStatus) -> None:
     names = sorted({name for row in found.partitions for name in row.counts})
     table = Table("partition", "fence", "log end", "lag", *names)
     for row in found.partitions:
-        fence = "none" if row.fence is None else str(row.fence)
+        offsets = ("none" if row.fence is None else str(row.fence), _known(row.log_end), _known(row.lag))
         counted = (str(row.counts.get(name, 0)) for name in names)
-        table.add_row(str(row.partition), fence, str(row.log_end), str(row.lag), *counted)
+        table.add_row(str(row.partition), *offsets, *counted)
     Console().print(table)
     model = "no model published" if found.model is None else f"model {found.model}"
     for row in found.partitions:
+        if row.log_end is None:
+            click.echo(f"partition {row.partition} has no broker that answers for it (docs/operations.md)")
         if row.stopped is not None:
             click.echo(f"partition {row.partition} is stopped {row.stopped} (docs/operations.md, then `recsys resume`)")
-    click.echo(f"{model} · generation {found.generation} · lag {found.lag} records")
+    click.echo(f"{model} · generation {found.generation} · lag {_known(found.lag)} records")
+
+
+def _known(number: int | None) -> str:
+    return "?" if number is None else str(number)
 
 
 @click.command("resume")
@@ -102,7 +108,10 @@ def resume(partition: int, until: int | None) -> None:
     bounds = log_bounds(settings)
     if partition not in bounds:
         raise ConfigurationError(f"expected a partition below {len(bounds)}, received {partition}")
-    log_start, log_end = bounds[partition]
+    of_partition = bounds[partition]
+    if of_partition is None:
+        raise ServiceUnavailable(f"expected a broker that answers for partition {partition}, received none")
+    log_start, log_end = of_partition
     stop = asyncio.run(_resume(settings, partition, log_start=log_start, log_end=log_end, until=until))
     passed = f"refusals before {log_end if until is None else until}"
     if stop.log_start is not None:

@@ -101,18 +101,26 @@ class LocalKafka(LocalService):
         port: Loopback port of the broker; None takes a free one.
         proxied_port: Where somebody else's proxy will listen: a second listener (`proxied_listener`, a port) tells its
             clients that the broker is there, so that all their traffic goes through the proxy. None makes no such one.
+        joins: A running node whose cluster this one joins, as a broker only. None begins a cluster of its own.
     """
 
     name = "kafka"
 
     def __init__(
-        self, directory: Path | None = None, port: int | None = None, *, proxied_port: int | None = None
+        self,
+        directory: Path | None = None,
+        port: int | None = None,
+        *,
+        proxied_port: int | None = None,
+        joins: LocalKafka | None = None,
     ) -> None:
         super().__init__(directory)
         self.port = port or free_port()
         self.proxied_port = proxied_port
         self.proxied_listener = None if proxied_port is None else free_port()
-        self._controller_port = free_port()
+        self._joins = joins
+        self.node_id: int = 1 if joins is None else joins.node_id + 1
+        self.controller_port: int = free_port() if joins is None else joins.controller_port
 
     @property
     def bootstrap_servers(self) -> str:
@@ -134,12 +142,11 @@ class LocalKafka(LocalService):
         return child
 
     def _format(self, java: list[str], properties: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [
             *java,
             "kafka.tools.StorageTool",
             "format",
-            f"--cluster-id={cluster}",
+            f"--cluster-id={self._cluster_id()}",
             "-c",
             str(properties),
         ]  # an id may begin with a dash
@@ -150,18 +157,25 @@ class LocalKafka(LocalService):
             said = (done.stdout + done.stderr).strip().splitlines()
             raise ServiceUnavailable(f"expected Kafka to format its folder, received: {' '.join(said[-3:])}")
 
+    def _cluster_id(self) -> str:
+        if self._joins is not None:
+            written = (self._joins.directory / "data" / "meta.properties").read_text()
+            return dict(line.split("=", 1) for line in written.splitlines() if "=" in line)["cluster.id"]
+        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
     def _properties(self) -> str:
-        broker, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self._controller_port}"
+        broker, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.controller_port}"
         listeners, advertised, protocols = f"PLAINTEXT://{broker}", f"PLAINTEXT://{broker}", "PLAINTEXT:PLAINTEXT"
+        listeners += f",CONTROLLER://{controller}" if self._joins is None else ""
         if self.proxied_listener is not None:
             listeners += f",PROXIED://127.0.0.1:{self.proxied_listener}"
             advertised += f",PROXIED://127.0.0.1:{self.proxied_port}"
             protocols += ",PROXIED:PLAINTEXT"
         return "\n".join(
             (
-                "process.roles=broker,controller",
-                "node.id=1",
-                f"listeners={listeners},CONTROLLER://{controller}",
+                f"process.roles=broker{',controller' if self._joins is None else ''}",
+                f"node.id={self.node_id}",
+                f"listeners={listeners}",
                 f"advertised.listeners={advertised}",
                 "controller.listener.names=CONTROLLER",
                 f"listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT",
@@ -194,7 +208,7 @@ class LocalKafka(LocalService):
         try:
             cluster = client.describe_cluster()  # somebody else's, on a port lost between choosing and binding?
             ours = f"cluster.id={cluster['cluster_id']}" in (self.directory / "data" / "meta.properties").read_text()
-            return ours and bool(cluster["brokers"])
+            return ours and self.node_id in {broker["broker_id"] for broker in cluster["brokers"]}
         except (KafkaError, OSError):
             return False
         finally:

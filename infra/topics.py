@@ -163,8 +163,17 @@ def ensure_topics(settings: Settings, partitions: int) -> list[TopicReport]:
 
 def partition_count(client: KafkaAdminClient, topic: str) -> int | None:
     """The partitions of a topic; None if it is not there."""
+    leaders = partition_leaders(client, topic)
+    return None if leaders is None else len(leaders)
+
+
+def partition_leaders(client: KafkaAdminClient, topic: str) -> dict[int, int | None] | None:
+    """Partition → the broker that leads it, None where none does; None if the topic is not there."""
     found = [row for row in client.describe_topics([topic]) if not row["error_code"]]
-    return len(found[0]["partitions"]) if found else None
+    if not found:
+        return None
+    leaders = {each["partition_index"]: each["leader_id"] for each in found[0]["partitions"]}
+    return {number: None if leader < 0 else leader for number, leader in leaders.items()}
 
 
 def _partition_counts(client: KafkaAdminClient, plans: Sequence[TopicPlan]) -> dict[str, int]:

@@ -13,13 +13,16 @@ from typing import Any, cast
 
 import faust
 import faust.streams
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
-from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.errors import ConfigurationError
 from recsys.settings import Settings
 from stream.chunks import ChunkConsumer, ChunkTransport
 from stream.fetches import tell_where_fetches_looked
 from stream.raw_records import hand_on_raw_records
+from stream.watchdog import ConsumerSilent
 
 ANSWER_WITHIN_S = 10.0
 
@@ -81,16 +84,23 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLog:
-    """A partition's log as the app's consumer shows it (`gaps.PartitionLog`)."""
+    """A partition's log as the app's consumer shows it (`gaps.PartitionLog`).
+
+    Attributes:
+        app: Whose consumer.
+        tp: The partition.
+        servers: Kafka's, for a second opinion.
+    """
 
     app: faust.App
     tp: TP
+    servers: str
 
     async def seek(self, offset: int) -> int:
         """Moves the position; returns the epoch of chunks fetched from there.
 
         Raises:
-            ServiceUnavailable: The consumer does not take it in time.
+            ConsumerSilent: The consumer does not take it in time.
         """
         consumer = cast("ChunkConsumer", self.app.consumer)
         if self.tp in consumer.assignment():  # else its next owner reads from the fence
@@ -105,7 +115,7 @@ class ConsumerLog:
         """The offsets looked at last that hold no record, and the offset that is read next, None while unknown.
 
         Raises:
-            ServiceUnavailable: Kafka does not tell in time.
+            ConsumerSilent: Kafka does not tell in time.
         """
         place: tuple[range, int | None] = await self._answer(cast("ChunkConsumer", self.app.consumer).place(self.tp))
         return place
@@ -116,7 +126,7 @@ class ConsumerLog:
         Control records of transactions are behind the position, so a log that ends in one is read to its end.
 
         Raises:
-            ServiceUnavailable: Kafka does not tell in time.
+            ConsumerSilent: Kafka does not tell in time.
         """
         _, log_end = await self.bounds()
         _, position = await self.place()
@@ -126,14 +136,26 @@ class ConsumerLog:
         """The log's first offset and the offset after the last that can be read; an open transaction lies behind it.
 
         Raises:
-            ServiceUnavailable: Kafka does not tell in time.
+            ConsumerSilent: Kafka does not tell in time.
         """
-        starts = await self._answer(self.app.consumer.earliest_offsets(self.tp))
-        ends = await self._answer(self.app.consumer.highwaters(self.tp))
-        return starts[self.tp], ends[self.tp]
+        bounds: tuple[int, int] = await self._answer(cast("ChunkConsumer", self.app.consumer).bounds(self.tp))
+        return bounds
+
+    async def answers_others(self) -> bool:
+        """Whether a client that is none of Faust's gets an answer about the partition."""
+        other = AIOKafkaConsumer(bootstrap_servers=self.servers)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await other.start()
+                await other.end_offsets([self.tp])
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        finally:
+            await other.stop()
+        return True
 
     async def _answer(self, question: Awaitable[Any]) -> Any:
         try:
             return await asyncio.wait_for(question, ANSWER_WITHIN_S)
         except Exception as error:  # whatever the driver raises means the same here
-            raise ServiceUnavailable(f"expected an answer from Kafka on {self.tp}, received {error!r}") from error
+            raise ConsumerSilent(f"expected an answer from Kafka on {self.tp}, received {error!r}") from error

@@ -7,15 +7,21 @@ the last one. This module never looks inside a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple, cast
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import LeaderNotAvailableError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 from stream.fetches import Epochs, Fetch, Fetched, empty_stretch
 from stream.records import Record
+
+T = TypeVar("T")
+
+NO_LEADER = -1
 
 
 class Chunk(NamedTuple):
@@ -106,19 +112,50 @@ class ChunkConsumer(driver.Consumer):
 
         In the consumer's own thread: Faust's `seek` moves it from this one, and a fetch under way moves it back.
         """
-        await self._thread.call_thread(self._move, partition, offset)
 
-    async def _move(self, partition: TP, offset: int) -> None:
-        self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own seek does
-        self.epochs.sought(partition)
+        async def move(consumer: AIOKafkaConsumer) -> None:
+            consumer.seek(partition, offset)
+            self.epochs.sought(partition)
+
+        await self._ask(move)
 
     async def place(self, partition: TP) -> tuple[range, int | None]:
-        """The offsets looked at last that hold no record, and the offset that is read next."""
-        return cast("tuple[range, int | None]", await self._thread.call_thread(self._place, partition))
+        """The offsets looked at last that hold no record, and the offset that is read next.
 
-    async def _place(self, partition: TP) -> tuple[range, int | None]:
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_move`
-        return empty_stretch(consumer, partition), await consumer.position(partition)
+        Raises:
+            LeaderNotAvailableError: No broker leads the partition.
+        """
+
+        async def place(consumer: AIOKafkaConsumer) -> tuple[range, int | None]:
+            _expect_leader(consumer, partition)
+            return empty_stretch(consumer, partition), await consumer.position(partition)
+
+        return await self._ask(place)
+
+    async def bounds(self, partition: TP) -> tuple[int, int]:
+        """The log's first offset and the offset after the last that can be read.
+
+        Raises:
+            LeaderNotAvailableError: No broker leads the partition.
+        """
+
+        async def bounds(consumer: AIOKafkaConsumer) -> tuple[int, int]:
+            _expect_leader(consumer, partition)
+            starts = await consumer.beginning_offsets([partition])
+            ends = await consumer.end_offsets([partition])
+            return starts[partition], ends[partition]
+
+        return await self._ask(bounds)
+
+    async def _ask(self, question: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
+        """What aiokafka's consumer answers in its own thread; who is cancelled here is cancelled there.
+
+        Not through Faust's queue: it takes two calls at a time, for as long as Kafka needs to answer, and fetches and
+        commits of every partition wait in it too.
+        """
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - as Faust's own calls do
+        answer = asyncio.run_coroutine_threadsafe(question(consumer), self._thread.thread_loop)
+        return await asyncio.wrap_future(answer)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """What was fetched so far is its next owner's to read, this worker or another."""
@@ -142,7 +179,7 @@ class ChunkConsumer(driver.Consumer):
         }
 
     def _backlog(self, tp: TP, records: Sequence[Record]) -> int:
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_move`
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_ask`
         readable = consumer.last_stable_offset(tp)  # what lies behind an open transaction is not there yet
         return 0 if readable is None else max(0, readable - records[-1].offset - 1)
 
@@ -161,6 +198,12 @@ class ChunkConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+
+def _expect_leader(consumer: AIOKafkaConsumer, partition: TP) -> None:
+    """Raises LeaderNotAvailableError if nobody leads the partition; a question would wait for a leader."""
+    if consumer._client.cluster.leader_for_partition(partition) == NO_LEADER:  # noqa: SLF001 - no public way
+        raise LeaderNotAvailableError(partition)
 
 
 class ChunkTransport(driver.Transport):

@@ -16,6 +16,7 @@ from recsys.errors import ServiceUnavailable
 from recsys.keys import Topology
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
+from stream import metrics
 from stream.app import ConsumerLog
 from stream.commit import ShardWriter
 from stream.refresh import merge_trending
@@ -67,6 +68,7 @@ class Upkeep:
     waiting: Callable[[int], int]
     now_ms: Callable[[], int]
     switched: asyncio.Event = field(default_factory=asyncio.Event)
+    _unreachable: set[int] = field(default_factory=set)
 
     async def follow_topology(self) -> None:
         """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it."""
@@ -80,15 +82,31 @@ class Upkeep:
             self.switched.set()
 
     async def heal(self) -> None:
-        """Looks after partitions on which nothing is under way.
+        """Looks after partitions on which nothing is under way, all at once: one without a leader delays nobody.
 
         A fence that went back, an operator's word, and markers at the end of the log.
         """
         while True:
             await asyncio.sleep(HEAL_EVERY_S)
-            for partition in self.owned():
-                if not self.waiting(partition) and not self.rebalancing():
-                    await quietly(self.writer(partition).look)
+            owned = set(self.owned())
+            self._unreachable.intersection_update(owned)
+            if not self.rebalancing():
+                await asyncio.gather(*map(self._look_after, owned))
+            metrics.UNREACHABLE.set(len(self._unreachable))
+
+    async def _look_after(self, partition: int) -> None:
+        if self.waiting(partition):
+            return
+        try:
+            await self.writer(partition).look()
+        except ServiceUnavailable as error:
+            if partition not in self._unreachable:
+                log.warning("partition_unreachable", partition=partition, error=str(error))
+            self._unreachable.add(partition)
+        else:
+            if partition in self._unreachable:
+                log.info("partition_reachable_again", partition=partition)
+            self._unreachable.discard(partition)
 
     async def trend(self) -> None:
         """The owner of one partition merges trending for all."""
@@ -102,7 +120,7 @@ class Upkeep:
         await merge_trending(self.store, self.topology.shards(), decay, size=size, now_ms=self.now_ms())
 
     async def watch(self) -> None:
-        """Ends the worker when a partition has records to read and its fence stands still, or a rebalance does not end.
+        """Ends the worker when it does not get on though it could.
 
         Raises:
             Stalled: It does.
@@ -111,6 +129,7 @@ class Upkeep:
         watchdog = Watchdog(
             owned=self.owned,
             position=self._progress,
+            answers_others=lambda partition: self.log_of(partition).answers_others(),
             rebalancing=self.rebalancing,
             clock=time.monotonic,
             stall_s=stall_s,

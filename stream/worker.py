@@ -264,7 +264,8 @@ class EngagementWorker:
         return self._writers[partition]
 
     def _log_of(self, partition: int) -> ConsumerLog:
-        return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
+        servers = self._settings.kafka_bootstrap_servers
+        return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition), servers)
 
     def _owned(self) -> set[int]:
         return {tp.partition for tp in self._app.consumer.assignment()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import LeaderNotAvailableError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
@@ -16,6 +19,7 @@ from stream.fetches import Epochs, Fetch, Fetched
 from tests.doubles.stream_room import FakeRecord
 
 PARTITION = TP("t", 0)
+SILENT = 7
 
 
 def consumer() -> ChunkConsumer:
@@ -42,46 +46,99 @@ def test_nothing_acknowledged_is_nothing_to_commit() -> None:
 
 
 class Thread:
-    """The consumer's thread: says whether a position was moved in it."""
+    """Faust's consumer thread and aiokafka's consumer in one: an event loop that runs in another thread.
+
+    A partition that has no leader is known to be so; one with `SILENT` for a leader answers nothing.
+    """
 
     def __init__(self, made: ChunkConsumer) -> None:
-        self.inside = False
-        self.consumer, self.epochs = made, list[int]()
-        self.sought: list[tuple[TP, int, bool]] = []
+        self.consumer = made
+        self.thread_loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.thread_loop.run_forever, daemon=True)
+        self._thread.start()
+        self.sought: list[tuple[TP, int]] = []
+        self.leaders: dict[TP, int] = {}
+        self.asked = self.given_up = 0
+        self._client = SimpleNamespace(cluster=SimpleNamespace(leader_for_partition=self.leaders.get))
 
-    async def call_thread(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        self.inside = True
-        answer = await work(*arguments)
-        self.inside = False
-        self.epochs.append(self.consumer.epochs.of(PARTITION))
-        return answer
+    def end(self) -> None:
+        self.thread_loop.call_soon_threadsafe(self.thread_loop.stop)
+        self._thread.join()
+        self.thread_loop.close()
 
     def _ensure_consumer(self) -> Thread:
         return self
 
     def seek(self, partition: TP, offset: int) -> None:
-        self.sought.append((partition, offset, self.inside))
+        assert threading.current_thread() is self._thread
+        self.sought.append((partition, offset))
 
     async def position(self, partition: TP) -> int:
-        assert self.inside
+        await self._answer(partition)
         return self.sought[-1][1]
 
+    async def beginning_offsets(self, partitions: list[TP]) -> dict[TP, int]:
+        await self._answer(*partitions)
+        return dict.fromkeys(partitions, 3)
 
-async def test_a_seek_happens_in_the_consumers_thread() -> None:
+    async def end_offsets(self, partitions: list[TP]) -> dict[TP, int]:
+        await self._answer(*partitions)
+        return dict.fromkeys(partitions, 9)
+
+    async def _answer(self, partition: TP) -> None:
+        assert threading.current_thread() is self._thread
+        self.asked += 1
+        try:
+            if self.leaders.get(partition) == SILENT:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+
+
+@pytest.fixture
+def thread() -> Iterator[Thread]:
     made = consumer()
     made._thread = thread = Thread(made)  # type: ignore[assignment]
+    yield thread
+    thread.end()
+
+
+async def test_a_seek_happens_in_the_consumers_thread_and_counts(thread: Thread) -> None:
     for offset in (5, 1, 0):
-        await made.seek(PARTITION, offset)
-        assert thread.sought[-1] == (PARTITION, offset, True)
-    assert thread.epochs == [1, 2, 3], "counted in the thread, before it does anything else"
+        await thread.consumer.seek(PARTITION, offset)
+        assert thread.sought[-1] == (PARTITION, offset)
+    assert thread.consumer.epochs.of(PARTITION) == 3
 
 
-async def test_the_place_of_a_partition_is_asked_for_in_the_consumers_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = consumer()
-    made._thread = Thread(made)  # type: ignore[assignment]
-    await made.seek(PARTITION, 7)
+async def test_what_is_known_of_a_log_is_asked_for_in_the_consumers_thread(
+    thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await thread.consumer.seek(PARTITION, 7)
     monkeypatch.setattr(chunks_module, "empty_stretch", lambda *_: range(3, 5))
-    assert await made.place(PARTITION) == (range(3, 5), 7)
+    assert await thread.consumer.place(PARTITION) == (range(3, 5), 7)
+    assert await thread.consumer.bounds(PARTITION) == (3, 9)
+
+
+async def test_a_partition_without_a_leader_is_not_asked_about(thread: Thread) -> None:
+    thread.leaders[PARTITION] = -1
+    for question in (thread.consumer.place, thread.consumer.bounds):
+        with pytest.raises(LeaderNotAvailableError):
+            await question(PARTITION)
+    assert thread.asked == 0
+
+
+async def test_many_questions_without_an_answer_keep_nobody_waiting_and_end_when_given_up(thread: Thread) -> None:
+    """Faust's queue takes two calls at a time, and its fetches and commits wait in it."""
+    silent, answers = TP("t", 1), TP("t", 2)
+    thread.leaders[silent] = SILENT
+    asked = [asyncio.create_task(thread.consumer.bounds(silent)) for _ in range(10)]
+    assert await asyncio.wait_for(thread.consumer.bounds(answers), 10) == (3, 9)
+    for question in asked:
+        question.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    await asyncio.wait_for(thread.consumer.seek(answers, 1), 10)  # behind what the cancellations set off there
+    assert (thread.asked, thread.given_up) == (12, 10)
 
 
 def test_faust_takes_nothing_for_a_repetition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recsys.errors import ServiceUnavailable
-from stream.watchdog import Position, Stalled, Watchdog
+from stream.watchdog import ConsumerSilent, Position, Stalled, Watchdog
 
 
 class Scene:
@@ -13,14 +13,26 @@ class Scene:
         self.now = 0.0
         self.positions: dict[int, Position | None] = {0: (None, 0)}
         self.rebalancing = False
+        self.missing: type[ServiceUnavailable] = ServiceUnavailable
+        self.others = True
         self.watchdog = Watchdog(
-            lambda: self.positions, self.position, lambda: self.rebalancing, lambda: self.now, 60.0, 180.0
+            lambda: self.positions,
+            self.position,
+            self.answers_others,
+            lambda: self.rebalancing,
+            lambda: self.now,
+            60.0,
+            180.0,
         )
+
+    async def answers_others(self, partition: int) -> bool:
+        assert partition == 0
+        return self.others
 
     async def position(self, partition: int) -> Position:
         position = self.positions[partition]
         if position is None:
-            raise ServiceUnavailable("expected an answer, received none")
+            raise self.missing("expected an answer, received none")
         return position
 
     async def after(self, seconds: float, position: Position | None = None) -> None:
@@ -82,3 +94,42 @@ async def test_a_rebalance_that_never_ends_is_a_stall() -> None:
     await scene.after(0, (4, 0))
     with pytest.raises(Stalled, match="rebalance"):
         await scene.after(181, (4, 0))
+
+
+async def test_a_consumer_without_an_answer_where_others_get_one_is_a_stall() -> None:
+    scene = Scene()
+    scene.missing = ConsumerSilent
+    await scene.after(0)
+    await scene.after(60)
+    with pytest.raises(Stalled, match=r"partition 0, as other clients get, received none for 61 s"):
+        await scene.after(1)
+
+
+@pytest.mark.parametrize("missing", [ServiceUnavailable, ConsumerSilent])
+async def test_a_service_that_answers_nobody_is_no_stall(missing: type[ServiceUnavailable]) -> None:
+    scene = Scene()
+    scene.missing, scene.others = missing, missing is ServiceUnavailable  # Redis may be away while Kafka answers
+    for _ in range(5):
+        await scene.after(50)
+
+
+async def test_who_is_answered_when_others_are_has_time_to_be_so_too() -> None:
+    """A broker that comes back may answer another client first."""
+    scene = Scene()
+    scene.missing, scene.others = ConsumerSilent, False
+    await scene.after(100)
+    scene.others = True
+    await scene.after(50)
+    await scene.after(59)
+    await scene.after(2, (4, 10))
+    await scene.after(50)
+    await scene.after(59)
+
+
+async def test_silence_about_one_partition_hides_no_other_that_stands_still() -> None:
+    scene = Scene()
+    scene.missing, scene.others = ConsumerSilent, False
+    scene.positions[1] = (4, 10)
+    await scene.after(0)
+    with pytest.raises(Stalled, match="progress on partition 1"):
+        await scene.after(61)
