@@ -116,7 +116,9 @@ async def test_a_service_that_answers_nobody_is_no_stall(missing: type[ServiceUn
 async def test_who_is_answered_when_others_are_has_time_to_be_so_too() -> None:
     """A broker that comes back may answer another client first."""
     scene = Scene()
-    scene.missing, scene.others = ConsumerSilent, False
+    scene.missing = ConsumerSilent
+    await scene.after(0)
+    scene.others = False
     await scene.after(100)
     scene.others = True
     await scene.after(50)
