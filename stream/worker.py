@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, cast
 
@@ -25,52 +23,22 @@ from recsys.settings import Settings
 from stream import metrics
 from stream.app import ConsumerLog, create_app
 from stream.chunks import Chunk
-from stream.commit import ShardWriter, WriterRules
-from stream.dead_letters import SideOutputs
-from stream.fold import FoldRules
+from stream.ending import LAST_RESORT_S, RELEASE_S, RESTART_EXIT_STATUS, STOP_S, end_process, within
 from stream.identity import WorkerId
 from stream.lanes import Lanes
 from stream.refresh import CurrentModel, Refresher
 from stream.upkeep import Upkeep, quietly
 from stream.watchdog import Stalled
+from stream.writers import Writers
 
 log = structlog.get_logger(__name__)
 
 CHUNKS_UNDER_WAY = 16
-UNEXPECTED_EXIT_STATUS = 70
-RESTART_EXIT_STATUS = 75
-"""EX_TEMPFAIL: the supervisor starts a worker of the new topology."""
-
-STOP_S = 6.0
-RELEASE_S = 1.0
-LAST_RESORT_S = 13.0
-"""The process ends within 15 s of SIGTERM whatever hangs."""
 
 
 def now_ms() -> int:
     """The wall clock, ms since 1970 UTC."""
     return time.time_ns() // 1_000_000
-
-
-def end_process(error: BaseException) -> NoReturn:
-    """Ends the process at once: nothing acknowledged, nothing flushed to Kafka or Redis.
-
-    One line on stderr; before it, where nobody expected the error, its traceback.
-    """
-    if not isinstance(error, RecsysError):
-        traceback.print_exception(error)
-    sys.stderr.write(f"recsys: {' '.join(str(error).split()) or repr(error)}\n")
-    sys.stderr.flush()
-    os._exit(error.exit_status if isinstance(error, RecsysError) else UNEXPECTED_EXIT_STATUS)
-
-
-async def _within(seconds: float, work: Awaitable[object]) -> bool:
-    """Whether the work ended in time."""
-    try:
-        await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        return False
-    return True
 
 
 class EngagementWorker:
@@ -96,18 +64,9 @@ class EngagementWorker:
         self._settings, self._store, self._topology, self._worker_id = settings, store, topology, worker_id
         self._die = die
         self._identity = WorkerId(store, worker_id)
-        self._rules = WriterRules(
-            FoldRules.of(settings, topology),
-            retry_s=settings.retry_seconds,
-            stop_records=settings.dead_letter_stop_records,
-            stop_share=settings.dead_letter_stop_share,
+        self._writers = Writers(
+            settings, topology, store=store, log_of=self._log_of, clock=time.monotonic, now_ms=now_ms
         )
-        self._outputs = SideOutputs(
-            settings.kafka_bootstrap_servers,
-            dead_letter_topic=settings.dead_letter_topic,
-            interactions_topic=settings.interactions_topic,
-        )
-        self._writers: dict[int, ShardWriter] = {}
         self._lanes: Lanes[Any] = Lanes(self._apply, capacity=CHUNKS_UNDER_WAY)
         self._stopping = False
         self._app = create_app(settings, worker_id, self._deliver)
@@ -129,7 +88,7 @@ class EngagementWorker:
             topology,
             owned=self._owned,
             rebalancing=lambda: bool(self._app.rebalancing),
-            writer=self._writer,
+            writer=self._writers.of,
             log_of=self._log_of,
             waiting=self._lanes.waiting,
             now_ms=now_ms,
@@ -181,7 +140,7 @@ class EngagementWorker:
         if start.done():
             await start
             return True
-        await _within(RELEASE_S, quietly(self._identity.release))
+        await within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=True)
         return False
 
@@ -192,15 +151,8 @@ class EngagementWorker:
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
 
     async def _let_go(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
-        """All partitions go to other workers in order, or come back: a start after this is no sign of a crash.
-
-        At the assignment too: Faust may still end an older rebalance in between and say that there is none.
-        """
-        writers, self._writers = self._writers, {}
-        await self._end(writers.values())
-
-    async def _end(self, writers: Iterable[ShardWriter]) -> None:
-        await _within(RELEASE_S, asyncio.gather(*(quietly(writer.end) for writer in writers)))
+        """At the assignment too: Faust may still end an older rebalance in between and say that there is none."""
+        await self._writers.let_go()
 
     async def _finish(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
@@ -213,14 +165,14 @@ class EngagementWorker:
         last_resort.start()
         self._stopping = True
         self._app.consumer.stop_flow()
-        finished = await _within(STOP_S, self._lanes.close())
-        finished &= await _within(STOP_S, self._app.stop())
+        finished = await within(STOP_S, self._lanes.close())
+        finished &= await within(STOP_S, self._app.stop())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        finished &= await _within(RELEASE_S, self._outputs.close())
-        await self._end(self._writers.values())
-        await _within(RELEASE_S, quietly(self._identity.release))
+        finished &= await within(RELEASE_S, self._writers.close())
+        await self._writers.end()
+        await within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
         if not finished:  # a thread of Faust's hangs; what matters is in Redis
             self._exit()
@@ -238,7 +190,7 @@ class EngagementWorker:
         chunk: Chunk = event.value
         try:
             with metrics.CHUNK_SECONDS.time():
-                applied = await self._writer(chunk.partition).apply(chunk)
+                applied = await self._writers.of(chunk.partition).apply(chunk)
         except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it
             await self._give_up(error)
         if applied.left_alone:
@@ -248,20 +200,6 @@ class EngagementWorker:
             metrics.RECORDS.labels(outcome).inc(records)
         if applied.users:
             self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
-
-    def _writer(self, partition: int) -> ShardWriter:
-        if partition not in self._writers:
-            self._writers[partition] = ShardWriter(
-                partition,
-                self._settings.consumer_group,
-                store=self._store,
-                outputs=self._outputs,
-                rules=self._rules,
-                kafka=self._log_of(partition),
-                clock=time.monotonic,
-                now_ms=now_ms,
-            )
-        return self._writers[partition]
 
     def _log_of(self, partition: int) -> ConsumerLog:
         servers = self._settings.kafka_bootstrap_servers
@@ -285,6 +223,6 @@ class EngagementWorker:
         """Ends the process; orderly where it gives up on a service and not on a record, whose try has to count."""
         try:
             if isinstance(error, RecsysError) and not isinstance(error, Stalled):
-                await self._end(self._writers.values())
+                await self._writers.end()
         finally:
             self._die(error)

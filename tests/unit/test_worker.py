@@ -13,10 +13,11 @@ from recsys.errors import ServiceUnavailable
 from recsys.keys import Topology
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
-from stream import worker as worker_module
+from stream import writers as writers_module
 from stream.commit import ShardWriter
+from stream.ending import end_process
 from stream.watchdog import Stalled
-from stream.worker import EngagementWorker, end_process
+from stream.worker import EngagementWorker
 from tests.doubles.stream_room import chunk, event
 
 
@@ -50,7 +51,7 @@ async def ends() -> None:
 def worker_with(end: Callable[[], Awaitable[None]] = ends) -> tuple[EngagementWorker, Writers]:
     worker = EngagementWorker(load_settings(), MemoryStore(), topology=Topology(2), worker_id=None, die=die)
     writers = Writers(end)
-    worker._writers = {partition: writers.writer(partition) for partition in range(2)}
+    worker._writers._writers = {partition: writers.writer(partition) for partition in range(2)}
     return worker, writers
 
 
@@ -71,7 +72,7 @@ async def test_a_successor_is_careful_unless_a_service_was_given_up_on(
     async def work(*_: object) -> NoReturn:
         raise error
 
-    cast("Any", worker._writers[0]).apply = work
+    cast("Any", worker._writers.of(0)).apply = work
     with pytest.raises(Died):
         await (worker._or_die(work) if beside else worker._apply(SimpleNamespace(value=chunk(event(0)))))
     assert sorted(writers.ended) == ended
@@ -93,7 +94,7 @@ async def is_away() -> None:
 async def test_a_writer_that_cannot_end_keeps_no_process_alive(
     monkeypatch: pytest.MonkeyPatch, end: Callable[[], Awaitable[None]]
 ) -> None:
-    monkeypatch.setattr(worker_module, "RELEASE_S", 0.01)
+    monkeypatch.setattr(writers_module, "RELEASE_S", 0.01)
     worker, writers = worker_with(end)
     with pytest.raises(Died):
         await asyncio.wait_for(worker._give_up(ServiceUnavailable("Redis is away")), 10)
@@ -104,7 +105,7 @@ async def test_a_writer_that_cannot_end_keeps_no_process_alive(
 async def test_a_rebalance_lets_go_of_every_partition(signal: str) -> None:
     worker, writers = worker_with()
     await getattr(worker._app, signal).send(set())
-    assert (sorted(writers.ended), worker._writers) == ([0, 1], {})
+    assert (sorted(writers.ended), worker._writers._writers) == ([0, 1], {})
 
 
 async def test_what_looks_after_partitions_knows_of_a_rebalance() -> None:
