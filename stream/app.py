@@ -13,8 +13,6 @@ from typing import Any, cast
 
 import faust
 import faust.streams
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from recsys.errors import ConfigurationError
@@ -84,17 +82,10 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLog:
-    """A partition's log as the app's consumer shows it (`gaps.PartitionLog`).
-
-    Attributes:
-        app: Whose consumer.
-        tp: The partition.
-        servers: Kafka's, for a second opinion.
-    """
+    """A partition's log as the app's consumer shows it (`gaps.PartitionLog`)."""
 
     app: faust.App
     tp: TP
-    servers: str
 
     async def seek(self, offset: int) -> int:
         """Moves the position; returns the epoch of chunks fetched from there.
@@ -140,19 +131,6 @@ class ConsumerLog:
         """
         bounds: tuple[int, int] = await self._answer(cast("ChunkConsumer", self.app.consumer).bounds(self.tp))
         return bounds
-
-    async def answers_others(self) -> bool:
-        """Whether a client that is none of Faust's gets an answer about the partition."""
-        other = AIOKafkaConsumer(bootstrap_servers=self.servers)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                await other.start()
-                await other.end_offsets([self.tp])
-        except (KafkaError, OSError, TimeoutError):
-            return False
-        finally:
-            await other.stop()
-        return True
 
     async def _answer(self, question: Awaitable[Any]) -> Any:
         try:

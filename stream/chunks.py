@@ -8,11 +8,12 @@ the last one. This module never looks inside a record.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import LeaderNotAvailableError
+from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -148,14 +149,30 @@ class ChunkConsumer(driver.Consumer):
         return await self._ask(bounds)
 
     async def _ask(self, question: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
-        """What aiokafka's consumer answers in its own thread; who is cancelled here is cancelled there.
+        """What aiokafka's consumer answers in its own thread; a question given up here is given up there.
 
         Not through Faust's queue: it takes two calls at a time, for as long as Kafka needs to answer, and fetches and
         commits of every partition wait in it too.
+
+        Raises:
+            KafkaConnectionError: The thread ends.
         """
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - as Faust's own calls do
-        answer = asyncio.run_coroutine_threadsafe(question(consumer), self._thread.thread_loop)
-        return await asyncio.wrap_future(answer)
+        consumer, given_up = self._thread._ensure_consumer(), threading.Event()  # noqa: SLF001 - as Faust's own calls
+
+        async def ask() -> T:
+            if given_up.is_set():  # before this thread got round to it
+                raise asyncio.CancelledError
+            return await question(consumer)
+
+        answer = asyncio.run_coroutine_threadsafe(ask(), self._thread.thread_loop)
+        try:
+            return await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            given_up.set()
+            asking = asyncio.current_task()
+            if asking is None or asking.cancelling():
+                raise
+            raise KafkaConnectionError("the consumer's thread ends") from None  # who asks was not cancelled
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """What was fetched so far is its next owner's to read, this worker or another."""
@@ -202,7 +219,9 @@ class ChunkConsumer(driver.Consumer):
 
 def _expect_leader(consumer: AIOKafkaConsumer, partition: TP) -> None:
     """Raises LeaderNotAvailableError if nobody leads the partition; a question would wait for a leader."""
-    if consumer._client.cluster.leader_for_partition(partition) == NO_LEADER:  # noqa: SLF001 - no public way
+    client = consumer._client  # noqa: SLF001 - no public way
+    if client.cluster.leader_for_partition(partition) == NO_LEADER:
+        client.force_metadata_update()
         raise LeaderNotAvailableError(partition)
 
 

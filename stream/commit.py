@@ -132,25 +132,29 @@ class ShardWriter:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def look(self) -> None:
-        """A look while nothing is under way.
+    async def look(self) -> bool:
+        """A look while nothing is under way; returns whether Kafka and Redis were asked, and so answered.
 
         Goes on after an operator's word, heals a fence that went back, and moves it over offsets without records.
 
         Raises:
             ServiceUnavailable: Redis or Kafka does not answer.
         """
-        if self._ended or self._one_at_a_time.locked():
-            return
+        if self._one_at_a_time.locked():
+            return False
+        seen = None if self.stopped() else await self._gaps.seen()  # an end need not wait for Kafka's answer
         async with self._one_at_a_time:
+            if self._ended:
+                return False
             await self._begin()
             if self.stopped():
                 await self._ask_to_resume()
-                return
-            self._fence = await self.fence()
-            empty_until = await self._gaps.idle(self._fence)
-            if empty_until is not None:  # no record lies there: the fence may pass it before retention hides that
-                await self._commit(empty_until - 1, Effects())
+            elif seen is not None:
+                self._fence = await self.fence()
+                empty_until = await self._gaps.idle(self._fence, seen)
+                if empty_until is not None:  # no record lies there: the fence may pass it before retention hides that
+                    await self._commit(empty_until - 1, Effects())
+        return seen is not None
 
     def stopped(self) -> bool:
         """Whether the partition stands still until an operator says otherwise."""

@@ -7,7 +7,7 @@ were looked at and hold none (transaction markers, compaction), and those that r
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -34,6 +34,20 @@ class PartitionLog(Protocol):
     async def bounds(self) -> tuple[int, int]:
         """The log's first offset and the offset after the last that can be read."""
         ...
+
+
+class Seen(NamedTuple):
+    """A look at a partition.
+
+    Attributes:
+        empty: The offsets looked at last that hold no record.
+        position: The offset that is read next, None if unknown.
+        log_start: The log's first offset.
+    """
+
+    empty: range
+    position: int | None
+    log_start: int
 
 
 class Expired(Exception):
@@ -94,14 +108,19 @@ class Gaps:
             await self.reread(there)
         return None  # what was fetched before the seek: what was asked for is still to come
 
-    async def idle(self, fence: int | None) -> int | None:
+    async def seen(self) -> Seen:
+        """What the consumer and the log show now; takes as long as Kafka takes to answer."""
+        empty, position = await self._kafka.place()
+        log_start, _ = await self._kafka.bounds()
+        return Seen(empty, position, log_start)
+
+    async def idle(self, fence: int | None, seen: Seen) -> int | None:
         """Nothing is under way: the offset up to which the log holds no record behind the fence, None if it may.
 
         Seeks back if the position stays ahead of the fence for two looks in a row: one may fall between a fetch and
-        its arrival.
+        its arrival. The fence may have moved since the look: that an offset holds no record is true for ever.
         """
-        empty, position = await self._kafka.place()
-        log_start, _ = await self._kafka.bounds()
+        empty, position, log_start = seen
         due = log_start if fence is None else fence + 1
         there = max(due, log_start)
         at, before = (due, position), self._idle_at

@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
+from faust.types.tuples import TP
 
 from recsys.errors import ServiceUnavailable
 from recsys.keys import Topology
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
-from stream import metrics
+from stream import metrics, second_opinion
 from stream.app import ConsumerLog
 from stream.commit import ShardWriter
 from stream.refresh import merge_trending
-from stream.watchdog import Watchdog
+from stream.watchdog import ConsumerSilent, Position, Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -82,30 +83,35 @@ class Upkeep:
             self.switched.set()
 
     async def heal(self) -> None:
-        """Looks after partitions on which nothing is under way, all at once: one without a leader delays nobody.
+        """Looks after partitions on which nothing is under way; one whose look waits for an answer delays no other.
 
         A fence that went back, an operator's word, and markers at the end of the log.
         """
-        while True:
-            await asyncio.sleep(HEAL_EVERY_S)
-            owned = set(self.owned())
-            self._unreachable.intersection_update(owned)
-            if not self.rebalancing():
-                await asyncio.gather(*map(self._look_after, owned))
-            metrics.UNREACHABLE.set(len(self._unreachable))
+        looks: dict[int, asyncio.Task[None]] = {}
+        try:
+            while True:
+                await asyncio.sleep(HEAL_EVERY_S)
+                owned = set(self.owned())
+                self._unreachable.intersection_update(owned)
+                for partition in [partition for partition, look in looks.items() if look.done()]:
+                    looks.pop(partition).result()
+                if not self.rebalancing():
+                    looks |= {each: asyncio.create_task(self._look_after(each)) for each in owned - looks.keys()}
+                metrics.UNREACHABLE.set(len(self._unreachable))
+        finally:
+            for look in looks.values():
+                look.cancel()
 
     async def _look_after(self, partition: int) -> None:
-        if self.waiting(partition):
-            return
         try:
-            await self.writer(partition).look()
+            answered = self.waiting(partition) > 0 or await self.writer(partition).look()
         except ServiceUnavailable as error:
             if partition not in self._unreachable:
                 log.warning("partition_unreachable", partition=partition, error=str(error))
             self._unreachable.add(partition)
-        else:
-            if partition in self._unreachable:
-                log.info("partition_reachable_again", partition=partition)
+            return
+        if answered and partition in self._unreachable:
+            log.info("partition_reachable_again", partition=partition)
             self._unreachable.discard(partition)
 
     async def trend(self) -> None:
@@ -129,7 +135,7 @@ class Upkeep:
         watchdog = Watchdog(
             owned=self.owned,
             position=self._progress,
-            answers_others=lambda partition: self.log_of(partition).answers_others(),
+            answered=self._answered,
             rebalancing=self.rebalancing,
             clock=time.monotonic,
             stall_s=stall_s,
@@ -139,9 +145,18 @@ class Upkeep:
             await asyncio.sleep(stall_s / 4)
             await watchdog.look()
 
-    async def _progress(self, partition: int) -> tuple[int | None, int]:
+    async def _progress(self, partition: int) -> Position:
         writer = self.writer(partition)
         if writer.stopped():
             return None, 0
-        unread = await self.log_of(partition).unread()
-        return await writer.fence(), unread + self.waiting(partition)
+        fence = await writer.fence()
+        try:
+            return fence, await self.log_of(partition).unread() + self.waiting(partition)
+        except ConsumerSilent:
+            return fence, None
+
+    async def _answered(self, partitions: set[int]) -> set[int]:
+        settings = self.settings
+        tps = [TP(settings.interactions_topic, partition) for partition in partitions]
+        told = await second_opinion.answered(settings.kafka_bootstrap_servers, settings.consumer_group, tps)
+        return {tp.partition for tp in told}

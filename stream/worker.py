@@ -106,18 +106,14 @@ class EngagementWorker:
         """
         if not await self._started(stop):
             os._exit(0)  # half a start is not worth an orderly end: nothing was acknowledged
-        beside = [
-            asyncio.create_task(self._or_die(work), name=work.__name__)
-            for work in (
-                self._identity.keep,
-                self._follow_model,
-                self._refresher.run,
-                self._upkeep.follow_topology,
-                self._upkeep.heal,
-                self._upkeep.trend,
-                self._upkeep.watch,
-            )
-        ]
+        of_the_consumer = self._beside(self._upkeep.heal, self._upkeep.watch)
+        beside = self._beside(
+            self._identity.keep,
+            self._follow_model,
+            self._refresher.run,
+            self._upkeep.follow_topology,
+            self._upkeep.trend,
+        )
         ends = [
             asyncio.create_task(end, name=name)
             for name, end in (
@@ -129,8 +125,13 @@ class EngagementWorker:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set() and not self._upkeep.switched.is_set():
             self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
-        await self._finish([*beside, *ends])
+        for task in of_the_consumer:
+            task.cancel()
+        await self._finish([*of_the_consumer, *beside, *ends])
         return not stop.is_set()
+
+    def _beside(self, *works: Callable[[], Awaitable[None]]) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._or_die(work), name=work.__name__) for work in works]
 
     async def _started(self, stop: asyncio.Event) -> bool:
         """Claims the id, loads the model and starts Faust; False if the worker was stopped meanwhile."""
@@ -202,8 +203,7 @@ class EngagementWorker:
             self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
 
     def _log_of(self, partition: int) -> ConsumerLog:
-        servers = self._settings.kafka_bootstrap_servers
-        return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition), servers)
+        return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
 
     def _owned(self) -> set[int]:
         return {tp.partition for tp in self._app.consumer.assignment()}

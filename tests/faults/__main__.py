@@ -36,7 +36,7 @@ def in_order(names: tuple[str, ...]) -> list[str]:
     type=click.FloatRange(0.01, 10),
     help="Factor of the load and of the number of faults.",
 )
-@click.option("--old", "old_ref", default="", help="T23: git ref of the old version. Default: the last release.")
+@click.option("--old", "old_ref", default="", help="T23: git ref of the old version. Default: the one the case names.")
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -45,7 +45,7 @@ class Stage:
         seed: Of everything random.
         scale: Factor of the load and of the number of faults; 1.0 is the full case.
         mutant: A safeguard that every worker lacks (`tests/doubles/mutant_worker.py`); None for the real worker.
-        old_ref: The git ref of the old version (T23); empty for the last release.
+        old_ref: The git ref of the old version (T23); empty for the one the case names.
 
     Attributes:
         expired: Partition → offsets that retention deleted before they were applied.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import LeaderNotAvailableError
+from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
@@ -57,9 +57,17 @@ class Thread:
         self._thread = threading.Thread(target=self.thread_loop.run_forever, daemon=True)
         self._thread.start()
         self.sought: list[tuple[TP, int]] = []
+        self.next_saw: list[int] = []
         self.leaders: dict[TP, int] = {}
         self.asked = self.given_up = 0
-        self._client = SimpleNamespace(cluster=SimpleNamespace(leader_for_partition=self.leaders.get))
+        self.refreshed = 0
+        self._client = SimpleNamespace(
+            cluster=SimpleNamespace(leader_for_partition=self.leaders.get), force_metadata_update=self.refresh
+        )
+
+    def refresh(self) -> None:
+        assert threading.current_thread() is self._thread
+        self.refreshed += 1
 
     def end(self) -> None:
         self.thread_loop.call_soon_threadsafe(self.thread_loop.stop)
@@ -72,6 +80,7 @@ class Thread:
     def seek(self, partition: TP, offset: int) -> None:
         assert threading.current_thread() is self._thread
         self.sought.append((partition, offset))
+        self.thread_loop.call_soon(lambda: self.next_saw.append(self.consumer.epochs.of(partition)))
 
     async def position(self, partition: TP) -> int:
         await self._answer(partition)
@@ -104,11 +113,45 @@ def thread() -> Iterator[Thread]:
     thread.end()
 
 
-async def test_a_seek_happens_in_the_consumers_thread_and_counts(thread: Thread) -> None:
+async def test_a_seek_happens_in_the_consumers_thread_and_counts_before_a_fetch_can_come_in_between(
+    thread: Thread,
+) -> None:
     for offset in (5, 1, 0):
         await thread.consumer.seek(PARTITION, offset)
         assert thread.sought[-1] == (PARTITION, offset)
-    assert thread.consumer.epochs.of(PARTITION) == 3
+    assert await thread.consumer.bounds(PARTITION)
+    assert thread.next_saw == [1, 2, 3]
+
+
+async def test_a_seek_given_up_before_the_thread_got_round_to_it_does_not_happen(thread: Thread) -> None:
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        stands.set()
+        goes_on.wait(10)
+
+    thread.thread_loop.call_soon_threadsafe(stand)
+    assert await asyncio.to_thread(stands.wait, 10)
+    seek = asyncio.create_task(thread.consumer.seek(PARTITION, 5))
+    await asyncio.sleep(0)
+    seek.cancel()
+    await asyncio.gather(seek, return_exceptions=True)
+    assert seek.cancelled()
+    goes_on.set()
+    await thread.consumer.seek(PARTITION, 1)
+    assert thread.sought == [(PARTITION, 1)]
+
+
+async def test_the_end_of_the_thread_is_no_answer_and_cancels_nobody_else(thread: Thread) -> None:
+    """Faust's thread cancels what is left in it as it ends."""
+    thread.leaders[PARTITION] = SILENT
+    question = asyncio.create_task(thread.consumer.bounds(PARTITION))
+    async with asyncio.timeout(10):
+        while not thread.asked:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+    thread.thread_loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(thread.thread_loop)])
+    with pytest.raises(KafkaConnectionError):
+        await asyncio.wait_for(question, 10)
 
 
 async def test_what_is_known_of_a_log_is_asked_for_in_the_consumers_thread(
@@ -120,12 +163,12 @@ async def test_what_is_known_of_a_log_is_asked_for_in_the_consumers_thread(
     assert await thread.consumer.bounds(PARTITION) == (3, 9)
 
 
-async def test_a_partition_without_a_leader_is_not_asked_about(thread: Thread) -> None:
+async def test_of_a_partition_without_a_leader_only_the_leader_is_asked_for(thread: Thread) -> None:
     thread.leaders[PARTITION] = -1
     for question in (thread.consumer.place, thread.consumer.bounds):
         with pytest.raises(LeaderNotAvailableError):
             await question(PARTITION)
-    assert thread.asked == 0
+    assert (thread.asked, thread.refreshed) == (0, 2)
 
 
 async def test_many_questions_without_an_answer_keep_nobody_waiting_and_end_when_given_up(thread: Thread) -> None:

@@ -528,3 +528,25 @@ async def test_a_writer_that_ended_looks_after_nothing() -> None:
     await shard.end()
     await shard.look()
     assert (await store.fence(0, GROUP), (await store.guard(0, GROUP)).starts) == (None, 0)
+
+
+async def test_an_end_waits_for_no_look_that_waits_for_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a worker that ends in order leaves a successor that is careful about nothing."""
+    store, log = MemoryStore(), FakeLog(empty=range(5), position=5)
+    asked, answers, bounds = asyncio.Event(), asyncio.Event(), FakeLog.bounds
+
+    async def slow(self: FakeLog) -> tuple[int, int]:
+        asked.set()
+        await answers.wait()
+        return await bounds(self)
+
+    shard = writer(store, log)
+    assert await shard.look()
+    fence = await store.fence(0, GROUP)
+    monkeypatch.setattr(FakeLog, "bounds", slow)
+    look = asyncio.create_task(shard.look())
+    await asked.wait()
+    await asyncio.wait_for(shard.end(), 10)
+    answers.set()
+    assert not await look
+    assert ((await store.guard(0, GROUP)).starts, await store.fence(0, GROUP)) == (0, fence)

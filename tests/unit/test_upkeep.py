@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.keys import Topology
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
@@ -60,47 +60,117 @@ async def test_only_idle_partitions_that_are_not_changing_hands_are_looked_after
     assert (looks > 0) is looked_after
 
 
-async def test_a_partition_without_an_answer_is_told_once_counted_and_delays_nobody(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(upkeep_module, "HEAL_EVERY_S", 0.001)
-    looks, silent, answers = dict.fromkeys(range(3), 0), {1}, asyncio.Event()
+class Looks:
+    """Partitions 0, 1 and 2 and the looks at them: 1 does not answer, 0 waits for its answer after two looks."""
 
-    def writer(partition: int) -> ShardWriter:
-        async def look() -> None:
-            looks[partition] += 1
-            if partition in silent:
+    def __init__(self) -> None:
+        self.looks = dict.fromkeys(range(3), 0)
+        self.silent, self.asked = {1}, True
+        self.answer, self.given_up = asyncio.Event(), False
+        self.waiting = {0: 0, 1: 0, 2: 0}
+
+    def writer(self, partition: int) -> ShardWriter:
+        async def look() -> bool:
+            self.looks[partition] += 1
+            if partition in self.silent:
                 raise ServiceUnavailable("expected an answer, received none")
-            if looks[0] == 3 and partition == 0:
-                await answers.wait()
+            if partition == 0 and self.looks[0] > 2:
+                try:
+                    await self.answer.wait()
+                except asyncio.CancelledError:
+                    self.given_up = True
+                    raise
+            return self.asked
 
         return cast("ShardWriter", SimpleNamespace(look=look))
 
-    unused: Any = None
+
+@pytest.fixture
+async def healing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Looks, list[Any]]]:
+    """Healing under way and what it says."""
+    monkeypatch.setattr(upkeep_module, "HEAL_EVERY_S", 0.001)
+    partitions, unused = Looks(), cast("Any", None)
     tasks = Upkeep(
         load_settings(),
         MemoryStore(),
         Topology(6),
         owned=lambda: {0, 1, 2},
         rebalancing=lambda: False,
+        writer=partitions.writer,
+        log_of=unused,
+        waiting=partitions.waiting.__getitem__,
+        now_ms=lambda: 0,
+    )
+    with capture_logs() as said:
+        healing = asyncio.create_task(tasks.heal())
+        yield partitions, said
+        healing.cancel()
+        await asyncio.gather(healing, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert partitions.given_up is not partitions.answer.is_set()
+
+
+def told(said: list[Any]) -> list[tuple[str, int]]:
+    return [(line["event"], line["partition"]) for line in said]
+
+
+def shown() -> float:
+    value: float = metrics.UNREACHABLE._value.get()
+    return value
+
+
+async def test_a_partition_that_waits_for_its_answer_delays_no_other(healing: tuple[Looks, list[Any]]) -> None:
+    partitions, _ = healing
+    await until(lambda: min(partitions.looks[1], partitions.looks[2]) > 20)
+    assert partitions.looks[0] == 3
+    partitions.answer.set()
+    await until(lambda: partitions.looks[0] > 5)
+
+
+async def test_a_partition_without_an_answer_is_told_once_and_counted(healing: tuple[Looks, list[Any]]) -> None:
+    partitions, said = healing
+    await until(lambda: partitions.looks[1] > 5)
+    assert (told(said), shown()) == ([("partition_unreachable", 1)], 1)
+    partitions.silent, partitions.asked = set(), False  # what was not asked is not answered
+    looked = partitions.looks[1]
+    await until(lambda: partitions.looks[1] > looked + 3)
+    assert (told(said), shown()) == ([("partition_unreachable", 1)], 1)
+    partitions.asked = True
+    await until(lambda: shown() == 0)
+    assert told(said) == [("partition_unreachable", 1), ("partition_reachable_again", 1)]
+
+
+async def test_a_partition_that_has_work_is_reachable(healing: tuple[Looks, list[Any]]) -> None:
+    partitions, said = healing
+    await until(lambda: shown() == 1)
+    partitions.waiting[1] = 1
+    await until(lambda: shown() == 0)
+    assert told(said) == [("partition_unreachable", 1), ("partition_reachable_again", 1)]
+
+
+async def test_what_a_look_cannot_bear_ends_healing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "HEAL_EVERY_S", 0.001)
+    unused: Any = None
+
+    def writer(_: int) -> ShardWriter:
+        async def look() -> bool:
+            raise TopologyMismatch("another topic")
+
+        return cast("ShardWriter", SimpleNamespace(look=look))
+
+    tasks = Upkeep(
+        load_settings(),
+        MemoryStore(),
+        Topology(6),
+        owned=lambda: {0},
+        rebalancing=lambda: False,
         writer=writer,
         log_of=unused,
         waiting=lambda _: 0,
         now_ms=lambda: 0,
     )
-    with capture_logs() as said:
-        healing = asyncio.create_task(tasks.heal())
-        await until(lambda: looks == {0: 3, 1: 3, 2: 3})
-        assert metrics.UNREACHABLE._value.get() == 1
-        silent.clear()
-        answers.set()
-        await until(lambda: looks[0] > 5)
-        healing.cancel()
-    assert [(line["event"], line["partition"]) for line in said] == [
-        ("partition_unreachable", 1),
-        ("partition_reachable_again", 1),
-    ]
-    assert metrics.UNREACHABLE._value.get() == 0
+    with pytest.raises(TopologyMismatch):
+        await asyncio.wait_for(tasks.heal(), 10)
 
 
 async def until(reached: Callable[[], bool]) -> None:

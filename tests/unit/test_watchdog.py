@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recsys.errors import ServiceUnavailable
-from stream.watchdog import ConsumerSilent, Position, Stalled, Watchdog
+from stream.watchdog import Position, Stalled, Watchdog
 
 
 class Scene:
@@ -13,26 +13,25 @@ class Scene:
         self.now = 0.0
         self.positions: dict[int, Position | None] = {0: (None, 0)}
         self.rebalancing = False
-        self.missing: type[ServiceUnavailable] = ServiceUnavailable
         self.others = True
         self.watchdog = Watchdog(
             lambda: self.positions,
             self.position,
-            self.answers_others,
+            self.answered,
             lambda: self.rebalancing,
             lambda: self.now,
             60.0,
             180.0,
         )
 
-    async def answers_others(self, partition: int) -> bool:
-        assert partition == 0
-        return self.others
+    async def answered(self, partitions: set[int]) -> set[int]:
+        assert partitions == {0}
+        return partitions if self.others else set()
 
     async def position(self, partition: int) -> Position:
         position = self.positions[partition]
         if position is None:
-            raise self.missing("expected an answer, received none")
+            raise ServiceUnavailable("expected an answer, received none")
         return position
 
     async def after(self, seconds: float, position: Position | None = None) -> None:
@@ -96,42 +95,57 @@ async def test_a_rebalance_that_never_ends_is_a_stall() -> None:
         await scene.after(181, (4, 0))
 
 
+SILENT = (4, None)
+
+
 async def test_a_consumer_without_an_answer_where_others_get_one_is_a_stall() -> None:
     scene = Scene()
-    scene.missing = ConsumerSilent
-    await scene.after(0)
-    await scene.after(60)
-    with pytest.raises(Stalled, match=r"partition 0, as other clients get, received none for 61 s"):
-        await scene.after(1)
+    await scene.after(0, SILENT)
+    await scene.after(60, SILENT)
+    with pytest.raises(Stalled, match=r"as other clients get, on partition 0, received none for 61 s at offset 4$"):
+        await scene.after(1, SILENT)
 
 
-@pytest.mark.parametrize("missing", [ServiceUnavailable, ConsumerSilent])
-async def test_a_service_that_answers_nobody_is_no_stall(missing: type[ServiceUnavailable]) -> None:
+async def test_silence_and_standing_still_in_turn_are_a_stall() -> None:
     scene = Scene()
-    scene.missing, scene.others = missing, missing is ServiceUnavailable  # Redis may be away while Kafka answers
+    for position in (SILENT, (4, 10), SILENT):
+        await scene.after(30, position)
+    with pytest.raises(Stalled, match="progress on partition 0, received none for 61 s"):
+        await scene.after(1, (4, 10))
+
+
+async def test_a_kafka_that_answers_nobody_is_no_stall() -> None:
+    scene = Scene()
+    scene.others = False
     for _ in range(5):
-        await scene.after(50)
+        await scene.after(50, SILENT)
+
+
+@pytest.mark.parametrize("between", [None, (4, 0), (5, 10), (5, None)])
+async def test_redis_away_nothing_to_read_and_progress_end_a_silence(between: Position | None) -> None:
+    scene = Scene()
+    await scene.after(0, SILENT)
+    await scene.after(50, between)
+    fence = between[0] if between else 4
+    await scene.after(20, (fence, None))
+    await scene.after(39, (fence, None))
 
 
 async def test_who_is_answered_when_others_are_has_time_to_be_so_too() -> None:
     """A broker that comes back may answer another client first."""
     scene = Scene()
-    scene.missing = ConsumerSilent
-    await scene.after(0)
+    await scene.after(0, SILENT)
     scene.others = False
-    await scene.after(100)
+    await scene.after(100, SILENT)
     scene.others = True
-    await scene.after(50)
-    await scene.after(59)
-    await scene.after(2, (4, 10))
-    await scene.after(50)
-    await scene.after(59)
+    await scene.after(50, SILENT)
+    await scene.after(59, SILENT)
 
 
 async def test_silence_about_one_partition_hides_no_other_that_stands_still() -> None:
     scene = Scene()
-    scene.missing, scene.others = ConsumerSilent, False
+    scene.others = False
     scene.positions[1] = (4, 10)
-    await scene.after(0)
+    await scene.after(0, SILENT)
     with pytest.raises(Stalled, match="progress on partition 1"):
-        await scene.after(61)
+        await scene.after(61, SILENT)

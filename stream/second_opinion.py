@@ -1,0 +1,46 @@
+"""Whether Kafka answers somebody else: what a worker asks before it takes silence for its own fault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from faust.types.tuples import TP
+
+REQUEST_MS = 3000
+ANSWER_WITHIN_S = 10.0
+
+
+async def answered(servers: str, group: str, partitions: Collection[TP]) -> set[TP]:
+    """Those of the partitions about which a client of its own is told all that a worker needs to know.
+
+    Args:
+        servers: Kafka's bootstrap servers.
+        group: The workers' consumer group; it is asked for its offsets, not joined.
+        partitions: Of which topics ever.
+    """
+    client = AIOKafkaConsumer(
+        bootstrap_servers=servers, group_id=group, enable_auto_commit=False, request_timeout_ms=REQUEST_MS
+    )
+
+    async def is_answered(partition: TP) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await client.end_offsets([partition])
+                await client.committed(partition)
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        return True
+
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await client.start()
+        client.assign(partitions)
+        told = await asyncio.gather(*map(is_answered, partitions))
+    except (KafkaError, OSError, TimeoutError):
+        return set()
+    finally:
+        await client.stop()
+    return {partition for partition, known in zip(partitions, told, strict=True) if known}
