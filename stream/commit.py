@@ -133,7 +133,7 @@ class ShardWriter:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def look(self) -> bool:
-        """A look while nothing is under way; returns whether Kafka and Redis were asked, and so answered.
+        """A look while nothing is under way; returns whether it came to one, and so whatever it asked answered.
 
         Goes on after an operator's word, heals a fence that went back, and moves it over offsets without records.
 
@@ -142,7 +142,12 @@ class ShardWriter:
         """
         if self._one_at_a_time.locked():
             return False
-        seen = None if self.stopped() else await self._gaps.seen()  # an end need not wait for Kafka's answer
+        try:
+            seen = None if self.stopped() else await self._gaps.seen()  # an end need not wait for Kafka's answer
+        except ServiceUnavailable:
+            if self._ended:  # another worker's by now
+                return False
+            raise
         async with self._one_at_a_time:
             if self._ended:
                 return False
@@ -154,11 +159,16 @@ class ShardWriter:
                 empty_until = await self._gaps.idle(self._fence, seen)
                 if empty_until is not None:  # no record lies there: the fence may pass it before retention hides that
                     await self._commit(empty_until - 1, Effects())
-        return seen is not None
+        return True
 
     def stopped(self) -> bool:
         """Whether the partition stands still until an operator says otherwise."""
         return self._guard.stopped()
+
+    @property
+    def applied(self) -> int | None:
+        """Last applied offset, as far as this writer knows."""
+        return self._fence
 
     async def fence(self) -> int | None:
         """Last applied offset, as the store has it."""

@@ -60,9 +60,11 @@ class PartitionGuard:
         self._stop: Stop | None = None
         self.expired_until = 0
         self.begun = False
+        self._counted = False
 
     async def begin(self) -> int | None:
         """Reads the guard as a writer begins; returns the fence."""
+        self._counted = True
         fence, guard = await self._store.begin(self._shard, self._group)
         self.begun = True
         self._show(guard.stop)
@@ -75,7 +77,7 @@ class PartitionGuard:
 
     async def end(self) -> None:
         """The worker ends in order: its successor has nothing to be careful about."""
-        if self.begun:
+        if self._counted:  # also of a beginning whose answer nobody waited for
             await self._store.end(self._shard, self._group)
 
     def due(self, records: Sequence[Record]) -> Sequence[Record]:

@@ -57,6 +57,7 @@ class Upkeep:
         waiting: Chunks of a partition that are queued or under way.
         now_ms: Wall clock, ms since 1970 UTC.
         switched: Set once the topology is another one: this worker has to end.
+        _unreachable: Partitions about which Kafka or Redis did not answer, and what was applied of them then.
     """
 
     settings: Settings
@@ -69,7 +70,7 @@ class Upkeep:
     waiting: Callable[[int], int]
     now_ms: Callable[[], int]
     switched: asyncio.Event = field(default_factory=asyncio.Event)
-    _unreachable: set[int] = field(default_factory=set)
+    _unreachable: dict[int, int | None] = field(default_factory=dict)
 
     async def follow_topology(self) -> None:
         """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it."""
@@ -92,7 +93,8 @@ class Upkeep:
             while True:
                 await asyncio.sleep(HEAL_EVERY_S)
                 owned = set(self.owned())
-                self._unreachable.intersection_update(owned)
+                for gone in self._unreachable.keys() - owned:
+                    del self._unreachable[gone]
                 for partition in [partition for partition, look in looks.items() if look.done()]:
                     looks.pop(partition).result()
                 if not self.rebalancing():
@@ -101,18 +103,23 @@ class Upkeep:
         finally:
             for look in looks.values():
                 look.cancel()
+            await asyncio.gather(*looks.values(), return_exceptions=True)
 
     async def _look_after(self, partition: int) -> None:
+        writer = self.writer(partition)
         try:
-            answered = self.waiting(partition) > 0 or await self.writer(partition).look()
+            if self.waiting(partition):
+                answered = writer.applied != self._unreachable.get(partition, writer.applied)
+            else:
+                answered = await writer.look()
         except ServiceUnavailable as error:
             if partition not in self._unreachable:
                 log.warning("partition_unreachable", partition=partition, error=str(error))
-            self._unreachable.add(partition)
+                self._unreachable[partition] = writer.applied
             return
         if answered and partition in self._unreachable:
             log.info("partition_reachable_again", partition=partition)
-            self._unreachable.discard(partition)
+            del self._unreachable[partition]
 
     async def trend(self) -> None:
         """The owner of one partition merges trending for all."""

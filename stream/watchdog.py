@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from recsys.errors import ServiceUnavailable
 
@@ -19,6 +20,12 @@ class ConsumerSilent(ServiceUnavailable):
 
 Position = tuple[int | None, int | None]
 """A partition's fence, and how many offsets and chunks wait behind it: 0 for nothing to do, None if Kafka is silent."""
+
+
+class _Sample(NamedTuple):
+    fence: int | None
+    waiting: int | None
+    at: float
 
 
 @dataclass
@@ -46,7 +53,7 @@ class Watchdog:
     stall_s: float
     rebalance_s: float
     _rebalancing_since: float | None = None
-    _standing: dict[int, tuple[int | None, float]] = field(default_factory=dict)
+    _standing: dict[int, _Sample] = field(default_factory=dict)
 
     async def look(self) -> None:
         """One look at every partition. A service that answers nobody is not a stall: its caller gives up by itself.
@@ -54,26 +61,29 @@ class Watchdog:
         Raises:
             Stalled: A partition stood still for longer than `stall_s`, or a rebalance lasts longer than `rebalance_s`.
         """
-        self._judge_rebalance()
+        if self._rebalances():
+            self._standing = {}  # what is owned is in nobody's hands
+            return
         owned = set(self.owned())
-        positions = dict(zip(owned, await asyncio.gather(*map(self._ask, owned)), strict=True))
-        silent = {partition for partition, position in positions.items() if position and position[1] is None}
+        samples = dict(zip(owned, await asyncio.gather(*map(self._sample, owned)), strict=True))
+        silent = {partition for partition, sample in samples.items() if sample and sample.waiting is None}
         nobodys = silent - await self.answered(silent) if silent else silent
         standing, self._standing = self._standing, {}
-        for partition, position in positions.items():
-            if position is not None and position[1] != 0 and partition not in nobodys:
-                self._judge(partition, *position, standing.get(partition))
+        for partition, sample in samples.items():
+            if sample is not None and sample.waiting != 0 and partition not in nobodys:
+                self._judge(partition, sample, standing.get(partition))
 
-    async def _ask(self, partition: int) -> Position | None:
+    async def _sample(self, partition: int) -> _Sample | None:
         try:
-            return await self.position(partition)
+            fence, waiting = await self.position(partition)
         except ServiceUnavailable:
             return None
+        return _Sample(fence, waiting, self.clock())  # what is asked after it may take its time
 
-    def _judge_rebalance(self) -> None:
+    def _rebalances(self) -> bool:
         if not self.rebalancing():
             self._rebalancing_since = None
-            return
+            return False
         now = self.clock()
         if self._rebalancing_since is None:
             self._rebalancing_since = now
@@ -81,19 +91,18 @@ class Watchdog:
             raise Stalled(
                 f"expected the rebalance to end, received none of it for {now - self._rebalancing_since:.0f} s"
             )
+        return True
 
-    def _judge(
-        self, partition: int, fence: int | None, waiting: int | None, before: tuple[int | None, float] | None
-    ) -> None:
-        now = self.clock()
-        stood, since = before or (fence, now)
-        if stood != fence:
-            since = now
-        if now - since > self.stall_s:
-            missing = "an answer from Kafka, as other clients get," if waiting is None else "progress"
-            behind = "" if waiting is None else f" with {waiting} waiting"
+    def _judge(self, partition: int, now: _Sample, before: _Sample | None) -> None:
+        if before is None or before.fence != now.fence:
+            self._standing[partition] = now
+            return
+        self._standing[partition] = before
+        stood_s = now.at - before.at
+        if stood_s > self.stall_s:
+            missing = "an answer from Kafka, as other clients get," if now.waiting is None else "progress"
+            behind = "" if now.waiting is None else f" with {now.waiting} waiting"
             raise Stalled(
-                f"expected {missing} on partition {partition}, received none for {now - since:.0f} s "
-                f"at offset {fence}{behind}"
+                f"expected {missing} on partition {partition}, received none for {stood_s:.0f} s "
+                f"at offset {now.fence}{behind}"
             )
-        self._standing[partition] = (fence, since)

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn, cast
 
 import structlog
@@ -125,9 +125,7 @@ class EngagementWorker:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set() and not self._upkeep.switched.is_set():
             self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
-        for task in of_the_consumer:
-            task.cancel()
-        await self._finish([*of_the_consumer, *beside, *ends])
+        await self._finish(of_the_consumer, [*beside, *ends])
         return not stop.is_set()
 
     def _beside(self, *works: Callable[[], Awaitable[None]]) -> list[asyncio.Task[None]]:
@@ -155,7 +153,7 @@ class EngagementWorker:
         """At the assignment too: Faust may still end an older rebalance in between and say that there is none."""
         await self._writers.let_go()
 
-    async def _finish(self, tasks: list[asyncio.Task[Any]]) -> None:
+    async def _finish(self, of_the_consumer: Sequence[asyncio.Task[Any]], others: Sequence[asyncio.Task[Any]]) -> None:
         """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
 
         What does not get done in time is not lost: nothing of it was acknowledged, and the fence stands where it stood.
@@ -167,10 +165,9 @@ class EngagementWorker:
         self._stopping = True
         self._app.consumer.stop_flow()
         finished = await within(STOP_S, self._lanes.close())
+        await _cancelled(of_the_consumer)
         finished &= await within(STOP_S, self._app.stop())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(others)
         finished &= await within(RELEASE_S, self._writers.close())
         await self._writers.end()
         await within(RELEASE_S, quietly(self._identity.release))
@@ -216,6 +213,11 @@ class EngagementWorker:
     async def _or_die(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            await self._give_up(RuntimeError(f"expected {work.__name__} to go on, received the end of what it awaited"))
         except Exception as error:  # noqa: BLE001 - a task beside the agent that ends is a worker half dead
             await self._give_up(error)
 
@@ -226,3 +228,9 @@ class EngagementWorker:
                 await self._writers.end()
         finally:
             self._die(error)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,6 +19,7 @@ from kafka.admin import NewTopic
 
 from infra.local_kafka import LocalKafka, missing_programs
 from recsys.keys import partition_of
+from recsys.settings import Settings
 from stream.second_opinion import answered
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.traffic import Traffic
@@ -30,6 +31,7 @@ pytestmark = [
 ]
 
 PARTITIONS = 6
+GROUP = Settings().consumer_group
 STAYS, LEAVES = range(3), range(3, 6)
 """Partitions by what their broker does."""
 
@@ -93,8 +95,10 @@ class Scene:
 
 def test_partitions_without_a_leader_wait_alone(redis_url: str, tmp_path: Path) -> None:
     topic = "interactions"
-    with two_brokers(topic) as (first, second):
-        recsys = Recsys(first.bootstrap_servers, redis_url, tmp_path, {"RECSYS_WORKER_STALL_SECONDS": "5"})
+    with ExitStack() as stack:
+        first, second = stack.enter_context(two_brokers(topic))
+        recsys = Recsys(first.bootstrap_servers, redis_url, tmp_path, {"RECSYS_WORKER_STALL_SECONDS": "10"})
+        stack.callback(recsys.stop_workers)
         scene = Scene(recsys, topic)
         worker = scene.start_worker()
         scene.send(range(PARTITIONS), within_s=60)
@@ -108,6 +112,7 @@ def test_partitions_without_a_leader_wait_alone(redis_url: str, tmp_path: Path) 
         wait_until(lambda: _told(recsys, worker, "partition_reachable_again") == set(LEAVES), within_s=60, what="news")
         try:
             second.kill()
+            assert _answered_others(first, topic) == set(STAYS)  # it leads for some seconds more
             _go_on_without(scene, worker)
             said = recsys.run("status")
             assert (said.count("has no broker that answers"), "lag ? records" in said) == (3, True)
@@ -127,6 +132,7 @@ def test_partitions_without_a_leader_wait_alone(redis_url: str, tmp_path: Path) 
 
 def _go_on_without(scene: Scene, worker: Any) -> None:
     """Status says for which partitions nobody answers, the others go on, and the watchdog ends nobody for it."""
+    said_before = len(scene.recsys.log_of(worker))
     wait_until(
         lambda: [row["log_end"] is None for row in scene.rows()] == [n in LEAVES for n in range(PARTITIONS)],
         within_s=90,
@@ -136,17 +142,17 @@ def _go_on_without(scene: Scene, worker: Any) -> None:
     while time.monotonic() < until:
         scene.send(STAYS, within_s=PROMPT_S)
     assert worker.poll() is None, scene.recsys.log_of(worker)
-    assert _told(scene.recsys, worker, "partition_unreachable") == set(LEAVES)
+    assert _told(scene.recsys, worker, "partition_unreachable", since=said_before) == set(LEAVES)
 
 
 def _answered_others(kafka: LocalKafka, topic: str) -> set[int]:
     """The watchdog's second opinion, of every partition."""
     partitions = [TP(topic, number) for number in range(PARTITIONS)]
-    told = asyncio.run(answered(kafka.bootstrap_servers, "any", partitions))
+    told = asyncio.run(answered(kafka.bootstrap_servers, GROUP, partitions))
     return {partition.partition for partition in told}
 
 
-def _told(recsys: Recsys, worker: Any, event: str) -> set[int]:
-    """The partitions that a worker said it of."""
-    lines = recsys.log_of(worker).splitlines()
+def _told(recsys: Recsys, worker: Any, event: str, *, since: int = 0) -> set[int]:
+    """The partitions that a worker said it of, from a character of its log on."""
+    lines = recsys.log_of(worker)[since:].splitlines()
     return {int(line.rsplit("partition=", 1)[1]) for line in lines if event in line}

@@ -530,23 +530,82 @@ async def test_a_writer_that_ended_looks_after_nothing() -> None:
     assert (await store.fence(0, GROUP), (await store.guard(0, GROUP)).starts) == (None, 0)
 
 
-async def test_an_end_waits_for_no_look_that_waits_for_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+class SlowLog(FakeLog):
+    """One that is asked for its bounds and does not answer yet."""
+
+    def __init__(self, **shown: Any) -> None:
+        super().__init__(**shown)
+        self.asked, self.answers, self.fails = asyncio.Event(), asyncio.Event(), False
+
+    async def bounds(self) -> tuple[int, int]:
+        shown = await super().bounds()
+        self.asked.set()
+        await self.answers.wait()
+        if self.fails:
+            raise ServiceUnavailable("expected an answer, received none")
+        return shown
+
+
+async def test_an_end_waits_for_no_look_that_waits_for_kafka() -> None:
     """Else a worker that ends in order leaves a successor that is careful about nothing."""
-    store, log = MemoryStore(), FakeLog(empty=range(5), position=5)
-    asked, answers, bounds = asyncio.Event(), asyncio.Event(), FakeLog.bounds
-
-    async def slow(self: FakeLog) -> tuple[int, int]:
-        asked.set()
-        await answers.wait()
-        return await bounds(self)
-
+    store, log = MemoryStore(), SlowLog()
     shard = writer(store, log)
-    assert await shard.look()
-    fence = await store.fence(0, GROUP)
-    monkeypatch.setattr(FakeLog, "bounds", slow)
+    log.answers.set()
+    await shard.apply(chunk(event(0)))
+    log.answers.clear()
+    log.asked.clear()
+    for log.fails in (False, True):
+        log.empty, log.position = range(1, 5), 5
+        look = asyncio.create_task(shard.look())
+        await asyncio.wait_for(log.asked.wait(), 10)
+        await asyncio.wait_for(shard.end(), 10)
+        log.answers.set()
+        assert not await look
+    assert ((await store.guard(0, GROUP)).starts, await store.fence(0, GROUP)) == (0, 0)
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_a_fence_that_moves_while_a_look_waits_for_kafka_passes_no_record(back: bool) -> None:
+    """What the look saw, a stretch without records, is true; whether it follows the fence is asked for after it."""
+    store, log = MemoryStore(), SlowLog(empty=range(3, 5), position=5)
+    shard = writer(store, log)
+    log.answers.set()
+    await shard.apply(chunk(event(0), event(1), event(2)))
+    log.answers.clear()
+    log.asked.clear()
     look = asyncio.create_task(shard.look())
-    await asked.wait()
-    await asyncio.wait_for(shard.end(), 10)
-    answers.set()
-    assert not await look
-    assert ((await store.guard(0, GROUP)).starts, await store.fence(0, GROUP)) == (0, fence)
+    await asyncio.wait_for(log.asked.wait(), 10)
+    if back:
+        await store.drop_shard(0)
+    else:
+        await shard.apply(chunk(event(5), begun_at=3))
+    log.answers.set()
+    assert await look
+    assert (await store.fence(0, GROUP), log.seeks) == (None if back else 5, [])
+
+
+async def test_a_beginning_whose_answer_nobody_waited_for_ends_in_order() -> None:
+    store = MemoryStore()
+    shard, begin, began = writer(store), store.begin, asyncio.Event()
+
+    async def begins(*arguments: Any) -> Any:
+        await begin(*arguments)
+        began.set()
+        await asyncio.Event().wait()
+
+    store.begin = begins  # type: ignore[method-assign]
+    look = asyncio.create_task(shard.look())
+    await asyncio.wait_for(began.wait(), 10)
+    look.cancel()
+    await asyncio.gather(look, return_exceptions=True)
+    assert (await store.guard(0, GROUP)).starts == 1
+    await shard.end()
+    assert (await store.guard(0, GROUP)).starts == 0
+
+
+async def test_a_look_at_a_stopped_partition_says_that_it_came_to_one() -> None:
+    store = MemoryStore()
+    shard = writer(store, stop_records=10)
+    assert (await shard.apply(chunk(*(FakeRecord(n, b"junk") for n in range(20))))).left_alone
+    assert shard.stopped()
+    assert await shard.look()

@@ -13,7 +13,7 @@ class Scene:
         self.now = 0.0
         self.positions: dict[int, Position | None] = {0: (None, 0)}
         self.rebalancing = False
-        self.others = True
+        self.others, self.second_opinion_s = True, 0.0
         self.watchdog = Watchdog(
             lambda: self.positions,
             self.position,
@@ -26,6 +26,7 @@ class Scene:
 
     async def answered(self, partitions: set[int]) -> set[int]:
         assert partitions == {0}
+        self.now += self.second_opinion_s
         return partitions if self.others else set()
 
     async def position(self, partition: int) -> Position:
@@ -149,3 +150,27 @@ async def test_silence_about_one_partition_hides_no_other_that_stands_still() ->
     await scene.after(0, SILENT)
     with pytest.raises(Stalled, match="progress on partition 1"):
         await scene.after(61, SILENT)
+
+
+async def test_what_a_second_opinion_takes_is_charged_to_nobody() -> None:
+    scene = Scene()
+    scene.others, scene.second_opinion_s = False, 50.0
+    scene.positions[1] = (4, 10)
+    await scene.after(0, (4, 0))
+    await scene.after(30, SILENT)
+    await scene.after(-30, (4, 0))  # 50 s after the first look
+    with pytest.raises(Stalled, match="progress on partition 1, received none for 61 s"):
+        await scene.after(11, (4, 0))
+
+
+async def test_during_a_rebalance_nobody_has_to_get_on() -> None:
+    scene = Scene()
+    await scene.after(0, (4, 10))
+    scene.rebalancing = True
+    for _ in range(3):
+        await scene.after(55, (4, 10))
+    scene.rebalancing = False
+    await scene.after(10, (4, 10))
+    await scene.after(60, (4, 10))
+    with pytest.raises(Stalled, match="progress"):
+        await scene.after(1, (4, 10))

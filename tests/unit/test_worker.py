@@ -78,6 +78,22 @@ async def test_a_successor_is_careful_unless_a_service_was_given_up_on(
     assert sorted(writers.ended) == ended
 
 
+async def test_a_task_whose_awaited_work_was_cancelled_does_not_end_unnoticed() -> None:
+    """What ran in another thread is cancelled with it."""
+    worker, _ = worker_with()
+
+    async def work() -> NoReturn:
+        raise asyncio.CancelledError
+
+    with pytest.raises(Died):
+        await worker._or_die(work)
+    told = asyncio.create_task(worker._or_die(for_ever))
+    await asyncio.sleep(0)
+    told.cancel()
+    await asyncio.gather(told, return_exceptions=True)
+    assert told.cancelled()
+
+
 async def for_ever() -> None:
     await asyncio.Event().wait()
 

@@ -28,7 +28,7 @@ READ_ON_S = 3.0
 OLD_VERSION = "3d370b3"
 """What a rolling upgrade starts from (T23); to be raised at a release.
 
-No older state will do: up to ebf9ba6 a worker could believe in a hole that was none, and lost 5,926 records beside
+No state before ebf9ba6 will do: a worker of it could believe in a hole that was none, and lost 5,926 records beside
 today's in one run. What an old worker passes, no new one can know of.
 """
 

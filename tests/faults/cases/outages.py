@@ -70,31 +70,42 @@ def redis_down(stage: Stage) -> Findings:
 def redis_killed(stage: Stage) -> Findings:
     findings = Findings()
     start(stage)
-    lost = 0
+    cut_off, forgot = 0, 0
     for _ in range(stage.times(5, least=2)):
         stage.wait(stage.rng.uniform(2.0, 5.0))
-        lost += _power_cut(stage)
+        cut, before = _power_cut(stage)
+        stage.start_redis()
+        cut_off += cut
+        forgot += max(0, before - stage.applied())  # workers are already at it
         findings.recovered(stage.recover(BACK_S), BACK_S)
-    findings.figures["records_redis_forgot"] = lost
-    findings.expect(lost > 0, "expected a Redis that forgot what its disk had not got, received one that knew all")
+    findings.figures |= {"bytes_cut_off": cut_off, "records_redis_forgot": forgot}
+    findings.expect(cut_off > 0, "expected a Redis that lost what its disk had not got, received none that did")
     return conclude(stage, findings)
 
 
-def _power_cut(stage: Stage) -> int:
-    """Kills Redis and cuts off what its disk need not have; returns how many records it forgot.
+def _power_cut(stage: Stage) -> tuple[int, int]:
+    """Kills Redis and cuts off what its disk need not have; returns how many bytes, and the records applied before.
 
     A killed process loses nothing that it has written; a machine without power loses what was not synced, which is up
     to a second's worth (`appendfsync everysec`), and may cut through a command.
     """
-    log = max((stage.redis.directory / APPEND_ONLY_FOLDER).glob("*.incr.aof"), key=lambda file: file.stat().st_mtime)
+    log = _append_only_file(stage)
     synced = log.stat().st_size
     stage.wait(1.0)
-    before = stage.applied()
+    applied = stage.applied()
     stage.redis.kill()
-    if log.exists():  # else Redis has just begun a new file
-        os.truncate(log, stage.rng.randint(synced, (synced + log.stat().st_size) // 2))
-    stage.start_redis()
-    return max(0, before - stage.applied())
+    if _append_only_file(stage) != log:  # Redis has just begun a new one
+        return 0, applied
+    written = log.stat().st_size
+    keep = stage.rng.randint(synced, (synced + written) // 2)
+    os.truncate(log, keep)
+    return written - keep, applied
+
+
+def _append_only_file(stage: Stage) -> Path:
+    """The one that Redis writes to: the last of its files, numbered from 1."""
+    files = (stage.redis.directory / APPEND_ONLY_FOLDER).glob("*.incr.aof")
+    return max(files, key=lambda file: int(file.name.split(".")[-3]))
 
 
 @case("T8", "an old snapshot of Redis is restored, under load and idle")
