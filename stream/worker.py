@@ -165,7 +165,7 @@ class EngagementWorker:
         self._stopping = True
         self._app.consumer.stop_flow()
         finished = await within(STOP_S, self._lanes.close())
-        await _cancelled(of_the_consumer)
+        await within(RELEASE_S, _cancelled(of_the_consumer))
         finished &= await within(STOP_S, self._app.stop())
         await _cancelled(others)
         finished &= await within(RELEASE_S, self._writers.close())
