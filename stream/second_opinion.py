@@ -22,6 +22,9 @@ async def answered(servers: str, group: str, partitions: Collection[TP]) -> set[
         servers: Kafka's bootstrap servers.
         group: The workers' consumer group; it is asked for its offsets, not joined.
         partitions: Of which topics ever.
+
+    Returns:
+        None of them if Kafka cannot be reached; never raises for it.
     """
     client = AIOKafkaConsumer(
         bootstrap_servers=servers, group_id=group, enable_auto_commit=False, request_timeout_ms=REQUEST_MS
