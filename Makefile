@@ -80,7 +80,7 @@ faults-mutants: setup ## Safeguards taken out: the fault suite must notice every
 	$(BIN)/python -m tests.faults.mutants $(ARGS)
 
 services: setup ## A real Kafka 4 and a Redis as local processes until Ctrl-C; prints their addresses.
-	@exec $(BIN)/python -m infra.local_services $(ARGS)
+	@exec $(BIN)/python -m infra.devtools.local_services $(ARGS)
 
 compose-up: ## Build and start everything in Docker; returns when all of it is healthy.
 	docker compose build

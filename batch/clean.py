@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batch.text import plain, unglue, unique
+from batch.datasets.text import plain, unglue, unique
 from recsys.errors import RefusalReason
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS
 

@@ -21,7 +21,7 @@ from batch.stages import Stage, shown_stages
 from recsys.errors import ConfigurationError, InputError
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.scorer import Scorer
-from recsys.online_store.redis import DAY_S, RedisStore
+from recsys.online_store.redis.store import DAY_S, RedisStore
 from recsys.settings import Settings, load_settings
 
 if TYPE_CHECKING:  # these import TensorFlow
@@ -79,9 +79,9 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
     with shown_stages() as stage:
         stage("reading")
         history = from_files(interactions, courses)
-        from batch.experiment import run_experiment  # noqa: PLC0415 - as above
+        from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
+        from batch.evaluation.report import table, verdict, write_report  # noqa: PLC0415 - as above
         from batch.pipeline import prepare, rule_of  # noqa: PLC0415 - TensorFlow
-        from batch.report import table, verdict, write_report  # noqa: PLC0415 - as above
 
         prepared = prepare(history, at_ms=_now_ms())
         parameters = _parameters(settings, epochs)
@@ -144,7 +144,7 @@ def _parameters(settings: Settings, epochs: int | None) -> HyperParameters:
 
 
 def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published: bool) -> None:
-    from batch.report import table, verdict  # noqa: PLC0415 - TensorFlow
+    from batch.evaluation.report import table, verdict  # noqa: PLC0415 - TensorFlow
 
     document = result.experiment.document()
     if as_json:

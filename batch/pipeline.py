@@ -12,10 +12,10 @@ import pandas as pd
 from batch.bots import find_bots, without_bots
 from batch.clean import clean_courses, clean_interactions
 from batch.encoding import encode
-from batch.experiment import Experiment, run_experiment
-from batch.gate import Verdict, compare
+from batch.evaluation.experiment import Experiment, run_experiment
+from batch.evaluation.gate import Verdict, compare
+from batch.evaluation.report import write_report
 from batch.history import History
-from batch.report import write_report
 from batch.stages import Stage, silent
 from batch.train import EngagementRule, fit_hybrid
 from recsys.catalog import Course

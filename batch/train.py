@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from batch.cases import Case
 from batch.encoding import InteractionLog
+from batch.evaluation.cases import Case
 from batch.examples import build_examples
 from batch.features import ATTRIBUTES_FILE, COMPONENTS, TFIDF_FILE, course_features, fit_attributes, fit_text
 from batch.popularity import decayed_popularity, log_popularity, popularity_timeline
@@ -112,7 +112,7 @@ def no_wide(log: InteractionLog) -> dict[str, np.ndarray]:
 
 
 class ScorerRecommender:
-    """A served model as `batch.cases.Recommender`: exactly the code that ranks online is what is evaluated.
+    """A served model as `batch.evaluation.cases.Recommender`: exactly the code that ranks online is what is evaluated.
 
     Args:
         scorer: The model.
@@ -126,7 +126,7 @@ class ScorerRecommender:
         self._column = np.array([row_of.get(course_id, -1) for course_id in self._ids])
 
     def score(self, case: Case) -> Floats:
-        """See `batch.cases.Recommender`."""
+        """See `batch.evaluation.cases.Recommender`."""
         engagement = {self._ids[row]: float(value) for row, value in zip(case.rows, case.stored, strict=True)}
         scores = self._scorer.score(case.user_id, engagement, at_ms=case.at_ms)
         return np.where(self._column >= 0, scores[self._column], -np.inf).astype(np.float32)

@@ -29,8 +29,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from infra.local_kafka import LocalKafka
-from infra.local_redis import LocalRedis
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.local_redis import LocalRedis
 from recsys.files import read_courses, read_interactions
 
 HERE = Path(__file__).parent

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import redis
 
-from infra.local_redis import LocalRedis
+from infra.devtools.local_redis import LocalRedis
 from recsys.online_store import ID_DIGEST_BYTES, Effects
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
 
 GROUP = "bench"
 RATE = 100

@@ -29,8 +29,8 @@ from pathlib import Path
 import psutil
 import redis
 
-from infra.local_kafka import LocalKafka
-from infra.local_redis import LocalRedis
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.local_redis import LocalRedis
 
 HERE = Path(__file__).parent
 TOPIC = "interactions"

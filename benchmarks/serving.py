@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from infra.local_redis import LocalRedis
-from infra.processes import free_port
+from infra.devtools.local_redis import LocalRedis
+from infra.devtools.processes import free_port
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
 from recsys.keys import Topology, partition_of
@@ -35,7 +35,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.online_store import CachedTop, ModelPointer
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
 
 N_COURSES, N_USERS, TOP, PARTITIONS = 4000, 2000, 50, 6
 

@@ -38,12 +38,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from soak_load import RECSYS, Load, ask, history, records
 from soak_report import PARTITIONS, Sample, draw, figures, held, report
 
-from infra.local_kafka import LocalKafka
-from infra.local_redis import LocalRedis
-from infra.processes import Child, tail
-from infra.producing import Record, connect, produce
-from infra.status import read_status
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.local_redis import LocalRedis
+from infra.devtools.processes import Child, tail
+from infra.operator.status import read_status
 from recsys.errors import RecsysError
+from recsys.kafka.bulk_producer import Record, connect, produce
 from recsys.settings import Settings, load_settings
 
 DEDUPE_WINDOW_HOURS = 0.05

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from infra.producing import Record
+from recsys.kafka.bulk_producer import Record
 
 LEARNERS, COURSES = 1000, 200
 TYPES = {"view": 600, "click": 250, "play": 70, "progress": 50, "bookmark": 15, "rate": 10, "enroll": 4, "dismiss": 1}

@@ -14,25 +14,31 @@ import click
 from recsys.errors import RecsysError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("infra.demo:command", "The whole thing on one machine: history, model, a live click, the changed list."),
+    "demo": (
+        "infra.devtools.demo:command",
+        "The whole thing on one machine: history, model, a live click, the changed list.",
+    ),
     "simulate": (
-        "batch.data_commands:simulate",
+        "batch.datasets.commands:simulate",
         "Write a simulated catalogue and its interactions to files.",
     ),
-    "import": ("batch.data_commands:import_", "Turn a public data set into the neutral files."),
-    "topics": ("infra.commands:topics", "Create the Kafka topics that are missing, check those that are there."),
-    "replay": ("infra.replay:command", "Produce interaction and course files to Kafka."),
-    "dlq": ("infra.dlq_commands:dlq", "List, show and replay dead letters: records the stream refused."),
-    "stream": ("stream.worker_command:stream", "Run one engagement worker."),
+    "import": ("batch.datasets.commands:import_", "Turn a public data set into the neutral files."),
+    "topics": (
+        "infra.operator.commands:topics",
+        "Create the Kafka topics that are missing, check those that are there.",
+    ),
+    "replay": ("infra.operator.replay:command", "Produce interaction and course files to Kafka."),
+    "dlq": ("infra.operator.dlq:dlq", "List, show and replay dead letters: records the stream refused."),
+    "stream": ("stream.command:stream", "Run one engagement worker."),
     "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
-    "engagement": ("stream.commands:engagement", "Print the engagement scores the store holds."),
-    "status": ("infra.commands:status", "Fences, counters and lag of every partition; the model in use."),
-    "resume": ("infra.commands:resume", "Let a stopped partition go on."),
-    "rebuild": ("stream.rebuild_command:rebuild", "Fold the topic into new shards, then switch to them."),
+    "engagement": ("stream.engagement.commands:engagement", "Print the engagement scores the store holds."),
+    "status": ("infra.operator.commands:status", "Fences, counters and lag of every partition; the model in use."),
+    "resume": ("infra.operator.commands:resume", "Let a stopped partition go on."),
+    "rebuild": ("stream.rebuild.command:rebuild", "Fold the topic into new shards, then switch to them."),
     "serve": ("serving.commands:serve", "Run the HTTP API."),
     "recommend": ("serving.commands:recommend", "The API's answer for one learner, on the command line."),
-    "settings": ("recsys.settings_table:command", "List every setting with its default and meaning."),
+    "settings": ("recsys.settings.table:command", "List every setting with its default and meaning."),
 }
 
 

@@ -9,17 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys.allocator import use_one_arena
 from recsys.errors import ServiceUnavailable
-from recsys.logs import configure_logging
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
+from recsys.process.allocator import use_one_arena
+from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
-from serving.answers import Recommendations
-from serving.app import create_app
-from serving.endpoints import encode_json
-from serving.problems import Problem
-from serving.query import ATTRIBUTES, MAX_N, parse_query
-from serving.server import listen, run
+from serving.http.app import create_app
+from serving.http.endpoints import encode_json
+from serving.http.problems import Problem
+from serving.http.server import listen, run
+from serving.recommend.answers import Recommendations
+from serving.recommend.query import ATTRIBUTES, MAX_N, parse_query
 from serving.service import Service, kafka_producer
 
 COMMAND_REDIS_TIMEOUT_MS = 2000

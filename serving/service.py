@@ -11,17 +11,17 @@ from typing import Self
 from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
-from serving.circuit import Circuit
-from serving.follower import Follower
-from serving.ladder import ClockMs, Ladder
-from serving.learner import Learners
-from serving.loaded import LoadBundle
+from serving.events.producer import EventProducer, KafkaEventProducer
+from serving.http.routes.operations import Readiness
 from serving.metrics import Metrics
-from serving.models import Models
-from serving.producer import EventProducer, KafkaEventProducer
-from serving.recent import RecentLists
-from serving.routes.operations import Readiness
-from serving.trending import LatestTrending
+from serving.recommend.circuit import Circuit
+from serving.recommend.follower import Follower
+from serving.recommend.ladder import ClockMs, Ladder
+from serving.recommend.learner import Learners
+from serving.recommend.loaded import LoadBundle
+from serving.recommend.models import Models
+from serving.recommend.recent import RecentLists
+from serving.recommend.trending import LatestTrending
 
 FIRST_POLL_S = 10.0
 FIRST_CONNECTION_S = 1.0

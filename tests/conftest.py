@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from infra.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
-from infra.local_redis import LocalRedis
-from infra.topics import ensure_topics, topic_partitions
+from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.local_redis import LocalRedis
+from infra.operator.topics import ensure_topics, topic_partitions
 from recsys.settings import Settings, load_settings
 from tests.ladder import RedisServer, choose_rung, kafka_broker, redis_server
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.embedded import EmbeddedKafka
-from infra.local_kafka import LocalKafka, kafka_version, missing_programs
-from infra.local_redis import DATABASES, LocalRedis
-from infra.processes import free_port
+from infra.devtools.embedded import EmbeddedKafka
+from infra.devtools.local_kafka import LocalKafka, kafka_version, missing_programs
+from infra.devtools.local_redis import DATABASES, LocalRedis
+from infra.devtools.processes import free_port
 
 RUNGS = ("given", "docker", "local", "embedded")
 

@@ -12,7 +12,7 @@ from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.keys import Topology
 from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, ShardRead, Stop, Trending
 from recsys.online_store.memory import MemoryStore
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
 
 GROUP = "g"
 MAX_COURSES = 12

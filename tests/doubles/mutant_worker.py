@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from recsys.cli import main
-from recsys.online_store import ShardState, redis
-from stream import commit, gaps
-from stream.chunks import Chunk
-from stream.records import Record
+from recsys.kafka.records import Chunk, Record
+from recsys.online_store import ShardState
+from recsys.online_store.redis import store as redis
+from stream.engagement import commit, gaps
 
 FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from batch.publish import publish
 from recsys.errors import RecsysError
 from recsys.model import bundle
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
 from tests.faults.serving import draw_draft
 
 KEPT = 3

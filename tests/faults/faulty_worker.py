@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from recsys.cli import main
-from recsys.online_store.redis import RedisStore
-from stream import commit, dead_letters, patient_fold
+from recsys.online_store.redis.store import RedisStore
+from stream.engagement import commit, patient_fold
+from stream.engagement import side_outputs as dead_letters
 from tests.doubles import mutant_worker
 
 MARKER = "marked-course"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.processes import Child
+from infra.devtools.processes import Child
 
 FAULTY = Path(__file__).with_name("faulty_worker.py")
 RESTART_AFTER_S = 0.5

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from infra.local_kafka import LocalKafka
-from infra.processes import free_port
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.processes import free_port
 from tests.faults.cases.bundles import IN_PLACE
 from tests.faults.findings import CASES, Outcome
 from tests.faults.runner import run_case, say, terminal, write_report

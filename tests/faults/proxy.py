@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from infra.processes import free_port
+from infra.devtools.processes import free_port
 
 READ_BYTES = 65_536
 SLICED_BYTES = 2048

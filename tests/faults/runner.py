@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from infra.local_kafka import LocalKafka
-from infra.processes import free_port
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.processes import free_port
 from tests.faults import cases  # noqa: F401 - registers them
 from tests.faults.findings import CASES, Case, Findings, Outcome
 from tests.faults.stage import Stage

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from infra.processes import Child, free_port
+from infra.devtools.processes import Child, free_port
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
 from recsys.model.bundle import Draft, write_bundle
@@ -23,7 +23,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.online_store import ModelPointer
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
 from tests.faults.stage import Stage
 
 ASK_EVERY_S = 0.1

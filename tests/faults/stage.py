@@ -15,9 +15,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infra.local_kafka import LocalKafka
-from infra.local_redis import LocalRedis
-from infra.topics import ensure_topics
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.local_redis import LocalRedis
+from infra.operator.topics import ensure_topics
 from recsys.events import Interaction
 from recsys.settings import load_settings
 from tests.faults.fleet import Fleet

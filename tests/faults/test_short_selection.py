@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local_kafka import LocalKafka, missing_programs
-from infra.processes import free_port
+from infra.devtools.local_kafka import LocalKafka, missing_programs
+from infra.devtools.processes import free_port
 from tests.faults import cases  # noqa: F401 - registers them
 from tests.faults.findings import CASES
 from tests.faults.runner import run_case

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from recsys.online_store.redis import RedisStore
-from stream.commit import ShardWriter, WriterRules
+from recsys.online_store.redis.store import RedisStore
+from stream.engagement.commit import ShardWriter, WriterRules
 from tests.doubles.stream_room import HOUR_MS, RULES, FakeLog, FakeOutputs, chunk, event
 
 GROUP = "g"

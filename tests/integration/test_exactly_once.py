@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from batch.importers.mars import import_mars
-from batch.simulator import simulate
+from batch.datasets.importers.mars import import_mars
+from batch.datasets.simulator import simulate
 from recsys.files import write_interactions
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.engagement_oracle import differences, expected_scores

@@ -6,7 +6,7 @@ import pytest
 from kafka import KafkaProducer
 
 from batch.history import from_topic
-from infra.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
 from recsys.catalog import Course, encode_course
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction, encode

@@ -17,10 +17,10 @@ from faust.types.tuples import TP
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from infra.local_kafka import LocalKafka, missing_programs
+from infra.devtools.local_kafka import LocalKafka, missing_programs
 from recsys.keys import partition_of
 from recsys.settings import Settings
-from stream.second_opinion import answered
+from stream.transport.broker_probe import answered
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.traffic import Traffic
 

@@ -3,8 +3,8 @@
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from infra.local_kafka import LocalKafka, missing_programs
-from infra.topics import admin_client
+from infra.devtools.local_kafka import LocalKafka, missing_programs
+from infra.operator.topics import admin_client
 from recsys.settings import Settings
 
 pytestmark = [

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from batch.clean import clean_interactions
-from batch.importers.mars import import_mars
-from batch.importers.online_courses import import_online_courses
-from batch.importers.online_retail import import_online_retail
+from batch.datasets.importers.mars import import_mars
+from batch.datasets.importers.online_courses import import_online_courses
+from batch.datasets.importers.online_retail import import_online_retail
 
 DATA = Path(os.environ.get("RECSYS_DATA_DIR", Path(__file__).parents[2].parent / "shared" / "data"))
 ARRIVAL_MS = 1_700_000_000_000

@@ -11,7 +11,7 @@ import pytest
 import redis
 from kafka import KafkaAdminClient, TopicPartition
 
-from batch.simulator import simulate
+from batch.datasets.simulator import simulate
 from recsys.files import write_interactions
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.engagement_oracle import differences, expected_scores

@@ -11,14 +11,14 @@ from click.testing import CliRunner, Result
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from batch.simulator import simulate
-from infra.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
-from infra.producing import Deliveries, Record, produce
-from infra.replay import command, event_records
+from batch.datasets.simulator import simulate
+from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.operator.replay import command, event_records
 from recsys.catalog import decode_course
 from recsys.errors import InputError, ServiceUnavailable
 from recsys.events import decode
 from recsys.files import courses_in, write_courses, write_interactions
+from recsys.kafka.bulk_producer import Deliveries, Record, produce
 from recsys.keys import partition_of
 
 PARTITIONS = 6
@@ -183,8 +183,8 @@ def test_no_more_records_than_the_bound_wait_for_their_acknowledgement() -> None
 
 def test_a_rate_below_the_producers_own_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("infra.producing.time.perf_counter", lambda: sum(waits))
-    monkeypatch.setattr("infra.producing.time.sleep", waits.append)
+    monkeypatch.setattr("recsys.kafka.bulk_producer.time.perf_counter", lambda: sum(waits))
+    monkeypatch.setattr("recsys.kafka.bulk_producer.time.sleep", waits.append)
 
     produce(LosingProducer(0), "t", [Record(b"k", b"v")] * 11, rate=5.0)
 

@@ -18,18 +18,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
-from infra.embedded import EmbeddedKafka
-from infra.local_kafka import LocalKafka, missing_programs
-from infra.local_redis import LocalRedis
-from infra.processes import free_port
+from infra.devtools.embedded import EmbeddedKafka
+from infra.devtools.local_kafka import LocalKafka, missing_programs
+from infra.devtools.local_redis import LocalRedis
+from infra.devtools.processes import free_port
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction, decode
 from recsys.keys import Topology, partition_of
 from recsys.online_store import CachedTop
-from recsys.online_store.redis import RedisStore
+from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings, load_settings
-from serving.app import create_app
-from serving.producer import KafkaEventProducer
+from serving.events.producer import KafkaEventProducer
+from serving.http.app import create_app
 from serving.service import Service, kafka_producer, now_ms
 
 PARTITIONS = 6

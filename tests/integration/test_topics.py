@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from infra.commands import status, topics
-from infra.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
-from infra.processes import free_port
-from infra.status import lag
-from infra.topics import TopicState, admin_client, ensure_topics, topic_partitions
+from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.processes import free_port
+from infra.operator.commands import status, topics
+from infra.operator.status import lag
+from infra.operator.topics import TopicState, admin_client, ensure_topics, topic_partitions
 from recsys.cli import main
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.settings import Settings

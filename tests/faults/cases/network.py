@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from recsys.online_store import redis as redis_store
+from recsys.online_store.redis import store as redis_store
 from tests.doubles.mutant_worker import FENCE_CHECK
 from tests.faults.cases.kills import EVENTS, START_S
 from tests.faults.findings import Findings, case, conclude

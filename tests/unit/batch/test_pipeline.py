@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from batch import pipeline
 from batch.commands import evaluate as evaluate_command
 from batch.commands import retrain as retrain_command
-from batch.gate import Verdict, compare
+from batch.evaluation.gate import Verdict, compare
 from batch.history import History
 from batch.pipeline import Retrained, prepare, retrain
 from batch.publish import current_model, fill_caches, publish

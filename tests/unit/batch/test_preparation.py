@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.cases import build_cases, warm
 from batch.encoding import encode, event_weights
+from batch.evaluation.cases import build_cases, warm
 from batch.examples import build_examples
 from batch.features import TextModel, course_features, fit_attributes, fit_text
 from batch.popularity import decayed_popularity, log_popularity, popularity_timeline

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from batch.cases import build_cases, warm
 from batch.encoding import InteractionLog, encode
-from batch.evaluate import CatalogueFacts, evaluate
+from batch.evaluation.cases import build_cases, warm
+from batch.evaluation.evaluate import CatalogueFacts, evaluate
 from batch.examples import build_examples
 from batch.features import course_features, fit_attributes, fit_text
 from batch.popularity import log_popularity, popularity_timeline

@@ -23,7 +23,7 @@ from recsys.model.manifest import DataRange, EngagementTable
 from recsys.online_store import CachedTop, Effects, ModelPointer, OnlineStore, Trending
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings, load_settings
-from serving.app import create_app
+from serving.http.app import create_app
 from serving.service import Service
 
 NOW_MS = 1_790_000_000_000

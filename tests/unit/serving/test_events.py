@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from recsys.events import decode
-from serving.incoming import MAX_BODY_BYTES
+from serving.events.incoming import MAX_BODY_BYTES
 
 NOW_MS = 1_790_000_000_000
 EVENT = {"event_id": "e1", "user_id": "ada", "course_id": "c1", "type": "click", "timestamp": NOW_MS - 5}

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from serving.experiments import variant_of, variants_of
+from serving.recommend.experiments import variant_of, variants_of
 
 USERS = 20_000
 
@@ -46,7 +46,8 @@ def test_another_process_with_another_hash_seed_agrees() -> None:
     experiments = {"e": {"a": 0.5, "b": 0.5}, "f": {"x": 0.1, "y": 0.9}}
     users = ["ada", "漢", "a/b", *map(str, range(50))]
     program = (
-        f"from serving.experiments import variants_of; print([variants_of({experiments!r}, u) for u in {users!r}])"
+        "from serving.recommend.experiments import variants_of; "
+        f"print([variants_of({experiments!r}, u) for u in {users!r}])"
     )
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,

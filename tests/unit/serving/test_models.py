@@ -12,7 +12,7 @@ from recsys.errors import BundleError
 from recsys.model.scorer import Scorer
 from recsys.online_store import ModelPointer
 from serving.metrics import Metrics
-from serving.models import Models
+from serving.recommend.models import Models
 
 NOW_MS = 1_790_000_000_000
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from serving.app import create_app
+from serving.http.app import create_app
 
 
 async def test_liveness_touches_nothing(world: Any) -> None:

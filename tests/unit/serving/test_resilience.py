@@ -9,10 +9,10 @@ import pytest
 from recsys.catalog import Course
 from recsys.errors import ServiceUnavailable
 from recsys.online_store import CachedTop, Trending
-from serving.answers import Source
-from serving.circuit import Circuit
-from serving.recent import RecentLists, Remembered
-from serving.trending import LatestTrending
+from serving.recommend.answers import Source
+from serving.recommend.circuit import Circuit
+from serving.recommend.recent import RecentLists, Remembered
+from serving.recommend.trending import LatestTrending
 
 TOP = CachedTop("ada", "v", 1, ("c1",), (1.0,))
 CATALOGUE = {"c1": Course(course_id="c1", title="One")}

@@ -1,0 +1,1 @@
+"""Offline evaluation: cases, metrics, baselines, tuning, the gate, and the report with its plots."""

@@ -1,0 +1,96 @@
+"""What the hybrid model has to beat: each baseline is one class with `score(case)`, fitted on the training side."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from batch.encoding import InteractionLog
+from batch.evaluation.cases import Case
+from batch.popularity import decayed_popularity
+from batch.wide import ease, liked_matrix, strongest
+from recsys.model.inputs import Doubles, Floats, Rows
+
+
+class Popularity:
+    """The same list for everybody: interactions per course, faded with a half-life (infinite: all of history)."""
+
+    def __init__(self, log: InteractionLog, half_life_days: float = np.inf) -> None:
+        self._scores = decayed_popularity(log, int(log.time[-1]), half_life_days).astype(np.float32)
+
+    def score(self, case: Case) -> Floats:
+        """See `batch.evaluation.cases.Recommender`."""
+        return self._scores
+
+
+class _LinearInHistory:
+    """Scores are a weighted sum, over the courses a learner liked, of rows of an item-item matrix."""
+
+    def __init__(self, liked: sparse.csr_array, weights: sparse.csr_array | Floats) -> None:
+        self._liked, self._weights = liked, weights
+
+    def score(self, case: Case) -> Floats:
+        """See `batch.evaluation.cases.Recommender`; zeros for a learner training does not know."""
+        if case.user_row < 0:
+            return np.zeros(self._liked.shape[1], np.float32)
+        rows, values = _row(self._liked, case.user_row)
+        return np.asarray(values @ self._weights[rows], np.float32).ravel()
+
+
+class ItemKnn(_LinearInHistory):
+    """Cosine similarity of courses by the learners who liked both; the nearest neighbours of each course count.
+
+    Args:
+        log: The training side.
+        neighbours: Kept per course.
+        half_life_days: After which a liking counts half in a learner's history.
+    """
+
+    def __init__(self, log: InteractionLog, neighbours: int, half_life_days: float) -> None:
+        binary = liked_matrix(log)
+        counts = np.asarray(binary.sum(axis=0)).ravel()
+        together = np.asarray((binary.T @ binary).todense())
+        norm = np.sqrt(np.maximum(counts, 1.0))
+        cosine = (together / norm[:, None] / norm[None, :]).astype(np.float32)
+        np.fill_diagonal(cosine, 0.0)
+        super().__init__(liked_matrix(log, half_life_days), strongest(cosine.T, neighbours).T.tocsr())
+
+
+class Ease(_LinearInHistory):
+    """EASE (see `batch.wide`) on a history that fades.
+
+    Args:
+        log: The training side.
+        l2: Ridge penalty.
+        half_life_days: After which a liking counts half in a learner's history; weights are fitted on unfaded likes.
+    """
+
+    def __init__(self, log: InteractionLog, l2: float, half_life_days: float) -> None:
+        super().__init__(liked_matrix(log, half_life_days), ease(liked_matrix(log), l2))
+
+
+class TextProfile(_LinearInHistory):
+    """Cosine of a course's TF-IDF with the faded sum of the liked courses' TF-IDF.
+
+    Args:
+        log: The training side.
+        text: TF-IDF rows `(n, v)`.
+        half_life_days: After which a liking counts half in the profile.
+    """
+
+    def __init__(self, log: InteractionLog, text: sparse.csr_array, half_life_days: float) -> None:
+        super().__init__(liked_matrix(log, half_life_days), sparse.csr_array((0, 0)))
+        self._text = text
+
+    def score(self, case: Case) -> Floats:
+        """See `batch.evaluation.cases.Recommender`."""
+        if case.user_row < 0:
+            return np.zeros(self._text.shape[0], np.float32)
+        rows, values = _row(self._liked, case.user_row)
+        profile = np.asarray(values @ self._text[rows]).ravel()
+        return np.asarray(self._text @ profile, np.float32)
+
+
+def _row(matrix: sparse.csr_array, row: int) -> tuple[Rows, Doubles]:
+    start, end = matrix.indptr[row], matrix.indptr[row + 1]
+    return matrix.indices[start:end], matrix.data[start:end]

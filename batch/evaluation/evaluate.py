@@ -1,0 +1,126 @@
+"""Offline evaluation: full-catalogue ranking at one cut-off, seen courses removed, nothing sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from batch.encoding import InteractionLog
+from batch.evaluation.cases import Case, Recommender
+from batch.evaluation.metrics import bootstrap, ndcg_at, ranks, recall_at, reciprocal_rank
+from recsys.model.inputs import Doubles
+from recsys.model.scorer import top_rows
+
+KS = (5, 10, 20)
+LIST_LENGTH = 10
+HEAD_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One model's figures.
+
+    Attributes:
+        per_user: Metric name → values `(u,)`, aligned with the cases.
+        overall: Metrics of the lists taken together: coverage, novelty, intra-list diversity, head share.
+    """
+
+    per_user: dict[str, Doubles]
+    overall: dict[str, float]
+
+    def mean(self, metric: str) -> float:
+        """Average over the learners it is defined for; 0 without any."""
+        values = self.per_user.get(metric, np.zeros(0))
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if values.size else 0.0
+
+    def summary(self, *, seed: int) -> dict[str, Any]:
+        """All figures as JSON values, with 95 % intervals beside the means."""
+        figures: dict[str, Any] = {metric: self.mean(metric) for metric in self.per_user}
+        figures |= self.overall
+        figures["intervals"] = {
+            metric: list(bootstrap(values[~np.isnan(values)], seed=seed)[1:])
+            for metric, values in self.per_user.items()
+        }
+        return figures
+
+
+class CatalogueFacts:
+    """What the metrics need to know of the training side: popularity for novelty and segments, text for diversity.
+
+    Args:
+        log: The training side.
+        text: TF-IDF rows of the catalogue, unit length or empty, `(n, v)`.
+    """
+
+    def __init__(self, log: InteractionLog, text: sparse.csr_array) -> None:
+        self.offered = np.array([not course.retired for course in log.courses], dtype=bool)
+        self.users = np.asarray(log.touched().sum(axis=0)).ravel()
+        self.self_information = -np.log2((self.users + 1.0) / (len(log.users) + 1.0))
+        self.head = np.zeros(len(self.users), dtype=bool)
+        self.head[np.argsort(-self.users, kind="stable")[: int(len(self.users) * HEAD_SHARE)]] = True
+        self.cold = self.users == 0
+        self.text = text
+
+
+def evaluate(
+    model: Recommender,
+    cases: Sequence[Case],
+    facts: CatalogueFacts,
+    *,
+    progress: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Ranks the catalogue for every case.
+
+    Args:
+        model: What is evaluated.
+        cases: Learners with something relevant.
+        facts: Of the training side.
+        progress: Called after each case.
+    """
+    rows: list[dict[str, float]] = []
+    lists: list[list[int]] = []
+    for case in cases:
+        scores = model.score(case)
+        candidates = facts.offered.copy()
+        candidates[case.rows] = False
+        rows.append(_figures(case, ranks(scores, case.relevant, candidates), scores, candidates, facts))
+        lists.append(top_rows(np.where(candidates, scores, -np.inf), LIST_LENGTH))
+        progress()
+    names = rows[0] if rows else {}
+    per_user = {name: np.array([row[name] for row in rows]) for name in names}
+    return Evaluation(per_user, _overall(lists, facts))
+
+
+def _figures(case: Case, places: Doubles, scores: Any, candidates: Any, facts: CatalogueFacts) -> dict[str, float]:
+    figures = {"mrr": reciprocal_rank(places)}
+    for k in KS:
+        figures[f"ndcg@{k}"] = ndcg_at(places, k)
+        figures[f"recall@{k}"] = recall_at(places, k)
+    for name, segment in (("head", facts.head), ("tail", ~facts.head), ("cold_courses", facts.cold)):
+        part = case.relevant[segment[case.relevant]]
+        figures[f"recall@20_{name}"] = recall_at(ranks(scores, part, candidates), 20) if part.size else np.nan
+    return figures
+
+
+def _overall(lists: Sequence[Sequence[int]], facts: CatalogueFacts) -> dict[str, float]:
+    shown = [row for rows in lists for row in rows]
+    if not shown:
+        return {"coverage@10": 0.0, "novelty@10": 0.0, "diversity@10": 0.0, "head_share@10": 0.0}
+    return {
+        "coverage@10": len(set(shown)) / max(1, int(facts.offered.sum())),
+        "novelty@10": float(facts.self_information[shown].mean()),
+        "diversity@10": float(np.mean([_diversity(rows, facts.text) for rows in lists if len(rows) > 1] or [0.0])),
+        "head_share@10": float(facts.head[shown].mean()),
+    }
+
+
+def _diversity(rows: Sequence[int], text: sparse.csr_array) -> float:
+    """1 − mean cosine similarity of the pairs of a list."""
+    total = np.asarray(text[list(rows)].sum(axis=0)).ravel()
+    own = float(text[list(rows)].power(2).sum())
+    return 1.0 - (float(total @ total) - own) / (len(rows) * (len(rows) - 1))

@@ -1,0 +1,171 @@
+"""One comparison: cut in time, tune on a validation slice, fit on the training side, look at the test side once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from batch.encoding import InteractionLog, encode
+from batch.evaluation.cases import Case, build_cases, warm
+from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate
+from batch.evaluation.metrics import Interval, paired_bootstrap
+from batch.evaluation.tuning import (
+    BASELINES,
+    METRIC,
+    RECENT_POPULARITY,
+    Epoch,
+    Options,
+    Slice,
+    tune_baselines,
+    tune_hybrid,
+)
+from batch.features import fit_text
+from batch.split import split_at, split_share
+from batch.stages import Stage, silent
+from batch.train import EngagementRule, fit_hybrid, recommender
+from recsys.catalog import Course
+from recsys.errors import InputError
+from recsys.model.bundle import Draft
+from recsys.model.hyperparameters import HyperParameters
+
+TRAIN_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Everything one comparison found.
+
+    Attributes:
+        model: The hybrid fitted on the training side (not the one to publish).
+        settings: With what the validation slice chose.
+        options: Baseline → its chosen options.
+        cases: Warm learners of the test side, with something relevant.
+        facts: Of the training side.
+        hybrid: Figures of the hybrid, aligned with `cases`.
+        baselines: Figures of each baseline.
+        cold: Figures of the hybrid on learners the training side does not know, and how many they are.
+        curve: Loss and validation NDCG@10 by epoch.
+        times: First event, validation cut-off, test cut-off, last event; ms since 1970 UTC.
+    """
+
+    model: Draft
+    settings: HyperParameters
+    options: dict[str, Options]
+    cases: Sequence[Case]
+    facts: CatalogueFacts
+    hybrid: Evaluation
+    baselines: dict[str, Evaluation]
+    cold: dict[str, float]
+    curve: list[Epoch]
+    times: tuple[int, int, int, int]
+
+    def best_baseline(self) -> str:
+        """The baseline of highest NDCG@10."""
+        return max(self.baselines, key=lambda name: self.baselines[name].mean(METRIC))
+
+    def difference(self) -> Interval:
+        """NDCG@10 of the hybrid minus that of the best baseline, paired by learner."""
+        other = self.baselines[self.best_baseline()].per_user[METRIC]
+        return paired_bootstrap(self.hybrid.per_user[METRIC], other, seed=self.settings.seed)
+
+    def document(self) -> dict[str, Any]:
+        """All figures as JSON values: the form of `recsys evaluate --json`."""
+        seed = self.settings.seed
+        return {
+            "hybrid": self.hybrid.summary(seed=seed),
+            "baselines": {name: result.summary(seed=seed) for name, result in self.baselines.items()},
+            "users": len(self.cases),
+            "best_baseline": self.best_baseline(),
+            "hybrid_minus_best_baseline": self.difference()._asdict(),
+            "cold_users": self.cold,
+            "options": {name: dict(options) for name, options in self.options.items()},
+            "curve": [{"epoch": p.epoch, "loss": p.loss, "validation_ndcg@10": p.validation} for p in self.curve],
+            "times_ms": dict(zip(("first", "validation_cutoff", "test_cutoff", "last"), self.times, strict=True)),
+        }
+
+
+def run_experiment(
+    events: pd.DataFrame,
+    courses: Sequence[Course],
+    settings: HyperParameters,
+    rule: EngagementRule,
+    *,
+    cutoff_ms: int | None = None,
+    stage: Stage = silent,
+) -> Experiment:
+    """Compares the hybrid model with its baselines.
+
+    Args:
+        events: Cleaned.
+        courses: The catalogue.
+        settings: To start from.
+        rule: Of the engagement scores.
+        cutoff_ms: Where the test side begins; None: at the event that follows the first `TRAIN_SHARE` of them.
+        stage: Shows progress.
+
+    Raises:
+        InputError: When the history is too small to cut or to train on, or nobody is left to test on.
+    """
+    test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
+    validation = split_share(test.before, TRAIN_SHARE)
+    inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, settings, rule)
+    tuned = replace(inner, cases=warm(inner.cases))
+    stage("tuning the baselines")
+    options = tune_baselines(tuned, seed=settings.seed)
+    settings = _with_half_life(settings, options)
+    settings, curve = tune_hybrid(tuned, settings, rule, progress=stage("training on the part before validation"))
+    outer = _slice(test.before, test.after, test.cutoff_ms, courses, settings, rule)
+    model = fit_hybrid(outer.log, settings, rule, progress=stage("training on the part before the test"))
+    cases = warm(outer.cases)
+    if not cases:
+        raise InputError("expected learners with courses before and after the test cut-off, received none")
+    stage("evaluating")
+    hybrid = recommender(model)
+    baselines = {
+        name: evaluate(build(outer.log, outer.facts.text, options[name]), cases, outer.facts)
+        for name, (build, _) in BASELINES.items()
+    }
+    unknown = [case for case in outer.cases if case.user_row < 0]
+    return Experiment(
+        model=model,
+        settings=settings,
+        options=options,
+        cases=cases,
+        facts=outer.facts,
+        hybrid=evaluate(hybrid, cases, outer.facts),
+        baselines=baselines,
+        cold=_cold(evaluate(hybrid, unknown, outer.facts), len(unknown)),
+        curve=curve,
+        times=(int(events["timestamp"].min()), validation.cutoff_ms, test.cutoff_ms, int(events["timestamp"].max())),
+    )
+
+
+def _slice(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    cutoff_ms: int,
+    courses: Sequence[Course],
+    settings: HyperParameters,
+    rule: EngagementRule,
+) -> Slice:
+    log = encode(before, courses, rule.weights)
+    return Slice(log, build_cases(log, after, rule.weights, rule.decay, cutoff_ms), _facts(log, settings))
+
+
+def _facts(log: InteractionLog, settings: HyperParameters) -> CatalogueFacts:
+    touched = np.bincount(log.course, minlength=len(log.courses)) > 0
+    known = [course for course, seen in zip(log.courses, touched, strict=True) if seen]
+    return CatalogueFacts(log, fit_text(known, settings).tfidf(log.courses))
+
+
+def _with_half_life(settings: HyperParameters, options: dict[str, Options]) -> HyperParameters:
+    """The hybrid's popularity fades as the best recent popularity does, at least a week: its buckets are days."""
+    return replace(settings, popularity_half_life_days=max(7.0, options[RECENT_POPULARITY]["half_life_days"]))
+
+
+def _cold(result: Evaluation, users: int) -> dict[str, float]:
+    return {"users": float(users)} | {name: result.mean(name) for name in result.per_user if "_" not in name}

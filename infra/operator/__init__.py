@@ -1,0 +1,1 @@
+"""The commands of an operator: topics, status, resume, dead letters, replay of files."""

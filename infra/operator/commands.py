@@ -1,0 +1,135 @@
+"""`recsys topics`, `status` and `resume`: what Kafka and Redis hold, whether they agree, and an operator's word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from infra.operator.status import SystemStatus, log_bounds, read_status
+from infra.operator.topics import TopicReport, ensure_topics
+from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.keys import Topology
+from recsys.online_store import Stop
+from recsys.online_store.redis.store import RedisStore
+from recsys.settings import Settings, load_settings
+
+
+@click.command("topics")
+@click.option("--partitions", type=click.IntRange(1, 1024), default=6, show_default=True, help="Of `interactions`.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def topics(partitions: int, as_json: bool) -> None:
+    """Create the Kafka topics that are missing, check those that are there.
+
+    Also writes the partition count into Redis, where every reader of the state takes it from.
+    """
+    settings = load_settings()
+    asyncio.run(_check_topology(settings, partitions))
+    reports = ensure_topics(settings, partitions)
+    asyncio.run(_check_topology(settings, partitions, establish=True))
+    if as_json:
+        click.echo(json.dumps([asdict(report) for report in reports]))
+        return
+    for report in reports:
+        click.echo(f"{report.name}: {_partitions(report)}, {report.state}")
+
+
+def _partitions(report: TopicReport) -> str:
+    return "1 partition" if report.partitions == 1 else f"{report.partitions} partitions"
+
+
+async def _check_topology(settings: Settings, partitions: int, *, establish: bool = False) -> None:
+    """Refuses before a topic is made if Redis already holds state of another partition count."""
+    store = RedisStore.for_stream(settings.redis_url)
+    try:
+        topology = Topology(partitions)
+        in_force = await (store.establish_topology(topology) if establish else store.topology())
+    finally:
+        await store.close()
+    if in_force is not None and in_force.partitions != partitions:
+        raise TopologyMismatch(
+            f"expected {partitions} partitions, received {in_force.partitions} in Redis: its state is sharded by them, "
+            f"use --partitions {in_force.partitions}, or raise them with `recsys rebuild --partitions {partitions}`"
+        )
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(as_json: bool) -> None:
+    """Fences, counters and lag of every partition; the model in use."""
+    found = asyncio.run(read_status(load_settings()))
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        _print_status(found)
+
+
+def _print_status(found: SystemStatus) -> None:
+    names = sorted({name for row in found.partitions for name in row.counts})
+    table = Table("partition", "fence", "log end", "lag", *names)
+    for row in found.partitions:
+        offsets = ("none" if row.fence is None else str(row.fence), _known(row.log_end), _known(row.lag))
+        counted = (str(row.counts.get(name, 0)) for name in names)
+        table.add_row(str(row.partition), *offsets, *counted)
+    Console().print(table)
+    model = "no model published" if found.model is None else f"model {found.model}"
+    for row in found.partitions:
+        if row.log_end is None:
+            click.echo(f"partition {row.partition} has no broker that answers for it (docs/operations.md)")
+        if row.stopped is not None:
+            click.echo(f"partition {row.partition} is stopped {row.stopped} (docs/operations.md, then `recsys resume`)")
+    click.echo(f"{model} · generation {found.generation} · lag {_known(found.lag)} records")
+
+
+def _known(number: int | None) -> str:
+    return "?" if number is None else str(number)
+
+
+@click.command("resume")
+@click.option("--partition", type=click.IntRange(0), required=True, help="The stopped partition (`recsys status`).")
+@click.option(
+    "--until",
+    type=click.IntRange(0),
+    help="Pass refused records up to this offset, or deleted ones up to it; default: all that there are now.",
+)
+def resume(partition: int, until: int | None) -> None:
+    """Let a stopped partition go on.
+
+    A worker stops a partition when most of its latest records are refused: its own producer, or a deployment that
+    changed the events, is to be looked at first. They become dead letters then. It also stops one whose next records
+    Kafka's retention deleted before they were applied; these are counted as expired then. Nothing was acknowledged, and
+    nothing more is lost while it stands, as long as retention leaves it.
+    """
+    settings = load_settings()
+    bounds = log_bounds(settings)
+    if partition not in bounds:
+        raise ConfigurationError(f"expected a partition below {len(bounds)}, received {partition}")
+    of_partition = bounds[partition]
+    if of_partition is None:
+        raise ServiceUnavailable(f"expected a broker that answers for partition {partition}, received none")
+    log_start, log_end = of_partition
+    stop = asyncio.run(_resume(settings, partition, log_start=log_start, log_end=log_end, until=until))
+    passed = f"refusals before {log_end if until is None else until}"
+    if stop.log_start is not None:
+        passed = f"records before {log_start if until is None else until} that retention deleted"
+    click.echo(f"partition {partition} goes on from offset {stop.offset}; {passed} are passed")
+
+
+async def _resume(settings: Settings, partition: int, *, log_start: int, log_end: int, until: int | None) -> Stop:
+    store, group = RedisStore.for_stream(settings.redis_url), settings.consumer_group
+    try:
+        shard = (await store.topology() or Topology(partition + 1)).shard(partition)
+        stop = (await store.guard(shard, group)).stop
+        if stop is None:
+            raise ConfigurationError(f"expected a stopped partition, received {partition}, which is not")
+        if stop.log_start is None:
+            await store.resume_partition(shard, group, refusals_until=log_end if until is None else until)
+        else:
+            await store.resume_partition(shard, group, expired_until=log_start if until is None else until)
+    finally:
+        await store.close()
+    return stop

@@ -1,0 +1,102 @@
+"""Replay of dead letters: which of them go back to the interactions topic, and what becomes of their headers. Pure.
+
+Key, value and the record's own headers go back unchanged, so an event keeps its id and counts once however often it is
+replayed within the dedupe window. What the stream added on why it was refused is taken off; `dlq.replay_count` goes
+with the record, raised by one, and is on the next letter should it be refused again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+
+from infra.operator.dead_letters import DeadLetter
+from recsys.kafka.bulk_producer import Record
+
+REPLAY_COUNT_HEADER = "dlq.replay_count"
+_DIGEST_BYTES = 16
+
+
+class Left(StrEnum):
+    """Why a selected letter is left alone."""
+
+    REPLAYED_OFTEN = "replayed_often"
+    """It was replayed as often as is allowed, and refused every time."""
+    REFUSED_AGAIN = "refused_again"
+    """It was replayed before and refused again: a newer letter stands for it."""
+    INCOMPLETE = "incomplete"
+    """It was too large to be kept whole."""
+    NOTHING = "nothing"
+    """It has neither key nor value."""
+
+
+class Attempts:
+    """The highest replay count of each record that was refused again; of all others none is remembered."""
+
+    def __init__(self, letters: Iterable[DeadLetter]) -> None:
+        self._highest: dict[bytes, int] = {}
+        for letter in letters:
+            if letter.replay_count:
+                identity = _identity(letter)
+                self._highest[identity] = max(letter.replay_count, self._highest.get(identity, 0))
+
+    def newer_than(self, letter: DeadLetter) -> bool:
+        """Whether the same record was replayed after this letter and refused again."""
+        return bool(self._highest) and self._highest.get(_identity(letter), 0) > letter.replay_count
+
+
+def _identity(letter: DeadLetter) -> bytes:
+    """What stays the same of a record however often it is refused."""
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    headers = ((name.encode(), value) for name, value in letter.headers if value is not None)
+    for part in (letter.key, letter.value, *(part for header in headers for part in header)):
+        digest.update(b"-" if part is None else b"%d:" % len(part))
+        digest.update(part or b"")
+    return digest.digest()
+
+
+def why_left(letter: DeadLetter, attempts: Attempts, max_replays: int) -> Left | None:
+    """Why a letter is left alone; None if it is to be replayed."""
+    if letter.incomplete:
+        return Left.INCOMPLETE
+    if letter.key is None and letter.value is None:
+        return Left.NOTHING
+    if attempts.newer_than(letter):
+        return Left.REFUSED_AGAIN
+    return Left.REPLAYED_OFTEN if letter.replay_count >= max_replays else None
+
+
+def replayed(letter: DeadLetter) -> Record:
+    """The record as it goes back; headers without a value stay out, which no reader of events can tell apart."""
+    headers = [(name, value) for name, value in letter.headers if value is not None]
+    return Record(letter.key, letter.value, (*headers, (REPLAY_COUNT_HEADER, b"%d" % (letter.replay_count + 1))))
+
+
+@dataclass(slots=True)
+class Account:
+    """What a replay did, or would do.
+
+    Attributes:
+        replayed: Reason → letters replayed.
+        left: Why → selected letters left alone.
+    """
+
+    replayed: dict[str, int] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+
+    def records(self, letters: Iterable[DeadLetter], attempts: Attempts, max_replays: int) -> Iterator[Record]:
+        """The records to send back, counting each letter as it passes."""
+        for letter in letters:
+            why = why_left(letter, attempts, max_replays)
+            if why is None:
+                self.replayed[letter.reason] = self.replayed.get(letter.reason, 0) + 1
+                yield replayed(letter)
+            else:
+                self.left[why] = self.left.get(why, 0) + 1
+
+    @property
+    def total(self) -> int:
+        """Letters replayed, of all reasons."""
+        return sum(self.replayed.values())

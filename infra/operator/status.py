@@ -1,0 +1,142 @@
+"""How far the workers are: the fence in Redis beside the end of each partition's log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import RetriableError, UnknownBrokerIdError
+
+from infra.operator.topics import admin_client, partition_leaders
+from recsys.errors import ConfigurationError
+from recsys.keys import Topology
+from recsys.online_store.redis.store import RedisStore
+from recsys.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One partition of the interactions topic.
+
+    Attributes:
+        partition: Its number.
+        fence: Offset of the last applied record; None before the first.
+        log_start: First offset Kafka still holds; None, like the next two, while no broker answers for it.
+        log_end: Offset the next record will get.
+        lag: Records that are not applied yet.
+        counts: Outcome (accepted, duplicate, refused, rerouted, expired) → records.
+        stopped: Why it is not read any further until `recsys resume`; None while it is.
+    """
+
+    partition: int
+    fence: int | None
+    log_start: int | None
+    log_end: int | None
+    lag: int | None
+    counts: Mapping[str, int]
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """The whole of it.
+
+    Attributes:
+        topic: The interactions topic.
+        group: The workers' consumer group.
+        generation: Of the shards in use: how often `recsys rebuild` switched.
+        model: Version of the published model; None before the first.
+        lag: Records of all partitions that are not applied yet; None while no broker answers for one of them.
+        counts: Outcome → records of all partitions.
+        partitions: One each.
+    """
+
+    topic: str
+    group: str
+    generation: int
+    model: str | None
+    lag: int | None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    partitions: tuple[PartitionStatus, ...] = ()
+
+
+async def read_status(settings: Settings) -> SystemStatus:
+    """Asks Kafka and Redis.
+
+    Raises:
+        ServiceUnavailable: One of them does not answer.
+        ConfigurationError: The topic does not exist.
+    """
+    bounds = await asyncio.to_thread(log_bounds, settings)
+    store = RedisStore.for_stream(settings.redis_url)
+    try:
+        topology = await store.topology() or Topology(len(bounds))
+        rows = [await _partition_status(store, settings, topology, p, bounds[p]) for p in sorted(bounds)]
+        model = await store.model()
+    finally:
+        await store.close()
+    names = sorted({name for row in rows for name in row.counts})
+    lags = [row.lag for row in rows if row.lag is not None]
+    return SystemStatus(
+        topic=settings.interactions_topic,
+        group=settings.consumer_group,
+        generation=topology.generation,
+        model=None if model is None else model.version,
+        lag=sum(lags) if len(lags) == len(rows) else None,
+        counts={name: sum(row.counts.get(name, 0) for row in rows) for name in names},
+        partitions=tuple(rows),
+    )
+
+
+async def _partition_status(
+    store: RedisStore, settings: Settings, topology: Topology, partition: int, bounds: tuple[int, int] | None
+) -> PartitionStatus:
+    shard, group = topology.shard(partition), settings.consumer_group
+    fence, guard = await store.fence(shard, group), await store.guard(shard, group)
+    return PartitionStatus(
+        partition=partition,
+        fence=fence,
+        log_start=None if bounds is None else bounds[0],
+        log_end=None if bounds is None else bounds[1],
+        lag=None if bounds is None else lag(fence, *bounds),
+        counts=dict(await store.counts(shard)),
+        stopped=None if guard.stop is None else f"at offset {guard.stop.offset}: {guard.stop.reason}",
+    )
+
+
+def lag(fence: int | None, log_start: int, log_end: int) -> int:
+    """Records between the last applied one and the end of the log; those that retention deleted are not waiting."""
+    next_offset = log_start if fence is None else max(fence + 1, log_start)
+    return max(0, log_end - next_offset)
+
+
+def log_bounds(settings: Settings) -> dict[int, tuple[int, int] | None]:
+    """Partition → (first offset, offset after the last), None where no broker leads it or the one that does is silent.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+        ConfigurationError: The topic does not exist.
+    """
+    topic = settings.interactions_topic
+    with admin_client(settings) as client:
+        leaders = partition_leaders(client, topic) if topic in client.list_topics() else None
+        if leaders is None:
+            raise ConfigurationError(
+                f"expected topic {topic} (`recsys topics` creates it), received a Kafka without it"
+            )
+        known: dict[int, tuple[int, int]] = {}
+        for leader in set(leaders.values()) - {None}:
+            led = [TopicPartition(topic, number) for number, by in leaders.items() if by == leader]
+            with suppress(RetriableError, UnknownBrokerIdError):  # a broker that died a moment ago still leads
+                known |= _bounds(client, led)
+    return {number: known.get(number) for number in sorted(leaders)}
+
+
+def _bounds(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) -> dict[int, tuple[int, int]]:
+    first = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+    last = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return {each.partition: (first[each].offset, last[each].offset) for each in partitions}

@@ -1,0 +1,1 @@
+"""Kafka as every package uses it: plain record values, clients, bounded reads and acknowledged sends."""

@@ -1,0 +1,54 @@
+"""Plain values of what is read from Kafka, whatever client brought it. Imports no client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Record(Protocol):
+    """The fields of a Kafka record that are read."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Fetch(NamedTuple):
+    """The fetch that brought a chunk.
+
+    Attributes:
+        epoch: Counts the partition's seeks and revocations; a chunk of an earlier one was fetched before the last.
+        begun_at: The offset that it, or fetches without records that it goes on from, looked from: the log holds no
+            record between it and the chunk's first.
+    """
+
+    epoch: int
+    begun_at: int
+
+
+class Chunk(NamedTuple):
+    """Consecutive records of one partition, as fetched.
+
+    Attributes:
+        partition: Their partition.
+        records: In offset order, at least one.
+        fetch: What is known of the fetch that brought them.
+        backlog: Offsets behind this chunk that could be read at the fetch.
+    """
+
+    partition: int
+    records: Sequence[Record]
+    fetch: Fetch
+    backlog: int
+
+    def __repr__(self) -> str:
+        """Never what the records hold: Faust logs what it crashed on."""
+        first, last = self.records[0].offset, self.records[-1].offset
+        return f"<Chunk: partition {self.partition}, offsets {first} to {last}, {self.fetch}>"
+
+
+READ_COMMITTED = "read_committed"
+"""An event of an aborted transaction never happened, and one of an open transaction has not happened yet."""

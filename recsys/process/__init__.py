@@ -1,0 +1,1 @@
+"""What every process needs: logging and the C allocator."""

@@ -1,0 +1,1 @@
+"""Events that come in over HTTP: validated, then produced to Kafka."""

@@ -1,0 +1,62 @@
+"""From a request body to validated events: all of them, or none and the reason for each refusal. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from recsys.errors import InvalidEvent, RefusalReason
+from recsys.events import Interaction, decode
+from recsys.nesting import MAX_DEPTH, nests_deeper
+from serving.http.problems import Problem, ProblemBody, RefusedEvent, refused
+
+MAX_BODY_BYTES = 1_000_000
+MAX_EVENTS = 500
+
+_LIST_BEGINS = b"["
+_JSON_SPACE = b" \t\r\n"
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def parse_events(body: bytes, *, arrival_ms: int) -> list[Interaction]:
+    """Validates one event, or a list of up to `MAX_EVENTS`.
+
+    Args:
+        body: A JSON object or a JSON array of objects, UTF-8.
+        arrival_ms: When the request arrived, ms since 1970 UTC.
+
+    Raises:
+        Problem: 413 for too many events, 422 with every refused event.
+    """
+    events, refusals = [], []
+    parts = _parts(body)
+    for index, part in enumerate(parts):
+        try:
+            events.append(decode(part, arrival_ms=arrival_ms))
+        except InvalidEvent as error:
+            refusals.append(RefusedEvent(index, error.reason, error.detail))
+    if refusals:
+        raise refused(refusals, len(parts))
+    return events
+
+
+def too_large(expected: str, received: str) -> Problem:
+    """413."""
+    return Problem(413, ProblemBody("too_large", f"expected {expected}, received {received}"))
+
+
+def _parts(body: bytes) -> list[bytes]:
+    if not body.lstrip(_JSON_SPACE).startswith(_LIST_BEGINS):
+        return [body]
+    if nests_deeper(body, MAX_DEPTH + 1):
+        detail = f"expected events nested at most {MAX_DEPTH} deep, received deeper"
+        raise refused([RefusedEvent(0, RefusalReason.TOO_DEEP, detail)], 1)
+    try:
+        parts = [bytes(part) for part in _list_decoder.decode(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        detail = f"expected a JSON array of events, received {error}"
+        raise refused([RefusedEvent(0, RefusalReason.NOT_JSON, detail)], 1) from None
+    if len(parts) > MAX_EVENTS:
+        raise too_large(f"at most {MAX_EVENTS} events in a request", str(len(parts)))
+    if not parts:
+        raise Problem(422, ProblemBody("no_events", "expected at least one event, received an empty array"))
+    return parts

@@ -1,0 +1,1 @@
+"""The HTTP side of the API: application, routes, errors, OpenAPI, server."""

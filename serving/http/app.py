@@ -1,0 +1,80 @@
+"""The ASGI application: plain Starlette routes for what is called often, in one FastAPI app and OpenAPI document."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from serving.http.endpoints import Endpoint, http_exception, measured
+from serving.http.openapi import add_plain_routes
+from serving.http.routes.events import events
+from serving.http.routes.operations import operations, scrape
+from serving.http.routes.recommendations import recommendations, trending
+from serving.service import Service
+
+TITLE = "Course recommendations"
+DISTRIBUTION = "course-stream-recommender"
+
+
+def create_app(service: Service, *, freeze_heap: bool = False) -> FastAPI:
+    """The application.
+
+    Args:
+        service: The parts; started and closed with the application.
+        freeze_heap: Exempt everything made by start-up from garbage collection. For a process that only serves: it
+            takes the long collections out of the tail latency.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = await service.start()
+        if freeze_heap:
+            gc.collect()
+            gc.freeze()
+        try:
+            yield
+        finally:
+            await service.close(task)
+
+    app = FastAPI(title=TITLE, version=version(DISTRIBUTION), lifespan=lifespan)
+    app.router.routes[:0] = _plain_routes(service)  # first, so that the hot route is matched first
+    app.include_router(operations(service.readiness))
+    app.add_exception_handler(HTTPException, http_exception)
+    app.openapi = _openapi(app, service.settings.serving_default_n)  # type: ignore[method-assign]  # FastAPI's way
+    return app
+
+
+def _plain_routes(service: Service) -> list[Route]:
+    default_n, metrics, ladder = service.settings.serving_default_n, service.metrics, service.ladder
+
+    def route(path: str, name: str, endpoint: Endpoint, method: str = "GET") -> Route:
+        return Route(path, measured(name, endpoint, metrics), methods=[method], name=name)
+
+    # A user id may hold slashes, which reach us decoded: hence the path convertor.
+    hot = "/v1/users/{user_id:path}/recommendations"
+    return [
+        route(hot, "recommendations", recommendations(ladder, default_n)),
+        route("/v1/events", "events", events(service.producer, metrics, service.clock), "POST"),
+        route("/v1/trending", "trending", trending(ladder, default_n)),
+        route("/metrics", "metrics", scrape(metrics, service.readiness)),
+    ]
+
+
+def _openapi(app: FastAPI, default_n: int) -> Callable[[], dict[str, Any]]:
+    """`FastAPI.openapi` with the plain routes added; made once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            app.openapi_schema = add_plain_routes(made, default_n=default_n)
+        return app.openapi_schema
+
+    return openapi

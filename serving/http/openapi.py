@@ -1,0 +1,114 @@
+"""The part of the OpenAPI document that FastAPI cannot see: the plain Starlette routes, their schemas from msgspec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from recsys.events import EVENT_TYPES, Interaction
+from serving.events.incoming import MAX_BODY_BYTES, MAX_EVENTS
+from serving.http.problems import ProblemBody
+from serving.http.routes.recommendations import VARIANTS_HEADER
+from serving.recommend.answers import Accepted, Recommendations, TrendingCourses
+from serving.recommend.query import ATTRIBUTES, MAX_EXCLUDED, MAX_ID_LENGTH, MAX_N
+
+Json = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/{name}"
+_TEXT: Json = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+_STATUSES = {
+    413: "The body or the list is too large",
+    415: "The body is not application/json",
+    422: "A parameter or an event is refused",
+    503: "Nothing can answer now; Retry-After says when to try again",
+}
+
+
+def add_plain_routes(document: Json, *, default_n: int) -> Json:
+    """Adds the plain routes to FastAPI's document, in place.
+
+    Args:
+        document: What FastAPI made of its own routes.
+        default_n: Courses in an answer when `n` is not given.
+    """
+    answers, components = msgspec.json.schema_components(
+        [Recommendations, TrendingCourses, Accepted, ProblemBody, Interaction], ref_template=_REFERENCE
+    )
+    recommendations, trending, accepted, _, event = answers
+    components["Interaction"]["properties"]["timestamp"] = _timestamp()
+    document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    n = _parameter("n", {"type": "integer", "minimum": 1, "maximum": MAX_N, "default": default_n})
+    document["paths"] |= {
+        "/v1/users/{user_id}/recommendations": {"get": _recommendations(n, recommendations)},
+        "/v1/trending": {"get": _operation("trending", "What everybody engages with", 200, trending, (422, 503), [n])},
+        "/v1/events": {"post": _events(event, accepted)},
+        "/metrics": {"get": _metrics()},
+    }
+    return document
+
+
+def _recommendations(n: Json, answer: Json) -> Json:
+    user = {"name": "user_id", "in": "path", "required": True, "schema": _TEXT}
+    exclude = {"type": "array", "items": _TEXT, "maxItems": MAX_EXCLUDED}
+    filters = [_parameter(name, _TEXT) for name in ATTRIBUTES]
+    parameters = [user, n, *filters, _parameter("exclude", exclude)]
+    operation = _operation("recommendations", "The top-N of one learner", 200, answer, (422, 503), parameters)
+    operation["responses"]["200"]["headers"] = {
+        VARIANTS_HEADER: {"description": "experiment=variant, …", "schema": {"type": "string"}}
+    }
+    return operation
+
+
+def _events(event: Json, answer: Json) -> Json:
+    operation = _operation("events", "Send interactions", 202, answer, (413, 415, 422, 503), [])
+    operation["description"] = (
+        f"One event, or a list of up to {MAX_EVENTS}, in at most {MAX_BODY_BYTES} bytes. All are accepted or none. "
+        f"`event_id` is required and makes sending again safe. Types: {', '.join(EVENT_TYPES)}."
+    )
+    several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": {"anyOf": [event, several]}}},
+    }
+    return operation
+
+
+def _metrics() -> Json:
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "metrics",
+        "summary": "Prometheus metrics",
+        "tags": ["operations"],
+        "responses": {"200": {"description": "Text format", "content": content}},
+    }
+
+
+def _operation(
+    name: str, summary: str, success: int, answer: Json, problems: tuple[int, ...], parameters: list[Json]
+) -> Json:
+    problem = _content({"$ref": _REFERENCE.format(name="ProblemBody")})
+    responses: Json = {str(success): {"description": summary, **_content(answer)}}
+    responses |= {str(status): {"description": _STATUSES[status], **problem} for status in problems}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["v1"],
+        "parameters": parameters,
+        "responses": responses,
+    }
+
+
+def _parameter(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _content(schema: Json) -> Json:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _timestamp() -> Json:
+    return {
+        "description": "Milliseconds since 1970 UTC, or RFC 3339 with a zone.",
+        "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
+    }

@@ -1,0 +1,1 @@
+"""What is recommended: the fallback ladder and what each of its rungs needs. Nothing here knows HTTP."""

@@ -1,0 +1,167 @@
+"""The ladder: which rung answers, best first.
+
+Cached top-N in Redis → the list this process last saw → ranking from the loaded bundle → trending → nobody (503). A
+rung that fails is counted and passed by. A list that the filters leave too short gives way to a rung that can fill the
+answer; lists of two versions are never mixed into one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+
+from recsys.catalog import Course
+from serving.http.problems import unavailable
+from serving.metrics import Metrics
+from serving.recommend.answers import Recommendations, Source, TrendingCourses
+from serving.recommend.experiments import variants_of
+from serving.recommend.learner import Learner, Learners
+from serving.recommend.loaded import LoadedModel
+from serving.recommend.models import Models
+from serving.recommend.query import Query
+from serving.recommend.ranking import Picked, Ranking, pick
+from serving.recommend.trending import LatestTrending
+
+ClockMs = Callable[[], int]
+
+_log = structlog.get_logger(__name__)
+
+
+class Ladder:
+    """Answers queries.
+
+    Args:
+        learners: What is known of each learner.
+        models: The model in use.
+        trending: The latest trending list.
+        experiments: Experiment → variant → share.
+        metrics: Where answers are counted.
+        clock: ms since 1970 UTC.
+    """
+
+    def __init__(
+        self,
+        learners: Learners,
+        models: Models,
+        trending: LatestTrending,
+        experiments: Mapping[str, Mapping[str, float]],
+        metrics: Metrics,
+        clock: ClockMs,
+    ) -> None:
+        self._learners = learners
+        self._models = models
+        self._trending = trending
+        self._experiments = experiments
+        self._metrics = metrics
+        self._clock = clock
+
+    async def recommend(self, query: Query) -> Recommendations:
+        """The answer for one learner.
+
+        Raises:
+            Problem: 503 when no rung can answer.
+        """
+        now_ms = self._clock()
+        model = self._models.current  # read once: one answer, one version
+        learner = await self._learners.find(query.user_id, now_ms=now_ms)
+        picked = await self._climb(query, learner, model, now_ms)
+        if picked is None:
+            raise unavailable("expected a cached list, a model or trending, received none of them")
+        ranking = picked.ranking
+        age_s = _age_seconds(ranking.computed_at_ms, now_ms)
+        self._metrics.recommendations.labels(ranking.source).inc()
+        self._metrics.answer_age_seconds.observe(age_s)
+        return Recommendations(
+            user_id=query.user_id,
+            recommendations=picked.courses,
+            model_version=ranking.model_version,
+            computed_at=_utc(ranking.computed_at_ms),
+            age_seconds=age_s,
+            source=ranking.source,
+            variants=variants_of(self._experiments, query.user_id),
+        )
+
+    def trending(self, n: int) -> TrendingCourses:
+        """What everybody engages with; until anybody has, the bundle's ranking for an unknown learner.
+
+        Raises:
+            Problem: 503 when neither is there.
+        """
+        now_ms = self._clock()
+        model = self._models.current
+        query = Query(user_id="", n=n)
+        picked = self._from_trending(query, Learner(None, frozenset(), Source.CACHED), model)
+        if (picked is None or not picked.courses) and model is not None:
+            picked = self._ranked(query, {}, frozenset(), model, now_ms) or picked
+        if picked is None:
+            raise unavailable("expected a trending list or a model, received neither")
+        ranking = picked.ranking
+        return TrendingCourses(
+            courses=picked.courses,
+            model_version=ranking.model_version,
+            computed_at=_utc(ranking.computed_at_ms),
+            age_seconds=_age_seconds(ranking.computed_at_ms, now_ms),
+            source=ranking.source,
+        )
+
+    async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
+        cached = self._from_cache(query, learner, model)
+        if cached is not None and len(cached.courses) == query.n:
+            return cached
+        if model is not None:
+            engagement = await self._learners.engagement(query.user_id, learner)
+            ranked = self._ranked(query, engagement, query.exclude | learner.done, model, now_ms)
+            if ranked is not None:  # it has ranked the whole catalogue: no rung below knows more courses
+                return ranked
+        trending = self._from_trending(query, learner, model)
+        if cached is None or (trending is not None and len(trending.courses) > len(cached.courses)):
+            return trending
+        return cached
+
+    def _from_cache(self, query: Query, learner: Learner, model: LoadedModel | None) -> Picked | None:
+        top = learner.top
+        if top is None:
+            return None
+        ranking = Ranking(learner.source, top.model_version, top.computed_at_ms, top.course_ids, top.scores)
+        return self._pick(ranking, query, learner, None if model is None else model.courses)
+
+    def _ranked(
+        self, query: Query, engagement: Mapping[str, float], exclude: frozenset[str], model: LoadedModel, now_ms: int
+    ) -> Picked | None:
+        try:
+            ids, scores = model.rank(
+                query.user_id, engagement, at_ms=now_ms, n=query.n, exclude=exclude, attributes=query.attributes
+            )
+        except Exception:  # noqa: BLE001 (logged and counted; see below)
+            # Whatever a model does, the rungs below must have their turn.
+            _log.exception("ranking_failed", version=model.version)
+            self._metrics.rung_failures.labels(Source.MODEL).inc()
+            return None
+        ranking = Ranking(Source.MODEL, model.version, now_ms, ids, scores)
+        return pick(ranking, n=query.n, exclude=exclude, attributes=query.attributes, catalogue=model.courses)
+
+    def _from_trending(self, query: Query, learner: Learner, model: LoadedModel | None) -> Picked | None:
+        snapshot = self._trending.snapshot
+        if snapshot is None:
+            return None
+        trending = snapshot.trending
+        ranking = Ranking(self._trending.source, None, trending.computed_at_ms, trending.course_ids, trending.scores)
+        # Without a model, the titles of the day the snapshot was taken are better than none.
+        catalogue = (snapshot.courses or None) if model is None else model.courses
+        return self._pick(ranking, query, learner, catalogue)
+
+    def _pick(
+        self, ranking: Ranking, query: Query, learner: Learner, catalogue: Mapping[str, Course] | None
+    ) -> Picked | None:
+        exclude = query.exclude | learner.done
+        return pick(ranking, n=query.n, exclude=exclude, attributes=query.attributes, catalogue=catalogue)
+
+
+def _utc(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def _age_seconds(computed_at_ms: int, now_ms: int) -> float:
+    return max(0, now_ms - computed_at_ms) / 1000

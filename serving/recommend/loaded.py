@@ -1,0 +1,87 @@
+"""A loaded model bundle, ready to rank under the filters of a request. Immutable, so a reference is a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.catalog import Course
+from serving.recommend.query import ATTRIBUTES, Attributes
+
+
+class Ranker(Protocol):
+    """What serving asks of `recsys.model.scorer.Scorer`."""
+
+    version: str
+    course_ids: Sequence[str]
+    courses: Mapping[str, Course]
+
+    def rank(
+        self,
+        user_id: str,
+        engagement: Mapping[str, float],
+        *,
+        at_ms: int,
+        n: int,
+        exclude: Collection[str] = (),
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> tuple[list[str], list[float]]:
+        """The top-N of one learner, best first, with scores."""
+        ...
+
+
+LoadBundle = Callable[[Path], Ranker]
+
+
+class LoadedModel:
+    """One version of the model with its catalogue.
+
+    Args:
+        ranker: The scorer of a verified bundle.
+    """
+
+    def __init__(self, ranker: Ranker) -> None:
+        self._ranker = ranker
+        self.version = ranker.version
+        self.courses: Mapping[str, Course] = ranker.courses
+        catalogue = [ranker.courses[course_id] for course_id in ranker.course_ids]
+        self._columns = {name: _Column([getattr(course, name) for course in catalogue]) for name in ATTRIBUTES}
+
+    def rank(
+        self,
+        user_id: str,
+        engagement: Mapping[str, float],
+        *,
+        at_ms: int,
+        n: int,
+        exclude: Collection[str] = (),
+        attributes: Attributes = Attributes(),  # noqa: B008 (frozen)
+    ) -> tuple[list[str], list[float]]:
+        """As `Scorer.rank`, among the courses that have the attributes."""
+        return self._ranker.rank(
+            user_id, engagement, at_ms=at_ms, n=n, exclude=exclude, allowed=self._allowed(attributes)
+        )
+
+    def _allowed(self, attributes: Attributes) -> NDArray[np.bool_] | None:
+        mask: NDArray[np.bool_] | None = None
+        for name, wanted in attributes.given():
+            equal = self._columns[name].equal(wanted)
+            mask = equal if mask is None else mask & equal
+        return mask
+
+
+class _Column:
+    """One attribute of the whole catalogue as small integers, so that a filter is one comparison."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self._code_of: dict[str, int] = {}
+        codes = [self._code_of.setdefault(value.casefold(), len(self._code_of)) for value in values]
+        self._codes = np.array(codes, dtype=np.int32)
+
+    def equal(self, wanted: str) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = self._codes == self._code_of.get(wanted.casefold(), -1)
+        return mask

@@ -1,0 +1,1 @@
+"""The engagement worker: records of a partition to state in Redis, exactly once."""

@@ -1,0 +1,94 @@
+"""A look at what the workers keep, and what the commands of this room share."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+
+import click
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from recsys.engagement import ForwardDecay
+from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.online_store.redis.store import RedisStore
+from recsys.settings import Settings, load_settings
+from recsys.times import parse_time
+
+SCORE_LINE = msgspec.json.Encoder()
+
+
+def stream_store(settings: Settings) -> RedisStore:
+    """The online store under the speed layer's policy and limits."""
+    return RedisStore.for_stream(
+        settings.redis_url,
+        max_courses=settings.engagement_max_courses,
+        dedupe_window_s=settings.dedupe_window_hours * 3600,
+        top_ttl_s=settings.top_ttl_days * 86_400,
+    )
+
+
+async def topic_partitions(settings: Settings) -> int:
+    """The partition count of the interactions topic.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+        ConfigurationError: The topic does not exist.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=5000)
+    try:
+        await admin.start()
+        (topic,) = await admin.describe_topics([settings.interactions_topic])
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise ServiceUnavailable(
+            f"expected a Kafka broker at {settings.kafka_bootstrap_servers}, received {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        await admin.close()
+    if topic["error_code"] or not topic["partitions"]:
+        raise ConfigurationError(
+            f"expected a topic {settings.interactions_topic!r} (`recsys topics` creates it), received none"
+        )
+    return len(topic["partitions"])
+
+
+@click.command()
+@click.option("--user", help="Only this learner.")
+@click.option("--at", "at_text", metavar="TIME", help="Score as of epoch ms or an RFC 3339 time; default now.")
+@click.option("--json", "as_json", is_flag=True, help='A line each: {"user_id", "course_id", "score"}.')
+def engagement(user: str | None, at_text: str | None, as_json: bool) -> None:
+    """Print the engagement scores the store holds, one line per learner and course."""
+    settings = load_settings()
+    at_ms = time.time_ns() // 1_000_000 if at_text is None else parse_time(at_text, "--at")
+    asyncio.run(_print_engagement(settings, user, at_ms, as_json=as_json))
+
+
+async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *, as_json: bool) -> None:
+    store = stream_store(settings)
+    try:
+        topology = await store.topology()
+        if topology is None:
+            raise ConfigurationError("expected a topology in Redis (`recsys topics` writes it), received none")
+        decay = settings.decay
+        if user is not None:
+            (state,) = await store.user_states(topology.shard_of(user), [user])
+            _print_user(user, state.engagement, decay, at_ms, as_json=as_json)
+            return
+        for shard in topology.shards():
+            async for each, sums in store.engagement(shard):
+                _print_user(each, sums, decay, at_ms, as_json=as_json)
+    finally:
+        await store.close()
+
+
+def _print_user(user: str, sums: Mapping[str, float], decay: ForwardDecay, at_ms: int, *, as_json: bool) -> None:
+    for course in sorted(sums, key=lambda course: (-sums[course], course)):
+        score = decay.score(sums[course], at_ms)
+        if as_json:
+            line = SCORE_LINE.encode({"user_id": user, "course_id": course, "score": score}).decode()
+        else:
+            line = f"{user}\t{course}\t{score:.6g}"
+        sys.stdout.write(line + "\n")

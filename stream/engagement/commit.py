@@ -1,0 +1,299 @@
+"""One partition's records into the store, exactly once.
+
+The truth is the fence in Redis, not Kafka's committed offset: a chunk is folded from state read together with the
+fence and committed only if the fence still is that one. So a second owner, a retry after a lost reply and a
+redelivery change nothing, and whatever was skipped is found as a gap and read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.kafka.records import Chunk, Fetch, Record
+from recsys.online_store import Effects, OnlineStore
+from stream.engagement import metrics
+from stream.engagement.fold import Batch, FoldRules, Refused, decode_records
+from stream.engagement.gaps import Expired, Gaps, PartitionLog
+from stream.engagement.isolation import PartitionGuard
+from stream.engagement.patient_fold import fold_patiently
+from stream.engagement.side_outputs import SideOutputs
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WriterRules:
+    """What a shard's writer is configured with, beside the fold.
+
+    Attributes:
+        fold: Weights, decay, topology.
+        retry_s: How long a service may be away before `apply` gives up.
+        stop_records: Records the dead-letter stop rule looks at.
+        stop_share: The share of refused ones that is still normal, 0..1.
+    """
+
+    fold: FoldRules
+    retry_s: float
+    stop_records: int = 1000
+    stop_share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a chunk.
+
+    Attributes:
+        counts: Records by outcome, as the shard counts them; empty if all were behind the fence.
+        users: Users whose state changed.
+        left_alone: True if the chunk lies beyond a gap or is read again, or its partition is stopped: it must not be
+            acknowledged.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    users: int = 0
+    left_alone: bool = False
+
+
+LEFT_ALONE = Applied(left_alone=True)
+
+
+class ShardWriter:
+    """Applies the chunks of one partition in order.
+
+    Args:
+        partition: The partition.
+        group: Consumer group; names the fence.
+        store: The online store.
+        outputs: Dead letters and rerouted records.
+        rules: Of the fold and of this writer.
+        kafka: The partition's log.
+        clock: Seconds, monotonic; bounds retries.
+        now_ms: Wall clock for what a person reads: `dlq.failed_at` and the time of a stop.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        group: str,
+        *,
+        store: OnlineStore,
+        outputs: SideOutputs,
+        rules: WriterRules,
+        kafka: PartitionLog,
+        clock: Callable[[], float],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._partition, self._group, self._shard = partition, group, rules.fold.topology.shard(partition)
+        self._store, self._outputs, self._rules, self._kafka = store, outputs, rules, kafka
+        self._clock, self._now_ms = clock, now_ms
+        self._gaps = Gaps(partition, kafka)
+        self._guard = PartitionGuard(
+            partition,
+            self._shard,
+            group,
+            store=store,
+            stop_records=rules.stop_records,
+            stop_share=rules.stop_share,
+            now_ms=now_ms,
+        )
+        self._one_at_a_time = asyncio.Lock()
+        self._fence: int | None = None
+        self._ended = False
+
+    async def apply(self, chunk: Chunk) -> Applied:
+        """Applies a chunk, retrying services that are away.
+
+        Raises:
+            ServiceUnavailable: A service was away for longer than `retry_s`; nothing was acknowledged.
+            TopologyMismatch: The fence lies beyond the log's end: another topic, or one that was made anew.
+        """
+        give_up = self._clock() + self._rules.retry_s
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                async with self._one_at_a_time:
+                    return await self._apply(chunk)
+            except ServiceUnavailable as error:
+                if self._clock() + pause > give_up:
+                    raise
+                log.warning("retrying", partition=self._partition, error=str(error), pause_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def look(self) -> bool:
+        """A look while nothing is under way; returns whether it came to one, and so whatever it asked answered.
+
+        Goes on after an operator's word, heals a fence that went back, and moves it over offsets without records.
+
+        Raises:
+            ServiceUnavailable: Redis or Kafka does not answer.
+        """
+        if self._one_at_a_time.locked():
+            return False
+        try:
+            seen = None if self.stopped() else await self._gaps.seen()  # an end need not wait for Kafka's answer
+        except ServiceUnavailable:
+            if self._ended:  # another worker's by now
+                return False
+            raise
+        async with self._one_at_a_time:
+            if self._ended:
+                return False
+            await self._begin()
+            if self.stopped():
+                await self._ask_to_resume()
+            elif seen is not None:
+                self._fence = await self.fence()
+                empty_until = await self._gaps.idle(self._fence, seen)
+                if empty_until is not None:  # no record lies there: the fence may pass it before retention hides that
+                    await self._commit(empty_until - 1, Effects())
+        return True
+
+    def stopped(self) -> bool:
+        """Whether the partition stands still until an operator says otherwise."""
+        return self._guard.stopped()
+
+    @property
+    def applied(self) -> int | None:
+        """Last applied offset, as far as this writer knows."""
+        return self._fence
+
+    async def fence(self) -> int | None:
+        """Last applied offset, as the store has it."""
+        return await self._store.fence(self._shard, self._group)
+
+    async def end(self) -> None:
+        """Ends in order, after the step under way: the successor has nothing to be careful about.
+
+        Chunks that come later are left alone. Not having them applied twice is the fence's business; this keeps an
+        old and a new owner from taking turns at one partition.
+        """
+        self._ended = True
+        async with self._one_at_a_time:
+            metrics.forget(self._partition)
+            await self._guard.end()
+
+    async def _begin(self) -> None:
+        if not self._guard.begun:
+            self._fence = await self._guard.begin()
+
+    async def _apply(self, chunk: Chunk) -> Applied:
+        if self._is_stale(chunk):
+            return LEFT_ALONE
+        await self._begin()
+        if self.stopped():
+            return LEFT_ALONE
+        counts: Counter[str] = Counter()
+        users = 0
+        while records := _after(chunk.records, self._fence):
+            if self._is_stale(chunk):
+                return LEFT_ALONE
+            expired = await self._expired_before(chunk.fetch)
+            if expired is None:
+                return LEFT_ALONE
+            records = _of_one_bucket(self._guard.due(records), self._rules.fold.dedupe_window_ms)
+            effects = await self._step(records, expired)
+            if effects is not None:
+                counts.update(effects.counts)
+                users += len(effects.engagement)
+            elif self.stopped():
+                return LEFT_ALONE
+        if not counts:
+            await self._check_log_holds(self._fence)
+        return Applied(dict(counts), users)
+
+    async def _expired_before(self, fetch: Fetch) -> int | None:
+        """How many offsets between fence and fetch retention deleted; None if what it brought must be left alone."""
+        try:
+            return await self._gaps.continues(self._fence, fetch, expired_until=self._guard.expired_until)
+        except Expired as gap:
+            stood, self._fence = self._fence, await self.fence()
+            if self._fence == stood:  # else another owner moved it meanwhile, and what is gone was applied
+                await self._guard.stop_at_expired(gap.due, gap.log_start)
+            return None
+
+    def _is_stale(self, chunk: Chunk) -> bool:
+        """Whether the chunk was fetched before its partition was taken away: its owner reads it again.
+
+        One fetched before a seek is not: if it follows the fence, it is as good as what the seek brings.
+        """
+        return self._ended or chunk.fetch.epoch < self._kafka.owned_since()
+
+    async def _step(self, records: Sequence[Record], expired: int) -> Effects | None:
+        """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""
+        fence, last, rules = self._fence, records[-1].offset, self._rules.fold
+        condemned = await self._guard.condemned(records)
+        batch = decode_records(records, self._partition, rules) if condemned is None else _refusal(condemned, rules)
+        request = batch.request()
+        state = await self._store.read_shard(self._shard, self._group, request)
+        if state.fence == fence:
+            effects = await fold_patiently(batch, request, state, rules)
+            refused = len(batch.refused)
+            if await self._guard.stops(records, refused):
+                return None
+            await self._outputs.send(batch.refused, batch.misrouted, partition=self._partition, now_ms=self._now_ms())
+            if expired:
+                effects.counts["expired"] = expired
+            if await self._commit(last, effects):
+                self._guard.passed(records, refused)
+                return effects
+        self._fence = await self.fence()
+        log.info("fence_moved", partition=self._partition, expected=fence, received=self._fence)
+        return None
+
+    async def _commit(self, last: int, effects: Effects) -> bool:
+        """Whether the fence still was where it is believed to be: then the effects are applied and it is moved."""
+        if not await self._store.commit(self._shard, self._group, self._fence, last, effects):
+            return False
+        self._fence = last
+        metrics.FENCE.labels(str(self._partition)).set(last)
+        self._gaps.closed()
+        return True
+
+    async def _ask_to_resume(self) -> None:
+        if await self._guard.resumes():
+            self._fence = await self.fence()
+            log_start, _ = await self._kafka.bounds()
+            await self._gaps.reread(log_start if self._fence is None else max(self._fence + 1, log_start))
+
+    async def _check_log_holds(self, fence: int | None) -> None:
+        """A fence beyond the log's end would make every new record look applied."""
+        _, log_end = await self._kafka.bounds()
+        if fence is not None and fence >= log_end:
+            raise TopologyMismatch(
+                f"expected the log of partition {self._partition} to reach the fence {fence}, received a log that ends "
+                f"at {log_end}: the topic was made anew, or Redis belongs to another one"
+            )
+
+
+def _after(records: Sequence[Record], fence: int | None) -> Sequence[Record]:
+    """The records behind the fence left out."""
+    if fence is None or records[0].offset > fence:
+        return records
+    return records[bisect_right(records, fence, key=lambda record: record.offset) :]
+
+
+def _of_one_bucket(records: Sequence[Record], window_ms: int) -> Sequence[Record]:
+    """The first records that share a dedupe bucket, so that no chunk boundary decides what a duplicate is."""
+    bucket = records[0].timestamp // window_ms
+    if records[-1].timestamp // window_ms == bucket:
+        return records
+    for at, record in enumerate(records):
+        if record.timestamp // window_ms != bucket:
+            return records[:at]
+    return records
+
+
+def _refusal(refused: Refused, rules: FoldRules) -> Batch:
+    """A batch of nothing but one refused record."""
+    return Batch(refused=[refused], bucket=refused.record.timestamp // rules.dedupe_window_ms)

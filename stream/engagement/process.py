@@ -1,0 +1,75 @@
+"""The composition root of a worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import structlog
+import uvloop
+from prometheus_client import start_http_server
+
+from recsys.errors import TopologyMismatch
+from recsys.keys import Topology
+from recsys.online_store import OnlineStore
+from recsys.process.allocator import use_one_arena
+from recsys.process.logs import configure_logging
+from recsys.settings import Settings, load_settings
+from stream.engagement.commands import stream_store, topic_partitions
+
+log = structlog.get_logger(__name__)
+
+
+def run(worker_id: str | None) -> None:
+    """Runs one worker until SIGTERM or SIGINT; where the topology was switched, this very command anew.
+
+    Raises:
+        RecsysError: The worker cannot start: settings, a service, the topology or the worker id.
+    """
+    use_one_arena()
+    settings = load_settings()
+    configure_logging(settings)
+    for chatty in (
+        "mode",
+        "faust",
+        "stream.transport.chunks",
+        "aiokafka",
+    ):  # Faust names its consumer's logger after our module
+        logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "aiokafka" else logging.WARNING)
+    if uvloop.run(_run_worker(settings, worker_id)):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command, new topology
+
+
+async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
+    """Runs a worker to its end; returns whether one of a new topology has to take over."""
+    from stream.engagement.worker import EngagementWorker  # noqa: PLC0415 - faust reads the environment when it is imported
+
+    store = stream_store(settings)
+    try:
+        topology = await _agreed_topology(settings, store)
+        if settings.worker_metrics_port:
+            start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
+        worker = EngagementWorker(settings, store, topology=topology, worker_id=worker_id)
+        stop = asyncio.Event()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+        return await worker.run(stop)
+    finally:
+        await store.close()
+
+
+async def _agreed_topology(settings: Settings, store: OnlineStore) -> Topology:
+    """The topology in Redis. A topic with more partitions is read under it: their records are sent home."""
+    in_kafka = await topic_partitions(settings)
+    topology = await store.establish_topology(Topology(in_kafka))
+    if topology.partitions > in_kafka:
+        raise TopologyMismatch(
+            f"expected topic {settings.interactions_topic!r} to have {topology.partitions} partitions as Redis says, "
+            f"received {in_kafka}"
+        )
+    if topology.partitions < in_kafka:
+        log.warning("topic_has_grown", partitions=in_kafka, topology=topology, remedy="recsys rebuild --partitions")
+    return topology

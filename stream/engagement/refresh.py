@@ -1,0 +1,155 @@
+"""Refresh: dirty users to cached top-N lists, and the merged trending list.
+
+NumPy only. A user's list is computed from the state as read after the mark; the mark is cleared only if no newer
+event set it again, so a list is never left stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+
+from recsys.engagement import ForwardDecay
+from recsys.errors import BundleError, ServiceUnavailable
+from recsys.model.scorer import Scorer
+from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
+from stream.engagement import metrics
+
+log = structlog.get_logger(__name__)
+
+BATCH_USERS = 16
+"""Users ranked between two looks at who is newest: bounds how long a live click waits behind a bulk refresh."""
+
+TREND_CANDIDATES = 1000
+LEFTOVERS_S = 1.0
+
+
+class CurrentModel:
+    """The loaded bundle; follows the pointer and keeps the old one when the new one does not verify."""
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+        self.scorer: Scorer | None = None
+        self._refused: str | None = None
+        self._pointer: ModelPointer | None = None
+
+    async def follow(self) -> bool:
+        """Loads the bundle the pointer names if it is another one; returns whether the model changed."""
+        pointer = await self._store.model()
+        if pointer is None and self._pointer is not None:
+            await self._store.restore_model(self._pointer)  # Redis lost it, the bundle is still the published one
+        loaded = None if self.scorer is None else self.scorer.version
+        if pointer is None or pointer.version in (loaded, self._refused):
+            return False
+        try:
+            self.scorer = await asyncio.to_thread(Scorer.load, Path(pointer.path))
+        except BundleError as error:
+            self._refused = pointer.version
+            metrics.MODEL_LOADS.labels("refused").inc()
+            log.error("model_refused", version=pointer.version, error=str(error))  # noqa: TRY400 - the error says all
+            return False
+        self._pointer = pointer
+        metrics.MODEL_LOADS.labels("loaded").inc()
+        log.info("model_loaded", version=pointer.version)
+        return True
+
+
+class Refresher:
+    """Keeps the cached lists of the shards this worker owns fresh.
+
+    Args:
+        store: The online store.
+        model: The bundle to rank with; without one nothing is refreshed.
+        shards: The shards this worker owns right now.
+        top_n: Courses in a cached list.
+        backlog_s: While a partition catches up, its users are refreshed this much later.
+        clock: Seconds, monotonic.
+        now_ms: Wall clock, ms since 1970 UTC: the time rankings are for.
+    """
+
+    def __init__(
+        self,
+        store: OnlineStore,
+        model: CurrentModel,
+        *,
+        shards: Callable[[], Iterable[int]],
+        top_n: int,
+        backlog_s: float,
+        clock: Callable[[], float],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store, self._model, self._shards = store, model, shards
+        self._top_n, self._backlog_s = top_n, backlog_s
+        self._clock, self._now_ms = clock, now_ms
+        self._due: dict[int, float] = {}
+        self._wake = asyncio.Event()
+
+    def notify(self, shard: int, *, backlog: bool) -> None:
+        """Says that users of a shard changed; `backlog` while more records wait right behind them."""
+        due = self._clock() + (self._backlog_s if backlog else 0.0)
+        self._due[shard] = min(due, self._due.get(shard, due))
+        if not backlog:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Refreshes for ever: at once when notified, and leftovers every `LEFTOVERS_S`."""
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), LEFTOVERS_S)
+                newest = True
+            except TimeoutError:
+                newest = False
+            self._wake.clear()
+            try:
+                await self._pass(newest=newest)
+            except ServiceUnavailable as error:
+                log.warning("refresh_postponed", error=str(error))
+                await asyncio.sleep(LEFTOVERS_S)
+
+    async def _pass(self, *, newest: bool) -> None:
+        now = self._clock()
+        owned = set(self._shards())
+        self._due = {shard: due for shard, due in self._due.items() if shard in owned}
+        waiting = {shard for shard, due in self._due.items() if due > now}
+        busy = owned - waiting
+        while busy and self._model.scorer is not None:
+            for shard in sorted(busy):
+                self._due.pop(shard, None)
+                if await self.refresh(shard, newest=newest) < BATCH_USERS:
+                    busy.discard(shard)
+                if self._wake.is_set():
+                    return  # somebody clicked just now: they come first
+
+    async def refresh(self, shard: int, *, newest: bool) -> int:
+        """Ranks one batch of a shard's dirty users; returns how many."""
+        scorer = self._model.scorer
+        marks = await self._store.dirty_users(shard, BATCH_USERS, newest=newest)
+        if not marks or scorer is None:
+            return 0
+        with metrics.REFRESH_SECONDS.time():
+            states = await self._store.user_states(shard, [user for user, _ in marks])
+            tops = []
+            for (user, mark), state in zip(marks, states, strict=True):
+                now_ms = self._now_ms()
+                ids, scores = scorer.rank(user, state.engagement, at_ms=now_ms, n=self._top_n, exclude=state.done)
+                tops.append((CachedTop(user, scorer.version, now_ms, ids, scores), mark))
+                await asyncio.sleep(0)  # a chunk that arrived meanwhile goes first
+            await self._store.write_tops(shard, tops)
+        metrics.REFRESHED.inc(len(tops))
+        return len(tops)
+
+
+async def merge_trending(
+    store: OnlineStore, shards: Iterable[int], decay: ForwardDecay, *, size: int, now_ms: int
+) -> None:
+    """Adds the shards' trending sums up and writes the merged list (scores decayed to `now_ms`)."""
+    merged: dict[str, float] = {}
+    for shard in shards:
+        for course, stored in (await store.trend(shard, TREND_CANDIDATES)).items():
+            merged[course] = merged.get(course, 0.0) + stored
+    best = sorted(merged, key=lambda course: (-merged[course], course))[:size]
+    scores = tuple(decay.score(merged[course], now_ms) for course in best)
+    await store.write_trending(Trending(now_ms, tuple(best), scores))

@@ -1,0 +1,236 @@
+"""One engagement worker: the Faust app, a lane per partition, and the tasks beside them.
+
+Nothing leaves a lane as an exception, because Faust would acknowledge what it was raised on. What cannot be borne
+ends the process with `os._exit`, acknowledging nothing; the fence makes the next start continue right there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NoReturn, cast
+
+import structlog
+from faust.types.tuples import TP
+
+from recsys.errors import RecsysError
+from recsys.kafka.records import Chunk
+from recsys.keys import Topology
+from recsys.online_store import OnlineStore
+from recsys.settings import Settings
+from stream.engagement import metrics
+from stream.engagement.partition_queues import PartitionQueues
+from stream.engagement.refresh import CurrentModel, Refresher
+from stream.engagement.shutdown import LAST_RESORT_S, RELEASE_S, RESTART_EXIT_STATUS, STOP_S, end_process, within
+from stream.engagement.upkeep import Upkeep, quietly
+from stream.engagement.worker_id import WorkerId
+from stream.engagement.writers import Writers
+from stream.transport.app import ConsumerLog, create_app
+from stream.transport.watchdog import Stalled
+
+log = structlog.get_logger(__name__)
+
+CHUNKS_UNDER_WAY = 16
+
+
+def now_ms() -> int:
+    """The wall clock, ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class EngagementWorker:
+    """One worker.
+
+    Args:
+        settings: All settings.
+        store: The online store, under the speed layer's policy.
+        topology: The shards in use as the worker starts.
+        worker_id: The operator's name for this worker, unique among live ones; None for a nameless one.
+        die: Ends the process on what cannot be borne.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: OnlineStore,
+        *,
+        topology: Topology,
+        worker_id: str | None,
+        die: Callable[[BaseException], NoReturn] = end_process,
+    ) -> None:
+        self._settings, self._store, self._topology, self._worker_id = settings, store, topology, worker_id
+        self._die = die
+        self._identity = WorkerId(store, worker_id)
+        self._writers = Writers(
+            settings, topology, store=store, log_of=self._log_of, clock=time.monotonic, now_ms=now_ms
+        )
+        self._lanes: PartitionQueues[Any] = PartitionQueues(self._apply, capacity=CHUNKS_UNDER_WAY)
+        self._stopping = False
+        self._app = create_app(settings, worker_id, self._deliver)
+        for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
+            cast("Any", changing_hands).connect(self._let_go)
+        self._model = CurrentModel(store)
+        self._refresher = Refresher(
+            store,
+            self._model,
+            shards=lambda: {topology.shard(partition) for partition in self._owned()},
+            top_n=settings.refresh_top_n,
+            backlog_s=settings.refresh_backlog_seconds,
+            clock=time.monotonic,
+            now_ms=now_ms,
+        )
+        self._upkeep = Upkeep(
+            settings,
+            store,
+            topology,
+            owned=self._owned,
+            rebalancing=lambda: bool(self._app.rebalancing),
+            writer=self._writers.of,
+            log_of=self._log_of,
+            waiting=self._lanes.waiting,
+            now_ms=now_ms,
+        )
+
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Works until `stop` is set or the topology was switched, then finishes what is under way.
+
+        Returns:
+            Whether the topology was switched: a worker of the new one has to take over.
+
+        Raises:
+            WorkerIdTaken: Another live worker has this worker id.
+            ServiceUnavailable: Redis does not answer at the start.
+        """
+        if not await self._started(stop):
+            os._exit(0)  # half a start is not worth an orderly end: nothing was acknowledged
+        of_the_consumer = self._beside(self._upkeep.heal, self._upkeep.watch)
+        beside = self._beside(
+            self._identity.keep,
+            self._follow_model,
+            self._refresher.run,
+            self._upkeep.follow_topology,
+            self._upkeep.trend,
+        )
+        ends = [
+            asyncio.create_task(end, name=name)
+            for name, end in (
+                ("stop", stop.wait()),
+                ("switch", self._upkeep.switched.wait()),
+                ("crash", self._app.wait_until_stopped()),
+            )
+        ]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set() and not self._upkeep.switched.is_set():
+            self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
+        await self._finish(of_the_consumer, [*beside, *ends])
+        return not stop.is_set()
+
+    def _beside(self, *works: Callable[[], Awaitable[None]]) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._or_die(work), name=work.__name__) for work in works]
+
+    async def _started(self, stop: asyncio.Event) -> bool:
+        """Claims the id, loads the model and starts Faust; False if the worker was stopped meanwhile."""
+        start, stopping = asyncio.create_task(self._start()), asyncio.create_task(stop.wait())
+        await asyncio.wait({start, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if start.done():
+            await start
+            return True
+        await within(RELEASE_S, quietly(self._identity.release))
+        log.info("worker_stopped", worker_id=self._worker_id, in_time=True)
+        return False
+
+    async def _start(self) -> None:
+        await self._identity.claim()
+        await quietly(self._model.follow)
+        await self._app.start()
+        log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
+
+    async def _let_go(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
+        """At the assignment too: Faust may still end an older rebalance in between and say that there is none."""
+        await self._writers.let_go()
+
+    async def _finish(self, of_the_consumer: Sequence[asyncio.Task[Any]], others: Sequence[asyncio.Task[Any]]) -> None:
+        """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
+
+        What does not get done in time is not lost: nothing of it was acknowledged, and the fence stands where it stood.
+        """
+        log.info("worker_stopping", worker_id=self._worker_id)
+        last_resort = threading.Timer(LAST_RESORT_S, self._exit)  # Faust joins its thread with the event loop standing
+        last_resort.daemon = True
+        last_resort.start()
+        self._stopping = True
+        self._app.consumer.stop_flow()
+        finished = await within(STOP_S, self._lanes.close())
+        await within(RELEASE_S, _cancelled(of_the_consumer))
+        finished &= await within(STOP_S, self._app.stop())
+        await _cancelled(others)
+        finished &= await within(RELEASE_S, self._writers.close())
+        await self._writers.end()
+        await within(RELEASE_S, quietly(self._identity.release))
+        log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
+        if not finished:  # a thread of Faust's hangs; what matters is in Redis
+            self._exit()
+        # The last resort stays: that thread may still wait for a silent Kafka when the interpreter wants to end.
+
+    def _exit(self) -> None:
+        os._exit(RESTART_EXIT_STATUS if self._upkeep.switched.is_set() else 0)
+
+    async def _deliver(self, event: Any) -> None:
+        if not self._stopping:
+            await self._lanes.put(event.value.partition, event)
+
+    async def _apply(self, event: Any) -> None:
+        """One chunk in its lane; acknowledged only once it moved the fence or lay behind it."""
+        chunk: Chunk = event.value
+        try:
+            with metrics.CHUNK_SECONDS.time():
+                applied = await self._writers.of(chunk.partition).apply(chunk)
+        except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it
+            await self._give_up(error)
+        if applied.left_alone:
+            return
+        event.ack()
+        for outcome, records in applied.counts.items():
+            metrics.RECORDS.labels(outcome).inc(records)
+        if applied.users:
+            self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
+
+    def _log_of(self, partition: int) -> ConsumerLog:
+        return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
+
+    def _owned(self) -> set[int]:
+        return {tp.partition for tp in self._app.consumer.assignment()}
+
+    async def _follow_model(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.model_poll_seconds)
+            await quietly(self._model.follow)
+
+    async def _or_die(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            await self._give_up(RuntimeError(f"expected {work.__name__} to go on, received the end of what it awaited"))
+        except Exception as error:  # noqa: BLE001 - a task beside the agent that ends is a worker half dead
+            await self._give_up(error)
+
+    async def _give_up(self, error: Exception) -> NoReturn:
+        """Ends the process; orderly where it gives up on a service and not on a record, whose try has to count."""
+        try:
+            if isinstance(error, RecsysError) and not isinstance(error, Stalled):
+                await self._writers.end()
+        finally:
+            self._die(error)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,230 @@
+"""`recsys rebuild`: which spans are folded, where to, and the switch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import click
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.kafka.records import READ_COMMITTED
+from recsys.keys import Topology
+from recsys.online_store import OnlineStore
+from recsys.process.logs import configure_logging
+from recsys.settings import Settings, load_settings
+from stream.engagement.commands import stream_store, topic_partitions
+from stream.engagement.fold import FoldRules
+from stream.engagement.side_outputs import SideOutputs
+from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
+from stream.rebuild.log_reader import LogReader, Span
+
+log = structlog.get_logger(__name__)
+
+REQUEST_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild did.
+
+    Attributes:
+        generation: Of the new shards.
+        partitions: They are folded by.
+        records: Read from the log.
+        counts: Records by outcome; accepted + duplicate + refused + rerouted = records.
+        seconds: From the first read to the last key written.
+        records_per_second: Over all of it.
+    """
+
+    generation: int
+    partitions: int
+    records: int
+    counts: Mapping[str, int]
+    seconds: float
+    records_per_second: float
+
+
+@click.command("rebuild")
+@click.option(
+    "--partitions", type=click.IntRange(1, 1024), help="Raise the topic to so many partitions; default: as it is."
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=15.0,
+    show_default=True,
+    help="Seconds before the old shards are dropped.",
+)
+@click.option("--keep-old", is_flag=True, help="Leave the old shards in Redis.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool) -> None:
+    """Fold the whole topic into new shards while the old ones serve, then switch.
+
+    For a Redis that lost its state, after a change of half-life or weights, and to raise the partition count. Workers
+    and API may run meanwhile: they notice the switch within seconds, and the workers read on behind what was rebuilt.
+    """
+    settings = load_settings()
+    configure_logging(settings)
+    done = asyncio.run(_rebuild(settings, partitions, None if keep_old else grace))
+    if as_json:
+        click.echo(msgspec.json.encode(done))
+        return
+    click.echo(
+        f"{done.records} records in {done.seconds:.1f} s ({done.records_per_second:.0f} records/s) into generation "
+        f"{done.generation} of {done.partitions} shards: {dict(done.counts)}"
+    )
+
+
+async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | None) -> Rebuilt:
+    store = stream_store(settings)
+    try:
+        before = await store.topology()
+        old = before or Topology(await topic_partitions(settings))
+        topology = Topology(await _grown(settings, partitions), old.generation + 1)
+        spans = await _spans(settings, store, old, topology.partitions)
+        done = await _fill(settings, store, old, topology, spans)
+        await _hand_on_words(store, old, topology, settings.consumer_group)
+        if not await store.switch_topology(before, topology):
+            raise TopologyMismatch(f"expected the topology to stay {old} during a rebuild, received another one")
+        log.info("switched", topology=topology)
+        if grace_s is not None:
+            await asyncio.sleep(grace_s)  # workers and API poll every second; nobody reads the old shards after that
+            for shard in old.shards():
+                await store.drop_shard(shard)
+    finally:
+        await store.close()
+    return done
+
+
+async def _grown(settings: Settings, partitions: int | None) -> int:
+    """Raises the topic's partition count if it is asked for; returns the count."""
+    there = await topic_partitions(settings)
+    if partitions is None or partitions == there:
+        return there
+    if partitions < there:
+        raise ConfigurationError(f"expected at least the topic's {there} partitions, received {partitions}")
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
+    )
+    try:
+        await admin.start()
+        await admin.create_partitions({settings.interactions_topic: NewPartitions(partitions)})
+    except (KafkaError, OSError) as error:
+        raise ServiceUnavailable(f"expected Kafka to raise the partition count, received {error!r}") from error
+    finally:
+        await admin.close()
+    while (there := await topic_partitions(settings)) < partitions:  # noqa: ASYNC110 - the brokers tell nobody
+        await asyncio.sleep(0.1)
+    return there
+
+
+async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitions: int) -> list[Span]:
+    """Up to each fence; where there is none, up to the end of the log.
+
+    A fence before the log's start stays where it is: what retention deleted behind it is for the workers to stop at
+    and for an operator to pass. So is what lies behind a partition's stop.
+    """
+    places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        isolation_level=READ_COMMITTED,
+    )
+    try:
+        await consumer.start()
+        starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    except (KafkaError, OSError) as error:
+        raise ServiceUnavailable(f"expected Kafka at {settings.kafka_bootstrap_servers}, received {error!r}") from error
+    finally:
+        await consumer.stop()
+    spans = []
+    for tp in places:
+        fence = await store.fence(old.shard(tp.partition), settings.consumer_group)
+        end = ends[tp] if fence is None else fence + 1
+        if fence is None and (await store.guard(old.shard(tp.partition), settings.consumer_group)).stop is not None:
+            end = starts[tp]
+        spans.append(Span(tp.partition, min(starts[tp], end), end, applied=fence is not None))
+    return spans
+
+
+async def _hand_on_words(store: OnlineStore, old: Topology, topology: Topology, group: str) -> None:
+    """What was said of a partition holds under the new topology too: stops, what may be passed, what ends workers."""
+    for partition in range(old.partitions):
+        guard, shard = await store.guard(old.shard(partition), group), topology.shard(partition)
+        await store.resume_partition(
+            shard, group, refusals_until=guard.refusals_until, expired_until=guard.expired_until
+        )
+        if guard.stop is not None:
+            await store.stop_partition(shard, group, guard.stop)
+        for offset in guard.condemned:
+            await store.condemn(shard, group, offset)
+
+
+async def _fill(
+    settings: Settings, store: OnlineStore, old: Topology, topology: Topology, spans: list[Span]
+) -> Rebuilt:
+    """Folds the spans and writes the new shards; the old ones go on serving."""
+    group = settings.consumer_group
+    past: dict[int, Past] = {}
+    for span in spans:
+        if span.applied:
+            guard = await store.guard(old.shard(span.partition), group)
+            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
+    bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
+    outputs = SideOutputs(
+        settings.kafka_bootstrap_servers,
+        dead_letter_topic=settings.dead_letter_topic,
+        interactions_topic=settings.interactions_topic,
+    )
+    started = time.monotonic()
+    reader = LogReader(settings.kafka_bootstrap_servers, settings.interactions_topic, spans)
+    total = sum(span.end - span.start for span in spans)
+    try:
+        with _progress_bar(total) as bar:
+            task = bar.add_task("records", total=total)
+            await fold_log(
+                reader, spans, bulk, outputs, now_ms=_now_ms, progress=lambda n: bar.update(task, completed=n)
+            )
+            task = bar.add_task("shards", total=len(spans))
+            counts: dict[str, int] = {}
+            for span in spans:
+                shard = topology.shard(span.partition)
+                contents = bulk.memory.contents(shard)
+                for name, records in contents.counts.items():
+                    counts[name] = counts.get(name, 0) + records
+                await write_shard(contents, store, shard, group=group, fence=span.end - 1)
+                await store.set_rebuilt_until(shard, group, span.end)
+                for offset in sorted(bulk.condemned.get(span.partition, ())):
+                    await store.condemn(shard, group, offset)
+                bar.advance(task)
+    finally:
+        await outputs.close()
+    seconds = time.monotonic() - started
+    return Rebuilt(
+        topology.generation,
+        topology.partitions,
+        bulk.records,
+        counts,
+        round(seconds, 3),
+        round(bulk.records / seconds, 1),
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _progress_bar(total: int) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal or total == 0)

@@ -1,0 +1,178 @@
+"""Rebuild: the topic folded into the shards of a new generation, beside the ones in use.
+
+For a Redis that lost its state, for settings that change what is stored (half-life, weights), and for a topic whose
+partition count was raised: every event goes to the shard of its learner under the new count, wherever it lies in the
+log. The fold is the workers' own. This module never touches the shards in use, and holds the whole state in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from recsys.errors import InvalidEvent, RefusalReason
+from recsys.events import Interaction, decode
+from recsys.kafka.records import Record
+from recsys.online_store import Effects, OnlineStore
+from recsys.online_store.memory import MemoryStore, ShardContents
+from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
+from stream.engagement.side_outputs import SideOutputs
+from stream.rebuild.log_reader import Arrived, LogReader, Span
+
+GROUP = "rebuild"
+USERS_A_COMMIT = 2000
+IDS_A_COMMIT = 20_000
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What workers made of one partition so far.
+
+    Attributes:
+        partitions: The partition count they read it under.
+        since: The first offset they applied themselves; before it a rebuild did.
+        condemned: Offsets of records that ended a worker; they are refused unread.
+    """
+
+    partitions: int
+    since: int
+    condemned: frozenset[int] = frozenset()
+
+
+class BulkFold:
+    """Folds a log into memory, every event into the shard of its learner.
+
+    Args:
+        rules: Of the fold; their topology is the new one.
+        max_courses: Courses kept per learner.
+        past: Partition → what workers made of it; absent where none has been.
+
+    Attributes:
+        memory: The new shards.
+        records: Folded so far.
+        condemned: Partition → offsets of records that were refused for what only workers know of them; the next
+            rebuild has to refuse them too.
+    """
+
+    def __init__(self, rules: FoldRules, *, max_courses: int, past: Mapping[int, Past]) -> None:
+        self._rules, self._past = rules, past
+        self._commits: Counter[int] = Counter()
+        self._bucket = 0
+        self.condemned = {partition: set(one.condemned) for partition, one in past.items()}
+        self.memory = MemoryStore(max_courses=max_courses)
+        self.records = 0
+
+    async def add(self, arrived: Iterable[Arrived]) -> dict[int, list[Refused]]:
+        """Folds records in order of their arrival; returns the refused ones of each partition."""
+        aside: dict[int, Batch] = {}
+        batches: dict[int, Batch] = {}
+        for partition, record in arrived:
+            self.records += 1
+            bucket = record.timestamp // self._rules.dedupe_window_ms
+            if bucket > self._bucket:
+                await self._fold(batches)
+                batches, self._bucket = {}, bucket
+            try:
+                event = self._decoded(partition, record)
+                home = self._sent_home(partition, record, event.user_id)
+            except InvalidEvent as error:
+                aside.setdefault(partition, Batch(bucket=bucket)).refused.append(Refused(record, error))
+                continue
+            if home is not None:
+                aside.setdefault(partition, Batch(bucket=bucket)).misrouted.append(
+                    Misrouted(record, event.user_id, home)
+                )
+                continue
+            shard = self._rules.topology.shard_of(event.user_id)
+            batches.setdefault(shard, Batch(bucket=self._bucket)).accept(event, record)
+        await self._fold(batches)
+        await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
+        return {partition: batch.refused for partition, batch in aside.items() if batch.refused}
+
+    def _sent_home(self, partition: int, record: Record, user_id: str) -> int | None:
+        """Where workers sent a misrouted record: its copy there is the one that counts, as it did then."""
+        past = self._past.get(partition)
+        if past is None or record.offset < past.since:
+            return None
+        try:
+            return home_of_misrouted(record, user_id, partition, past.partitions)
+        except InvalidEvent:
+            self.condemned[partition].add(record.offset)
+            raise
+
+    def _decoded(self, partition: int, record: Record) -> Interaction:
+        past = self._past.get(partition)
+        if past is not None and record.offset in past.condemned:
+            raise InvalidEvent(RefusalReason.CRASHED_WORKER, "expected a record that ends no worker, received one")
+        return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
+
+    async def _fold(self, batches: Mapping[int, Batch]) -> None:
+        for shard, batch in batches.items():
+            request = batch.request()
+            state = await self.memory.read_shard(shard, GROUP, request)
+            effects = fold(batch, request, state, self._rules)
+            await self.memory.commit(shard, GROUP, state.fence, self._commits[shard], effects)
+            self._commits[shard] += 1
+
+
+async def fold_log(
+    reader: LogReader,
+    spans: Sequence[Span],
+    bulk: BulkFold,
+    outputs: SideOutputs,
+    *,
+    now_ms: Callable[[], int],
+    progress: Callable[[int], None],
+) -> None:
+    """Folds what the reader reads; refused records that no worker has passed yet become dead letters.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+    """
+    fresh = {span.partition for span in spans if not span.applied}
+    async for arrived in reader.read():
+        for partition, refused in (await bulk.add(arrived)).items():
+            if partition in fresh:
+                await outputs.send(refused, [], partition=partition, now_ms=now_ms())
+        progress(bulk.records)
+
+
+async def write_shard(contents: ShardContents, store: OnlineStore, shard: int, *, group: str, fence: int) -> None:
+    """Writes one shard that nobody reads yet, in commits of bounded size; whatever it held before is dropped.
+
+    Every learner is marked dirty, so that the workers fill the cached lists after the switch. The fence of a partition
+    that has no records is −1: the record behind it is the first.
+
+    Raises:
+        ServiceUnavailable: Redis does not answer.
+    """
+    await store.drop_shard(shard)
+    expected: int | None = None
+    for effects in _slices(contents):
+        await store.commit(shard, group, expected, fence, effects)
+        expected = fence
+
+
+def _slices(contents: ShardContents) -> Iterator[Effects]:
+    """A shard's contents as effects; ids of the older bucket first, for a commit drops what lies two buckets back."""
+    newest = max(contents.ids, default=0)
+    for bucket in sorted(bucket for bucket in contents.ids if bucket >= newest - 1):
+        for ids in _in_parts(list(contents.ids[bucket]), IDS_A_COMMIT):
+            yield Effects(ids=ids, bucket=bucket)
+    for users in _in_parts(list(contents.engagement), USERS_A_COMMIT):
+        yield Effects(
+            engagement={user: contents.engagement[user] for user in users},
+            done={user: sorted(contents.done[user]) for user in users if user in contents.done},
+            bots={user: contents.bots[user] for user in users if user in contents.bots},
+            bucket=newest,
+        )
+    yield Effects(trend=contents.trend, counts=contents.counts, bucket=newest)
+
+
+def _in_parts(items: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

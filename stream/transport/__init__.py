@@ -1,0 +1,1 @@
+"""Everything that depends on internals of Faust and aiokafka."""

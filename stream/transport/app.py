@@ -1,0 +1,139 @@
+"""The Faust app of an engagement worker: settings on purpose, chunk transport, one agent that never acknowledges.
+
+What a setting guards against is said beside it (docs/decisions/0003-faust-is-transport.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+import faust.streams
+from faust.types.tuples import TP
+
+from recsys.errors import ConfigurationError
+from recsys.settings import Settings
+from stream.transport.chunks import ChunkConsumer, ChunkTransport
+from stream.transport.fetches import patch_aiokafka_fetch_results
+from stream.transport.raw_records import patch_aiokafka_raw_records
+from stream.transport.watchdog import ConsumerSilent
+
+ANSWER_WITHIN_S = 10.0
+
+
+def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[Any], Awaitable[None]]) -> faust.App:
+    """Builds the app.
+
+    Args:
+        settings: Brokers, topic, group and chunk size.
+        instance_id: Static group membership: a restart within the session time-out moves no partition. None for a
+            member that leaves at once when it stops.
+        deliver: Takes each Faust event (its value is a `Chunk`); must not raise, and acknowledges by `event.ack()`.
+
+    Raises:
+        ConfigurationError: If Faust's compiled stream loop is missing (a broken installation, several times slower).
+    """
+    if getattr(faust.streams, "_CStreamIterator", None) is None:
+        raise ConfigurationError("expected faust-streaming's compiled stream loop, received a pure Python installation")
+    app = faust.App(
+        settings.consumer_group,
+        broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
+        autodiscover=False,
+        web_enabled=False,  # the default binds all interfaces
+        datadir=tempfile.gettempdir() + "/recsys-faust",
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_disable_leader=True,
+        topic_allow_declare=False,  # `recsys topics` creates topics
+        table_standby_replicas=0,
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_id,
+        broker_session_timeout=15.0,  # a killed worker's partitions move after this
+        broker_heartbeat_interval=3.0,
+        broker_request_timeout=40.0,  # must not be below the session time-out
+        broker_max_poll_interval=300.0,
+        broker_commit_interval=1.0,
+        broker_commit_every=500,
+        broker_max_poll_records=settings.worker_max_poll_records,
+        producer_acks=-1,
+        producer_request_timeout=30.0,
+        stream_buffer_maxsize=8,  # chunks, not records
+        stream_wait_empty=False,  # a rebalance waits for nobody: the fence tells a late owner, and a stop drains lanes
+        worker_redirect_stdouts=False,
+    )
+    patch_aiokafka_raw_records()
+    patch_aiokafka_fetch_results()
+    app.transport = ChunkTransport(app.conf.broker_consumer, app)
+    topic = app.topic(settings.interactions_topic, key_serializer="raw", value_serializer="raw")
+
+    async def engagement(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await deliver(event)
+
+    app.agent(topic, name="engagement", concurrency=1)(engagement)
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerLog:
+    """A partition's log as the app's consumer shows it (`gaps.PartitionLog`)."""
+
+    app: faust.App
+    tp: TP
+
+    async def seek(self, offset: int) -> int:
+        """Moves the position; returns the epoch of chunks fetched from there.
+
+        Raises:
+            ConsumerSilent: The consumer does not take it in time.
+        """
+        consumer = cast("ChunkConsumer", self.app.consumer)
+        if self.tp in consumer.assignment():  # else its next owner reads from the fence
+            await self._answer(consumer.seek(self.tp, offset))
+        return consumer.epochs.of(self.tp)
+
+    def owned_since(self) -> int:
+        """The epoch that began when the partition was last taken away from this worker."""
+        return cast("ChunkConsumer", self.app.consumer).epochs.owned_since(self.tp)
+
+    async def place(self) -> tuple[range, int | None]:
+        """The offsets looked at last that hold no record, and the offset that is read next, None while unknown.
+
+        Raises:
+            ConsumerSilent: Kafka does not tell in time.
+        """
+        place: tuple[range, int | None] = await self._answer(cast("ChunkConsumer", self.app.consumer).place(self.tp))
+        return place
+
+    async def unread(self) -> int:
+        """Offsets between the consumer's position and the log's end.
+
+        Control records of transactions are behind the position, so a log that ends in one is read to its end.
+
+        Raises:
+            ConsumerSilent: Kafka does not tell in time.
+        """
+        _, log_end = await self.bounds()
+        _, position = await self.place()
+        return log_end if position is None else max(0, log_end - position)
+
+    async def bounds(self) -> tuple[int, int]:
+        """The log's first offset and the offset after the last that can be read; an open transaction lies behind it.
+
+        Raises:
+            ConsumerSilent: Kafka does not tell in time.
+        """
+        bounds: tuple[int, int] = await self._answer(cast("ChunkConsumer", self.app.consumer).bounds(self.tp))
+        return bounds
+
+    async def _answer(self, question: Awaitable[Any]) -> Any:
+        try:
+            return await asyncio.wait_for(question, ANSWER_WITHIN_S)
+        except Exception as error:  # whatever the driver raises means the same here
+            raise ConsumerSilent(f"expected an answer from Kafka on {self.tp}, received {error!r}") from error

@@ -1,0 +1,132 @@
+"""Metrics, baselines and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.encoding import encode
+from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
+from batch.evaluation.cases import build_cases, warm
+from batch.evaluation.evaluate import CatalogueFacts, evaluate
+from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap, ranks, recall_at, reciprocal_rank
+from batch.features import fit_text
+from batch.split import split_share
+from batch.train import EngagementRule
+from batch.wide import ease, liked_matrix, strongest
+from recsys.catalog import Course
+from recsys.model.hyperparameters import HyperParameters
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=20), st.data())
+def test_ranks_equal_a_sort_that_puts_the_irrelevant_first_among_equals(values: list[int], data: st.DataObject) -> None:
+    scores = np.array(values, np.float32)
+    relevant = np.array(sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1))), np.int32)
+    is_relevant = np.isin(np.arange(len(values)), relevant)
+    order = np.lexsort((is_relevant, -scores))
+    expected = np.flatnonzero(is_relevant[order]) + 1
+    assert ranks(scores, relevant, np.ones(len(values), dtype=bool)).tolist() == expected.tolist()
+
+
+def test_a_model_that_scores_all_alike_finds_nothing() -> None:
+    places = ranks(np.zeros(100, np.float32), np.array([3, 7], np.int32), np.ones(100, dtype=bool))
+    assert places.tolist() == [99, 100]
+    assert ndcg_at(places, 10) == recall_at(places, 10) == 0.0
+
+
+def test_a_score_that_is_no_number_is_the_worst() -> None:
+    scores = np.array([1.0, np.nan, 0.5], np.float32)
+    assert ranks(scores, np.array([1], np.int32), np.ones(3, dtype=bool)).tolist() == [3]
+
+
+def test_a_relevant_course_that_may_not_be_shown_is_never_found() -> None:
+    places = ranks(np.array([3.0, 2.0], np.float32), np.array([0], np.int32), np.array([False, True]))
+    assert places.tolist() == [np.inf]
+    assert reciprocal_rank(places) == 0.0
+
+
+def test_metrics_by_hand() -> None:
+    places = np.array([1.0, 3.0, 50.0])
+    assert recall_at(places, 10) == pytest.approx(2 / 3)
+    ideal = 1 + 1 / np.log2(3) + 1 / 2
+    assert ndcg_at(places, 10) == pytest.approx((1 + 1 / 2) / ideal)
+    assert reciprocal_rank(places) == 1.0
+
+
+def test_a_bootstrap_interval_covers_the_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = [low <= 0.5 <= high for _, low, high in (bootstrap(rng.random(200), seed=i) for i in range(100))]
+    assert 85 <= sum(hits) <= 100
+
+
+def test_a_paired_bootstrap_sees_a_small_steady_gain() -> None:
+    rng = np.random.default_rng(0)
+    other = rng.random(300)
+    mine = other + 0.01 + rng.normal(scale=0.01, size=300)
+    assert paired_bootstrap(mine, other, seed=0).low > 0
+    unpaired = bootstrap(mine, seed=0)
+    assert unpaired.low < other.mean() < unpaired.high
+
+
+def test_ease_solves_its_own_equation() -> None:
+    """Each column is the ridge regression of one course on the others."""
+    rng = np.random.default_rng(0)
+    binary = (rng.random((50, 6)) < 0.4).astype(float)
+    from scipy import sparse  # noqa: PLC0415 - this test alone
+
+    weights = ease(sparse.csr_array(binary), 3.0)
+    for target in range(6):
+        others = [i for i in range(6) if i != target]
+        part = binary[:, others]
+        expected = np.linalg.solve(part.T @ part + 3.0 * np.eye(5), part.T @ binary[:, target])
+        np.testing.assert_allclose(weights[others, target], expected, rtol=1e-4, atol=1e-6)
+    assert np.diag(weights).tolist() == [0.0] * 6
+
+
+def test_only_the_strongest_weights_of_a_row_stay() -> None:
+    kept = strongest(np.array([[0.0, -3.0, 2.0, 1.0]] * 4, np.float32), 2).toarray()
+    assert kept[0].tolist() == [0.0, -3.0, 2.0, 0.0]
+
+
+def test_baselines_that_read_the_learner_beat_popularity_where_tastes_are_all(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
+) -> None:
+    split = split_share(events, 0.7)
+    log = encode(split.before, courses, rule.weights)
+    cases = warm(build_cases(log, split.after, rule.weights, rule.decay, split.cutoff_ms))
+    facts = CatalogueFacts(log, fit_text(courses, small).tfidf(courses))
+    popular = evaluate(Popularity(log), cases, facts).mean("ndcg@10")
+    for model in (ItemKnn(log, 20, 30.0), Ease(log, 10.0, 30.0), TextProfile(log, facts.text, 30.0)):
+        assert evaluate(model, cases, facts).mean("ndcg@10") > popular
+
+
+def test_popularity_shows_everybody_the_same(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
+) -> None:
+    log = encode(events, courses, rule.weights)
+    facts = CatalogueFacts(log, fit_text(courses, small).tfidf(courses))
+    late = events.assign(user_id="newcomer").tail(5)
+    case = build_cases(log, late, rule.weights, rule.decay, int(log.time[-1]))[0]
+    result = evaluate(Popularity(log), [case, case], facts)
+    assert result.overall["coverage@10"] == pytest.approx(10 / len(courses))
+    assert 0.0 <= result.overall["diversity@10"] <= 1.0
+
+
+def test_the_newest_liking_of_a_pair_is_the_one_that_counts(courses: Sequence[Course], rule: EngagementRule) -> None:
+    day = 86_400_000
+    frame = pd.DataFrame(
+        {
+            "user_id": ["a", "a", "b"],
+            "course_id": ["kafka-1", "kafka-1", "kafka-2"],
+            "type": "click",
+            "timestamp": [10 * day, 20 * day, 30 * day],
+            "value": np.nan,
+        }
+    )
+    liked = liked_matrix(encode(frame, courses, rule.weights), half_life_days=10.0).toarray()
+    assert liked.sum(axis=1).tolist() == [0.5, 1.0]

@@ -1,0 +1,174 @@
+"""Cleaning: the same rules as the stream, on whole columns, with everything counted."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from batch.clean import clean_courses, clean_interactions, refusals
+from batch.datasets.text import plain, unglue
+from recsys.catalog import Course
+from recsys.errors import InvalidEvent
+from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS, from_mapping
+from recsys.files import INTERACTION_COLUMNS, course_frame, courses_in
+
+ARRIVAL_MS = 1_700_000_000_000
+GOOD: dict[str, Any] = {
+    "event_id": "e",
+    "user_id": "u",
+    "course_id": "c",
+    "type": "view",
+    "timestamp": 1_600_000_000_000,
+    "value": None,
+    "session_id": None,
+    "user_agent": None,
+}
+
+ids = st.one_of(
+    st.sampled_from(
+        ["e", "", " ", "a\u0000", "é", "x" * 64, "x" * 65, "x" * 128, "x" * 129, "\ud800", "\u200b", "😀" * 64]
+    ),
+    st.text(max_size=3),
+)
+times = st.one_of(
+    st.sampled_from([ARRIVAL_MS, ARRIVAL_MS + 1, ARRIVAL_MS + MAX_FUTURE_MS, ARRIVAL_MS + MAX_FUTURE_MS + 1])
+    | st.sampled_from([YEAR_2000_MS, YEAR_2000_MS - 1, 0, -1, 2**63 - 1, -(2**63)]),
+    st.integers(-(2**63), 2**63 - 1),
+)
+values = st.none() | st.sampled_from([0.0, 1.0, 5.0, -0.1, 1.0001, 5.1, 0.9, -0.0]) | st.floats(allow_nan=False)
+rows = st.fixed_dictionaries(
+    {
+        "event_id": ids,
+        "user_id": ids,
+        "course_id": ids,
+        "type": st.sampled_from([*EVENT_TYPES, "", "View", "purchase"]),
+        "timestamp": times,
+        "value": values,
+        "session_id": st.none() | st.text(max_size=3),
+        "user_agent": st.none() | st.text(max_size=3),
+    }
+)
+
+
+def frame_of(*changes: dict[str, Any]) -> pd.DataFrame:
+    frame = pd.DataFrame([{**GOOD, **change} for change in changes], columns=list(INTERACTION_COLUMNS), dtype=object)
+    return frame.astype({"timestamp": "int64", "value": "float64"})
+
+
+def reason_one_by_one(row: dict[str, Any], arrival_ms: int) -> str:
+    in_column_order = {name: row[name] for name in INTERACTION_COLUMNS}  # the order decides which reason comes first
+    try:
+        from_mapping(in_column_order, arrival_ms=arrival_ms)
+    except InvalidEvent as error:
+        return str(error.reason)
+    return ""
+
+
+@settings(deadline=None)
+@given(st.lists(rows, min_size=1, max_size=20), st.sampled_from([ARRIVAL_MS, YEAR_2000_MS - 1]))
+@example([GOOD], ARRIVAL_MS)
+def test_columns_and_single_events_are_judged_alike(cases: list[dict[str, Any]], arrival_ms: int) -> None:
+    expected = [reason_one_by_one(row, arrival_ms) for row in cases]
+
+    assert list(refusals(frame_of(*cases), arrival_ms=arrival_ms)) == expected
+
+
+@settings(deadline=None)
+@given(st.lists(rows, min_size=1, max_size=20))
+def test_every_row_is_kept_or_counted_and_kept_rows_are_accepted_unchanged(cases: list[dict[str, Any]]) -> None:
+    kept, report = clean_interactions(frame_of(*cases), arrival_ms=ARRIVAL_MS)
+
+    assert report.received == len(cases) == report.kept + sum(report.dropped.values())
+    for row in kept.astype(object).replace({np.nan: None}).to_dict("records"):
+        assert from_mapping(row, arrival_ms=ARRIVAL_MS).timestamp == row["timestamp"]
+
+
+def test_duplicates_are_per_learner_and_the_first_one_stays() -> None:
+    frame = frame_of(
+        {"course_id": "first"}, {"course_id": "second"}, {"user_id": "other"}, {"type": "?", "event_id": "x"}
+    )
+
+    kept, report = clean_interactions(frame, arrival_ms=ARRIVAL_MS)
+
+    assert list(kept["course_id"]) == ["first", "c"]
+    assert report.dropped == {"unknown_type": 1, "duplicate": 1}
+
+
+def test_a_refused_row_does_not_make_a_later_one_a_duplicate() -> None:
+    kept, _ = clean_interactions(frame_of({"type": "?"}, {}), arrival_ms=ARRIVAL_MS)
+
+    assert len(kept) == 1
+
+
+def test_times_shortly_after_arrival_are_clamped_and_counted() -> None:
+    kept, report = clean_interactions(frame_of({"timestamp": ARRIVAL_MS + 60_000}), arrival_ms=ARRIVAL_MS)
+
+    assert kept.loc[0, "timestamp"] == ARRIVAL_MS
+    assert report.changed == {"clamped_to_arrival": 1}
+
+
+def test_an_empty_frame_stays_one() -> None:
+    kept, report = clean_interactions(frame_of(), arrival_ms=ARRIVAL_MS)
+
+    assert kept.empty
+    assert (report.received, report.kept, dict(report.dropped)) == (0, 0, {})
+
+
+def test_courses_are_tidied_and_kept_once() -> None:
+    frame = course_frame(
+        [
+            Course(course_id="1", title="old"),
+            Course(course_id="1", title=" Fish &amp;amp; <b>Chips</b>\u00a0\n", skills=("SQL", "sql", " ", "ETL")),
+            Course(course_id="2", title="&nbsp;"),
+            Course(course_id="bad\n", title="x"),
+        ]
+    )
+
+    kept, report = clean_courses(frame)
+
+    assert list(courses_in(kept)) == [Course(course_id="1", title="Fish & Chips", skills=("SQL", "ETL"))]
+    assert report.dropped == {"bad_id": 1, "empty_title": 1, "duplicate": 1}
+    assert report.changed["title"] == 2
+
+
+def test_cleaning_a_clean_catalogue_changes_nothing() -> None:
+    frame = course_frame(
+        [Course(course_id="1", title="C++ < C# & friends", intro="If a<b then. Else", skills=("A/B",))]
+    )
+
+    kept, report = clean_courses(frame)
+
+    pd.testing.assert_frame_equal(kept, frame)
+    assert not report.changed
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_plain_text_is_one_printable_line_and_stays_as_it_is(text: str) -> None:
+    once = plain(text)
+
+    assert once == once.strip()
+    assert "\n" not in once
+    assert "  " not in once
+
+
+def test_glued_sentences_are_parted_but_names_and_numbers_are_not() -> None:
+    texts = ["Store your documents.As a part of it,you use Node.js and version 3.5,see U.S.A or e.g. this."]
+
+    assert unglue(texts) == [
+        "Store your documents. As a part of it,you use Node.js and version 3.5,see U.S.A or e.g. this."
+    ]
+
+
+def test_a_glued_word_is_parted_only_where_the_texts_write_it_apart() -> None:
+    texts = ["keep all your files in the inbox"] * 30 + ["in", "box"] * 30 + ["move Allyour mail to the inbox"]
+
+    assert unglue(texts)[-1] == "move All your mail to the inbox"
+
+
+def test_a_word_that_is_often_written_together_stays_together() -> None:
+    texts = ["open the home page"] * 30 + ["open the homepage"] * 5
+
+    assert unglue(texts) == texts

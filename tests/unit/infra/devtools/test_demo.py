@@ -1,0 +1,126 @@
+"""The demo's own decisions: who clicks on what, and what is told of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from infra.devtools.demo import CLICKS, before_and_after, choose_clicks, command, summary
+from infra.devtools.live_learner import Answer, Change, LiveLearner
+from recsys.errors import InputError, ServiceUnavailable
+
+BEFORE = Answer(("a", "b"), ("Title A", "Title B"), "v1", "cached")
+AFTER = Answer(("c", "a"), ("Title C", "Title A"), "v1", "cached")
+
+
+class Api(BaseHTTPRequestHandler):
+    """An API whose answer changes at the second question after a click, or never."""
+
+    changes: ClassVar[bool] = True
+    posted: ClassVar[list[dict[str, object]]] = []
+    asked_since: ClassVar[int] = 0
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.posted:
+            type(self).asked_since += 1
+        answer = AFTER if self.changes and self.asked_since >= 2 else BEFORE
+        courses = [
+            {"course_id": each, "title": title, "score": 1.0}
+            for each, title in zip(answer.course_ids, answer.titles, strict=True)
+        ]
+        self._reply(200, {"recommendations": courses, "model_version": answer.model, "source": answer.source})
+
+    def do_POST(self) -> None:
+        self.posted.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._reply(202, {"accepted": len(self.posted)})
+
+    def _reply(self, status: int, body: object) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+        del format, args
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    Api.posted, Api.asked_since, Api.changes = [], 0, True
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def learner(api: str) -> Iterator[LiveLearner]:
+    live = LiveLearner(api, "learner 7/x")
+    yield live
+    live.close()
+
+
+def test_the_answers_before_and_after_the_clicks_and_the_time_between(learner: LiveLearner) -> None:
+    change = learner.click_and_watch(["x", "y"])
+    assert (change.before, change.after) == (BEFORE, AFTER)
+    assert change.event_to_answer_ms > 0
+    assert [(event["user_id"], event["course_id"], event["type"]) for event in Api.posted] == [
+        ("learner 7/x", "x", "click"),
+        ("learner 7/x", "y", "click"),
+    ]
+    assert len({event["event_id"] for event in Api.posted}) == 2
+
+
+def test_an_answer_that_never_changes_is_told(learner: LiveLearner) -> None:
+    Api.changes = False
+    with pytest.raises(ServiceUnavailable, match=r"changed answer within 0\.1 s"):
+        learner.click_and_watch(["x"], seconds=0.1)
+
+
+def catalogue() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "course_id": [f"{category}{number}" for category in "ab" for number in range(CLICKS + 2)] + ["c0"],
+            "category": ["a"] * (CLICKS + 2) + ["b"] * (CLICKS + 2) + ["c"],
+            "retired": [False, True] + [False] * (2 * CLICKS + 3),
+        }
+    )
+
+
+def test_clicks_go_to_live_courses_of_the_least_touched_category_that_has_enough() -> None:
+    touched = pd.DataFrame({"user_id": ["u"] * 4, "course_id": ["a0", "a2", "a3", "b0"]})
+    user_id, course_ids = choose_clicks(touched, catalogue())
+    assert user_id == "u"
+    assert course_ids == [f"b{number}" for number in range(1, CLICKS + 2)]
+
+
+def test_the_summary_holds_what_the_contract_names_and_the_table_both_lists() -> None:
+    change = Change(BEFORE, AFTER, 12.34567)
+    told = summary(change, "http://127.0.0.1:1")
+    assert told["before"] == ["a", "b"]
+    assert told["after"] == ["c", "a"]
+    assert (told["event_to_answer_ms"], told["model"]) == (12.346, "v1")
+    out = Console(file=io.StringIO(), width=120)
+    out.print(before_and_after(change))
+    shown = out.file.getvalue()  # type: ignore[attr-defined]  # the StringIO of the line above
+    assert "new Title C" in shown
+    assert "new Title A" not in shown
+
+
+def test_a_folder_that_is_not_there_is_noticed_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected an existing folder"):
+        CliRunner().invoke(command, ["--once", "--json", str(tmp_path / "no" / "x.json")], catch_exceptions=False)

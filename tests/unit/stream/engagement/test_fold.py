@@ -1,0 +1,129 @@
+"""The fold is a pure function of the records and the state, whatever the chunk boundaries and the clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import RefusalReason
+from recsys.keys import Topology, partition_of
+from recsys.online_store import Effects
+from recsys.online_store.memory import MemoryStore
+from stream.engagement.fold import decode_records, fold
+from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
+
+GROUP = "g"
+
+
+async def apply(store: MemoryStore, records: list[FakeRecord]) -> Effects:
+    batch = decode_records(records, 0, RULES)
+    request = batch.request()
+    state = await store.read_shard(0, GROUP, request)
+    effects = fold(batch, request, state, RULES)
+    assert await store.commit(0, GROUP, state.fence, records[-1].offset, effects)
+    return effects
+
+
+async def test_events_add_up_to_the_decayed_sum() -> None:
+    store = MemoryStore()
+    await apply(store, [event(0, kind="view"), event(1, kind="rate", value=5, at=ARRIVAL - 40 * 24 * HOUR_MS)])
+    await apply(store, [event(2, kind="dismiss")])
+    (state,) = await store.user_states(0, ["u"])
+    expected = 1.0 * 2 ** (-1 / 2_592_000) + 6.0 * 2 ** (-40 / 30) - 5.0 * 2 ** (-1 / 2_592_000)
+    assert RULES.decay.score(state.engagement["c"], ARRIVAL) == pytest.approx(expected, rel=1e-9)
+    assert state.done == {"c"}
+
+
+@pytest.mark.parametrize("split", [(3,), (1, 1, 1), (1, 2)])
+async def test_a_repeated_id_counts_once_within_and_across_chunks(split: tuple[int, ...]) -> None:
+    store, records = MemoryStore(), [event(0, id="x"), event(1, id="x", course="other"), event(2, id="x")]
+    counts: defaultdict[str, int] = defaultdict(int)
+    for size in split:
+        for name, value in (await apply(store, records[:size])).counts.items():
+            counts[name] += value
+        records = records[size:]
+    assert counts == {"accepted": 1, "duplicate": 2}
+    (state,) = await store.user_states(0, ["u"])
+    assert list(state.engagement) == ["c"]
+
+
+async def test_the_same_id_of_another_learner_is_another_event() -> None:
+    effects = await apply(MemoryStore(), [event(0, id="x"), event(1, "v", id="x")])
+    assert effects.counts == {"accepted": 2}
+
+
+@pytest.mark.parametrize(("hours", "accepted"), [(1, 1), (23, 1), (60, 2)])
+async def test_a_duplicate_is_known_hours_later_and_forgotten_after_two_windows(hours: int, accepted: int) -> None:
+    store = MemoryStore()
+    total = 0
+    for offset, arrival in enumerate((ARRIVAL, ARRIVAL + hours * HOUR_MS)):
+        total += (await apply(store, [event(offset, id="x", arrival=arrival)])).counts.get("accepted", 0)
+    assert total == accepted
+
+
+async def test_every_record_is_counted_under_one_outcome() -> None:
+    records = [event(0), event(1, id="e0"), FakeRecord(2, b"junk"), FakeRecord(3, None), event(4, kind="nonsense")]
+    effects = await apply(MemoryStore(), records)
+    assert effects.counts == {"accepted": 1, "duplicate": 1, "refused": 3}
+
+
+def test_a_record_of_another_partitions_learner_is_sent_home() -> None:
+    rules = dataclasses.replace(RULES, topology=Topology(8))
+    homes = {}
+    for n in range(100):
+        batch = decode_records([event(0, f"user{n}")], 3, rules)
+        homes[n] = batch.misrouted[0].partition if batch.misrouted else 3
+    assert set(homes.values()) == set(range(8))
+
+
+def test_a_misrouted_record_too_large_to_be_sent_is_refused_and_where_it_belongs_it_counts() -> None:
+    rules = dataclasses.replace(RULES, topology=Topology(8))
+    home = partition_of("u", 8)
+    large = dataclasses.replace(event(0, "u"), headers=[("trace", b"x" * 1_000_000)])
+    assert len(decode_records([large], home, rules).events) == 1
+    (refused,) = decode_records([large], (home + 1) % 8, rules).refused
+    assert refused.error.reason is RefusalReason.TOO_LARGE
+
+
+async def test_only_positive_weight_trends() -> None:
+    effects = await apply(MemoryStore(), [event(0), event(1, course="d", kind="dismiss")])
+    assert set(effects.trend) == {"c"}
+
+
+async def test_a_chunk_of_duplicates_makes_nobody_dirty() -> None:
+    store = MemoryStore()
+    await apply(store, [event(0, id="x")])
+    effects = await apply(store, [event(1, id="x")])
+    assert (effects.engagement, effects.trend, effects.bots, effects.ids) == ({}, {}, {}, [])
+
+
+kinds = st.sampled_from(["view", "click", "enroll", "dismiss", "complete"])
+stories = st.lists(
+    st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), kinds, st.integers(0, 12), st.integers(0, 10**10)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(deadline=None)
+@given(stories, st.integers(1, 40), st.randoms(use_true_random=False))
+async def test_chunk_boundaries_do_not_change_the_state(
+    story: list[tuple[str, str, str, int, int]], size: int, rng: random.Random
+) -> None:
+    records = [
+        event(offset, user, course, kind, id=f"e{number}", at=ARRIVAL - age)
+        for offset, (user, course, kind, number, age) in enumerate(story)
+    ]
+    states = []
+    for boundary in (size, rng.randint(1, 40)):
+        store = MemoryStore()
+        for start in range(0, len(records), boundary):
+            await apply(store, records[start : start + boundary])
+        shard = store._shards[0]
+        states.append((dict(shard.engagement), shard.done, shard.bots, shard.trend, shard.counts, shard.fences))
+    assert states[0] == states[1]

@@ -1,0 +1,131 @@
+"""Cached lists follow the events; a bundle that does not verify never replaces a good one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.engagement import ForwardDecay
+from recsys.errors import BundleError, ServiceUnavailable
+from recsys.online_store import Effects, ModelPointer
+from recsys.online_store.memory import MemoryStore
+from stream.engagement import refresh
+from stream.engagement.refresh import CurrentModel, Refresher, merge_trending
+
+
+class ByEngagement:
+    """Ranks what a learner engaged with, highest first."""
+
+    version = "v1"
+
+    def rank(
+        self, user_id: str, engagement: Mapping[str, float], *, at_ms: int, n: int, exclude: Collection[str]
+    ) -> tuple[list[str], list[float]]:
+        ranked = sorted((course for course in engagement if course not in exclude), key=lambda c: -engagement[c])[:n]
+        return ranked, [engagement[course] for course in ranked]
+
+
+class Away(MemoryStore):
+    async def dirty_users(self, *arguments: Any, **options: Any) -> Any:
+        raise ServiceUnavailable("expected an answer from Redis, received none")
+
+
+def refresher(store: MemoryStore, **options: Any) -> Refresher:
+    model = CurrentModel(store)
+    model.scorer = ByEngagement()  # type: ignore[assignment]
+    defaults = {"shards": lambda: {0}, "top_n": 3, "backlog_s": 60.0, "clock": lambda: 0.0, "now_ms": lambda: 7}
+    return Refresher(store, model, **{**defaults, **options})
+
+
+async def poll(condition: Any, deadline_s: float = 5.0) -> None:
+    async with asyncio.timeout(deadline_s):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is a value in a store
+            await asyncio.sleep(0.005)
+
+
+async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
+    store = MemoryStore()
+    await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]}))
+    assert await refresher(store).refresh(0, newest=True) == 1
+    top, _ = await store.top(0, "u")
+    assert top is not None
+    assert (top.course_ids, top.model_version, top.computed_at_ms) == (("b", "a"), "v1", 7)
+    assert await store.dirty_users(0, 1) == []
+
+
+async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet() -> None:
+    store = MemoryStore()
+    for partition in (0, 1):
+        await store.commit(partition, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+    worker = refresher(store, shards=lambda: {0, 1})
+    worker.notify(1, backlog=True)
+    task = asyncio.create_task(worker.run())
+    worker.notify(0, backlog=False)
+    await poll(lambda: _has_list(store, 0))
+    assert not await _has_list(store, 1)
+    task.cancel()
+
+
+async def _has_list(store: MemoryStore, partition: int) -> bool:
+    return (await store.top(partition, "u"))[0] is not None
+
+
+async def test_leftovers_are_refreshed_without_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "LEFTOVERS_S", 0.01)
+    store = MemoryStore()
+    await store.commit(0, "g", None, 9, Effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
+    task = asyncio.create_task(refresher(store).run())
+
+    async def none_left() -> bool:
+        return not await store.dirty_users(0, 1)
+
+    await poll(none_left)
+    task.cancel()
+
+
+async def test_a_store_that_is_away_postpones_the_refresh_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "LEFTOVERS_S", 0.01)
+    task = asyncio.create_task(refresher(Away()).run())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), 0.1)
+    task.cancel()
+
+
+async def test_a_bundle_that_does_not_verify_leaves_the_old_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    loads = []
+
+    def load(path: Path) -> ByEngagement:
+        loads.append(str(path))
+        if "bad" in str(path):
+            raise BundleError("expected the hash of the manifest, received another")
+        return ByEngagement()
+
+    monkeypatch.setattr(refresh.Scorer, "load", load)
+    model = CurrentModel(store)
+    assert not await model.follow()
+    await store.publish_model(ModelPointer("v1", "/good", 1))
+    assert await model.follow()
+    good = model.scorer
+    await store.publish_model(ModelPointer("v2", "/bad", 2))
+    assert not await model.follow()
+    assert not await model.follow()
+    assert model.scorer is good
+    assert loads == ["/good", "/bad"]
+
+
+async def test_trending_adds_the_shards_up_and_decays_to_now() -> None:
+    store, decay = MemoryStore(), ForwardDecay(10.0)
+    at = 1_700_000_000_000
+    for partition, sums in ((0, {"a": 1.0, "b": 3.0}), (1, {"a": 2.5})):
+        stored = {course: decay.stored(weight, at) for course, weight in sums.items()}
+        await store.commit(partition, "g", None, 0, Effects(trend=stored))
+    await merge_trending(store, [0, 1], decay, size=1, now_ms=at)
+    trending = await store.trending()
+    assert trending is not None
+    assert (trending.course_ids, trending.computed_at_ms) == (("a",), at)
+    assert trending.scores == pytest.approx([3.5])

@@ -1,0 +1,212 @@
+"""A rebuild holds what the workers would: the same fold, in whichever partition a record lies, under any count."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from recsys.errors import RefusalReason
+from recsys.keys import Topology, partition_of
+from recsys.online_store import OnlineStore
+from recsys.online_store.memory import MemoryStore
+from recsys.online_store.redis.store import RedisStore
+from stream.engagement.fold import MAX_PRODUCED_BYTES, FoldRules, decode_records, fold
+from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
+from stream.rebuild.log_reader import LogReader, Span
+from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
+
+GROUP = "g"
+USERS = [f"u{n}" for n in range(40)]
+
+
+def rules(partitions: int, generation: int = 0) -> FoldRules:
+    return FoldRules(
+        RULES.weights, RULES.decay, RULES.trending_decay, Topology(partitions, generation), RULES.dedupe_window_ms
+    )
+
+
+def log_of(partitions: int) -> dict[int, list[FakeRecord]]:
+    """Two days of events keyed under `partitions`, some repeated an hour later, some refused."""
+    logs: dict[int, list[FakeRecord]] = {partition: [] for partition in range(partitions)}
+    for n in range(1000):
+        user, arrival = USERS[n * 7 % 40], ARRIVAL + n * 48 * HOUR_MS // 1000
+        records = logs[partition_of(user, partitions)]
+        kind = ("view", "click", "enroll", "dismiss")[n % 4]
+        number = n - 21 if n % 50 == 21 else n  # 21 events earlier is an hour earlier
+        if n % 90 == 5:
+            records.append(FakeRecord(len(records), b"junk", timestamp=arrival))
+        else:
+            at = ARRIVAL - n * HOUR_MS
+            records.append(
+                event(len(records), user, f"c{n % 13}", kind, id=f"e{number % 7}-{number}", at=at, arrival=arrival)
+            )
+    return logs
+
+
+async def as_the_workers_do(logs: dict[int, list[FakeRecord]], under: FoldRules) -> MemoryStore:
+    store = MemoryStore()
+    for partition, records in logs.items():
+        for record in records:  # chunks of one, so that every bucket boundary is met
+            batch = decode_records([record], partition, under)
+            request = batch.request()
+            state = await store.read_shard(partition, GROUP, request)
+            assert await store.commit(partition, GROUP, state.fence, record.offset, fold(batch, request, state, under))
+    return store
+
+
+async def rebuilt(logs: dict[int, list[FakeRecord]], under: FoldRules, slice_of: int = 77) -> BulkFold:
+    bulk = BulkFold(under, max_courses=2000, past={})
+    arrived = sorted(((p, r) for p, records in logs.items() for r in records), key=lambda item: item[1].timestamp)
+    for start in range(0, len(arrived), slice_of):
+        await bulk.add(arrived[start : start + slice_of])
+    return bulk
+
+
+def learners(store: MemoryStore, shards: Sequence[int]) -> dict[str, Any]:
+    """Everything about every learner, whatever shard holds it."""
+    found: dict[str, Any] = {}
+    for shard in shards:
+        contents = store.contents(shard)
+        for user, sums in contents.engagement.items():
+            if sums:
+                found[user] = (dict(sums), contents.done.get(user, set()), contents.bots[user])
+    return found
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 4), (4, 9), (1, 6)])
+async def test_every_learner_is_as_the_workers_made_them(before: int, after: int) -> None:
+    logs = log_of(before)
+    live, bulk = await as_the_workers_do(logs, rules(before)), await rebuilt(logs, rules(after, 1))
+    shards = Topology(after, 1).shards()
+    assert learners(bulk.memory, shards) == learners(live, range(before))
+    for shard in shards:
+        homes = {partition_of(user, after) for user in bulk.memory.contents(shard).engagement}
+        assert homes <= {shard - 10_000}
+
+
+@pytest.mark.parametrize("slice_of", [1, 13, 1000])
+async def test_counts_add_up_to_the_log(slice_of: int) -> None:
+    logs = log_of(4)
+    live, bulk = await as_the_workers_do(logs, rules(4)), await rebuilt(logs, rules(4, 1), slice_of)
+    for partition in range(4):
+        assert bulk.memory.contents(10_000 + partition).counts == await live.counts(partition)
+    assert bulk.records == 1000
+
+
+async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_partitions() -> None:
+    logs = log_of(2)
+    grown: dict[int, list[FakeRecord]] = {**logs, **{partition: [] for partition in range(2, 6)}}
+    late = [event(0, user, "late", id=f"late-{user}", arrival=ARRIVAL + 50 * HOUR_MS) for user in USERS]
+    for record, user in zip(late, USERS, strict=True):
+        grown[partition_of(user, 6)].append(record)
+    bulk = await rebuilt(grown, rules(6, 1))
+    found = learners(bulk.memory, Topology(6, 1).shards())
+    assert set(found) == set(USERS)
+    assert all("late" in found[user][0] for user in USERS)
+
+
+async def test_a_record_that_ends_workers_is_left_unread() -> None:
+    bulk = BulkFold(rules(1, 1), max_courses=9, past={0: Past(1, 0, frozenset({1}))})
+    refused = await bulk.add([(0, event(0)), (0, event(1, "v")), (0, event(2))])
+    assert [refusal.error.reason for refusal in refused[0]] == [RefusalReason.CRASHED_WORKER]
+    assert bulk.memory.contents(10_000).counts == {"accepted": 2, "refused": 1}
+
+
+async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
+    """The original is stamped a minute ahead, so it would be clamped to its own arrival, not to the copy's."""
+    home = partition_of("u", 2)
+    ahead = {"id": "x", "at": ARRIVAL + 60_000}
+    astray, copy = event(0, arrival=ARRIVAL, **ahead), event(0, arrival=ARRIVAL + 9000, **ahead)
+    logs = {1 - home: [astray], home: [copy]}
+    live = await as_the_workers_do(logs, rules(2))
+    for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and sent nothing home
+        past = {partition: Past(2, since) for partition in range(2)}
+        bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
+        await bulk.add([(1 - home, astray), (home, copy)])
+        assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
+        counted = bulk.memory.contents(10_000 + 1 - home).counts
+        assert counted == ({"rerouted": 1} if equal else {})
+
+
+async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebuild_after_a_worker_refused_it() -> None:
+    home = partition_of("u", 2)
+    large = replace(event(3), headers=[("trace", b"x" * MAX_PRODUCED_BYTES)])  # its value alone would be accepted
+    past = {1 - home: Past(2, 0)}
+    for _ in range(3):
+        bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
+        refused = await bulk.add([(1 - home, large)])
+        assert [len(letters) for letters in refused.values()] == [1]
+        past = {1 - home: Past(2, 4, frozenset(bulk.condemned[1 - home]))}  # as the command hands it on
+
+
+class FakeReader(LogReader):
+    def __init__(self, slices: list[list[tuple[int, FakeRecord]]]) -> None:
+        self._slices = slices
+
+    async def read(self) -> AsyncIterator[Any]:
+        for records in self._slices:
+            yield records
+
+
+async def test_only_what_no_worker_passed_becomes_a_dead_letter_again() -> None:
+    outputs, junk = FakeOutputs(), FakeRecord(0, b"junk")
+    await fold_log(
+        FakeReader([[(0, junk), (1, junk)]]),
+        [Span(0, 0, 1, applied=True), Span(1, 0, 1, applied=False)],
+        BulkFold(rules(2, 1), max_courses=9, past={}),
+        outputs,  # type: ignore[arg-type]
+        now_ms=lambda: 5,
+        progress=lambda _: None,
+    )
+    assert len(outputs.refused) == 1
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"))
+    yield redis
+    await redis.close()
+
+
+async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: OnlineStore) -> None:
+    logs = log_of(1)
+    bulk = await rebuilt(logs, rules(1, 1))
+    contents = bulk.memory.contents(10_000)
+    await write_shard(contents, store, 10_000, group=GROUP, fence=len(logs[0]) - 1)
+    assert await store.fence(10_000, GROUP) == len(logs[0]) - 1
+    assert await store.counts(10_000) == contents.counts
+    assert await store.trend(10_000, 100) == contents.trend
+    kept = {user: dict(sums) async for user, sums in store.engagement(10_000)}
+    assert kept == {user: sums for user, sums in contents.engagement.items() if sums}
+    states = await store.user_states(10_000, USERS)
+    assert [state.done for state in states] == [frozenset(contents.done.get(user, ())) for user in USERS]
+    assert {user for user, _ in await store.dirty_users(10_000, 100)} == set(kept)
+    batch = decode_records(logs[0][-300:], 0, rules(1, 1))
+    known = await store.read_shard(10_000, GROUP, batch.request())
+    assert all(known.seen)
+    assert dict(known.bots) == {user: contents.bots[user]["features"] for user in known.bots}
+
+
+async def test_spans_without_records_are_read_without_a_broker() -> None:
+    nobody = LogReader("127.0.0.1:1", "t", [Span(0, 5, 5, applied=True)])
+    assert [arrived async for arrived in nobody.read()] == []
+
+
+def test_slices_come_in_order_of_arrival_over_all_partitions() -> None:
+    reader = LogReader("", "t", [])
+    times = {0: [1, 1, 5, 9], 1: [2, 3, 4], 2: [4, 4, 8]}
+    for partition, stamps in times.items():
+        reader._pending[TopicPartition("t", partition)] = [
+            FakeRecord(offset, b"", timestamp=stamp) for offset, stamp in enumerate(stamps)
+        ]
+    first = reader._slice()
+    assert [record.timestamp for _, record in first] == [1, 1, 2, 3, 4, 4, 4]
+    assert {tp.partition: len(records) for tp, records in reader._pending.items()} == {0: 2, 2: 1}
+    assert [(partition, record.timestamp) for partition, record in reader._slice()] == [(0, 5), (2, 8)]
