@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 
-from infra.operator.dead_letters import DeadLetter
+from recsys.dead_letters import DeadLetter, replayed
 from recsys.kafka.bulk_producer import Record
 
-REPLAY_COUNT_HEADER = "dlq.replay_count"
 _DIGEST_BYTES = 16
 
 
@@ -68,10 +67,10 @@ def why_left(letter: DeadLetter, attempts: Attempts, max_replays: int) -> Left |
     return Left.REPLAYED_OFTEN if letter.replay_count >= max_replays else None
 
 
-def replayed(letter: DeadLetter) -> Record:
-    """The record as it goes back; headers without a value stay out, which no reader of events can tell apart."""
-    headers = [(name, value) for name, value in letter.headers if value is not None]
-    return Record(letter.key, letter.value, (*headers, (REPLAY_COUNT_HEADER, b"%d" % (letter.replay_count + 1))))
+def _record(letter: DeadLetter) -> Record:
+    """What is sent back; headers without a value stay out, which no reader of events can tell apart."""
+    key, value, headers = replayed(letter)
+    return Record(key, value, tuple((name, content) for name, content in headers if content is not None))
 
 
 @dataclass(slots=True)
@@ -92,7 +91,7 @@ class Account:
             why = why_left(letter, attempts, max_replays)
             if why is None:
                 self.replayed[letter.reason] = self.replayed.get(letter.reason, 0) + 1
-                yield replayed(letter)
+                yield _record(letter)
             else:
                 self.left[why] = self.left.get(why, 0) + 1
 

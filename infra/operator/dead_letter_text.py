@@ -6,7 +6,8 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from infra.operator.dead_letters import DeadLetter
+from recsys import dead_letters
+from recsys.dead_letters import DeadLetter
 from recsys.times import shown_time
 
 SHOWN_BYTES = 4_000
@@ -21,7 +22,7 @@ def by_reason(counts: Mapping[str, int], what: str) -> str:
 
 def line(letter: DeadLetter) -> str:
     """A letter on one line."""
-    detail = escaped(letter.errors.get("__streams.errors.message", ""))
+    detail = escaped(letter.errors.get(dead_letters.ERROR_MESSAGE, ""))
     return (
         f"{letter.partition}/{letter.offset} {shown_time(letter.appended_ms)} {escaped(letter.reason) or '-'} "
         f"replays={letter.replay_count} key={shown(letter.key, 40)} {detail[:SHOWN_DETAIL]}"
@@ -36,12 +37,12 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
         "offset": letter.offset,
         "appended_ms": letter.appended_ms,
         "reason": letter.reason,
-        "stage": errors.get("dlq.stage", ""),
-        "detail": errors.get("__streams.errors.message", ""),
+        "stage": errors.get(dead_letters.STAGE, ""),
+        "detail": errors.get(dead_letters.ERROR_MESSAGE, ""),
         "replay_count": letter.replay_count,
-        "topic": errors.get("__streams.errors.topic", ""),
-        "origin_partition": errors.get("__streams.errors.partition", ""),
-        "origin_offset": errors.get("__streams.errors.offset", ""),
+        "topic": errors.get(dead_letters.ERROR_TOPIC, ""),
+        "origin_partition": errors.get(dead_letters.ERROR_PARTITION, ""),
+        "origin_offset": errors.get(dead_letters.ERROR_OFFSET, ""),
         "value_bytes": None if letter.value is None else len(letter.value),
         **bytes_of("key", letter.key),
     }

@@ -1,14 +1,12 @@
-"""Dead letters: what the stream refused, read back from their topic. Nothing here writes.
+"""Dead letters read back from their topic: which are meant, and where they lie. Nothing here writes.
 
-A letter is the refused record (key, value and headers unchanged) plus headers on why: `__streams.errors.*` of Kafka's
-KIP-1034 and `dlq.*` of this project. All their values are text in UTF-8; of a repeated header the last one counts,
-because the stream adds its own behind those the record came with.
+What a letter holds is `recsys.dead_letters`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,66 +14,14 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from recsys.dead_letters import DeadLetter, decode
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.kafka.bulk_producer import reach
 from recsys.settings import Settings
 
-ERROR_PREFIXES = ("__streams.errors.", "dlq.")
 POLL_MS = 500
 STALL_S = 30.0
 CONNECT_TIMEOUT_MS = 5_000
-
-Headers = Sequence[tuple[str, bytes | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One refused record.
-
-    Attributes:
-        partition: Of the dead-letter topic.
-        offset: In the dead-letter topic.
-        appended_ms: When the broker took the letter, ms since 1970 UTC.
-        key: As received.
-        value: As received.
-        headers: As received.
-        errors: The added headers by name, as text.
-    """
-
-    partition: int
-    offset: int
-    appended_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    errors: Mapping[str, str]
-
-    @classmethod
-    def of(cls, record: Any) -> DeadLetter:
-        """The letter in a Kafka record; one that somebody else wrote, without any of the headers, is a letter too."""
-        own = tuple((name, value) for name, value in record.headers if not name.startswith(ERROR_PREFIXES))
-        added = {
-            name: (value or b"").decode("utf-8", "replace")
-            for name, value in record.headers
-            if name.startswith(ERROR_PREFIXES)
-        }
-        return cls(record.partition, record.offset, record.timestamp, record.key, record.value, own, added)
-
-    @property
-    def reason(self) -> str:
-        """`dlq.reason`; "" where the header is missing."""
-        return self.errors.get("dlq.reason", "")
-
-    @property
-    def replay_count(self) -> int:
-        """How often the record was replayed before it was refused this time; 0 where the header is no such number."""
-        text = self.errors.get("dlq.replay_count", "0")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < len("1000000") else 0
-
-    @property
-    def incomplete(self) -> bool:
-        """Whether the record was too large to be kept whole (`dlq.omitted` says what is missing)."""
-        return "dlq.omitted" in self.errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +81,7 @@ class DeadLetterTopic:
         start = self._start(selection)
         total = sum(self._end[tp] - start[tp] for tp in self._partitions)
         for done, record in enumerate(self._records(start), 1):
-            letter = DeadLetter.of(record)
+            letter = decode(record, record.partition)
             if selection.holds(letter):
                 yield letter
             on_progress(done, total)
@@ -151,7 +97,7 @@ class DeadLetterTopic:
         if at in self._partitions and self._first[at] <= offset < self._end[at]:
             for record in self._records({at: offset}):
                 if record.offset == offset:
-                    return DeadLetter.of(record)
+                    return decode(record, record.partition)
                 break
         held = ", ".join(f"{tp.partition}: {self._first[tp]}–{self._end[tp] - 1}" for tp in self._held())
         raise ConfigurationError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
+
+MAX_PRODUCED_BYTES = 1_000_000
+"""What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""
 
 
 class Record(Protocol):
@@ -52,3 +55,8 @@ class Chunk(NamedTuple):
 
 READ_COMMITTED = "read_committed"
 """An event of an aborted transaction never happened, and one of an open transaction has not happened yet."""
+
+
+def headers_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """About what headers take of a record, in bytes."""
+    return sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)

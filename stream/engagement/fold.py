@@ -16,13 +16,10 @@ from recsys.bots import BotFeatures
 from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import DONE_TYPES, Interaction, decode
-from recsys.kafka.records import Record
+from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
 from recsys.keys import Topology, partition_of
 from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
 from recsys.settings import Settings
-
-MAX_PRODUCED_BYTES = 1_000_000
-"""What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +145,6 @@ def home_of_misrouted(record: Record, user_id: str, partition: int, partitions: 
         detail = f"expected a misrouted record of at most {MAX_PRODUCED_BYTES} bytes with its headers, received {size}"
         raise InvalidEvent(RefusalReason.TOO_LARGE, detail)
     return home
-
-
-def headers_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
-    """About what headers take of a record."""
-    return sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
 
 
 def _digest(event: Interaction) -> bytes:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.operator.dead_letters import DeadLetter, Selection, dead_letter_topic
+from infra.operator.dead_letters import Selection, dead_letter_topic
+from recsys.dead_letters import DeadLetter
 from recsys.keys import partition_of
 from recsys.settings import load_settings
 from tests.bad_input import ACCEPTED, CLAMPED, DUPLICATE, LEARNER, OWN_KEY, REROUTED, Row, rows

@@ -12,7 +12,8 @@ from kafka.structs import OffsetAndTimestamp
 
 from infra.operator.dead_letter_replay import Account, Attempts, Left
 from infra.operator.dead_letter_text import escaped, line
-from infra.operator.dead_letters import DeadLetter, DeadLetterTopic, Selection
+from infra.operator.dead_letters import DeadLetterTopic, Selection
+from recsys.dead_letters import DeadLetter, decode
 from recsys.errors import ConfigurationError
 from recsys.kafka.bulk_producer import Record
 
@@ -96,7 +97,7 @@ def topic(*records: FakeRecord) -> DeadLetterTopic:
 
 
 def letters(*records: FakeRecord) -> list[DeadLetter]:
-    return [DeadLetter.of(each) for each in records]
+    return [decode(each, each.partition) for each in records]
 
 
 def test_every_letter_is_read_once_and_the_filters_are_half_open() -> None:
@@ -112,14 +113,6 @@ def test_every_letter_is_read_once_and_the_filters_are_half_open() -> None:
         dlq.letter(0, 7)
     with pytest.raises(ConfigurationError, match="received a Kafka without it"):
         DeadLetterTopic(FakeConsumer({}), "other")
-
-
-def test_of_a_repeated_header_the_last_counts_and_a_foreign_record_is_a_letter_too() -> None:
-    own = [("dlq.reason", b"\xfflie"), ("dlq.replay_count", b"99"), ("ce_id", b"e1")]
-    letter = DeadLetter.of(record(0, own=own, replays=b"2"))
-    assert (letter.reason, letter.replay_count, letter.headers) == ("not_json", 2, (("ce_id", b"e1"),))
-    foreign = DeadLetter.of(FakeRecord(0, 0, 0, None, None, [("dlq.replay_count", b"\xffx")]))
-    assert (foreign.reason, foreign.replay_count) == ("", 0)
 
 
 def test_what_goes_back_is_the_record_and_a_count_one_higher() -> None:
@@ -155,6 +148,6 @@ def test_a_letter_whose_replay_was_refused_again_is_left_to_its_newer_letter() -
 
 
 def test_what_is_printed_cannot_drive_a_terminal() -> None:
-    letter = DeadLetter.of(record(0, b"\x1b[2J\r\n\xff", key="\x1b]0;x\x07ü".encode()))
+    letter = decode(record(0, b"\x1b[2J\r\n\xff", key="\x1b]0;x\x07ü".encode()), 0)
     assert line(letter) == (r"0/0 1970-01-01T00:00:00.000Z not_json replays=0 key=\x1b]0;x\x07ü expected, received")
     assert escaped("a\u202eb\ud800\n") == r"a\u202eb\ud800\n"

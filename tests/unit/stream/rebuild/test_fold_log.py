@@ -10,11 +10,12 @@ import pytest
 from aiokafka import TopicPartition
 
 from recsys.errors import RefusalReason
+from recsys.kafka.records import MAX_PRODUCED_BYTES
 from recsys.keys import Topology, partition_of
 from recsys.online_store import OnlineStore
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis.store import RedisStore
-from stream.engagement.fold import MAX_PRODUCED_BYTES, FoldRules, decode_records, fold
+from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
 from stream.rebuild.log_reader import LogReader, Span
 from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
