@@ -22,8 +22,8 @@ from stream.engagement import metrics
 from stream.engagement.fold import Batch, FoldRules, Refused, decode_records
 from stream.engagement.gaps import Expired, Gaps, PartitionLog
 from stream.engagement.isolation import PartitionGuard
+from stream.engagement.outputs import SideOutputs
 from stream.engagement.patient_fold import fold_patiently
-from stream.engagement.side_outputs import SideOutputs
 
 log = structlog.get_logger(__name__)
 

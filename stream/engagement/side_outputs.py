@@ -20,8 +20,8 @@ REQUEST_TIMEOUT_MS = 10_000
 ACKNOWLEDGED_WITHIN_S = 12.0
 
 
-class SideOutputs:
-    """Produces dead letters and rerouted records, idempotently, and waits for every acknowledgement.
+class KafkaSideOutputs:
+    """`outputs.SideOutputs` on Kafka: an idempotent producer whose every acknowledgement is waited for.
 
     Args:
         bootstrap_servers: Kafka brokers.

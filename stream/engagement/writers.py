@@ -12,7 +12,7 @@ from stream.engagement.commit import ShardWriter, WriterRules
 from stream.engagement.fold import FoldRules
 from stream.engagement.gaps import PartitionLog
 from stream.engagement.shutdown import RELEASE_S, within
-from stream.engagement.side_outputs import SideOutputs
+from stream.engagement.side_outputs import KafkaSideOutputs
 from stream.engagement.upkeep import quietly
 
 
@@ -46,7 +46,7 @@ class Writers:
             stop_records=settings.dead_letter_stop_records,
             stop_share=settings.dead_letter_stop_share,
         )
-        self._outputs = SideOutputs(
+        self._outputs = KafkaSideOutputs(
             settings.kafka_bootstrap_servers,
             dead_letter_topic=settings.dead_letter_topic,
             interactions_topic=settings.interactions_topic,

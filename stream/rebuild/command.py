@@ -24,9 +24,10 @@ from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store, topic_partitions
 from stream.engagement.fold import FoldRules
-from stream.engagement.side_outputs import SideOutputs
+from stream.engagement.side_outputs import KafkaSideOutputs
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
-from stream.rebuild.log_reader import LogReader, Span
+from stream.rebuild.log_reader import LogReader
+from stream.rebuild.spans import Span
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +182,7 @@ async def _fill(
             guard = await store.guard(old.shard(span.partition), group)
             past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
     bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
-    outputs = SideOutputs(
+    outputs = KafkaSideOutputs(
         settings.kafka_bootstrap_servers,
         dead_letter_topic=settings.dead_letter_topic,
         interactions_topic=settings.interactions_topic,

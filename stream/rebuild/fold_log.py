@@ -18,8 +18,8 @@ from recsys.kafka.records import Record
 from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore, ShardContents
 from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
-from stream.engagement.side_outputs import SideOutputs
-from stream.rebuild.log_reader import Arrived, LogReader, Span
+from stream.engagement.outputs import SideOutputs
+from stream.rebuild.spans import Arrived, Span, SpanReader
 
 GROUP = "rebuild"
 USERS_A_COMMIT = 2000
@@ -120,7 +120,7 @@ class BulkFold:
 
 
 async def fold_log(
-    reader: LogReader,
+    reader: SpanReader,
     spans: Sequence[Span],
     bulk: BulkFold,
     outputs: SideOutputs,

@@ -7,7 +7,6 @@ order in which the whole topic was written. This module never commits an offset 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from recsys.errors import ServiceUnavailable
 from recsys.kafka.records import READ_COMMITTED, Record
+from stream.rebuild.spans import Arrived, Span
 from stream.transport.raw_records import patch_aiokafka_raw_records
 
 RECORDS_A_PARTITION = 20_000
@@ -24,27 +24,6 @@ FETCH_BYTES_A_PARTITION = 8 * 1024 * 1024
 POLL_MS = 1000
 SILENCE_POLLS = 30
 """Polls in a row without a record and without progress after which Kafka counts as away."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of one partition.
-
-    Attributes:
-        partition: Its number.
-        start: First offset to read.
-        end: The offset after the last.
-        applied: Whether workers have applied all of it before, dead letters included.
-    """
-
-    partition: int
-    start: int
-    end: int
-    applied: bool
-
-
-Arrived = tuple[int, Record]
-"""A partition and one of its records."""
 
 
 class LogReader:

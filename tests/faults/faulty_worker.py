@@ -124,7 +124,7 @@ def clock_is_off() -> None:
 
 def take_the_acknowledgement_out() -> None:
     """Dead letters are sent, and nobody waits for what becomes of them."""
-    original = dead_letters.SideOutputs.send
+    original = dead_letters.KafkaSideOutputs.send
     under_way: set[asyncio.Task[None]] = set()
 
     async def send(self: Any, *rest: Any, **named: Any) -> None:
@@ -132,7 +132,7 @@ def take_the_acknowledgement_out() -> None:
         under_way.add(task)
         task.add_done_callback(under_way.discard)
 
-    dead_letters.SideOutputs.send = send  # type: ignore[method-assign]
+    dead_letters.KafkaSideOutputs.send = send  # type: ignore[method-assign]
 
 
 async def _quietly(work: Any) -> None:

@@ -38,7 +38,7 @@ def writer(store: Any, log: FakeLog | None = None, outputs: FakeOutputs | None =
         0,
         GROUP,
         store=store,
-        outputs=outputs or FakeOutputs(),  # type: ignore[arg-type]
+        outputs=outputs or FakeOutputs(),
         rules=WriterRules(RULES, **{"retry_s": 0.2, **options}),
         kafka=log or FakeLog(),
         clock=Clock(),

@@ -17,7 +17,8 @@ from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
-from stream.rebuild.log_reader import LogReader, Span
+from stream.rebuild.log_reader import LogReader
+from stream.rebuild.spans import Span
 from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
 
 GROUP = "g"
