@@ -7,6 +7,7 @@
     ├── ServiceUnavailable      3   Kafka or Redis does not answer
     ├── WorkerIdTaken           4   another live worker holds this worker id
     ├── TopologyMismatch        4   Kafka and Redis disagree on the partition count
+    ├── UnreadableState         4   a key in Redis holds what this release cannot read; no retry mends it
     └── BundleError             5   a model bundle that is missing or does not verify
         └── CandidateRejected   6   a trained model that did not pass the gate
 
@@ -52,6 +53,28 @@ class TopologyMismatch(RecsysError):
     """The partition count written in Redis differs from the topic's."""
 
     exit_status = 4
+
+
+REBUILD = "run `recsys rebuild`, which folds the state anew from the topic"
+"""What mends a shard's state, whatever is wrong with it."""
+
+
+class UnreadableState(RecsysError):
+    """A key in Redis holds what this release cannot read: another type, a corrupt value or a newer format.
+
+    No retry mends it, so it is not `ServiceUnavailable`.
+
+    Attributes:
+        key: The Redis key.
+        problem: What is wrong with it; never its value.
+        remedy: What an operator does about it.
+    """
+
+    exit_status = 4
+
+    def __init__(self, key: str, problem: str, *, remedy: str = REBUILD) -> None:
+        super().__init__(f"Redis key {key!r} {problem}; {remedy}")
+        self.key, self.problem, self.remedy = key, problem, remedy
 
 
 class BundleError(RecsysError):
