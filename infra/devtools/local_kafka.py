@@ -128,18 +128,36 @@ class LocalKafka(LocalService):
         return f"127.0.0.1:{self.port}"
 
     def _launch(self) -> Child:
-        java = ["java", *_HEAP, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", f"{fetch_jars()}/*"]
-        properties = self.directory / "server.properties"
-        properties.write_text(self._properties())
-        if not (self.directory / "data" / "meta.properties").exists():
-            self._format(java, properties)
-        child = Child(self.name, [*java, "kafka.Kafka", str(properties)], log=self.log)
+        child = self._spawn()
         try:
             child.wait_until(self._answers, seconds=_START_SECONDS)
         except BaseException:
             child.kill()
             raise
         return child
+
+    def launch_unanswered(self) -> None:
+        """Starts the process without waiting for its answer, for a node whose quorum needs others to start too."""
+        if self._child is None:
+            self._child = self._spawn()
+
+    def await_answer(self) -> None:
+        """Waits for the answer of a node started by `launch_unanswered`.
+
+        Raises:
+            ServiceUnavailable: It ended, or does not answer in time.
+        """
+        if self._child is not None:
+            self._child.wait_until(self._answers, seconds=_START_SECONDS)
+
+    def _spawn(self) -> Child:
+        """Formats the folder once and starts the process."""
+        java = ["java", *_HEAP, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", f"{fetch_jars()}/*"]
+        properties = self.directory / "server.properties"
+        properties.write_text(self._properties())
+        if not (self.directory / "data" / "meta.properties").exists():
+            self._format(java, properties)
+        return Child(self.name, [*java, "kafka.Kafka", str(properties)], log=self.log)
 
     def _format(self, java: list[str], properties: Path) -> None:
         command = [

@@ -48,6 +48,7 @@ class Stage:
         old_ref: The git ref of the old version (T23); empty for the one the case names.
 
     Attributes:
+        servers: Bootstrap servers of the Kafka that the case runs on.
         expired: Partition → offsets that retention deleted before they were applied.
         also_refused: Valid events that must become dead letters in this case.
         kept: Records and dead letters read before the case deleted them.
@@ -57,6 +58,7 @@ class Stage:
         self, kafka: LocalKafka, folder: Path, *, seed: int, scale: float, mutant: str | None = None, old_ref: str = ""
     ) -> None:
         self.kafka, self.folder, self.scale, self.mutant = kafka, folder, scale, mutant
+        self.servers = kafka.bootstrap_servers
         self.seed, self.old_ref = seed, old_ref
         self.rng = random.Random(seed)
         self.run = secrets.token_hex(4)
@@ -85,7 +87,7 @@ class Stage:
         }
         return {
             **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_BOOTSTRAP_SERVERS": self.servers,
             "REDIS_URL": self.redis.url,
             "PYTHONPATH": str(Path.cwd()),
             **{f"RECSYS_{name.upper()}": str(value) for name, value in named.items()},
@@ -94,16 +96,25 @@ class Stage:
     def __enter__(self) -> Self:
         self.redis.start()
         self.client = redis.Redis(port=self.redis.port, socket_timeout=5.0, retry=Retry(NoBackoff(), 1))
+        self._make_topics()
+        self.fleet = Fleet(self.environment(), self.folder, mutant=self.mutant)
+        return self
+
+    def _make_topics(self) -> None:
         settings = load_settings(
-            kafka_bootstrap_servers=self.kafka.bootstrap_servers,
+            kafka_bootstrap_servers=self.servers,
             interactions_topic=self.topic,
             dead_letter_topic=self.dead_letter_topic,
             courses_topic=f"courses-{self.run}",
             exposures_topic=f"exposures-{self.run}",
         )
         ensure_topics(settings, PARTITIONS)
-        self.fleet = Fleet(self.environment(), self.folder, mutant=self.mutant)
-        return self
+
+    def move_to(self, servers: str) -> None:
+        """Runs the case on another Kafka, before its load and workers start."""
+        self.servers = servers
+        self._make_topics()
+        self.fleet.environment |= {"KAFKA_BOOTSTRAP_SERVERS": servers}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -129,7 +140,7 @@ class Stage:
     def start_load(self, *, rate: float, events: int, **load: Any) -> LoadProducer:
         """Starts a load of at least `events` × scale records; it goes on until it is told to finish."""
         self.load = LoadProducer(
-            self.kafka.bootstrap_servers,
+            self.servers,
             self.topic,
             Load(self.seed, PARTITIONS, rate, time.time_ns() // 1_000_000, **load),
             at_least=int(events * self.scale),
@@ -216,7 +227,7 @@ class Stage:
         def drained() -> bool:
             if self.lag_s() > 0.0:  # cheap, and false until near the end
                 return False
-            ends = log_ends(self.kafka.bootstrap_servers, self.topic)
+            ends = log_ends(self.servers, self.topic)
             fences = self.fences()
             return fences is not None and all(
                 end == 0 or (fences[p] is not None and fences[p] + 1 >= end) for p, end in ends.items()
@@ -229,7 +240,7 @@ class Stage:
 
     def verdict(self) -> Verdict:
         """Folds the topic and compares; every worker is stopped first, so that nothing moves."""
-        servers = self.kafka.bootstrap_servers
+        servers = self.servers
         found = {(one.partition, one.offset): one for one in [*self.kept, *read_topic(servers, self.topic)]}
         letters = [as_dead_letter(record) for record in read_topic(servers, self.dead_letter_topic)]
         expected = fold_topic(found.values(), PARTITIONS, also_refused=self.also_refused, expired=self.expired)

@@ -36,6 +36,13 @@ class Verdict:
     def passed(self) -> bool:
         return not (self.lost or self.doubled or self.wrong)
 
+    def add(self, other: Verdict) -> None:
+        """Adds what another run of the same case found."""
+        self.lost += other.lost
+        self.doubled += other.doubled
+        self.wrong += other.wrong
+        self.differences += other.differences[: SHOWN - len(self.differences)]
+
     def differs(self, line: str) -> None:
         self.wrong += 1
         if len(self.differences) < SHOWN:

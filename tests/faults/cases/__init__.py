@@ -1,3 +1,12 @@
 """The cases of `TESTS.md`, a module for each kind of fault; importing this package registers them."""
 
-from tests.faults.cases import bundles, kills, network, operations, outages, processing  # noqa: F401
+from tests.faults.cases import (  # noqa: F401
+    bundles,
+    cluster,
+    kills,
+    network,
+    operations,
+    outages,
+    processing,
+    random_schedule,
+)

@@ -50,12 +50,12 @@ def redis_down(stage: Stage) -> Findings:
         stage.redis.kill()
         api.forget()
         stage.wait(COMMIT_S)
-        acknowledged = committed_offsets(stage.kafka.bootstrap_servers, stage.topic, stage.group)
+        acknowledged = committed_offsets(stage.servers, stage.topic, stage.group)
         stage.wait(stage.down_s() - COMMIT_S)
         findings.problems += api.problems()
         findings.figures["api"] = {**{str(k): v for k, v in api.statuses.items()}, **api.sources}
         findings.figures["api_slowest_ms"] = round(api.slowest_s * 1000)
-        since = committed_offsets(stage.kafka.bootstrap_servers, stage.topic, stage.group)
+        since = committed_offsets(stage.servers, stage.topic, stage.group)
         findings.expect(since == acknowledged, f"expected nothing acknowledged, received {acknowledged}, then {since}")
         stage.start_redis()
         findings.recovered(stage.recover(BACK_S), BACK_S)
@@ -73,7 +73,7 @@ def redis_killed(stage: Stage) -> Findings:
     cut_off, forgot = 0, 0
     for _ in range(stage.times(5, least=2)):
         stage.wait(stage.rng.uniform(2.0, 5.0))
-        cut, before = _power_cut(stage)
+        cut, before = power_cut(stage)
         stage.start_redis()
         cut_off += cut
         forgot += max(0, before - stage.applied())  # workers are already at it
@@ -83,7 +83,7 @@ def redis_killed(stage: Stage) -> Findings:
     return conclude(stage, findings)
 
 
-def _power_cut(stage: Stage) -> tuple[int, int]:
+def power_cut(stage: Stage) -> tuple[int, int]:
     """Kills Redis and cuts off what its disk need not have; returns how many bytes, and the records applied before.
 
     A killed process loses nothing that it has written; a machine without power loses what was not synced, which is up

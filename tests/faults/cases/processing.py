@@ -57,7 +57,7 @@ def permanent_exception(stage: Stage) -> Findings:
 
 def _expect_reason(stage: Stage, findings: Findings, reason: str) -> Findings:
     """Marked records must have become dead letters of this reason."""
-    letters = [as_dead_letter(one) for one in read_topic(stage.kafka.bootstrap_servers, stage.dead_letter_topic)]
+    letters = [as_dead_letter(one) for one in read_topic(stage.servers, stage.dead_letter_topic)]
     reasons = Counter(one.reason for one in letters if MARKER.encode() in (one.value or b""))
     findings.figures["dead_letters_of_marked"] = dict(reasons)
     findings.expect(set(reasons) == {reason}, f"expected dead letters of reason {reason!r}, received {dict(reasons)}")
@@ -100,7 +100,7 @@ def no_dead_letters(stage: Stage) -> Findings:
     stage.start_load(rate=stage.rate(), events=EVENTS)
     workers = [stage.fleet.add() for _ in range(3)]
     stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")
-    admin = KafkaAdminClient(bootstrap_servers=stage.kafka.bootstrap_servers)
+    admin = KafkaAdminClient(bootstrap_servers=stage.servers)
     try:
         _limit_message_bytes(admin, stage.dead_letter_topic, "1")
         _expect_standstill(stage, findings, workers, "a topic that takes nothing")
@@ -145,7 +145,7 @@ def _lose_the_topic(stage: Stage, admin: KafkaAdminClient) -> None:
     """Reads what is in the dead-letter topic, and deletes it while no worker runs."""
     for worker in stage.fleet.workers:
         worker.stop()
-    records = read_topic(stage.kafka.bootstrap_servers, stage.dead_letter_topic)
+    records = read_topic(stage.servers, stage.dead_letter_topic)
     stage.kept_letters += [as_dead_letter(record) for record in records]
     admin.delete_topics([stage.dead_letter_topic])
     for worker in stage.fleet.workers:
