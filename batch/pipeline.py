@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from batch.bots import find_bots, without_bots
+from batch.bots import find_bots, without_bots, without_repeated_instants
 from batch.clean import clean_courses, clean_interactions
 from batch.encoding import encode
 from batch.evaluation.experiment import Experiment, run_experiment
@@ -68,8 +68,7 @@ def prepare(history: History, *, at_ms: int) -> Prepared:
     """
     events, cleaning = clean_interactions(history.events, arrival_ms=at_ms)
     frame, catalogue = clean_courses(course_frame(history.courses))
-    # Events booked at one instant (the lines of an invoice) are one act; the rate rule counts acts.
-    bots = find_bots(events.drop_duplicates(["user_id", "timestamp"]))
+    bots = find_bots(without_repeated_instants(events))
     kept = without_bots(events, set(bots["user_id"]))
     if kept.empty:
         raise InputError(f"expected interactions to train on, received none after cleaning ({cleaning})")

@@ -1,8 +1,9 @@
-"""Bot flags: a small rule set over event time, pure and order-exact.
+"""Bots: the rule set, applied to a learner's events one by one in the order of their arrival. Pure.
 
 Two rules, each with a reason a person can read: a declared crawler, and a sustained event rate. A burst is no proof:
-on a real e-learning log "3 clicks under 5 s apart" would drop users holding 42 % of all events. Flags are shadow
-only: they change no score.
+on a real e-learning log "3 clicks under 5 s apart" would drop users holding 42 % of all events. The stream applies the
+rules to every accepted event; its flags are shadow only and change no score. `batch.bots` applies the same rules to a
+whole history (docs/duplicates-and-bots.md says what still differs).
 """
 
 from __future__ import annotations
