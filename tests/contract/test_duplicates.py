@@ -1,0 +1,86 @@
+"""What stream, rebuild and batch take for a duplicate: the same within the dedupe window; batch remembers longer.
+
+docs/duplicates-and-bots.md describes the difference that the last test holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import pandas as pd
+import pytest
+
+from batch.clean import clean_interactions
+from recsys.events import decode
+from recsys.files import INTERACTION_COLUMNS
+from recsys.online_store.memory import MemoryStore
+from stream.engagement.fold import decode_records, fold
+from stream.rebuild.fold_log import BulkFold
+from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
+
+GROUP = "g"
+WINDOW_MS = RULES.dedupe_window_ms
+Figures = dict[str, int]
+Reader = Callable[[Sequence[FakeRecord]], Awaitable[Figures]]
+
+
+async def stream(records: Sequence[FakeRecord]) -> Figures:
+    store = MemoryStore()
+    for record in records:
+        batch = decode_records([record], 0, RULES)
+        request = batch.request()
+        state = await store.read_shard(0, GROUP, request)
+        await store.commit(0, GROUP, state.fence, record.offset, fold(batch, request, state, RULES))
+    return dict(await store.counts(0))
+
+
+async def rebuild(records: Sequence[FakeRecord]) -> Figures:
+    bulk = BulkFold(RULES, max_courses=2000, past={})
+    await bulk.add([(0, record) for record in records])
+    return dict(await bulk.memory.counts(0))
+
+
+async def batch(records: Sequence[FakeRecord]) -> Figures:
+    events = [decode(record.value, arrival_ms=record.timestamp) for record in records]
+    rows = [[getattr(each, name) for name in INTERACTION_COLUMNS] for each in events]
+    frame = pd.DataFrame(rows, columns=list(INTERACTION_COLUMNS), dtype=object)
+    frame = frame.astype({"timestamp": "int64", "value": "float64"})
+    kept, report = clean_interactions(frame, arrival_ms=records[-1].timestamp)
+    counted = {"accepted": len(kept), "duplicate": report.dropped.get("duplicate", 0)}
+    return {name: count for name, count in counted.items() if count}
+
+
+READERS = pytest.mark.parametrize("read", [stream, rebuild, batch])
+
+
+@READERS
+async def test_the_first_of_a_learners_event_id_counts_whatever_the_repeat_says(read: Reader) -> None:
+    records = [
+        event(0, id="e1", kind="view"),
+        event(1, id="e1", kind="enroll", course="other", arrival=ARRIVAL + 1),
+        event(2, user="v", id="e1", arrival=ARRIVAL + 2),  # another learner's e1
+        event(3, id="e2", arrival=ARRIVAL + 3),
+    ]
+    assert await read(records) == {"accepted": 3, "duplicate": 1}
+
+
+@READERS
+@pytest.mark.parametrize("later_ms", [1, HOUR_MS, WINDOW_MS])
+async def test_a_repeat_within_the_window_counts_for_nobody(read: Reader, later_ms: int) -> None:
+    records = [
+        event(0, id="e1"),
+        event(1, user="v", arrival=ARRIVAL + 1),
+        event(2, id="e1", arrival=ARRIVAL + later_ms),
+    ]
+    assert await read(sorted(records, key=lambda record: record.timestamp)) == {"accepted": 2, "duplicate": 1}
+
+
+@pytest.mark.parametrize(
+    ("read", "figures"),
+    [(stream, {"accepted": 2}), (rebuild, {"accepted": 2}), (batch, {"accepted": 1, "duplicate": 1})],
+)
+async def test_two_windows_later_a_repeat_counts_for_stream_and_rebuild_and_not_for_batch(
+    read: Reader, figures: Figures
+) -> None:
+    """The documented difference: the store forgets an id after one to two windows, a history read whole does not."""
+    assert await read([event(0, id="e1"), event(1, id="e1", arrival=ARRIVAL + 2 * WINDOW_MS)]) == figures
