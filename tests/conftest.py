@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.operator.topics import ensure_topics, topic_partitions
 from recsys.settings import Settings, load_settings
@@ -119,7 +119,7 @@ def make_settings(_broker: str | EmbeddedKafka, kafka: str, redis_url: str, tmp_
         return load_settings(
             **{
                 "kafka_bootstrap_servers": kafka,
-                "kafka_api_version": "auto" if isinstance(_broker, str) else EMBEDDED_API_VERSION,
+                "kafka_embedded": not isinstance(_broker, str),
                 "redis_url": redis_url,
                 "interactions_topic": f"interactions-{run}",
                 "dead_letter_topic": f"interactions-{run}.dlq",

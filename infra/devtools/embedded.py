@@ -2,8 +2,7 @@
 
 It speaks the Kafka protocol on a loopback port to every client of this project and forgets everything on exit. What
 it is not: durable, or large (it keeps the last 5 MB of each partition); it knows no configuration, no compaction and
-no topic creation by an admin client, so topics are made here. kafka-python cannot probe its version:
-run the commands with `RECSYS_KAFKA_API_VERSION=2.3`.
+no topic creation by an admin client, so topics are made here. Run the commands with `RECSYS_KAFKA_EMBEDDED=true`.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from recsys.errors import ServiceUnavailable
+from recsys.settings.kafka import EMBEDDED_API_VERSION
 
-EMBEDDED_API_VERSION = "2.3"
 _PRODUCER = 0
 _ERROR_BYTES = 512
 _TOPIC_EXISTS = 36

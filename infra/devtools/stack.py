@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.processes import Child, tail
 from infra.operator.topics import topic_partitions
@@ -46,7 +46,7 @@ class DemoStack:
             redis = starting.enter_context(LocalRedis(self.directory / "redis"))
             self.settings = load_settings(
                 kafka_bootstrap_servers=broker.bootstrap_servers,
-                kafka_api_version=EMBEDDED_API_VERSION,
+                kafka_embedded=True,
                 redis_url=redis.url,
             )
             self._stack = starting.pop_all()
@@ -119,7 +119,7 @@ class DemoStack:
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
             "REDIS_URL": self.settings.redis_url,
-            "RECSYS_KAFKA_API_VERSION": EMBEDDED_API_VERSION,
+            "RECSYS_KAFKA_EMBEDDED": "true",
             "RECSYS_MODELS_DIR": str(self.directory / "models"),
             "RECSYS_REPORTS_DIR": str(self.directory / "reports"),
             "RECSYS_SERVING_STATE_DIR": str(self.directory / "serving"),

@@ -149,7 +149,7 @@ def ensure_topics(settings: Settings, partitions: int) -> list[TopicReport]:
         before = _partition_counts(client, plans)
         for plan in plans:
             if plan.name in before:
-                _check(client, plan, before[plan.name], embedded=settings.kafka_api_version != "auto")
+                _check(client, plan, before[plan.name], embedded=settings.kafka_embedded)
         missing = [plan for plan in plans if plan.name not in before]
         if missing:
             _create(client, missing, settings)
@@ -207,11 +207,11 @@ def _values(described: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]
 
 
 def _create(client: KafkaAdminClient, plans: Sequence[TopicPlan], settings: Settings) -> None:
-    if settings.kafka_api_version != "auto":
+    if settings.kafka_embedded:
         names = ", ".join(plan.name for plan in plans)
         raise ServiceUnavailable(
-            f"expected topics {names}, received a broker of pinned version {settings.kafka_api_version} without them: "
-            "the embedded broker makes its topics at its own start"
+            f"the embedded broker has no topics {names} and makes its topics at its own start only: "
+            "unset RECSYS_KAFKA_EMBEDDED for a real broker"
         )
     replicas = min(_MAX_REPLICAS, len(client.describe_cluster()["brokers"]))
     wanted = {

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
 
 import click
-from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.table import Table
 
-from recsys.settings import Settings
+from recsys.settings import SECTIONS
+from recsys.settings.environment import is_secret, variable_of
 
 _PREFACE = """# Settings
 
-Every process reads its settings from the environment once, at start, and refuses one that cannot work in one line.
-This table is written by `recsys settings --markdown > docs/settings.md`; a test fails when it is out of date.
-
-| variable | default | meaning |
-|---|---|---|
+Every process reads its settings from the environment once, at start, and refuses one that cannot work in one line. A
+name with the prefix `RECSYS_` that is no setting is refused too. A secret is in no message; instead of its variable,
+`<variable>_FILE` may name a file that holds it.
+This page is written by `recsys settings --markdown > docs/settings.md`; a test fails when it is out of date.
 """
 
 
@@ -29,42 +30,56 @@ class SettingRow:
     """One setting.
 
     Attributes:
+        section: First line of its section's docstring.
         variable: Name in the environment.
-        default: As it would be written there.
+        default: As it would be written there; empty where it is unset.
         meaning: The sentence beside it in `recsys.settings`; empty if somebody forgot it.
+        secret: Whether its value is in no message, and `<variable>_FILE` may name a file that holds it.
     """
 
+    section: str
     variable: str
     default: str
     meaning: str
+    secret: bool
 
 
 def setting_rows() -> list[SettingRow]:
-    """Every setting, in the order of `Settings`."""
+    """Every setting, section by section."""
     return [
-        SettingRow(_variable(name, field), _default(field), field.description or "")
-        for name, field in Settings.model_fields.items()
+        SettingRow(
+            str(section.__doc__).partition("\n")[0].removesuffix("."),
+            variable_of(name, field),
+            _default(field),
+            field.description or "",
+            is_secret(field),
+        )
+        for section in SECTIONS
+        for name, field in section.model_fields.items()
     ]
 
 
 def markdown() -> str:
     """The whole of `docs/settings.md`."""
-    lines = (
-        f"| `{row.variable}` | `{row.default}` | {row.meaning.replace('|', chr(92) + '|')} |\n"
-        for row in setting_rows()
-    )
-    return _PREFACE + "".join(lines)
+    page = _PREFACE
+    for section, rows in groupby(setting_rows(), key=attrgetter("section")):
+        page += f"\n## {section}\n\n| variable | default | meaning |\n|---|---|---|\n"
+        page += "".join(
+            f"| `{row.variable}` | {f'`{row.default}`' if row.default else 'unset'} | {_escaped(row.meaning)}"
+            f"{' A secret.' if row.secret else ''} |\n"
+            for row in rows
+        )
+    return page
 
 
-def _variable(name: str, field: FieldInfo) -> str:
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return f"{Settings.model_config['env_prefix']}{name}".upper()
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _default(field: FieldInfo) -> str:
     value = to_jsonable_python(field.get_default(call_default_factory=True, validated_data={}))
+    if value is None:
+        return ""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -80,5 +95,5 @@ def command(as_json: bool, as_markdown: bool) -> None:
     else:
         table = Table("variable", "default", "meaning", show_lines=True)
         for row in setting_rows():
-            table.add_row(row.variable, row.default, row.meaning)
+            table.add_row(row.variable, row.default or "unset", row.meaning)
         Console().print(table)

@@ -6,7 +6,7 @@ import pytest
 from kafka import KafkaProducer
 
 from batch.history import from_topic
-from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.embedded import EmbeddedKafka
 from recsys.catalog import Course, encode_course
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction, encode
@@ -15,7 +15,7 @@ from recsys.settings import Settings
 
 def test_every_record_is_an_event_a_duplicate_or_a_refusal() -> None:
     with EmbeddedKafka({"interactions": 3, "courses": 1}) as broker:
-        settings = Settings(kafka_bootstrap_servers=broker.bootstrap_servers, kafka_api_version=EMBEDDED_API_VERSION)
+        settings = Settings(kafka_bootstrap_servers=broker.bootstrap_servers, kafka_embedded=True)
         producer = KafkaProducer(
             bootstrap_servers=broker.bootstrap_servers, api_version=settings.kafka_api_version_tuple
         )
@@ -39,8 +39,8 @@ def test_every_record_is_an_event_a_duplicate_or_a_refusal() -> None:
     assert {c.course_id: (c.title, c.retired) for c in history.courses} == {"c1": ("new", False), "c2": ("gone", True)}
 
 
-@pytest.mark.parametrize("version", ["auto", EMBEDDED_API_VERSION])
-def test_a_broker_that_is_not_there_is_one_clear_error(version: str) -> None:
-    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1", kafka_api_version=version)
+@pytest.mark.parametrize("embedded", [False, True])
+def test_a_broker_that_is_not_there_is_one_clear_error(embedded: bool) -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1", kafka_embedded=embedded)
     with pytest.raises(ServiceUnavailable, match=r"expected Kafka at 127\.0\.0\.1:1"):
         from_topic(settings)

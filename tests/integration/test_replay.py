@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from batch.datasets.simulator import simulate
-from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.embedded import EmbeddedKafka
 from infra.operator.replay import command, event_records
 from recsys.catalog import decode_course
 from recsys.errors import InputError, ServiceUnavailable
@@ -20,6 +20,7 @@ from recsys.events import decode
 from recsys.files import courses_in, write_courses, write_interactions
 from recsys.kafka.bulk_producer import Deliveries, Record, produce
 from recsys.keys import partition_of
+from recsys.settings.kafka import EMBEDDED_API_VERSION
 
 PARTITIONS = 6
 FAR_FUTURE_MS = 4_000_000_000_000
@@ -29,7 +30,7 @@ FAR_FUTURE_MS = 4_000_000_000_000
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka({"interactions": PARTITIONS, "courses": 1}) as kafka:
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
-        monkeypatch.setenv("RECSYS_KAFKA_API_VERSION", EMBEDDED_API_VERSION)
+        monkeypatch.setenv("RECSYS_KAFKA_EMBEDDED", "true")
         yield kafka
 
 

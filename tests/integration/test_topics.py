@@ -1,12 +1,13 @@
 """`recsys topics` and `recsys status` on a real broker, and what they say of the embedded one."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from infra.devtools.embedded import EMBEDDED_API_VERSION, EmbeddedKafka
+from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.processes import free_port
 from infra.operator.commands import status, topics
 from infra.operator.status import lag
@@ -19,8 +20,8 @@ from recsys.settings import Settings
 def environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", settings.kafka_bootstrap_servers)
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
-    for name in ("interactions_topic", "dead_letter_topic", "courses_topic", "exposures_topic", "kafka_api_version"):
-        monkeypatch.setenv(f"RECSYS_{name.upper()}", getattr(settings, name))
+    for name in ("interactions_topic", "dead_letter_topic", "courses_topic", "exposures_topic", "kafka_embedded"):
+        monkeypatch.setenv(f"RECSYS_{name.upper()}", str(getattr(settings, name)))
 
 
 @pytest.mark.services
@@ -59,6 +60,17 @@ def test_a_topic_without_arrival_times_is_refused(settings: Settings) -> None:
 
 
 @pytest.mark.services
+def test_a_pinned_version_is_no_embedded_broker(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(kafka_api_version="3.9")
+    assert {report.state for report in ensure_topics(settings, 2)} == {TopicState.CREATED}
+    with admin_client(settings) as client:
+        changed = {"message.timestamp.type": "CreateTime"}
+        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.interactions_topic, changed)])
+    with pytest.raises(ConfigurationError, match=r"message\.timestamp\.type=LogAppendTime"):
+        ensure_topics(settings, 2)
+
+
+@pytest.mark.services
 def test_the_command_writes_the_topology_and_status_reads_it_all(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +84,7 @@ def test_the_command_writes_the_topology_and_status_reads_it_all(
 
 
 def test_the_embedded_broker_is_checked_but_not_asked_to_create(redis_url: str) -> None:
-    settings = Settings(redis_url=redis_url, kafka_api_version=EMBEDDED_API_VERSION)
+    settings = Settings(redis_url=redis_url, kafka_embedded=True)
     with EmbeddedKafka(topic_partitions(settings, 3)) as broker:
         settings = settings.model_copy(update={"kafka_bootstrap_servers": broker.bootstrap_servers})
         assert {report.state for report in ensure_topics(settings, 3)} == {TopicState.PRESENT}

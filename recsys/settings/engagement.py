@@ -1,0 +1,66 @@
+"""What the speed layer's arithmetic depends on: weights, half-lives, limits."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator, model_validator
+
+from recsys.engagement import DEFAULT_WEIGHTS, MIN_HALF_LIFE_DAYS, EngagementWeights, ForwardDecay
+from recsys.errors import ConfigurationError
+from recsys.settings.section import Numbers, Section
+
+
+class EngagementSettings(Section):
+    """Engagement scores, trending and repeats."""
+
+    engagement_half_life_days: float = Field(
+        default=30.0,
+        ge=MIN_HALF_LIFE_DAYS,
+        description="Days after which an event counts half in the engagement score; changing it needs a rebuild.",
+    )
+    engagement_weights: Numbers = Field(
+        default=dict(DEFAULT_WEIGHTS),
+        description="Weight of each event type, as JSON; types left out keep their default.",
+    )
+    engagement_max_courses: int = Field(
+        default=2000,
+        ge=10,
+        description="Courses kept per learner; above it the lowest engagement is evicted (decision 0004).",
+    )
+    trending_half_life_days: float = Field(
+        default=10.0, ge=MIN_HALF_LIFE_DAYS, description="Days after which an event counts half in trending."
+    )
+    trending_size: int = Field(default=100, ge=1, le=1000, description="Courses kept in the merged trending list.")
+    dedupe_window_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=24 * 30,
+        description="A repeated event_id of a learner changes nothing for at least this long (at most twice this).",
+    )
+
+    @field_validator("engagement_weights")
+    @classmethod
+    def _fill_weights(cls, given: dict[str, float]) -> dict[str, float]:
+        return {**DEFAULT_WEIGHTS, **given}
+
+    @model_validator(mode="after")
+    def _derived_values_can_be_built(self) -> EngagementSettings:
+        try:
+            _ = self.weights, self.decay, self.trending_decay
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def weights(self) -> EngagementWeights:
+        """The event-type weights."""
+        return EngagementWeights(self.engagement_weights)
+
+    @property
+    def decay(self) -> ForwardDecay:
+        """The decay of engagement scores."""
+        return ForwardDecay(self.engagement_half_life_days)
+
+    @property
+    def trending_decay(self) -> ForwardDecay:
+        """The decay of trending."""
+        return ForwardDecay(self.trending_half_life_days)

@@ -1,0 +1,19 @@
+"""Where model bundles and reports are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from recsys.settings.section import Folder, Section
+
+
+class ModelSettings(Section):
+    """Model bundles and reports."""
+
+    models_dir: Folder = Field(default=Path("var/models"), description="Folder of the model bundles.")
+    reports_dir: Folder = Field(default=Path("reports"), description="Folder of the retrain and evaluation reports.")
+    model_poll_seconds: float = Field(
+        default=1.0, gt=0, description="How often workers and the API look for a newly published model."
+    )

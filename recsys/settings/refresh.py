@@ -1,0 +1,17 @@
+"""How cached lists are kept current."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from recsys.settings.section import Section
+
+
+class RefreshSettings(Section):
+    """The refresh of cached top-N lists."""
+
+    refresh_top_n: int = Field(default=50, ge=1, le=500, description="Courses in a cached top-N.")
+    refresh_backlog_seconds: float = Field(
+        default=5.0, ge=0, description="While a worker catches up, cached lists are refreshed at least this often."
+    )
+    top_ttl_days: float = Field(default=30.0, gt=0, description="Days an untouched cached top-N stays in Redis.")

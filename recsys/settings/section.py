@@ -1,0 +1,86 @@
+"""What every section of the settings has in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "RECSYS_"
+
+
+class Section(BaseSettings):
+    """A part of `Settings`: the settings of one package, each under a name that no other section uses."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+def _absent_if_blank(value: Any) -> Any:
+    """A deployment that passes every variable on passes some that nobody gave a value."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _existing_file(path: Path | None) -> Path | None:
+    if path is not None and not path.is_file():
+        raise ValueError("expected a file that exists and can be read")
+    return path
+
+
+def _folder(path: Path) -> Path:
+    if not str(path).strip() or path == Path() or "\0" in str(path):
+        raise ValueError("expected the path of a folder")
+    if path.exists() and not path.is_dir():
+        raise ValueError("expected the path of a folder, and this is a file")
+    return path
+
+
+def _json_object(value: Any) -> Any:
+    """Reads JSON text; what else a caller passes stays as it is.
+
+    Raises:
+        ValueError: The text is no JSON object, names a key twice or holds a number that JSON does not know.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = json.loads(value, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("expected a JSON object, received one that is nested too deep") from None
+    if not isinstance(parsed, dict):
+        raise ValueError("expected a JSON object")  # noqa: TRY004 - pydantic reports ValueError
+    return parsed
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("expected each key of the JSON object once")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"expected finite numbers, received {name}")
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_absent_if_blank)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_absent_if_blank)]
+OptionalFile = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_existing_file)]
+Folder = Annotated[Path, AfterValidator(_folder)]
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$")]
+Numbers = Annotated[dict[str, float], NoDecode, BeforeValidator(_json_object)]
+"""Numbers by name, a JSON object in the environment."""
+
+NestedNumbers = Annotated[dict[str, dict[str, float]], NoDecode, BeforeValidator(_json_object)]
+"""Numbers by name, by name."""
+
+Word = BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
+"""For one of a few words, whatever case they are written in."""

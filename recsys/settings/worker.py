@@ -1,0 +1,39 @@
+"""How an engagement worker reads, retries, stops and reports."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from recsys.settings.section import Section
+
+
+class WorkerSettings(Section):
+    """The engagement worker."""
+
+    worker_max_poll_records: int = Field(
+        default=3000, ge=1, le=5000, description="Most records fetched at once; bounds one commit."
+    )
+    worker_metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of the worker's Prometheus metrics on loopback; 0 is off."
+    )
+    worker_stall_seconds: float = Field(
+        default=60.0, gt=0, description="A worker with records to read and no progress for this long ends itself."
+    )
+    retry_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        le=50,
+        description="How long a worker retries Redis or the dead-letter topic before it ends without acknowledging.",
+    )
+    dead_letter_stop_records: int = Field(
+        default=1000,
+        ge=10,
+        description="Latest records of a partition that the dead-letter stop rule looks at.",
+    )
+    dead_letter_stop_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="A partition whose latest records are refused more often than this stops until `recsys resume`; "
+        "1 never stops.",
+    )
