@@ -122,7 +122,12 @@ async def _train_and_publish(
         result = await asyncio.to_thread(_train, settings, read, current, epochs, stage)
         scorer = await publish(store, result.bundle, at_ms=_now_ms())
         filled = await fill_caches(
-            store, scorer, at_ms=_now_ms(), top_n=settings.refresh_top_n, progress=stage("filling the caches")
+            store,
+            scorer,
+            at_ms=_now_ms(),
+            top_n=settings.refresh_top_n,
+            exclusion=settings.exclusion,
+            progress=stage("filling the caches"),
         )
     finally:
         await store.close()

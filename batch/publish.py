@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys.errors import BundleError
+from recsys.exclusion import Exclusion
 from recsys.model.scorer import Scorer
 from recsys.online_store import CachedTop, ModelPointer, OnlineStore
 
@@ -50,6 +51,7 @@ async def fill_caches(
     *,
     at_ms: int,
     top_n: int,
+    exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
     """Computes the cached list of every learner with engagement.
@@ -62,6 +64,7 @@ async def fill_caches(
         scorer: The model just published.
         at_ms: Now, ms since 1970 UTC.
         top_n: Courses in a list.
+        exclusion: What a list leaves out.
         progress: Called with learners done and learners in all.
 
     Returns:
@@ -81,7 +84,8 @@ async def fill_caches(
             states = await store.user_states(shard, [user for user, _ in chunk])
             tops: list[tuple[CachedTop, int | None]] = []
             for (user, mark), state in zip(chunk, states, strict=True):
-                ids, scores = scorer.rank(user, state.engagement, at_ms=at_ms, n=top_n, exclude=state.done)
+                exclude = exclusion.excluded(state.done, state.engagement)
+                ids, scores = scorer.rank(user, state.engagement, at_ms=at_ms, n=top_n, exclude=exclude)
                 tops.append((CachedTop(user, scorer.version, at_ms, ids, scores), mark))
             await store.write_tops(shard, tops, only_if_marked=True)
             done += len(chunk)

@@ -92,7 +92,7 @@ class Service:
         models = Models(settings.models_dir, load, metrics)
         trending = LatestTrending(settings.serving_state_dir)
         follower = Follower(store, circuit, learners, models, trending, clock)
-        ladder = Ladder(learners, models, trending, settings.experiments, metrics, clock)
+        ladder = Ladder(learners, models, trending, settings.experiments, metrics, clock, settings.exclusion)
         return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock)
 
     async def start(self) -> asyncio.Task[None]:

@@ -6,6 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from recsys.engagement import DEFAULT_WEIGHTS, MIN_HALF_LIFE_DAYS, EngagementWeights, ForwardDecay
 from recsys.errors import ConfigurationError
+from recsys.events import DONE_PROGRESS
+from recsys.exclusion import Exclusion
 from recsys.settings.section import Numbers, Section
 
 
@@ -25,6 +27,17 @@ class EngagementSettings(Section):
         default=2000,
         ge=10,
         description="Courses kept per learner; above it the lowest engagement is evicted (decision 0004).",
+    )
+    done_progress: float = Field(
+        default=DONE_PROGRESS,
+        gt=0,
+        le=1,
+        description="A `progress` of at least this completes a course; changing it needs a rebuild.",
+    )
+    exclude_seen: bool = Field(
+        default=True,
+        description="Leave courses a learner has only seen out of answers, not only those they are done with; "
+        "evaluation follows it (decision 8).",
     )
     trending_half_life_days: float = Field(
         default=10.0, ge=MIN_HALF_LIFE_DAYS, description="Days after which an event counts half in trending."
@@ -54,6 +67,11 @@ class EngagementSettings(Section):
     def weights(self) -> EngagementWeights:
         """The event-type weights."""
         return EngagementWeights(self.engagement_weights)
+
+    @property
+    def exclusion(self) -> Exclusion:
+        """What an answer leaves out."""
+        return Exclusion(self.done_progress, self.exclude_seen)
 
     @property
     def decay(self) -> ForwardDecay:

@@ -8,11 +8,13 @@ answer; lists of two versions are never mixed into one answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 import structlog
 
 from recsys.catalog import Course
+from recsys.exclusion import Exclusion
 from serving.http.problems import unavailable
 from serving.metrics import Metrics
 from serving.recommend.answers import Recommendations, Source, TrendingCourses
@@ -39,6 +41,7 @@ class Ladder:
         experiments: Experiment → variant → share.
         metrics: Where answers are counted.
         clock: ms since 1970 UTC.
+        exclusion: What an answer leaves out.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class Ladder:
         experiments: Mapping[str, Mapping[str, float]],
         metrics: Metrics,
         clock: ClockMs,
+        exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
     ) -> None:
+        self._exclusion = exclusion
         self._learners = learners
         self._models = models
         self._trending = trending
@@ -92,7 +97,7 @@ class Ladder:
         now_ms = self._clock()
         model = self._models.current
         query = Query(user_id="", n=n)
-        picked = self._from_trending(query, Learner(None, frozenset(), Source.CACHED), model)
+        picked = self._from_trending(query, frozenset(), model)
         if (picked is None or not picked.courses) and model is not None:
             picked = self._ranked(query, {}, frozenset(), model, now_ms) or picked
         if picked is None:
@@ -110,12 +115,13 @@ class Ladder:
         cached = self._from_cache(query, learner, model)
         if cached is not None and len(cached.courses) == query.n:
             return cached
+        engagement = await self._learners.engagement(query.user_id, learner)
+        exclude = self._exclusion.excluded(query.exclude | learner.done, engagement)
         if model is not None:
-            engagement = await self._learners.engagement(query.user_id, learner)
-            ranked = self._ranked(query, engagement, query.exclude | learner.done, model, now_ms)
+            ranked = self._ranked(query, engagement, exclude, model, now_ms)
             if ranked is not None:  # it has ranked the whole catalogue: no rung below knows more courses
                 return ranked
-        trending = self._from_trending(query, learner, model)
+        trending = self._from_trending(query, exclude, model)
         if cached is None or (trending is not None and len(trending.courses) > len(cached.courses)):
             return trending
         return cached
@@ -125,10 +131,11 @@ class Ladder:
         if top is None:
             return None
         ranking = Ranking(learner.source, top.model_version, top.computed_at_ms, top.course_ids, top.scores)
-        return self._pick(ranking, query, learner, None if model is None else model.courses)
+        # A list in Redis already leaves out what its learner had seen; what they finished since is left out here.
+        return _picked(ranking, query, query.exclude | learner.done, None if model is None else model.courses)
 
     def _ranked(
-        self, query: Query, engagement: Mapping[str, float], exclude: frozenset[str], model: LoadedModel, now_ms: int
+        self, query: Query, engagement: Mapping[str, float], exclude: AbstractSet[str], model: LoadedModel, now_ms: int
     ) -> Picked | None:
         try:
             ids, scores = model.rank(
@@ -142,7 +149,7 @@ class Ladder:
         ranking = Ranking(Source.MODEL, model.version, now_ms, ids, scores)
         return pick(ranking, n=query.n, exclude=exclude, attributes=query.attributes, catalogue=model.courses)
 
-    def _from_trending(self, query: Query, learner: Learner, model: LoadedModel | None) -> Picked | None:
+    def _from_trending(self, query: Query, exclude: AbstractSet[str], model: LoadedModel | None) -> Picked | None:
         snapshot = self._trending.snapshot
         if snapshot is None:
             return None
@@ -150,13 +157,13 @@ class Ladder:
         ranking = Ranking(self._trending.source, None, trending.computed_at_ms, trending.course_ids, trending.scores)
         # Without a model, the titles of the day the snapshot was taken are better than none.
         catalogue = (snapshot.courses or None) if model is None else model.courses
-        return self._pick(ranking, query, learner, catalogue)
+        return _picked(ranking, query, exclude, catalogue)
 
-    def _pick(
-        self, ranking: Ranking, query: Query, learner: Learner, catalogue: Mapping[str, Course] | None
-    ) -> Picked | None:
-        exclude = query.exclude | learner.done
-        return pick(ranking, n=query.n, exclude=exclude, attributes=query.attributes, catalogue=catalogue)
+
+def _picked(
+    ranking: Ranking, query: Query, exclude: AbstractSet[str], catalogue: Mapping[str, Course] | None
+) -> Picked | None:
+    return pick(ranking, n=query.n, exclude=exclude, attributes=query.attributes, catalogue=catalogue)
 
 
 def _utc(at_ms: int) -> datetime:

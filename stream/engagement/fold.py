@@ -15,7 +15,7 @@ from xxhash import xxh3_128_digest
 from recsys.bots import BotFeatures
 from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.events import DONE_TYPES, Interaction, decode
+from recsys.events import DONE_PROGRESS, Interaction, decode, is_done
 from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
 from recsys.keys import Topology, partition_of
 from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
@@ -32,6 +32,7 @@ class FoldRules:
         trending_decay: Decay of trending.
         topology: Partition count of the topic and generation of the shards.
         dedupe_window_ms: Length of one dedupe bucket, ms.
+        done_progress: The `progress` that completes a course.
     """
 
     weights: EngagementWeights
@@ -39,6 +40,7 @@ class FoldRules:
     trending_decay: ForwardDecay
     topology: Topology
     dedupe_window_ms: int
+    done_progress: float = DONE_PROGRESS
 
     @classmethod
     def of(cls, settings: Settings, topology: Topology) -> FoldRules:
@@ -49,6 +51,7 @@ class FoldRules:
             trending_decay=settings.trending_decay,
             topology=topology,
             dedupe_window_ms=int(settings.dedupe_window_hours * 3_600_000),
+            done_progress=settings.done_progress,
         )
 
 
@@ -177,7 +180,7 @@ def fold(batch: Batch, request: ShardRead, state: ShardState, rules: FoldRules) 
             learner = learners[event.user_id] = _Learner.before(event.user_id, request, state)
         learner.sums[course] = learner.stored[course] = learner.stored[course] + weight * exp2(age_ms * per_ms)
         learner.bot.add(event)
-        if event.type in DONE_TYPES:
+        if is_done(event.type, event.value, done_progress=rules.done_progress):
             learner.done.append(course)
         if weight > 0:
             trending[course] = trend[course] = trending[course] + weight * exp2(age_ms * trend_per_ms)

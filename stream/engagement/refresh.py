@@ -14,6 +14,7 @@ import structlog
 
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError, ServiceUnavailable
+from recsys.exclusion import Exclusion
 from recsys.model.scorer import Scorer
 from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
 from stream.engagement import metrics
@@ -68,6 +69,7 @@ class Refresher:
         backlog_s: While a partition catches up, its users are refreshed this much later.
         clock: Seconds, monotonic.
         now_ms: Wall clock, ms since 1970 UTC: the time rankings are for.
+        exclusion: What a list leaves out.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class Refresher:
         backlog_s: float,
         clock: Callable[[], float],
         now_ms: Callable[[], int],
+        exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
     ) -> None:
+        self._exclusion = exclusion
         self._store, self._model, self._shards = store, model, shards
         self._top_n, self._backlog_s = top_n, backlog_s
         self._clock, self._now_ms = clock, now_ms
@@ -134,7 +138,8 @@ class Refresher:
             tops = []
             for (user, mark), state in zip(marks, states, strict=True):
                 now_ms = self._now_ms()
-                ids, scores = scorer.rank(user, state.engagement, at_ms=now_ms, n=self._top_n, exclude=state.done)
+                exclude = self._exclusion.excluded(state.done, state.engagement)
+                ids, scores = scorer.rank(user, state.engagement, at_ms=now_ms, n=self._top_n, exclude=exclude)
                 tops.append((CachedTop(user, scorer.version, now_ms, ids, scores), mark))
                 await asyncio.sleep(0)  # a chunk that arrived meanwhile goes first
             await self._store.write_tops(shard, tops)

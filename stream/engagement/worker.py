@@ -81,6 +81,7 @@ class EngagementWorker:
             backlog_s=settings.refresh_backlog_seconds,
             clock=time.monotonic,
             now_ms=now_ms,
+            exclusion=settings.exclusion,
         )
         self._upkeep = Upkeep(
             settings,

@@ -33,6 +33,8 @@ FIXED_WEIGHTS = {
     "unenroll": -10.0,
 }
 ENDING = ("enroll", "complete", "dismiss", "unenroll")
+WATCHED = 0.9
+"""A progress of at least this ends a course, too."""
 BUSY_MINUTE = 61
 """Events that make a minute busy."""
 
@@ -57,6 +59,7 @@ class Shard:
         fence: Offset of the last record; None for an empty partition.
         engagement: (user, course) → stored sum.
         done: user → courses never to recommend again.
+        ended: Those of `done` that an event of `ENDING` ended; workers before 0.9 of progress counted know no others.
         trend: course → stored sum.
         bots: user → the detector's hash.
         counts: Outcome → records.
@@ -66,6 +69,7 @@ class Shard:
     fence: int | None = None
     engagement: dict[tuple[str, str], Sum] = field(default_factory=dict)
     done: dict[str, set[str]] = field(default_factory=dict)
+    ended: dict[str, set[str]] = field(default_factory=dict)
     trend: dict[str, Sum] = field(default_factory=dict)
     bots: dict[str, dict[str, str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -199,5 +203,7 @@ def _apply(shard: Shard, event: Interaction, habit: Habits) -> None:
         term = decayed(weight, event.timestamp, TRENDING_HALF_LIFE_DAYS)
         shard.trend.setdefault(event.course_id, Sum()).add(term)
     if event.type in ENDING:
+        shard.ended.setdefault(event.user_id, set()).add(event.course_id)
+    if event.type in ENDING or (event.type == "progress" and event.value is not None and event.value >= WATCHED):
         shard.done.setdefault(event.user_id, set()).add(event.course_id)
     habit.see(event)

@@ -51,6 +51,7 @@ class Stage:
         servers: Bootstrap servers of the Kafka that the case runs on.
         expired: Partition → offsets that retention deleted before they were applied.
         also_refused: Valid events that must become dead letters in this case.
+        old_workers: Whether workers of an older version fold a part of the records (T23).
         kept: Records and dead letters read before the case deleted them.
     """
 
@@ -67,6 +68,7 @@ class Stage:
         self.redis = LocalRedis(folder / "redis")
         self.expired: dict[int, range] = {}
         self.also_refused: Callable[[Interaction], bool] = lambda _: False
+        self.old_workers = False
         self.kept: list[LogRecord] = []
         self.kept_letters: list[DeadLetter] = []
         self.load: LoadProducer | None = None
@@ -244,7 +246,8 @@ class Stage:
         found = {(one.partition, one.offset): one for one in [*self.kept, *read_topic(servers, self.topic)]}
         letters = [as_dead_letter(record) for record in read_topic(servers, self.dead_letter_topic)]
         expected = fold_topic(found.values(), PARTITIONS, also_refused=self.also_refused, expired=self.expired)
-        verdict = judge(expected, read_state(self.client, self.group, PARTITIONS), [*self.kept_letters, *letters])
+        have = read_state(self.client, self.group, PARTITIONS)
+        verdict = judge(expected, have, [*self.kept_letters, *letters], old_workers=self.old_workers)
         for line in self.fleet.unexpected():
             verdict.differs(line)
         return verdict

@@ -91,6 +91,22 @@ def test_a_hand_computed_log(shard: Shard) -> None:
     }
 
 
+def test_progress_to_the_end_is_done_and_an_old_worker_may_not_have_known() -> None:
+    log = [
+        record(0, type="progress", value=0.9),
+        record(1, type="progress", value=0.89, course_id="c2"),
+        record(2, type="enroll", course_id="c3"),
+    ]
+    shard = fold_topic(log, 1)[0]
+    assert shard.done == {"ada": {"c1", "c3"}}
+    old = stored(shard)
+    old.done["ada"].discard("c1")
+    assert not verdict(shard, old).passed
+    assert judge({0: shard}, {0: old}, [], old_workers=True).passed
+    old.done["ada"].discard("c3")
+    assert not judge({0: shard}, {0: old}, [], old_workers=True).passed
+
+
 def test_busy_minutes_make_a_suspect_then_a_bot() -> None:
     log = [record(n, timestamp=AT_MS - (3 - n // 61) * 60_000) for n in range(61 * 3)]
     assert fold_topic(log[:61], 1)[0].bots["ada"]["state"] == "suspect"

@@ -50,9 +50,20 @@ class Verdict:
 
 
 def judge(
-    expected: Mapping[int, Shard], stored: Mapping[int, StoredShard], dead_letters: Iterable[DeadLetter]
+    expected: Mapping[int, Shard],
+    stored: Mapping[int, StoredShard],
+    dead_letters: Iterable[DeadLetter],
+    *,
+    old_workers: bool = False,
 ) -> Verdict:
-    """The verdict over all shards; a second dead letter of one record is allowed, a missing or changed one is not."""
+    """The verdict over all shards; a second dead letter of one record is allowed, a missing or changed one is not.
+
+    Args:
+        expected: What the oracle folded.
+        stored: What Redis holds.
+        dead_letters: All of the topic.
+        old_workers: Some of the records were folded by a version that did not take progress for a completion.
+    """
     verdict = Verdict()
     letters: dict[tuple[int, int], set[tuple[bytes | None, str]]] = {}
     for letter in dead_letters:
@@ -62,7 +73,10 @@ def judge(
         _judge_counts(verdict, partition, shard, have)
         _judge_sums(verdict, f"engagement {partition}", shard.engagement, have.engagement)
         _judge_sums(verdict, f"trend {partition}", shard.trend, have.trend)
-        _judge_equal(verdict, f"done {partition}", shard.done, have.done)
+        if old_workers:
+            _judge_between(verdict, f"done {partition}", shard.ended, shard.done, have.done)
+        else:
+            _judge_equal(verdict, f"done {partition}", shard.done, have.done)
         _judge_equal(verdict, f"bot {partition}", shard.bots, have.bots)
         _judge_letters(verdict, partition, shard, letters)
     strangers = [place for place in letters if place[1] not in expected[place[0]].refused]
@@ -122,3 +136,16 @@ def _judge_equal(verdict: Verdict, what: str, expected: Mapping[str, Any], recei
     for name in expected.keys() | received.keys():
         if expected.get(name) != received.get(name):
             verdict.differs(f"{what} {name}: expected {expected.get(name)}, received {received.get(name)}")
+
+
+def _judge_between(
+    verdict: Verdict,
+    what: str,
+    least: Mapping[str, set[str]],
+    most: Mapping[str, set[str]],
+    received: Mapping[str, set[str]],
+) -> None:
+    for name in most.keys() | received.keys():
+        got: set[str] = received.get(name, set())
+        if not least.get(name, set()) <= got <= most.get(name, set()):
+            verdict.differs(f"{what} {name}: expected {least.get(name)} to {most.get(name)}, received {got}")

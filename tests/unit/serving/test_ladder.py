@@ -131,6 +131,22 @@ async def test_done_courses_are_on_no_rung(world: Any, source: str) -> None:
     assert not {"c1", "c2", "c3"} & {row["course_id"] for row in answer["recommendations"]}
 
 
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("source", ["model", "trending"])
+async def test_seen_courses_are_on_no_rung_that_ranks_now_unless_the_setting_shows_them(
+    world: Any, source: str, exclude_seen: bool
+) -> None:
+    """A cached list was made without them; a process without Redis cannot know them."""
+    world.settings = world.settings.model_copy(update={"exclude_seen": exclude_seen})
+    world.restarted()
+    await world.engage("ada", c1=5.0, c2=5.0)
+    await RUNGS[source](world)
+    answer = await world.recommend("ada", n=len(NOT_RETIRED))
+    assert answer["source"] == source
+    expected = set(NOT_RETIRED) - ({"c1", "c2"} if exclude_seen else set())
+    assert {row["course_id"] for row in answer["recommendations"]} == expected
+
+
 async def test_a_learner_without_any_event_gets_the_bundles_ranking(world: Any) -> None:
     await on_model(world)
     answer = await world.recommend("nobody-knows-me", n=10)
@@ -143,7 +159,7 @@ async def test_the_models_rung_ranks_by_the_learners_engagement(world: Any) -> N
     await on_model(world)
     await world.engage("ada", c3=2.0**60)
     model = world.service.models.current
-    expected, _ = model.rank("ada", {"c3": 2.0**60}, at_ms=world.clock.now_ms, n=10)
+    expected, _ = model.rank("ada", {"c3": 2.0**60}, at_ms=world.clock.now_ms, n=10, exclude={"c3"})
     assert [row["course_id"] for row in (await world.recommend("ada"))["recommendations"]] == expected
     assert expected != model.rank("ada", {}, at_ms=world.clock.now_ms, n=10)[0]
 

@@ -39,6 +39,22 @@ async def test_events_add_up_to_the_decayed_sum() -> None:
     assert state.done == {"c"}
 
 
+@pytest.mark.parametrize(
+    ("threshold", "done"), [(0.9, {"watched", "nearly"}), (1.0, {"watched"}), (0.5, {"watched", "nearly", "half"})]
+)
+async def test_a_course_watched_to_the_end_is_done(threshold: float, done: set[str]) -> None:
+    rules = dataclasses.replace(RULES, done_progress=threshold)
+    values = {"watched": 1.0, "nearly": 0.9, "half": 0.5, "begun": 0.0}
+    batch = decode_records(
+        [event(n, course=name, kind="progress", value=value) for n, (name, value) in enumerate(values.items())],
+        0,
+        rules,
+    )
+    store = MemoryStore()
+    effects = fold(batch, batch.request(), await store.read_shard(0, GROUP, batch.request()), rules)
+    assert set(effects.done.get("u", ())) == done
+
+
 @pytest.mark.parametrize("split", [(3,), (1, 1, 1), (1, 2)])
 async def test_a_repeated_id_counts_once_within_and_across_chunks(split: tuple[int, ...]) -> None:
     store, records = MemoryStore(), [event(0, id="x"), event(1, id="x", course="other"), event(2, id="x")]

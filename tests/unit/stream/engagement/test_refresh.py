@@ -11,6 +11,7 @@ import pytest
 
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError, ServiceUnavailable
+from recsys.exclusion import Exclusion
 from recsys.online_store import Effects, ModelPointer
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import refresh
@@ -38,6 +39,7 @@ def refresher(store: MemoryStore, **options: Any) -> Refresher:
     model = CurrentModel(store)
     model.scorer = ByEngagement()  # type: ignore[assignment]
     defaults = {"shards": lambda: {0}, "top_n": 3, "backlog_s": 60.0, "clock": lambda: 0.0, "now_ms": lambda: 7}
+    defaults["exclusion"] = Exclusion(exclude_seen=False)  # `ByEngagement` ranks nothing but what was seen
     return Refresher(store, model, **{**defaults, **options})
 
 
@@ -55,6 +57,23 @@ async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
     assert top is not None
     assert (top.course_ids, top.model_version, top.computed_at_ms) == (("b", "a"), "v1", 7)
     assert await store.dirty_users(0, 1) == []
+
+
+async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:
+    class Everything(ByEngagement):
+        def rank(self, *_: Any, exclude: Collection[str], **__: Any) -> tuple[list[str], list[float]]:
+            ranked = [course for course in ("a", "b", "c", "d") if course not in exclude]
+            return ranked, [1.0] * len(ranked)
+
+    for exclude_seen, expected in ((True, ("d",)), (False, ("a", "b", "d"))):
+        store = MemoryStore()
+        await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
+        worker = refresher(store, exclusion=Exclusion(exclude_seen=exclude_seen))
+        worker._model.scorer = Everything()  # type: ignore[assignment]
+        await worker.refresh(0, newest=True)
+        top, _ = await store.top(0, "u")
+        assert top is not None
+        assert top.course_ids == expected
 
 
 async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet() -> None:
