@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from recsys.errors import BundleError
 from recsys.exclusion import Exclusion
 from recsys.model.scorer import Scorer
-from recsys.online_store import CachedTop, ModelPointer, OnlineStore
+from recsys.online_store import CachedTop, Control, Lists, ModelPointer
 
 _CHUNK = 500
 
 
-async def current_model(store: OnlineStore) -> Scorer | None:
+class PublishStore(Lists, Control, Protocol):
+    """What publishing uses of the online store."""
+
+
+async def current_model(store: Control) -> Scorer | None:
     """The model in use; None when there is none, or its bundle cannot be loaded any more.
 
     Raises:
@@ -28,7 +33,7 @@ async def current_model(store: OnlineStore) -> Scorer | None:
         return None
 
 
-async def publish(store: OnlineStore, path: Path, *, at_ms: int) -> Scorer:
+async def publish(store: Control, path: Path, *, at_ms: int) -> Scorer:
     """Verifies the bundle once more and makes it the model in use.
 
     Args:
@@ -46,7 +51,7 @@ async def publish(store: OnlineStore, path: Path, *, at_ms: int) -> Scorer:
 
 
 async def fill_caches(
-    store: OnlineStore,
+    store: PublishStore,
     scorer: Scorer,
     *,
     at_ms: int,

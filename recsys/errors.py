@@ -8,6 +8,7 @@
     ├── WorkerIdTaken           4   another live worker holds this worker id
     ├── TopologyMismatch        4   Kafka and Redis disagree on the partition count
     ├── UnreadableState         4   a key in Redis holds what this release cannot read; no retry mends it
+    │   └── ShardDamaged        4   a commit was applied in part; `recsys rebuild` heals it
     └── BundleError             5   a model bundle that is missing or does not verify
         └── CandidateRejected   6   a trained model that did not pass the gate
 
@@ -75,6 +76,18 @@ class UnreadableState(RecsysError):
     def __init__(self, key: str, problem: str, *, remedy: str = REBUILD) -> None:
         super().__init__(f"Redis key {key!r} {problem}; {remedy}")
         self.key, self.problem, self.remedy = key, problem, remedy
+
+
+class ShardDamaged(UnreadableState):
+    """A commit was applied in part: applying it again would count its sums twice. A rebuild fills the shard anew.
+
+    Attributes:
+        shard: The number in the shard's hash tag.
+    """
+
+    def __init__(self, shard: int, key: str, problem: str) -> None:
+        super().__init__(key, f"ended a commit of shard {shard} that was applied in part ({problem})")
+        self.shard = shard
 
 
 class BundleError(RecsysError):

@@ -28,6 +28,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NewType
+
+Partition = NewType("Partition", int)
+"""The number of a Kafka partition."""
+
+Shard = NewType("Shard", int)
+"""The number of a shard in Redis. Equal to its partition's number in generation 0 only, hence a type of its own."""
 
 TRENDING = "trending"
 MODEL_CURRENT = "model:current"
@@ -56,9 +63,9 @@ def murmur2(data: bytes) -> int:
 
 
 @lru_cache(maxsize=262_144)
-def partition_of(user_id: str, partitions: int) -> int:
+def partition_of(user_id: str, partitions: int) -> Partition:
     """The partition Kafka's default partitioner gives a record keyed by `user_id`."""
-    return (murmur2(user_id.encode()) & 0x7FFFFFFF) % partitions
+    return Partition((murmur2(user_id.encode()) & 0x7FFFFFFF) % partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,42 +80,46 @@ class Topology:
     partitions: int
     generation: int = 0
 
-    def shard(self, partition: int) -> int:
+    def shard(self, partition: Partition) -> Shard:
         """The number of a partition's shard."""
-        return self.generation * SHARDS_A_GENERATION + partition
+        return Shard(self.generation * SHARDS_A_GENERATION + partition)
 
-    def shards(self) -> Sequence[int]:
+    def every_partition(self) -> Sequence[Partition]:
+        """Every partition of the topic."""
+        return [Partition(number) for number in range(self.partitions)]
+
+    def shards(self) -> Sequence[Shard]:
         """Every shard in use."""
-        return [self.shard(partition) for partition in range(self.partitions)]
+        return [self.shard(partition) for partition in self.every_partition()]
 
-    def shard_of(self, user_id: str) -> int:
+    def shard_of(self, user_id: str) -> Shard:
         """The shard that holds a learner's state."""
         return self.shard(partition_of(user_id, self.partitions))
 
 
-def tag(shard: int) -> str:
+def tag(shard: Shard) -> str:
     """The hash tag that every key of a shard begins with."""
     return f"{{s{shard}}}"
 
 
-def shard_pattern(shard: int) -> str:
+def shard_pattern(shard: Shard) -> str:
     """A SCAN pattern for every key of a shard."""
     return f"{tag(shard)}:*"
 
 
-def guard(shard: int, group: str) -> str:
+def guard(shard: Shard, group: str) -> str:
     return f"{tag(shard)}:guard:{group}"
 
 
-def fence(shard: int, group: str) -> str:
+def fence(shard: Shard, group: str) -> str:
     return f"{tag(shard)}:fence:{group}"
 
 
-def engagement(shard: int, user_id: str) -> str:
+def engagement(shard: Shard, user_id: str) -> str:
     return f"{tag(shard)}:eng:{user_id}"
 
 
-def engagement_pattern(shard: int) -> str:
+def engagement_pattern(shard: Shard) -> str:
     """A SCAN pattern for every `engagement` key of a shard."""
     return f"{tag(shard)}:eng:*"
 
@@ -118,31 +129,31 @@ def user_of_engagement(key: str) -> str:
     return re.sub(r"^\{s\d+\}:eng:", "", key)
 
 
-def done(shard: int, user_id: str) -> str:
+def done(shard: Shard, user_id: str) -> str:
     return f"{tag(shard)}:done:{user_id}"
 
 
-def bot(shard: int, user_id: str) -> str:
+def bot(shard: Shard, user_id: str) -> str:
     return f"{tag(shard)}:bot:{user_id}"
 
 
-def event_ids(shard: int, bucket: int) -> str:
+def event_ids(shard: Shard, bucket: int) -> str:
     return f"{tag(shard)}:ids:{bucket}"
 
 
-def trend(shard: int) -> str:
+def trend(shard: Shard) -> str:
     return f"{tag(shard)}:trend"
 
 
-def dirty(shard: int) -> str:
+def dirty(shard: Shard) -> str:
     return f"{tag(shard)}:dirty"
 
 
-def top(shard: int, user_id: str) -> str:
+def top(shard: Shard, user_id: str) -> str:
     return f"{tag(shard)}:top:{user_id}"
 
 
-def counts(shard: int) -> str:
+def counts(shard: Shard) -> str:
     return f"{tag(shard)}:counts"
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from recsys.model.scorer import Scorer
-from recsys.online_store import OnlineStore
 from recsys.settings import Settings
 from serving.events.producer import EventProducer, KafkaEventProducer
 from serving.http.routes.operations import Readiness
@@ -17,7 +16,7 @@ from serving.metrics import Metrics
 from serving.recommend.circuit import Circuit
 from serving.recommend.follower import Follower
 from serving.recommend.ladder import ClockMs, Ladder
-from serving.recommend.learner import Learners
+from serving.recommend.learner import Learners, ServingStore
 from serving.recommend.loaded import LoadBundle
 from serving.recommend.models import Models
 from serving.recommend.recent import RecentLists
@@ -58,7 +57,7 @@ class Service:
     """
 
     settings: Settings
-    store: OnlineStore
+    store: ServingStore
     producer: EventProducer
     metrics: Metrics
     models: Models
@@ -71,7 +70,7 @@ class Service:
     def assemble(
         cls,
         settings: Settings,
-        store: OnlineStore,
+        store: ServingStore,
         producer: EventProducer,
         *,
         clock: ClockMs = now_ms,

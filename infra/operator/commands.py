@@ -13,7 +13,7 @@ from rich.table import Table
 from infra.operator.status import SystemStatus, log_bounds, read_status
 from infra.operator.topics import TopicReport, ensure_topics
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from recsys.online_store import Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings, load_settings
@@ -122,7 +122,7 @@ def resume(partition: int, until: int | None) -> None:
 async def _resume(settings: Settings, partition: int, *, log_start: int, log_end: int, until: int | None) -> Stop:
     store, group = RedisStore.for_stream(settings.redis_url), settings.consumer_group
     try:
-        shard = (await store.topology() or Topology(partition + 1)).shard(partition)
+        shard = (await store.topology() or Topology(partition + 1)).shard(Partition(partition))
         stop = (await store.guard(shard, group)).stop
         if stop is None:
             raise ConfigurationError(f"expected a stopped partition, received {partition}, which is not")

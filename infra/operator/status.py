@@ -13,7 +13,7 @@ from kafka.errors import RetriableError, UnknownBrokerIdError
 
 from infra.operator.topics import admin_client, partition_leaders
 from recsys.errors import ConfigurationError
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings
 
@@ -75,7 +75,7 @@ async def read_status(settings: Settings) -> SystemStatus:
     store = RedisStore.for_stream(settings.redis_url)
     try:
         topology = await store.topology() or Topology(len(bounds))
-        rows = [await _partition_status(store, settings, topology, p, bounds[p]) for p in sorted(bounds)]
+        rows = [await _partition_status(store, settings, topology, Partition(p), bounds[p]) for p in sorted(bounds)]
         model = await store.model()
     finally:
         await store.close()
@@ -93,7 +93,7 @@ async def read_status(settings: Settings) -> SystemStatus:
 
 
 async def _partition_status(
-    store: RedisStore, settings: Settings, topology: Topology, partition: int, bounds: tuple[int, int] | None
+    store: RedisStore, settings: Settings, topology: Topology, partition: Partition, bounds: tuple[int, int] | None
 ) -> PartitionStatus:
     shard, group = topology.shard(partition), settings.consumer_group
     fence, guard = await store.fence(shard, group), await store.guard(shard, group)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from recsys.keys import Partition
+
 MAX_PRODUCED_BYTES = 1_000_000
 """What a broker takes by default, less the frame. A record can be larger than that only because it came compressed."""
 
@@ -42,7 +44,7 @@ class Chunk(NamedTuple):
         backlog: Offsets behind this chunk that could be read at the fetch.
     """
 
-    partition: int
+    partition: Partition
     records: Sequence[Record]
     fetch: Fetch
     backlog: int

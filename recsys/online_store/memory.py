@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from recsys.keys import Topology
-from recsys.online_store import (
+from recsys.keys import Shard, Topology
+from recsys.online_store.packing import pack_top, unpack_top
+from recsys.online_store.values import (
     CachedTop,
     Effects,
     Guard,
@@ -19,7 +20,6 @@ from recsys.online_store import (
     Trending,
     UserState,
 )
-from recsys.online_store.packing import pack_top, unpack_top
 
 
 @dataclass(slots=True)
@@ -68,19 +68,19 @@ class MemoryStore:
 
     def __init__(self, *, max_courses: int = 2000) -> None:
         self._max_courses = max_courses
-        self._shards: defaultdict[int, _Shard] = defaultdict(_Shard)
+        self._shards: defaultdict[Shard, _Shard] = defaultdict(_Shard)
         self._trending: Trending | None = None
         self._model: ModelPointer | None = None
         self._topology: Topology | None = None
         self._workers: dict[str, str] = {}
 
-    def contents(self, shard: int) -> ShardContents:
+    def contents(self, shard: Shard) -> ShardContents:
         """Everything a shard holds, to be copied elsewhere."""
         state = self._shards[shard]
         ids = {bucket: known for bucket, known in state.ids.items() if known}
         return ShardContents(state.engagement, state.done, state.bots, state.trend, ids, dict(state.counts))
 
-    async def read_shard(self, shard: int, group: str, request: ShardRead) -> ShardState:
+    async def read_shard(self, shard: Shard, group: str, request: ShardRead) -> ShardState:
         state = self._shards[shard]
         known, before = state.ids[request.bucket], state.ids[request.bucket - 1]
         return ShardState(
@@ -94,11 +94,11 @@ class MemoryStore:
             trend=[state.trend.get(course, 0.0) for course in request.courses],
         )
 
-    async def fence(self, shard: int, group: str) -> int | None:
+    async def fence(self, shard: Shard, group: str) -> int | None:
         return self._shards[shard].fences.get(group)
 
     async def commit(
-        self, shard: int, group: str, expected_fence: int | None, new_fence: int, effects: Effects
+        self, shard: Shard, group: str, expected_fence: int | None, new_fence: int, effects: Effects
     ) -> bool:
         state = self._shards[shard]
         if state.fences.get(group) != expected_fence:
@@ -123,7 +123,7 @@ class MemoryStore:
         for course in heapq.nsmallest(surplus, sums, key=lambda course: (sums[course], course)):
             del sums[course]
 
-    async def begin(self, shard: int, group: str) -> tuple[int | None, Guard]:
+    async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
         state = self._shards[shard]
         fence = state.fences.get(group)
         again = group in state.guarded_fences and state.guarded_fences[group] == fence
@@ -132,14 +132,14 @@ class MemoryStore:
         state.guards[group] = replace(state.guards[group], starts=starts)
         return fence, state.guards[group]
 
-    async def end(self, shard: int, group: str) -> None:
+    async def end(self, shard: Shard, group: str) -> None:
         state = self._shards[shard]
         state.guarded_fences.pop(group, None)
         state.guards[group] = replace(state.guards[group], starts=0, suspect=None)
         for tried in [key for key in state.tries if key[0] == group]:
             del state.tries[tried]
 
-    async def suspect(self, shard: int, group: str, offset: int) -> int:
+    async def suspect(self, shard: Shard, group: str, offset: int) -> int:
         state = self._shards[shard]
         if state.guards[group].suspect != offset:
             state.guards[group] = replace(state.guards[group], suspect=offset)
@@ -147,19 +147,19 @@ class MemoryStore:
         state.tries[group, offset] += 1
         return state.tries[group, offset]
 
-    async def condemn(self, shard: int, group: str, offset: int) -> None:
+    async def quarantine(self, shard: Shard, group: str, offset: int) -> None:
         guards = self._shards[shard].guards
-        guards[group] = replace(guards[group], condemned=tuple(sorted({*guards[group].condemned, offset})))
+        guards[group] = replace(guards[group], quarantined=tuple(sorted({*guards[group].quarantined, offset})))
 
-    async def set_rebuilt_until(self, shard: int, group: str, offset: int) -> None:
+    async def set_rebuilt_until(self, shard: Shard, group: str, offset: int) -> None:
         guards = self._shards[shard].guards
         guards[group] = replace(guards[group], rebuilt_until=offset)
 
-    async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
+    async def stop_partition(self, shard: Shard, group: str, stop: Stop) -> None:
         self._shards[shard].guards[group] = replace(self._shards[shard].guards[group], stop=stop)
 
     async def resume_partition(
-        self, shard: int, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
+        self, shard: Shard, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
     ) -> None:
         guards = self._shards[shard].guards
         before = guards[group]
@@ -170,19 +170,19 @@ class MemoryStore:
             expired_until=before.expired_until if expired_until is None else expired_until,
         )
 
-    async def guard(self, shard: int, group: str) -> Guard:
+    async def guard(self, shard: Shard, group: str) -> Guard:
         return self._shards[shard].guards[group]
 
-    async def dirty_users(self, shard: int, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+    async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         marks = self._shards[shard].dirty
         return sorted(marks.items(), key=lambda item: (item[1], item[0]), reverse=newest)[:limit]
 
-    async def user_states(self, shard: int, user_ids: Sequence[str]) -> Sequence[UserState]:
+    async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
         state = self._shards[shard]
         return [UserState(dict(state.engagement[user]), frozenset(state.done[user])) for user in user_ids]
 
     async def write_tops(
-        self, shard: int, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+        self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
     ) -> None:
         state = self._shards[shard]
         for top, mark in tops:
@@ -192,19 +192,19 @@ class MemoryStore:
             if stands:
                 del state.dirty[top.user_id]
 
-    async def top(self, shard: int, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
         state = self._shards[shard]
         packed = state.tops.get(user_id)
         return (None if packed is None else unpack_top(packed)), frozenset(state.done[user_id])
 
-    async def mark_all_dirty(self, shard: int) -> int:
+    async def mark_all_dirty(self, shard: Shard) -> int:
         state = self._shards[shard]
         users = [user for user, sums in state.engagement.items() if sums]
         for user in users:
             state.dirty.setdefault(user, 0)
         return len(users)
 
-    async def trend(self, shard: int, limit: int) -> Mapping[str, float]:
+    async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
         sums = self._shards[shard].trend
         return {course: sums[course] for course in sorted(sums, key=lambda course: (-sums[course], course))[:limit]}
 
@@ -236,15 +236,15 @@ class MemoryStore:
         self._topology = topology
         return True
 
-    async def drop_shard(self, shard: int) -> None:
+    async def drop_shard(self, shard: Shard) -> None:
         self._shards.pop(shard, None)
 
-    async def engagement(self, shard: int) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+    async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         for user, sums in list(self._shards[shard].engagement.items()):
             if sums:
                 yield user, dict(sums)
 
-    async def counts(self, shard: int) -> Mapping[str, int]:
+    async def counts(self, shard: Shard) -> Mapping[str, int]:
         return dict(self._shards[shard].counts)
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires

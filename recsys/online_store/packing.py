@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from recsys.online_store import CachedTop
+from recsys.online_store.values import CachedTop
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):

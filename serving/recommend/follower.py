@@ -9,9 +9,9 @@ import msgspec
 import structlog
 
 from recsys.errors import ServiceUnavailable
-from recsys.online_store import ModelPointer, OnlineStore, Trending
+from recsys.online_store import ModelPointer, Trending
 from serving.recommend.circuit import Circuit
-from serving.recommend.learner import Learners
+from serving.recommend.learner import Learners, ServingStore
 from serving.recommend.models import Models
 from serving.recommend.trending import LatestTrending
 
@@ -36,7 +36,7 @@ class Follower:
 
     def __init__(
         self,
-        store: OnlineStore,
+        store: ServingStore,
         circuit: Circuit,
         learners: Learners,
         models: Models,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from recsys.errors import ServiceUnavailable
-from recsys.keys import Topology
-from recsys.online_store import CachedTop, OnlineStore
+from recsys.keys import Shard, Topology
+from recsys.online_store import CachedTop, Control, Lists
 from serving.recommend.answers import Source
 from serving.recommend.circuit import Circuit
 from serving.recommend.recent import RecentLists
@@ -28,6 +29,10 @@ class Learner:
     source: Source
 
 
+class ServingStore(Lists, Control, Protocol):
+    """What serving uses of the online store."""
+
+
 class Learners:
     """Reads learners. Every call to Redis goes through the circuit.
 
@@ -37,7 +42,7 @@ class Learners:
         recent: This process's short cache.
     """
 
-    def __init__(self, store: OnlineStore, circuit: Circuit, recent: RecentLists) -> None:
+    def __init__(self, store: ServingStore, circuit: Circuit, recent: RecentLists) -> None:
         self._store = store
         self._circuit = circuit
         self._recent = recent
@@ -69,7 +74,7 @@ class Learners:
             return {}
         return state.engagement
 
-    async def _shard_of(self, user_id: str) -> int | None:
+    async def _shard_of(self, user_id: str) -> Shard | None:
         """The learner's shard; None while no topology was written, so nothing was either."""
         if self.topology is None:
             self.topology = await self._circuit.call(self._store.topology)

@@ -12,12 +12,14 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.kafka.records import Chunk, Fetch, Record
-from recsys.online_store import Effects, OnlineStore
+from recsys.keys import Partition
+from recsys.online_store import Effects, Guards, ShardStore
 from stream.engagement import metrics
 from stream.engagement.fold import Batch, FoldRules, Refused, decode_records
 from stream.engagement.gaps import Expired, Gaps, PartitionLog
@@ -67,6 +69,10 @@ class Applied:
 LEFT_ALONE = Applied(left_alone=True)
 
 
+class PartitionStore(ShardStore, Guards, Protocol):
+    """What a partition's writer uses of the online store."""
+
+
 class ShardWriter:
     """Applies the chunks of one partition in order.
 
@@ -83,10 +89,10 @@ class ShardWriter:
 
     def __init__(
         self,
-        partition: int,
+        partition: Partition,
         group: str,
         *,
-        store: OnlineStore,
+        store: PartitionStore,
         outputs: SideOutputs,
         rules: WriterRules,
         kafka: PartitionLog,

@@ -17,7 +17,7 @@ from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import DONE_PROGRESS, Interaction, decode, is_done
 from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
-from recsys.keys import Topology, partition_of
+from recsys.keys import Partition, Topology, partition_of
 from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
 from recsys.settings import Settings
 
@@ -69,7 +69,7 @@ class Misrouted:
 
     record: Record
     user_id: str
-    partition: int
+    partition: Partition
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class Batch:
         )
 
 
-def decode_records(records: Iterable[Record], partition: int, rules: FoldRules) -> Batch:
+def decode_records(records: Iterable[Record], partition: Partition, rules: FoldRules) -> Batch:
     """Decodes and routes records; raises nothing for whatever bytes they hold."""
     batch = Batch()
     record = None
@@ -134,7 +134,7 @@ def decode_records(records: Iterable[Record], partition: int, rules: FoldRules) 
     return batch
 
 
-def home_of_misrouted(record: Record, user_id: str, partition: int, partitions: int) -> int | None:
+def home_of_misrouted(record: Record, user_id: str, partition: Partition, partitions: int) -> Partition | None:
     """The partition a record must be sent to; None if it lies in its learner's.
 
     Raises:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from recsys.kafka.records import Fetch
+from recsys.keys import Partition
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ class Gaps:
         kafka: The partition's log.
     """
 
-    def __init__(self, partition: int, kafka: PartitionLog) -> None:
+    def __init__(self, partition: Partition, kafka: PartitionLog) -> None:
         self._partition, self._kafka = partition, kafka
         self._sought: tuple[int, int] | None = None
         self._idle_at: tuple[int, int | None] | None = None

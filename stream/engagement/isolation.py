@@ -14,7 +14,8 @@ import structlog
 
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.kafka.records import Record
-from recsys.online_store import OnlineStore, Stop
+from recsys.keys import Partition, Shard
+from recsys.online_store import Guards, Stop
 from stream.engagement import metrics
 from stream.engagement.fold import Refused
 from stream.engagement.refusals import RefusalShare
@@ -40,11 +41,11 @@ class PartitionGuard:
 
     def __init__(
         self,
-        partition: int,
-        shard: int,
+        partition: Partition,
+        shard: Shard,
         group: str,
         *,
-        store: OnlineStore,
+        store: Guards,
         stop_records: int,
         stop_share: float,
         now_ms: Callable[[], int],
@@ -99,7 +100,7 @@ class PartitionGuard:
         if tries <= TRIES_ALONE:
             return None
         log.error("record_ends_workers", partition=self._partition, offset=record.offset, tries=tries - 1)
-        await self._store.condemn(self._shard, self._group, record.offset)
+        await self._store.quarantine(self._shard, self._group, record.offset)
         detail = f"expected a record that can be applied, received the end of the worker {tries - 1} times"
         return Refused(record, InvalidEvent(RefusalReason.CRASHED_WORKER, detail))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from recsys.keys import Partition
+
 RECORDS = Counter("recsys_records", "Records applied, by outcome.", ["outcome"])
 CHUNK_SECONDS = Histogram("recsys_chunk_seconds", "From a fetched chunk to its commit, in seconds.")
 FENCE = Gauge("recsys_fence_offset", "Last applied offset.", ["partition"])
@@ -14,7 +16,7 @@ REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of d
 MODEL_LOADS = Counter("recsys_model_loads", "Model bundles loaded or refused.", ["outcome"])
 
 
-def forget(partition: int) -> None:
+def forget(partition: Partition) -> None:
     """The partition is another worker's now: what was shown of it here would only grow old."""
     for gauge in (FENCE, STOPPED):
         gauge.remove(str(partition))

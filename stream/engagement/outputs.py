@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from recsys.keys import Partition
 from stream.engagement.fold import Misrouted, Refused
 
 
@@ -12,7 +13,7 @@ class SideOutputs(Protocol):
     """Takes dead letters and rerouted records; `side_outputs.KafkaSideOutputs` is the one that workers use."""
 
     async def send(
-        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: int, now_ms: int
+        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: Partition, now_ms: int
     ) -> None:
         """Sends all and returns when all are acknowledged by every replica.
 

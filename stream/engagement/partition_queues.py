@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from recsys.keys import Partition
+
 Item = TypeVar("Item")
 
 
@@ -24,11 +26,11 @@ class PartitionQueues(Generic[Item]):
     def __init__(self, work: Callable[[Item], Awaitable[None]], *, capacity: int) -> None:
         self._work = work
         self._room = asyncio.Semaphore(capacity)
-        self._queues: dict[int, asyncio.Queue[Item]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._waiting: Counter[int] = Counter()
+        self._queues: dict[Partition, asyncio.Queue[Item]] = {}
+        self._tasks: dict[Partition, asyncio.Task[None]] = {}
+        self._waiting: Counter[Partition] = Counter()
 
-    async def put(self, partition: int, item: Item) -> None:
+    async def put(self, partition: Partition, item: Item) -> None:
         """Queues an item behind the partition's earlier ones."""
         await self._room.acquire()
         if partition not in self._queues:
@@ -37,7 +39,7 @@ class PartitionQueues(Generic[Item]):
         self._waiting[partition] += 1
         self._queues[partition].put_nowait(item)
 
-    def waiting(self, partition: int) -> int:
+    def waiting(self, partition: Partition) -> int:
         """Items of a partition that are queued or under way."""
         return self._waiting[partition]
 
@@ -48,7 +50,7 @@ class PartitionQueues(Generic[Item]):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _run(self, partition: int) -> None:
+    async def _run(self, partition: Partition) -> None:
         queue = self._queues[partition]
         while True:
             item = await queue.get()

@@ -14,7 +14,7 @@ from prometheus_client import start_http_server
 
 from recsys.errors import TopologyMismatch
 from recsys.keys import Topology
-from recsys.online_store import OnlineStore
+from recsys.online_store import Control
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
@@ -61,7 +61,7 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
         await store.close()
 
 
-async def _agreed_topology(settings: Settings, store: OnlineStore) -> Topology:
+async def _agreed_topology(settings: Settings, store: Control) -> Topology:
     """The topology in Redis. A topic with more partitions is read under it: their records are sent home."""
     in_kafka = await topic_partitions(settings)
     topology = await store.establish_topology(Topology(in_kafka))

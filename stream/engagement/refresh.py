@@ -1,4 +1,4 @@
-"""Refresh: dirty users to cached top-N lists, and the merged trending list.
+"""Refresh: dirty users to cached top-N lists.
 
 NumPy only. A user's list is computed from the state as read after the mark; the mark is cleared only if no newer
 event set it again, so a list is never left stale.
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import structlog
 
-from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError, ServiceUnavailable
 from recsys.exclusion import Exclusion
+from recsys.keys import Shard
 from recsys.model.scorer import Scorer
-from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
+from recsys.online_store import CachedTop, Control, Lists, ModelPointer
 from stream.engagement import metrics
 
 log = structlog.get_logger(__name__)
@@ -24,14 +24,13 @@ log = structlog.get_logger(__name__)
 BATCH_USERS = 16
 """Users ranked between two looks at who is newest: bounds how long a live click waits behind a bulk refresh."""
 
-TREND_CANDIDATES = 1000
 LEFTOVERS_S = 1.0
 
 
 class CurrentModel:
     """The loaded bundle; follows the pointer and keeps the old one when the new one does not verify."""
 
-    def __init__(self, store: OnlineStore) -> None:
+    def __init__(self, store: Control) -> None:
         self._store = store
         self.scorer: Scorer | None = None
         self._refused: str | None = None
@@ -74,10 +73,10 @@ class Refresher:
 
     def __init__(
         self,
-        store: OnlineStore,
+        store: Lists,
         model: CurrentModel,
         *,
-        shards: Callable[[], Iterable[int]],
+        shards: Callable[[], Iterable[Shard]],
         top_n: int,
         backlog_s: float,
         clock: Callable[[], float],
@@ -88,10 +87,10 @@ class Refresher:
         self._store, self._model, self._shards = store, model, shards
         self._top_n, self._backlog_s = top_n, backlog_s
         self._clock, self._now_ms = clock, now_ms
-        self._due: dict[int, float] = {}
+        self._due: dict[Shard, float] = {}
         self._wake = asyncio.Event()
 
-    def notify(self, shard: int, *, backlog: bool) -> None:
+    def notify(self, shard: Shard, *, backlog: bool) -> None:
         """Says that users of a shard changed; `backlog` while more records wait right behind them."""
         due = self._clock() + (self._backlog_s if backlog else 0.0)
         self._due[shard] = min(due, self._due.get(shard, due))
@@ -127,7 +126,7 @@ class Refresher:
                 if self._wake.is_set():
                     return  # somebody clicked just now: they come first
 
-    async def refresh(self, shard: int, *, newest: bool) -> int:
+    async def refresh(self, shard: Shard, *, newest: bool) -> int:
         """Ranks one batch of a shard's dirty users; returns how many."""
         scorer = self._model.scorer
         marks = await self._store.dirty_users(shard, BATCH_USERS, newest=newest)
@@ -145,16 +144,3 @@ class Refresher:
             await self._store.write_tops(shard, tops)
         metrics.REFRESHED.inc(len(tops))
         return len(tops)
-
-
-async def merge_trending(
-    store: OnlineStore, shards: Iterable[int], decay: ForwardDecay, *, size: int, now_ms: int
-) -> None:
-    """Adds the shards' trending sums up and writes the merged list (scores decayed to `now_ms`)."""
-    merged: dict[str, float] = {}
-    for shard in shards:
-        for course, stored in (await store.trend(shard, TREND_CANDIDATES)).items():
-            merged[course] = merged.get(course, 0.0) + stored
-    best = sorted(merged, key=lambda course: (-merged[course], course))[:size]
-    scores = tuple(decay.score(merged[course], now_ms) for course in best)
-    await store.write_trending(Trending(now_ms, tuple(best), scores))

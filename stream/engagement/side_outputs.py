@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from recsys import dead_letters
 from recsys.errors import ServiceUnavailable
+from recsys.keys import Partition
 from stream.engagement.fold import Misrouted, Refused
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -38,7 +39,7 @@ class KafkaSideOutputs:
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def send(
-        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: int, now_ms: int
+        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], *, partition: Partition, now_ms: int
     ) -> None:
         """Sends all and returns when all are acknowledged.
 
@@ -54,7 +55,7 @@ class KafkaSideOutputs:
             raise ServiceUnavailable(f"expected an acknowledged dead letter, received {error!r}") from error
 
     async def _send(
-        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], partition: int, now_ms: int
+        self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], partition: Partition, now_ms: int
     ) -> None:
         producer = await self._started()
         letters = (

@@ -9,17 +9,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import ServiceUnavailable
-from recsys.keys import Topology
-from recsys.online_store import OnlineStore
+from recsys.keys import Partition, Topology
+from recsys.online_store import Control, Lists
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.commit import ShardWriter
-from stream.engagement.refresh import merge_trending
+from stream.engagement.trending import merge_trending
 from stream.transport import broker_probe as second_opinion
 from stream.transport.app import ConsumerLog
 from stream.transport.watchdog import ConsumerSilent, Position, Watchdog
@@ -43,6 +44,10 @@ async def quietly(work: Callable[[], Awaitable[object]]) -> None:
         log.warning("postponed", error=str(error))
 
 
+class UpkeepStore(Control, Lists, Protocol):
+    """What these tasks use of the online store."""
+
+
 @dataclass(frozen=True)
 class Upkeep:
     """The tasks beside the agent.
@@ -62,16 +67,16 @@ class Upkeep:
     """
 
     settings: Settings
-    store: OnlineStore
+    store: UpkeepStore
     topology: Topology
-    owned: Callable[[], Iterable[int]]
+    owned: Callable[[], Iterable[Partition]]
     rebalancing: Callable[[], bool]
-    writer: Callable[[int], ShardWriter]
-    log_of: Callable[[int], ConsumerLog]
-    waiting: Callable[[int], int]
+    writer: Callable[[Partition], ShardWriter]
+    log_of: Callable[[Partition], ConsumerLog]
+    waiting: Callable[[Partition], int]
     now_ms: Callable[[], int]
     switched: asyncio.Event = field(default_factory=asyncio.Event)
-    _unreachable: dict[int, int | None] = field(default_factory=dict)
+    _unreachable: dict[Partition, int | None] = field(default_factory=dict)
 
     async def follow_topology(self) -> None:
         """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it."""
@@ -89,7 +94,7 @@ class Upkeep:
 
         A fence that went back, an operator's word, and markers at the end of the log.
         """
-        looks: dict[int, asyncio.Task[None]] = {}
+        looks: dict[Partition, asyncio.Task[None]] = {}
         try:
             while True:
                 await asyncio.sleep(HEAL_EVERY_S)
@@ -106,7 +111,7 @@ class Upkeep:
                 look.cancel()
             await asyncio.gather(*looks.values(), return_exceptions=True)
 
-    async def _look_after(self, partition: int) -> None:
+    async def _look_after(self, partition: Partition) -> None:
         writer = self.writer(partition)
         try:
             if self.waiting(partition):
@@ -153,7 +158,7 @@ class Upkeep:
             await asyncio.sleep(stall_s / 4)
             await watchdog.look()
 
-    async def _progress(self, partition: int) -> Position:
+    async def _progress(self, partition: Partition) -> Position:
         writer = self.writer(partition)
         if writer.stopped():
             return None, 0
@@ -163,8 +168,8 @@ class Upkeep:
         except ConsumerSilent:
             return fence, None
 
-    async def _answered(self, partitions: set[int]) -> set[int]:
+    async def _answered(self, partitions: set[Partition]) -> set[Partition]:
         settings = self.settings
         tps = [TP(settings.interactions_topic, partition) for partition in partitions]
         told = await second_opinion.answered(settings.kafka_bootstrap_servers, settings.consumer_group, tps)
-        return {tp.partition for tp in told}
+        return {Partition(tp.partition) for tp in told}

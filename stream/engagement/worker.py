@@ -18,7 +18,7 @@ from faust.types.tuples import TP
 
 from recsys.errors import RecsysError
 from recsys.kafka.records import Chunk
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
 from stream.engagement import metrics
@@ -200,11 +200,11 @@ class EngagementWorker:
         if applied.users:
             self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
 
-    def _log_of(self, partition: int) -> ConsumerLog:
+    def _log_of(self, partition: Partition) -> ConsumerLog:
         return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
 
-    def _owned(self) -> set[int]:
-        return {tp.partition for tp in self._app.consumer.assignment()}
+    def _owned(self) -> set[Partition]:
+        return {Partition(tp.partition) for tp in self._app.consumer.assignment()}
 
     async def _follow_model(self) -> None:
         while True:

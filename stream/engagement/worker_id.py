@@ -9,7 +9,7 @@ import time
 import structlog
 
 from recsys.errors import ServiceUnavailable, WorkerIdTaken
-from recsys.online_store import OnlineStore
+from recsys.online_store import Control
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ class WorkerId:
         worker_id: The operator's name for the worker; None claims nothing.
     """
 
-    def __init__(self, store: OnlineStore, worker_id: str | None) -> None:
+    def __init__(self, store: Control, worker_id: str | None) -> None:
         self._store, self.worker_id = store, worker_id
         self._token = f"{os.uname().nodename}:{os.getpid()}:{time.time_ns()}"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from recsys.keys import Topology
-from recsys.online_store import OnlineStore
+from recsys.keys import Partition, Topology
 from recsys.settings import Settings
-from stream.engagement.commit import ShardWriter, WriterRules
+from stream.engagement.commit import PartitionStore, ShardWriter, WriterRules
 from stream.engagement.fold import FoldRules
 from stream.engagement.gaps import PartitionLog
 from stream.engagement.shutdown import RELEASE_S, within
@@ -33,8 +32,8 @@ class Writers:
         settings: Settings,
         topology: Topology,
         *,
-        store: OnlineStore,
-        log_of: Callable[[int], PartitionLog],
+        store: PartitionStore,
+        log_of: Callable[[Partition], PartitionLog],
         clock: Callable[[], float],
         now_ms: Callable[[], int],
     ) -> None:
@@ -51,9 +50,9 @@ class Writers:
             dead_letter_topic=settings.dead_letter_topic,
             interactions_topic=settings.interactions_topic,
         )
-        self._writers: dict[int, ShardWriter] = {}
+        self._writers: dict[Partition, ShardWriter] = {}
 
-    def of(self, partition: int) -> ShardWriter:
+    def of(self, partition: Partition) -> ShardWriter:
         """The partition's writer; a new one if the last was let go of."""
         if partition not in self._writers:
             self._writers[partition] = ShardWriter(

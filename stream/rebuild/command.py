@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import click
 import msgspec
@@ -18,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.kafka.records import READ_COMMITTED
-from recsys.keys import Topology
-from recsys.online_store import OnlineStore
+from recsys.keys import Partition, Topology
+from recsys.online_store import Control, Guards, ShardStore
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store, topic_partitions
@@ -86,6 +87,10 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool)
     )
 
 
+class RebuildStore(ShardStore, Control, Guards, Protocol):
+    """What a rebuild uses of the online store."""
+
+
 async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | None) -> Rebuilt:
     store = stream_store(settings)
     try:
@@ -129,7 +134,7 @@ async def _grown(settings: Settings, partitions: int | None) -> int:
     return there
 
 
-async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitions: int) -> list[Span]:
+async def _spans(settings: Settings, store: RebuildStore, old: Topology, partitions: int) -> list[Span]:
     """Up to each fence; where there is none, up to the end of the log.
 
     A fence before the log's start stays where it is: what retention deleted behind it is for the workers to stop at
@@ -158,29 +163,29 @@ async def _spans(settings: Settings, store: OnlineStore, old: Topology, partitio
     return spans
 
 
-async def _hand_on_words(store: OnlineStore, old: Topology, topology: Topology, group: str) -> None:
+async def _hand_on_words(store: RebuildStore, old: Topology, topology: Topology, group: str) -> None:
     """What was said of a partition holds under the new topology too: stops, what may be passed, what ends workers."""
-    for partition in range(old.partitions):
+    for partition in old.every_partition():
         guard, shard = await store.guard(old.shard(partition), group), topology.shard(partition)
         await store.resume_partition(
             shard, group, refusals_until=guard.refusals_until, expired_until=guard.expired_until
         )
         if guard.stop is not None:
             await store.stop_partition(shard, group, guard.stop)
-        for offset in guard.condemned:
-            await store.condemn(shard, group, offset)
+        for offset in guard.quarantined:
+            await store.quarantine(shard, group, offset)
 
 
 async def _fill(
-    settings: Settings, store: OnlineStore, old: Topology, topology: Topology, spans: list[Span]
+    settings: Settings, store: RebuildStore, old: Topology, topology: Topology, spans: list[Span]
 ) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
     group = settings.consumer_group
-    past: dict[int, Past] = {}
+    past: dict[Partition, Past] = {}
     for span in spans:
         if span.applied:
             guard = await store.guard(old.shard(span.partition), group)
-            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.condemned))
+            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
     bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
     outputs = KafkaSideOutputs(
         settings.kafka_bootstrap_servers,
@@ -205,8 +210,8 @@ async def _fill(
                     counts[name] = counts.get(name, 0) + records
                 await write_shard(contents, store, shard, group=group, fence=span.end - 1)
                 await store.set_rebuilt_until(shard, group, span.end)
-                for offset in sorted(bulk.condemned.get(span.partition, ())):
-                    await store.condemn(shard, group, offset)
+                for offset in sorted(bulk.quarantined.get(span.partition, ())):
+                    await store.quarantine(shard, group, offset)
                 bar.advance(task)
     finally:
         await outputs.close()

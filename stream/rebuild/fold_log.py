@@ -15,7 +15,8 @@ from typing import TypeVar
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
 from recsys.kafka.records import Record
-from recsys.online_store import Effects, OnlineStore
+from recsys.keys import Partition, Shard
+from recsys.online_store import Effects, ShardStore
 from recsys.online_store.memory import MemoryStore, ShardContents
 from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
 from stream.engagement.outputs import SideOutputs
@@ -35,12 +36,12 @@ class Past:
     Attributes:
         partitions: The partition count they read it under.
         since: The first offset they applied themselves; before it a rebuild did.
-        condemned: Offsets of records that ended a worker; they are refused unread.
+        quarantined: Offsets of records that ended a worker; they are refused unread.
     """
 
     partitions: int
     since: int
-    condemned: frozenset[int] = frozenset()
+    quarantined: frozenset[int] = frozenset()
 
 
 class BulkFold:
@@ -54,22 +55,22 @@ class BulkFold:
     Attributes:
         memory: The new shards.
         records: Folded so far.
-        condemned: Partition → offsets of records that were refused for what only workers know of them; the next
+        quarantined: Partition → offsets of records that were refused for what only workers know of them; the next
             rebuild has to refuse them too.
     """
 
-    def __init__(self, rules: FoldRules, *, max_courses: int, past: Mapping[int, Past]) -> None:
+    def __init__(self, rules: FoldRules, *, max_courses: int, past: Mapping[Partition, Past]) -> None:
         self._rules, self._past = rules, past
-        self._commits: Counter[int] = Counter()
+        self._commits: Counter[Shard] = Counter()
         self._bucket = 0
-        self.condemned = {partition: set(one.condemned) for partition, one in past.items()}
+        self.quarantined = {partition: set(one.quarantined) for partition, one in past.items()}
         self.memory = MemoryStore(max_courses=max_courses)
         self.records = 0
 
-    async def add(self, arrived: Iterable[Arrived]) -> dict[int, list[Refused]]:
+    async def add(self, arrived: Iterable[Arrived]) -> dict[Partition, list[Refused]]:
         """Folds records in order of their arrival; returns the refused ones of each partition."""
-        aside: dict[int, Batch] = {}
-        batches: dict[int, Batch] = {}
+        aside: dict[Partition, Batch] = {}
+        batches: dict[Shard, Batch] = {}
         for partition, record in arrived:
             self.records += 1
             bucket = record.timestamp // self._rules.dedupe_window_ms
@@ -93,7 +94,7 @@ class BulkFold:
         await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
         return {partition: batch.refused for partition, batch in aside.items() if batch.refused}
 
-    def _sent_home(self, partition: int, record: Record, user_id: str) -> int | None:
+    def _sent_home(self, partition: Partition, record: Record, user_id: str) -> Partition | None:
         """Where workers sent a misrouted record: its copy there is the one that counts, as it did then."""
         past = self._past.get(partition)
         if past is None or record.offset < past.since:
@@ -101,16 +102,16 @@ class BulkFold:
         try:
             return home_of_misrouted(record, user_id, partition, past.partitions)
         except InvalidEvent:
-            self.condemned[partition].add(record.offset)
+            self.quarantined[partition].add(record.offset)
             raise
 
-    def _decoded(self, partition: int, record: Record) -> Interaction:
+    def _decoded(self, partition: Partition, record: Record) -> Interaction:
         past = self._past.get(partition)
-        if past is not None and record.offset in past.condemned:
+        if past is not None and record.offset in past.quarantined:
             raise InvalidEvent(RefusalReason.CRASHED_WORKER, "expected a record that ends no worker, received one")
         return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
 
-    async def _fold(self, batches: Mapping[int, Batch]) -> None:
+    async def _fold(self, batches: Mapping[Shard, Batch]) -> None:
         for shard, batch in batches.items():
             request = batch.request()
             state = await self.memory.read_shard(shard, GROUP, request)
@@ -141,7 +142,7 @@ async def fold_log(
         progress(bulk.records)
 
 
-async def write_shard(contents: ShardContents, store: OnlineStore, shard: int, *, group: str, fence: int) -> None:
+async def write_shard(contents: ShardContents, store: ShardStore, shard: Shard, *, group: str, fence: int) -> None:
     """Writes one shard that nobody reads yet, in commits of bounded size; whatever it held before is dropped.
 
     Every learner is marked dirty, so that the workers fill the cached lists after the switch. The fence of a partition

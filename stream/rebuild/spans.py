@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from recsys.kafka.records import Record
+from recsys.keys import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,13 @@ class Span:
         applied: Whether workers have applied all of it before, dead letters included.
     """
 
-    partition: int
+    partition: Partition
     start: int
     end: int
     applied: bool
 
 
-Arrived = tuple[int, Record]
+Arrived = tuple[Partition, Record]
 """A partition and one of its records."""
 
 

@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 from recsys.kafka.records import READ_COMMITTED, Chunk, Record
+from recsys.keys import Partition
 from stream.transport.fetches import Epochs, Fetched, empty_stretch
 
 T = TypeVar("T")
@@ -167,7 +168,7 @@ class ChunkConsumer(driver.Consumer):
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Chunk]]:  # noqa: ASYNC109
         fetched = await super()._getmany(active_partitions, timeout)
         return {
-            tp: [Chunk(tp.partition, records, records.fetch, self._backlog(tp, records))]
+            tp: [Chunk(Partition(tp.partition), records, records.fetch, self._backlog(tp, records))]
             for tp, records in cast("Mapping[TP, Fetched]", fetched).items()
         }
 

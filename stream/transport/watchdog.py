@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from recsys.errors import ServiceUnavailable
+from recsys.keys import Partition
 
 
 class Stalled(ServiceUnavailable):
@@ -45,15 +46,15 @@ class Watchdog:
         rebalance_s: How long a rebalance may last.
     """
 
-    owned: Callable[[], Iterable[int]]
-    position: Callable[[int], Awaitable[Position]]
-    answered: Callable[[set[int]], Awaitable[set[int]]]
+    owned: Callable[[], Iterable[Partition]]
+    position: Callable[[Partition], Awaitable[Position]]
+    answered: Callable[[set[Partition]], Awaitable[set[Partition]]]
     rebalancing: Callable[[], bool]
     clock: Callable[[], float]
     stall_s: float
     rebalance_s: float
     _rebalancing_since: float | None = None
-    _standing: dict[int, _Sample] = field(default_factory=dict)
+    _standing: dict[Partition, _Sample] = field(default_factory=dict)
 
     async def look(self) -> None:
         """One look at every partition. A service that answers nobody is not a stall: its caller gives up by itself.
@@ -73,7 +74,7 @@ class Watchdog:
             if sample is not None and sample.waiting != 0 and partition not in nobodys:
                 self._judge(partition, sample, standing.get(partition))
 
-    async def _sample(self, partition: int) -> _Sample | None:
+    async def _sample(self, partition: Partition) -> _Sample | None:
         try:
             fence, waiting = await self.position(partition)
         except ServiceUnavailable:
@@ -93,7 +94,7 @@ class Watchdog:
             )
         return True
 
-    def _judge(self, partition: int, now: _Sample, before: _Sample | None) -> None:
+    def _judge(self, partition: Partition, now: _Sample, before: _Sample | None) -> None:
         if before is None or before.fence != now.fence:
             self._standing[partition] = now
             return

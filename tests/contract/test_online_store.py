@@ -227,9 +227,9 @@ async def test_a_suspect_is_counted_until_another_is_begun(store: OnlineStore) -
 
 async def test_what_a_rebuild_leaves_behind_is_remembered(store: OnlineStore) -> None:
     for offset in (9, 7, 9):
-        await store.condemn(0, GROUP, offset)
+        await store.quarantine(0, GROUP, offset)
     await store.set_rebuilt_until(0, GROUP, 12)
-    assert await store.guard(0, GROUP) == Guard(condemned=(7, 9), rebuilt_until=12)
+    assert await store.guard(0, GROUP) == Guard(quarantined=(7, 9), rebuilt_until=12)
 
 
 async def test_a_stop_stands_until_an_operator_says_otherwise(store: OnlineStore) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from recsys.cli import main
 from recsys.kafka.records import Chunk, Record
 from recsys.online_store import ShardState
-from recsys.online_store.redis import store as redis
+from recsys.online_store.redis import shards as redis
 from stream.engagement import commit, gaps
 
 FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
@@ -34,7 +34,7 @@ def take_the_fence_out() -> None:
     """Every chunk Kafka delivers is applied, whatever was applied before; within a chunk the writer goes on."""
     assert FENCE_CHECK in redis.COMMIT
     redis.COMMIT = redis.COMMIT.replace(FENCE_CHECK, "")
-    after, apply, read = commit._after, commit.ShardWriter._apply, redis.RedisStore.read_shard
+    after, apply, read = commit._after, commit.ShardWriter._apply, redis.RedisShards.read_shard
     fresh: set[int] = set()
 
     async def apply_anew(self: commit.ShardWriter, chunk: Chunk) -> commit.Applied:
@@ -50,25 +50,25 @@ def take_the_fence_out() -> None:
     async def always(*_: object, **__: object) -> int:
         return 0
 
-    async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:
+    async def read_shard(self: redis.RedisShards, partition: int, group: str, request: object) -> ShardState:
         state = await read(self, partition, group, request)  # type: ignore[arg-type]
         return ShardState(AnyFence(), state.seen, state.engagement, state.bots, state.trend)
 
     commit._after = all_at_first
     commit.ShardWriter._apply = apply_anew  # type: ignore[method-assign]
     gaps.Gaps.continues = always  # type: ignore[method-assign]
-    redis.RedisStore.read_shard = read_shard  # type: ignore[method-assign,assignment]
+    redis.RedisShards.read_shard = read_shard  # type: ignore[method-assign,assignment]
 
 
 def take_the_ids_out() -> None:
     """No event id is remembered."""
-    original = redis.RedisStore.read_shard
+    original = redis.RedisShards.read_shard
 
-    async def read_shard(self: redis.RedisStore, partition: int, group: str, request: object) -> ShardState:
+    async def read_shard(self: redis.RedisShards, partition: int, group: str, request: object) -> ShardState:
         state = await original(self, partition, group, request)  # type: ignore[arg-type]
         return ShardState(state.fence, [False] * len(state.seen), state.engagement, state.bots, state.trend)
 
-    redis.RedisStore.read_shard = read_shard  # type: ignore[method-assign,assignment]
+    redis.RedisShards.read_shard = read_shard  # type: ignore[method-assign,assignment]
 
 
 if __name__ == "__main__":

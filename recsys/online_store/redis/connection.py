@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
+import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
+
+_Form = TypeVar("_Form")
 
 
 @asynccontextmanager
@@ -50,3 +54,10 @@ def client(url: str, timeout_s: float, *, max_connections: int) -> Redis:
     except ValueError as error:
         raise ConfigurationError(f"REDIS_URL: expected redis://host:port/db, received {url!r} ({error})") from None
     return Redis.from_pool(pool)
+
+
+async def read_json(connection: Redis, key: str, form: type[_Form]) -> _Form | None:
+    """The JSON value of a key as `form`; None where there is no such key."""
+    async with answering():
+        value = await connection.get(key)
+    return None if value is None else msgspec.json.decode(value, type=form)

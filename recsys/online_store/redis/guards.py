@@ -1,4 +1,4 @@
-"""The part of the Redis adapter that keeps a shard's guard: starts at one fence, a suspect record, a stop."""
+"""`Guards` on Redis: starts at one fence, a record in isolation, poison records, a stop; one hash a shard."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import msgspec
 from redis.asyncio import Redis
 
 from recsys import keys
-from recsys.online_store import Guard, Stop
+from recsys.keys import Shard
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import BEGIN, SUSPECT
+from recsys.online_store.values import Guard, Stop
 
-CONDEMNED = "condemned:"
+QUARANTINED = "condemned:"
+"""As the releases before wrote it: they read it too."""
 
 
 class RedisGuards:
-    """The guard methods of `OnlineStore`.
+    """What has to outlive a worker.
 
     Args:
         connection: A client in bytes mode without retries.
@@ -28,33 +30,33 @@ class RedisGuards:
         self._begin = connection.register_script(BEGIN)
         self._suspect = connection.register_script(SUSPECT)
 
-    async def begin(self, shard: int, group: str) -> tuple[int | None, Guard]:
+    async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
         async with answering():
             fence, rows = await self._begin(keys=[keys.fence(shard, group), keys.guard(shard, group)])
         return (None if fence is None else int(fence)), _guard(dict(zip(rows[::2], rows[1::2], strict=True)))
 
-    async def end(self, shard: int, group: str) -> None:
+    async def end(self, shard: Shard, group: str) -> None:
         async with answering():
             await self._client.hdel(keys.guard(shard, group), "fence", "starts", "suspect", "tries")
 
-    async def suspect(self, shard: int, group: str, offset: int) -> int:
+    async def suspect(self, shard: Shard, group: str, offset: int) -> int:
         async with answering():
             return int(await self._suspect(keys=[keys.guard(shard, group)], args=[offset]))
 
-    async def condemn(self, shard: int, group: str, offset: int) -> None:
+    async def quarantine(self, shard: Shard, group: str, offset: int) -> None:
         async with answering():
-            await self._client.hset(keys.guard(shard, group), f"{CONDEMNED}{offset}", "1")
+            await self._client.hset(keys.guard(shard, group), f"{QUARANTINED}{offset}", "1")
 
-    async def set_rebuilt_until(self, shard: int, group: str, offset: int) -> None:
+    async def set_rebuilt_until(self, shard: Shard, group: str, offset: int) -> None:
         async with answering():
             await self._client.hset(keys.guard(shard, group), "rebuilt_until", str(offset))
 
-    async def stop_partition(self, shard: int, group: str, stop: Stop) -> None:
+    async def stop_partition(self, shard: Shard, group: str, stop: Stop) -> None:
         async with answering():
             await self._client.hset(keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
 
     async def resume_partition(
-        self, shard: int, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
+        self, shard: Shard, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
     ) -> None:
         pipeline = self._client.pipeline(transaction=True)
         for name, offset in (("refusals_until", refusals_until), ("expired_until", expired_until)):
@@ -64,7 +66,7 @@ class RedisGuards:
         async with answering():
             await pipeline.execute()
 
-    async def guard(self, shard: int, group: str) -> Guard:
+    async def guard(self, shard: Shard, group: str) -> Guard:
         async with answering():
             rows = self._client.hgetall(keys.guard(shard, group))
             return _guard(await cast("Awaitable[dict[bytes, bytes]]", rows))
@@ -72,6 +74,7 @@ class RedisGuards:
 
 def _guard(fields: dict[bytes, bytes]) -> Guard:
     suspect, stop = fields.get(b"suspect"), fields.get(b"stop")
+    poison = [name[len(QUARANTINED) :] for name in fields if name.startswith(QUARANTINED.encode())]
     return Guard(
         starts=int(fields.get(b"starts", 0)),
         suspect=None if suspect is None else int(suspect),
@@ -79,5 +82,5 @@ def _guard(fields: dict[bytes, bytes]) -> Guard:
         refusals_until=int(fields.get(b"refusals_until", 0)),
         expired_until=int(fields.get(b"expired_until", 0)),
         rebuilt_until=int(fields.get(b"rebuilt_until", 0)),
-        condemned=tuple(sorted(int(name[len(CONDEMNED) :]) for name in fields if name.startswith(CONDEMNED.encode()))),
+        quarantined=tuple(sorted(map(int, poison))),
     )

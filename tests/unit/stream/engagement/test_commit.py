@@ -333,7 +333,7 @@ async def test_a_record_that_ends_the_process_is_a_dead_letter_after_three_resta
     assert survived == [False, False, False, True]
     assert await store.counts(0) == {"accepted": 3, "refused": 1}
     assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(2, RefusalReason.CRASHED_WORKER)]
-    assert (await store.guard(0, GROUP)).condemned == (2,)
+    assert (await store.guard(0, GROUP)).quarantined == (2,)
 
 
 async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from recsys.exclusion import Exclusion
 from recsys.online_store import Effects, ModelPointer
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import refresh
-from stream.engagement.refresh import CurrentModel, Refresher, merge_trending
+from stream.engagement.refresh import CurrentModel, Refresher
+from stream.engagement.trending import merge_trending
 
 
 class ByEngagement:

@@ -142,7 +142,7 @@ async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebui
         bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
         refused = await bulk.add([(1 - home, large)])
         assert [len(letters) for letters in refused.values()] == [1]
-        past = {1 - home: Past(2, 4, frozenset(bulk.condemned[1 - home]))}  # as the command hands it on
+        past = {1 - home: Past(2, 4, frozenset(bulk.quarantined[1 - home]))}  # as the command hands it on
 
 
 class FakeReader(LogReader):

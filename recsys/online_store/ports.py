@@ -1,0 +1,210 @@
+"""The ports of the online store: four Protocols, so that a package depends on what it uses and on nothing else.
+
+| port | holds | used by |
+|---|---|---|
+| `ShardStore` | a shard's state and its fence | the fold, rebuild, `recsys status` |
+| `Lists` | cached lists, trending, learners that wait for a list | refresh, publishing, serving |
+| `Control` | model pointer, topology, worker ids; the connection | every process |
+| `Guards` | what has to outlive a worker: isolation mode, quarantine, stops | worker, rebuild, operator |
+
+Every method raises `ServiceUnavailable` when the store does not answer (a later try may succeed), and `UnreadableState`
+when it answers with what no retry mends: a key of another type, a missing right, a value that cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from recsys.keys import Shard, Topology
+from recsys.online_store.values import (
+    CachedTop,
+    Effects,
+    Guard,
+    ModelPointer,
+    ShardRead,
+    ShardState,
+    Stop,
+    Trending,
+    UserState,
+)
+
+
+class ShardStore(Protocol):
+    """The state of one Kafka partition, guarded by its fence."""
+
+    async def read_shard(self, shard: Shard, group: str, request: ShardRead) -> ShardState:
+        """The fence and all state a fold needs, in one round trip.
+
+        Raises:
+            ShardDamaged: An earlier commit was applied in part.
+        """
+        ...
+
+    async def fence(self, shard: Shard, group: str) -> int | None:
+        """The last applied offset of the shard's partition."""
+        ...
+
+    async def commit(
+        self, shard: Shard, group: str, expected_fence: int | None, new_fence: int, effects: Effects
+    ) -> bool:
+        """Applies the effects and moves the fence in one atomic step.
+
+        Returns:
+            False, with nothing changed, if the fence is not `expected_fence` any more.
+
+        Raises:
+            UnreadableState: The state cannot be written; nothing was.
+            ShardDamaged: The effects were applied in part. Nothing but a rebuild heals the shard.
+        """
+        ...
+
+    async def counts(self, shard: Shard) -> Mapping[str, int]:
+        """Records accepted, duplicate, refused, rerouted and expired so far, moved with the fence."""
+        ...
+
+    def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
+        """Every user of a shard with the stored engagement sums."""
+        ...
+
+    async def drop_shard(self, shard: Shard) -> None:
+        """Deletes every key of a shard that is not in use any more."""
+        ...
+
+
+class Lists(Protocol):
+    """What is shown to learners, and what it is computed from."""
+
+    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+        """The cached top-N and the done set, in one round trip. A list that names another user is not returned."""
+        ...
+
+    async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
+        """Engagement and done set of each user, aligned with `user_ids`."""
+        ...
+
+    async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+        """Up to `limit` users whose cached top-N is out of date, with their marks: longest waiting or newest first."""
+        ...
+
+    async def write_tops(
+        self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+    ) -> None:
+        """Writes cached lists; clears each user's dirty mark if it still is the one given.
+
+        Args:
+            shard: The shard.
+            tops: Lists, each with the mark it was computed for (None: no mark).
+            only_if_marked: Write a list only where its mark still stands, so that a slow batch job never replaces a
+                fresher list.
+        """
+        ...
+
+    async def mark_all_dirty(self, shard: Shard) -> int:
+        """Marks every user with engagement for refresh (a new model was published); returns how many."""
+        ...
+
+    async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
+        """The highest stored trending sums of the shard, best first."""
+        ...
+
+    async def write_trending(self, trending: Trending) -> None:
+        """Replaces the merged trending list."""
+        ...
+
+    async def trending(self) -> Trending | None:
+        """The merged trending list, None before it was first written."""
+        ...
+
+
+class Control(Protocol):
+    """What all processes agree on."""
+
+    async def model(self) -> ModelPointer | None:
+        """The model in use, None before one was published."""
+        ...
+
+    async def restore_model(self, pointer: ModelPointer) -> None:
+        """Writes the pointer if there is none (Redis lost it); its bundle is the one in use."""
+        ...
+
+    async def publish_model(self, pointer: ModelPointer) -> None:
+        """Moves the pointer; the pointer it replaces becomes `model:previous`."""
+        ...
+
+    async def topology(self) -> Topology | None:
+        """The shards in use, None before it was written."""
+        ...
+
+    async def establish_topology(self, topology: Topology) -> Topology:
+        """Writes the topology if none is there; returns the one in force."""
+        ...
+
+    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
+        """Moves to the shards of another generation if the topology still is `before`; returns whether it did."""
+        ...
+
+    async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:
+        """Claims or renews a worker id for `ttl_ms`; False while another token holds it."""
+        ...
+
+    async def release_worker_id(self, worker_id: str, token: str) -> None:
+        """Gives a worker id back if this token holds it."""
+        ...
+
+    async def ping(self) -> None:
+        """Returns if the store answers."""
+        ...
+
+    async def close(self) -> None:
+        """Releases the connections."""
+        ...
+
+
+class Guards(Protocol):
+    """What is remembered of a shard's partition so that a bad record stops neither the partition nor its workers."""
+
+    async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
+        """The fence and the guard as a writer begins; counts it among the starts at this fence."""
+        ...
+
+    async def end(self, shard: Shard, group: str) -> None:
+        """A writer ended in order: it is no longer counted among the starts."""
+        ...
+
+    async def suspect(self, shard: Shard, group: str, offset: int) -> int:
+        """Remembers that a record is begun on its own; returns how often it was, this time included."""
+        ...
+
+    async def quarantine(self, shard: Shard, group: str, offset: int) -> None:
+        """Remembers a poison record, one that ends workers, so that a rebuild leaves it unread too."""
+        ...
+
+    async def set_rebuilt_until(self, shard: Shard, group: str, offset: int) -> None:
+        """Remembers up to where a rebuild filled a shard."""
+        ...
+
+    async def stop_partition(self, shard: Shard, group: str, stop: Stop) -> None:
+        """Remembers that the partition is stopped."""
+        ...
+
+    async def resume_partition(
+        self, shard: Shard, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
+    ) -> None:
+        """An operator lets the partition go on. None leaves an earlier override.
+
+        Args:
+            shard: The shard.
+            group: Consumer group.
+            refusals_until: Refused records before this offset are passed.
+            expired_until: Records before this offset are passed if retention deleted them.
+        """
+        ...
+
+    async def guard(self, shard: Shard, group: str) -> Guard:
+        """The guard as it is."""
+        ...
+
+
+class OnlineStore(ShardStore, Lists, Control, Guards, Protocol):
+    """All four ports: what a composition root makes and hands out."""

@@ -1,0 +1,99 @@
+"""`Lists` on Redis: cached lists, the learners that wait for one, and trending."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from recsys import keys
+from recsys.keys import Shard
+from recsys.online_store.packing import pack_top, unpack_top
+from recsys.online_store.redis.connection import answering, read_json
+from recsys.online_store.redis.scripts import WRITE_TOPS
+from recsys.online_store.redis.users import sums_of, user_slices
+from recsys.online_store.values import CachedTop, Trending, UserState
+
+_Scored = list[tuple[bytes, float]]
+
+
+class RedisLists:
+    """Cached lists, trending and dirty marks.
+
+    Args:
+        connection: A client in bytes mode without retries.
+        top_ttl_s: Life of an untouched cached list in seconds.
+    """
+
+    def __init__(self, connection: Redis, *, top_ttl_s: float) -> None:
+        self._client = connection
+        self._top_ttl_s = max(1, int(top_ttl_s))
+        self._write_tops = connection.register_script(WRITE_TOPS)
+
+    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.get(keys.top(shard, user_id))
+        pipeline.smembers(keys.done(shard, user_id))
+        async with answering():
+            value, done = await pipeline.execute()
+        courses = frozenset(course.decode() for course in done)
+        if value is None:
+            return None, courses
+        try:
+            top = unpack_top(value)
+        except msgspec.DecodeError:
+            return None, courses
+        return (top if top.user_id == user_id else None), courses
+
+    async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
+        pipeline = self._client.pipeline(transaction=False)
+        for user in user_ids:
+            pipeline.hgetall(keys.engagement(shard, user))
+            pipeline.smembers(keys.done(shard, user))
+        async with answering():
+            replies = await pipeline.execute()
+        return [
+            UserState(sums_of(replies[i]), frozenset(course.decode() for course in replies[i + 1]))
+            for i in range(0, len(replies), 2)
+        ]
+
+    async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
+        async with answering():
+            rows = await self._client.zrange(keys.dirty(shard), 0, limit - 1, desc=newest, withscores=True)
+        return [(user.decode(), int(mark)) for user, mark in cast("_Scored", rows)]
+
+    async def write_tops(
+        self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
+    ) -> None:
+        if not tops:
+            return
+        args: list[Any] = [keys.tag(shard), self._top_ttl_s, int(only_if_marked)]
+        for top, mark in tops:
+            args += [top.user_id, "" if mark is None else mark, pack_top(top)]
+        async with answering():
+            await self._write_tops(keys=[keys.dirty(shard)], args=args)
+
+    async def mark_all_dirty(self, shard: Shard) -> int:
+        marked = 0
+        async for users in user_slices(self._client, shard):
+            async with answering():
+                # NX: a user who waits already keeps the mark of the event that made the list stale.
+                await self._client.zadd(keys.dirty(shard), dict.fromkeys(users, 0), nx=True)
+            marked += len(users)
+        return marked
+
+    async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
+        async with answering():
+            sums = sums_of(await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.trend(shard))))
+        best = heapq.nsmallest(limit, sums, key=lambda course: (-sums[course], course))
+        return {course: sums[course] for course in best}
+
+    async def write_trending(self, trending: Trending) -> None:
+        async with answering():
+            await self._client.set(keys.TRENDING, msgspec.json.encode(trending))
+
+    async def trending(self) -> Trending | None:
+        return await read_json(self._client, keys.TRENDING, Trending)

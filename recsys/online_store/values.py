@@ -1,0 +1,158 @@
+"""The plain values that the ports of the online store take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+ID_DIGEST_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRead:
+    """What a fold needs to know of its shard before it runs.
+
+    Attributes:
+        ids: One `ID_DIGEST_BYTES` digest per accepted event, in order.
+        bucket: The current dedupe bucket; the one before it is looked at too.
+        touched: user id → the courses the events touch.
+        courses: All courses the events touch, whose trending sums are needed.
+    """
+
+    ids: Sequence[bytes]
+    bucket: int
+    touched: Mapping[str, Sequence[str]]
+    courses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """The state of a shard at one instant.
+
+    Attributes:
+        fence: Last applied offset; None before the first commit.
+        seen: For each id asked for, whether it is a duplicate.
+        engagement: user id → stored sums, aligned with `ShardRead.touched[user]` (0.0 where absent).
+        bots: user id → the detector's packed features, "" where absent.
+        trend: Stored trending sums of the shard, aligned with `ShardRead.courses` (0.0 where absent).
+    """
+
+    fence: int | None
+    seen: Sequence[bool]
+    engagement: Mapping[str, Sequence[float]]
+    bots: Mapping[str, str]
+    trend: Sequence[float] = ()
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one chunk changes. Applied in one atomic step, or not at all.
+
+    Attributes:
+        engagement: user id → {course id: new stored sum}; overwrites.
+        done: user id → courses never to recommend again; adds.
+        trend: course id → the shard's new trending sum; overwrites.
+        bots: user id → {field: value} of the detector's hash; overwrites.
+        ids: The digests of the events that counted.
+        bucket: The dedupe bucket they go to; the one two before it is dropped.
+        counts: Counter → records, added to the shard's totals.
+    """
+
+    engagement: dict[str, dict[str, float]] = field(default_factory=dict)
+    done: dict[str, list[str]] = field(default_factory=dict)
+    trend: dict[str, float] = field(default_factory=dict)
+    bots: dict[str, dict[str, str]] = field(default_factory=dict)
+    ids: list[bytes] = field(default_factory=list)
+    bucket: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a partition is not read any further until an operator says so.
+
+    Attributes:
+        offset: The first record that was not applied.
+        reason: For a person.
+        at_ms: When, ms since 1970 UTC.
+        log_start: Where the log began then, if records from `offset` on were deleted by retention; else None.
+    """
+
+    offset: int
+    reason: str
+    at_ms: int
+    log_start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is remembered of a shard so that a bad record stops neither its partition nor the dead letters' use.
+
+    Attributes:
+        starts: Writers that began at the present fence, this one included; more than one means the others died there.
+        suspect: The record last begun on its own; None where none was.
+        stop: Set while the partition stands still.
+        refusals_until: Refused records before this offset are passed whatever their share: the operator's override.
+        expired_until: Records before this offset are passed if retention deleted them: the operator's override.
+        quarantined: Offsets of poison records: they ended workers and became dead letters unread.
+        rebuilt_until: Records before this offset were folded by a rebuild, those from it on by workers.
+    """
+
+    starts: int = 0
+    suspect: int | None = None
+    stop: Stop | None = None
+    refusals_until: int = 0
+    expired_until: int = 0
+    quarantined: tuple[int, ...] = ()
+    rebuilt_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CachedTop:
+    """A cached top-N.
+
+    Attributes:
+        user_id: Whose list this is; a reader checks it against whom it asked for.
+        model_version: The bundle that ranked it.
+        computed_at_ms: When, ms since 1970 UTC.
+        course_ids: Best first.
+        scores: float, aligned with `course_ids`, non-increasing.
+    """
+
+    user_id: str
+    model_version: str
+    computed_at_ms: int
+    course_ids: Sequence[str]
+    scores: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """What a ranking needs to know of a learner: stored engagement sums and the done set."""
+
+    engagement: Mapping[str, float]
+    done: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPointer:
+    """Which bundle is in use.
+
+    Attributes:
+        version: The bundle's version.
+        path: Its folder, as the publisher saw it.
+        published_at_ms: When, ms since 1970 UTC.
+    """
+
+    version: str
+    path: str
+    published_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trending:
+    """The merged trending list: scores decayed to `computed_at_ms`, best first."""
+
+    computed_at_ms: int
+    course_ids: tuple[str, ...]
+    scores: tuple[float, ...]
