@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recsys.errors import InputError
@@ -70,27 +70,36 @@ def milliseconds(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
 
 
 def numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
-    """A number column as float64, NaN where absent."""
+    """A column of finite numbers as float64, NaN where absent; a decimal comma is refused, not guessed at."""
     text = column.astype(object).where(column.notna(), "")
     numbers = pd.to_numeric(text.where(text != "", None), errors="coerce")
-    refuse(numbers.isna() & (text != ""), path, "a number or nothing as value", text)
+    wrong = (numbers.isna() & (text != "")) | np.isinf(numbers.astype("float64"))
+    refuse(wrong, path, f"a number or nothing as {column.name}", text)
     return numbers.astype("float64")
 
 
 def booleans(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     """A yes-or-no column (true, false, 1, 0; absent is false) as bool."""
-    words = column.astype(object).where(column.notna(), "").astype(str).str.lower()
+    words = column.astype(object).where(column.notna(), "").astype(str).str.lower().str.removesuffix(".0")
     refuse(~words.isin(_TRUE_WORDS | _FALSE_WORDS), path, f"true or false as {column.name}", column)
     return words.isin(_TRUE_WORDS)
 
 
-def skills(column: pd.Series[Any]) -> list[tuple[str, ...]]:
+def skills(column: pd.Series[Any], path: Path) -> list[tuple[str, ...]]:
     """Texts joined by ";" (or lists of texts) as one tuple a row; absent is the empty tuple."""
-    return [_split(value) for value in column]
+    read = [_split(value) for value in column]
+    wrong = pd.Series([value is None for value in read], index=column.index, dtype=bool)
+    refuse(wrong, path, f'texts joined by ";" or a list of texts as {column.name}', column)
+    return [value for value in read if value is not None]
 
 
-def _split(value: str | Iterable[object] | float | None) -> tuple[str, ...]:
-    if value is None or isinstance(value, float):  # pandas writes an absent text as NaN
-        return ()
-    parts = value.split(";") if isinstance(value, str) else value
-    return tuple(skill for part in parts if (skill := str(part).strip()))
+def _split(value: object) -> tuple[str, ...] | None:
+    """The texts of one field; None where it holds anything else, such as a number or a null inside a list."""
+    if isinstance(value, str):
+        parts: list[object] = list(value.split(";"))
+    elif isinstance(value, list | tuple | np.ndarray):
+        parts = list(value)
+    else:
+        return () if value is None or value is pd.NA or value != value else None  # noqa: PLR0124 - NaN differs from itself
+    texts = [part for part in parts if isinstance(part, str)]
+    return tuple(skill for text in texts if (skill := text.strip())) if len(texts) == len(parts) else None

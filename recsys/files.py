@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import pandas as pd
 from recsys.catalog import COURSE_FIELDS, Course
 from recsys.columns import absent_as_none, booleans, milliseconds, numbers, skills, strings
 from recsys.errors import InputError
+from recsys.tables import FILE_FORMATS, read_table, require_columns
 
 INTERACTION_COLUMNS = (
     "event_id",
@@ -38,7 +39,6 @@ REQUIRED_INTERACTION_COLUMNS = INTERACTION_COLUMNS[:5]
 COURSE_COLUMNS = COURSE_FIELDS
 REQUIRED_COURSE_COLUMNS = ("course_id", "title")
 SKILL_SEPARATOR = "; "
-FILE_FORMATS = ("csv", "parquet")
 
 
 def read_interactions(path: Path) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def read_courses(path: Path) -> pd.DataFrame:
     columns: dict[str, Any] = {"course_id": strings(frame["course_id"], path)}
     for name in ("title", "intro", "category", "level", "language"):
         columns[name] = strings(frame[name], path, null="") if name in frame else ""
-    columns["skills"] = skills(frame["skills"]) if "skills" in frame else [()] * len(frame)
+    columns["skills"] = skills(frame["skills"], path) if "skills" in frame else [()] * len(frame)
     columns["retired"] = booleans(frame["retired"], path) if "retired" in frame else False
     return pd.DataFrame(columns, columns=list(COURSE_COLUMNS), index=frame.index)
 
@@ -90,7 +90,7 @@ def write_interactions(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         InputError: A column is missing, the suffix is another one, or the folder cannot be written.
     """
-    _require(frame, INTERACTION_COLUMNS, path)
+    require_columns(frame, path, INTERACTION_COLUMNS)
     _write(frame[list(INTERACTION_COLUMNS)], path)
 
 
@@ -100,7 +100,7 @@ def write_courses(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         InputError: As `write_interactions` does.
     """
-    _require(frame, COURSE_COLUMNS, path)
+    require_columns(frame, path, COURSE_COLUMNS)
     joined = [SKILL_SEPARATOR.join(skill.replace(";", ",") for skill in taught) for taught in frame["skills"]]
     _write(frame[list(COURSE_COLUMNS)].assign(skills=joined), path)
 
@@ -125,33 +125,8 @@ def course_frame(courses: Iterable[Course]) -> pd.DataFrame:
 
 
 def _read(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
-    frame = _opened(path, _read_csv if _suffix(path) == "csv" else pd.read_parquet)
-    _require(frame, required, path)
-    return frame.reset_index(drop=True)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The file as text: pandas' own parser would fill up a row that ends early without a word."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        header = next(lines, [])
-        rows = [row for row in lines if row]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise InputError(f"{path}, row {number}: expected {len(header)} fields, received {len(row)}")
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in zip(header, columns, strict=True)})
-
-
-def _opened(path: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path}: expected a file, received {'a folder' if path.is_dir() else 'nothing there'}")
-    try:
-        return read(path)
-    except InputError:
-        raise
-    except (OSError, ValueError, csv.Error) as error:  # pyarrow and the codecs derive theirs from ValueError
-        raise InputError(f"{path}: expected a readable {_suffix(path)} file, received {error}") from None
+    _suffix(path)
+    return read_table(path, required)
 
 
 def _suffix(path: Path) -> str:
@@ -159,15 +134,6 @@ def _suffix(path: Path) -> str:
     if suffix not in FILE_FORMATS:
         raise InputError(f"{path}: expected a name ending in .csv or .parquet, received {path.suffix!r}")
     return suffix
-
-
-def _require(frame: pd.DataFrame, required: Iterable[str], path: Path) -> None:
-    missing = [name for name in required if name not in frame.columns]
-    if missing:
-        raise InputError(
-            f"{path}: expected the columns {', '.join(required)}, received {', '.join(map(str, frame.columns))};"
-            f" missing {', '.join(missing)}"
-        )
 
 
 def _to_csv(frame: pd.DataFrame, path: Path) -> None:

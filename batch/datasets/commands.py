@@ -21,7 +21,8 @@ from batch.datasets.importers.online_retail import import_online_retail
 from batch.datasets.simulator import DEFAULT_END_MS
 from batch.datasets.simulator import simulate as run_simulation
 from recsys.errors import ConfigurationError
-from recsys.files import FILE_FORMATS, write_courses, write_interactions
+from recsys.files import write_courses, write_interactions
+from recsys.tables import FILE_FORMATS
 
 Importer = Callable[[Path], tuple[pd.DataFrame | None, pd.DataFrame]]
 

@@ -167,3 +167,74 @@ def test_a_header_without_rows_is_an_empty_frame_of_the_right_types(tmp_path: Pa
     read = read_interactions(written(tmp_path, HEADER))
 
     pd.testing.assert_frame_equal(read, sample_interactions().iloc[:0], check_index_type=False)
+
+
+@pytest.mark.parametrize(
+    ("skills", "said"),
+    [
+        ([5, 6], "row 1: expected texts joined by \";\" or a list of texts as skills, received '5'"),
+        ([1.5, None], "row 1: expected texts joined by"),
+        ([["a"], ["b", None]], "row 2: expected texts joined by"),
+        ([[8], [7]], "row 1: expected texts joined by"),
+        ([{"a": 1}, {"a": 2}], "row 1: expected texts joined by"),
+        ([True, False], "row 1: expected texts joined by"),
+    ],
+)
+def test_skills_that_are_no_texts_are_refused(tmp_path: Path, skills: list[object], said: str) -> None:
+    path = tmp_path / "c.parquet"
+    pd.DataFrame({"course_id": ["1", "2"], "title": ["a", "b"], "skills": skills}).to_parquet(path)
+
+    with pytest.raises(InputError) as raised:
+        read_courses(path)
+
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("dtype", ["string", "str", object])
+def test_absent_values_of_every_kind_are_absent(tmp_path: Path, dtype: object) -> None:
+    path = tmp_path / "c.parquet"
+    absent = pd.array(["a; b", None], dtype=dtype)  # type: ignore[call-overload]  # one of the stubs' literals
+    pd.DataFrame({"course_id": ["1", "2"], "title": ["x", "y"], "skills": absent, "intro": absent}).to_parquet(path)
+
+    read = read_courses(path)
+
+    assert list(read["skills"]) == [("a", "b"), ()]
+    assert list(read["intro"]) == ["a; b", ""]
+
+
+def test_a_column_of_nulls_is_absent_and_one_of_yes_no_floats_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.parquet"
+    pd.DataFrame(
+        {"course_id": ["1", "2"], "title": ["x", "y"], "skills": [None, None], "retired": [1.0, None]}
+    ).to_parquet(path)
+
+    read = read_courses(path)
+
+    assert list(read["skills"]) == [(), ()]
+    assert list(read["retired"]) == [True, False]
+
+
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "1e999", '"2,5"', "nan", "1.234.5"])
+def test_a_value_that_is_no_finite_number_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(InputError, match="row 1: expected a number or nothing as value"):
+        read_interactions(written(tmp_path, HEADER + f"1,2,3,rate,4,{value},,\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("event_id,user_id,course_id,type,timestamp,timestamp\n1,2,3,view,4,5\n", "'timestamp' twice"),
+        (HEADER + "1,2,3,view,4,,,\n1,2,3,view,4,,,,\n", "row 2: expected 8 fields, received 9"),
+    ],
+)
+def test_a_file_that_could_be_read_in_two_ways_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read_interactions(written(tmp_path, text))
+
+    assert said in str(raised.value)
+
+
+def test_blanks_after_the_delimiters_become_no_part_of_an_id(tmp_path: Path) -> None:
+    read = read_interactions(written(tmp_path, "event_id, user_id, course_id, type, timestamp\n1, 2, 3, view, 4\n"))
+
+    assert read.loc[0, ["user_id", "course_id", "type"]].to_list() == ["2", "3", "view"]

@@ -1,0 +1,136 @@
+"""The one table reader: a field is read where it stands, or its file is refused."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys.errors import InputError
+from recsys.tables import Layout, read_table
+
+REQUIRED = ("id", "title")
+LATIN_1_ALLOWED = Layout(encodings=("utf-8", "latin-1"))
+
+
+def written(tmp_path: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refusal(tmp_path: Path, content: str | bytes, layout: Layout = LATIN_1_ALLOWED) -> str:
+    with pytest.raises(InputError) as raised:
+        read_table(written(tmp_path, content), REQUIRED, layout)
+    return str(raised.value)
+
+
+def test_a_delimiter_at_the_end_of_every_row_moves_nothing(tmp_path: Path) -> None:
+    read = read_table(written(tmp_path, "id,title,genres\n7,Knots,a,\n8,Sails,b,\n"), REQUIRED)
+
+    assert read.to_dict("list") == {"id": ["7", "8"], "title": ["Knots", "Sails"], "genres": ["a", "b"]}
+
+
+def test_a_delimiter_at_the_end_of_the_header_alone_moves_nothing(tmp_path: Path) -> None:
+    read = read_table(written(tmp_path, "id,title,\n7,Knots\n"), REQUIRED)
+
+    assert read.to_dict("list") == {"id": ["7"], "title": ["Knots"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "row"),
+    [
+        ("id,title,genres\n7,Knots,a\n8,Sails,b,\n", "row 2: expected 3 fields, received 4 (line 3"),
+        ("id,title,genres\n7,Knots,a,\n8,Sails,b\n", "row 2: expected 3 fields, received 3 (line 3"),
+        ("id,title,genres\n7,Knots,a,\n8,Sails, and ropes,b\n", "row 2: expected 3 fields, received 4 (line 3"),
+        ("id,title,genres\n7,Knots, and ropes,a\n", "row 1: expected 3 fields, received 4 (line 2"),
+        ("id,title,genres\n7,Knots\n", "row 1: expected 3 fields, received 2 (line 2"),
+        ('id,title,genres\n7,"two\nlines",a\n\n8,Sails\n', "row 2: expected 3 fields, received 2 (line 5"),
+    ],
+)
+def test_a_row_of_another_width_is_refused_with_its_line(tmp_path: Path, content: str, row: str) -> None:
+    assert row in refusal(tmp_path, content)
+
+
+@pytest.mark.parametrize("content", ["id,title,title\n7,a,b\n", "id, title,title \n7,a,b\n", "id,title,x,x\n7,a,b,c\n"])
+def test_a_column_named_twice_is_refused(tmp_path: Path, content: str) -> None:
+    assert "twice" in refusal(tmp_path, content)
+
+
+def test_columns_without_a_name_are_left_alone(tmp_path: Path) -> None:
+    read = read_table(written(tmp_path, ",id,title,\n0,7,Knots,x\n"), REQUIRED)
+
+    assert read[["id", "title"]].to_dict("list") == {"id": ["7"], "title": ["Knots"]}
+
+
+def test_blanks_around_names_are_blanks_around_fields_too(tmp_path: Path) -> None:
+    read = read_table(written(tmp_path, 'id , title\n7 , "Knots, tied"\n'), REQUIRED)
+
+    assert read.to_dict("list") == {"id": ["7"], "title": ["Knots, tied"]}
+
+
+def test_fields_under_a_tight_header_keep_their_blanks(tmp_path: Path) -> None:
+    assert list(read_table(written(tmp_path, "id,title\n7, Knots \n"), REQUIRED)["title"]) == [" Knots "]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_the_separator_is_the_one_that_gives_the_columns(tmp_path: Path, separator: str) -> None:
+    content = f"id{separator}title\n7{separator}Knots, tied\n"
+
+    assert read_table(written(tmp_path, content), REQUIRED).loc[0, "title"] == "Knots, tied"
+
+
+@pytest.mark.parametrize("breaking", ["\u0085", "\u2028", "\u2029", "\u000b", "\u000c", "\u001c"])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_only_a_line_feed_ends_a_line(tmp_path: Path, breaking: str, quoted: bool) -> None:
+    layout = Layout(quoted=quoted) if quoted else Layout(names=REQUIRED, separators=(",",), quoted=False)
+    content = ("id,title\n" if quoted else "") + f"7,Kn{breaking}ots\r\n8,Sails\n"
+
+    assert list(read_table(written(tmp_path, content), REQUIRED, layout)["title"]) == [f"Kn{breaking}ots", "Sails"]
+
+
+@pytest.mark.parametrize(("encoding", "title"), [("utf-8", "Åse à Évora"), ("latin-1", "Åse à Évora")])
+def test_the_encoding_is_the_one_that_decodes_the_whole_file(tmp_path: Path, encoding: str, title: str) -> None:
+    content = "id,title\n" + "1,plain\n" * 200_000 + f"7,{title}\n"
+
+    assert read_table(written(tmp_path, content.encode(encoding)), REQUIRED, LATIN_1_ALLOWED)["title"].iloc[-1] == title
+
+
+def test_a_byte_order_mark_decides(tmp_path: Path) -> None:
+    for encoding in ("utf-8-sig", "utf-16"):
+        assert read_table(written(tmp_path, "id,title\n7,Ålesund\n".encode(encoding)), REQUIRED).loc[0, "id"] == "7"
+
+
+def test_utf_8_with_a_damaged_byte_is_not_taken_for_latin_1(tmp_path: Path) -> None:
+    damaged = "id,title\n7,Évora\n8,Ålesund\n9,Århus\n".encode() + b"10,\xff\n"
+
+    assert "'utf-8' cannot decode byte 0xff (line 5)" in refusal(tmp_path, damaged)
+
+
+def test_bytes_of_no_allowed_encoding_are_refused_with_their_line(tmp_path: Path) -> None:
+    assert "'utf-8' cannot decode byte 0xe9 (line 2)" in refusal(tmp_path, b"id,title\n7,\xe9t\xe9\n", Layout())
+
+
+def test_quotes_that_do_not_match_are_refused(tmp_path: Path) -> None:
+    assert "(line 3)" in refusal(tmp_path, 'id,title\n7,Knots\n8,"Sails\n9,Oars\n')
+
+
+def test_a_field_of_a_megabyte_is_read(tmp_path: Path) -> None:
+    assert (
+        len(read_table(written(tmp_path, "id,title\n7," + "x" * 1_000_000 + "\n"), REQUIRED).loc[0, "title"]) == 10**6
+    )
+
+
+def test_a_parquet_file_is_held_to_the_same_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({" id": [7], "title ": ["Knots"]}).to_parquet(path)
+
+    assert list(read_table(path, REQUIRED).columns) == ["id", "title"]
+
+
+def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = written(tmp_path, "id,title\n7,Knots\n")
+
+    read_table(path, REQUIRED, progress=lambda done, total: told.append((done, total)))
+
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
