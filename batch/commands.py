@@ -84,8 +84,8 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
         from batch.pipeline import prepare, rule_of  # noqa: PLC0415 - TensorFlow
 
         prepared = prepare(history, at_ms=_now_ms())
-        parameters = _parameters(settings, epochs)
-        experiment = run_experiment(prepared.events, prepared.courses, parameters, rule_of(settings), stage=stage)
+        hyperparameters = _hyperparameters(settings, epochs)
+        experiment = run_experiment(prepared.events, prepared.courses, hyperparameters, rule_of(settings), stage=stage)
         document = {**experiment.document(), "history": prepared.facts}
         if report is not None:
             write_report(settings.reports_dir, report, experiment, {"history": prepared.facts})
@@ -140,10 +140,10 @@ def _train(
     history = read()
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
 
-    return run(history, settings, _parameters(settings, epochs), current, at_ms=_now_ms(), stage=stage)
+    return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=_now_ms(), stage=stage)
 
 
-def _parameters(settings: Settings, epochs: int | None) -> HyperParameters:
+def _hyperparameters(settings: Settings, epochs: int | None) -> HyperParameters:
     defaults = HyperParameters(seed=settings.seed)
     return defaults if epochs is None else replace(defaults, epochs=epochs)
 

@@ -11,13 +11,13 @@ import pandas as pd
 
 from batch.bots import find_bots, without_bots, without_repeated_instants
 from batch.clean import clean_courses, clean_interactions
-from batch.encoding import encode
+from batch.encoding import EngagementRule, encode
 from batch.evaluation.experiment import Experiment, run_experiment
 from batch.evaluation.gate import Verdict, compare
 from batch.evaluation.report import write_report
 from batch.history import History
 from batch.stages import Stage, silent
-from batch.train import EngagementRule, fit_hybrid
+from batch.train import fit_hybrid
 from recsys.catalog import Course
 from recsys.errors import CandidateRejected, InputError
 from recsys.files import course_frame, courses_in
@@ -85,14 +85,14 @@ def prepare(history: History, *, at_ms: int) -> Prepared:
 
 
 def rule_of(settings: Settings) -> EngagementRule:
-    """How the settings turn events into engagement."""
-    return EngagementRule(settings.weights, settings.decay)
+    """How the settings read an event."""
+    return EngagementRule(settings.weights, settings.decay, settings.exclusion)
 
 
 def retrain(
     history: History,
     settings: Settings,
-    parameters: HyperParameters,
+    hyperparameters: HyperParameters,
     current: Scorer | None,
     *,
     at_ms: int,
@@ -106,7 +106,7 @@ def retrain(
     Args:
         history: As read.
         settings: For folders, weights and half-life.
-        parameters: Of model and training.
+        hyperparameters: Of model and training.
         current: The model in use.
         at_ms: Now, ms since 1970 UTC.
         stage: Shows progress.
@@ -119,14 +119,14 @@ def retrain(
     prepared = prepare(history, at_ms=at_ms)
     rule = rule_of(settings)
     cutoff = _unseen_since(prepared.events, settings.models_dir, current)
-    experiment = run_experiment(prepared.events, prepared.courses, parameters, rule, cutoff_ms=cutoff, stage=stage)
+    experiment = run_experiment(prepared.events, prepared.courses, hyperparameters, rule, cutoff_ms=cutoff, stage=stage)
     verdict = compare(experiment, current if cutoff is not None else None)
-    facts = {**prepared.facts, "gate": verdict.document(), "settings": asdict(experiment.settings)}
+    facts = {**prepared.facts, "gate": verdict.document(), "hyperparameters": asdict(experiment.hyperparameters)}
     report = write_report(settings.reports_dir, f"retrain-{at_ms}", experiment, facts)
     if not verdict.passed:
         raise CandidateRejected(f"{verdict.reason}; report in {report}")
-    log = encode(prepared.events, prepared.courses, rule.weights)
-    draft = fit_hybrid(log, experiment.settings, rule, progress=stage("training on everything"))
+    encoded = encode(prepared.events, prepared.courses, rule)
+    draft = fit_hybrid(encoded, experiment.hyperparameters, rule, progress=stage("training on everything"))
     found = experiment.document()
     draft = replace(
         draft,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.encoding import InteractionLog, Times
+from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Doubles, Floats, Rows
 
@@ -15,12 +15,12 @@ _SMOOTHING = 0.05
 """Share of the mean popularity every course is given, so that a new one is rare and not impossible."""
 
 
-def decayed_popularity(log: InteractionLog, at_ms: int, half_life_days: float) -> Doubles:
+def decayed_popularity(encoded: EncodedEvents, at_ms: int, half_life_days: float) -> Doubles:
     """Interactions per course `(n_courses,)`, each counting 2^(−age/half-life) at `at_ms`; inf: plain counts."""
-    liked = log.weight > 0
-    age_days = (at_ms - log.time[liked]) / MS_PER_DAY
+    liked = encoded.weight > 0
+    age_days = (at_ms - encoded.time[liked]) / MS_PER_DAY
     faded = np.exp2(-age_days / half_life_days)
-    return np.bincount(log.course[liked], faded, minlength=len(log.courses)).astype(np.float64)
+    return np.bincount(encoded.course[liked], faded, minlength=len(encoded.courses)).astype(np.float64)
 
 
 def log_popularity(popularity: Doubles) -> Floats:
@@ -49,14 +49,14 @@ class PopularityTimeline:
         return np.clip((times - self.start_ms) // self.step_ms, 0, len(self.table) - 1).astype(np.int32)
 
 
-def popularity_timeline(log: InteractionLog, half_life_days: float) -> PopularityTimeline:
+def popularity_timeline(encoded: EncodedEvents, half_life_days: float) -> PopularityTimeline:
     """Popularity as it was known in the course of the training window: day by day, or coarser in a long one."""
-    start, end = int(log.time[0]), int(log.time[-1])
+    start, end = int(encoded.time[0]), int(encoded.time[-1])
     step = max(MS_PER_DAY, -(-(end - start + 1) // MAX_BUCKETS))
-    bucket = (log.time - start) // step
-    counts = np.zeros((int(bucket[-1]) + 1, len(log.courses)))
-    liked = log.weight > 0
-    np.add.at(counts, (bucket[liked], log.course[liked]), 1.0)
+    bucket = (encoded.time - start) // step
+    counts = np.zeros((int(bucket[-1]) + 1, len(encoded.courses)))
+    liked = encoded.weight > 0
+    np.add.at(counts, (bucket[liked], encoded.course[liked]), 1.0)
     fade = np.exp2(-step / MS_PER_DAY / half_life_days)
     known = np.zeros_like(counts)
     for b in range(1, len(counts)):

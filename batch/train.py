@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from batch.encoding import InteractionLog
+from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.cases import Case
 from batch.examples import build_examples
 from batch.features import ATTRIBUTES_FILE, COMPONENTS, TFIDF_FILE, course_features, fit_attributes, fit_text
@@ -15,12 +15,11 @@ from batch.popularity import decayed_popularity, log_popularity, popularity_time
 from batch.stages import Progress
 from batch.wide import ease, liked_matrix, strongest
 from recsys.catalog import Course
-from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.errors import InputError
 from recsys.model.bundle import Draft, as_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
-from recsys.model.manifest import DataRange, EngagementTable
+from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
 from recsys.model.towers import HybridTowers
 from recsys.model.training import TrainingInputs, train_towers
@@ -31,23 +30,9 @@ OnEpoch = Callable[[int, float, Draft], bool]
 """Called with epoch, mean loss and the model so far (without item-item part); returns whether to go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngagementRule:
-    """How events become engagement: the weights and the decay of the settings."""
-
-    weights: EngagementWeights
-    decay: ForwardDecay
-
-    def table(self) -> EngagementTable:
-        """The form in a manifest."""
-        return EngagementTable(
-            half_life_days=self.decay.half_life_days, landmark_ms=LANDMARK_MS, weights=dict(self.weights.by_type)
-        )
-
-
 def fit_hybrid(
-    log: InteractionLog,
-    settings: HyperParameters,
+    encoded: EncodedEvents,
+    hyperparameters: HyperParameters,
     rule: EngagementRule,
     *,
     on_epoch: OnEpoch | None = None,
@@ -56,8 +41,8 @@ def fit_hybrid(
     """Trains the hybrid model.
 
     Args:
-        log: The training side, at least `MIN_EVENTS` interactions.
-        settings: Of model and training.
+        encoded: The training side, at least `MIN_EVENTS` interactions.
+        hyperparameters: Of model and training.
         rule: Of the engagement scores.
         on_epoch: May look at the model after each epoch and end training.
         progress: Called after each step with steps done and in all.
@@ -65,47 +50,47 @@ def fit_hybrid(
     Raises:
         InputError: For a history too small to train on.
     """
-    if len(log.time) < MIN_EVENTS or not (log.weight > 0).any():
+    if len(encoded.time) < MIN_EVENTS or not (encoded.weight > 0).any():
         raise InputError(
-            f"expected at least {MIN_EVENTS} interactions with catalogue courses, received {len(log.time)}"
+            f"expected at least {MIN_EVENTS} interactions with catalogue courses, received {len(encoded.time)}"
         )
-    touched = np.bincount(log.course, minlength=len(log.courses)) > 0
-    known = [course for course, seen in zip(log.courses, touched, strict=True) if seen]
-    text, attributes = fit_text(known, settings), fit_attributes(known)
-    features = course_features(log.courses, text, attributes, touched)
-    examples = build_examples(log, settings, rule.decay.half_life_days)
-    timeline = popularity_timeline(log, settings.popularity_half_life_days)
-    inputs = TrainingInputs(examples, features, log.touched(), timeline.table, timeline.bucket(examples.time))
-    now = log_popularity(decayed_popularity(log, int(log.time[-1]), settings.popularity_half_life_days))
-    draft = _draft(log, settings, rule)
+    touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
+    known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
+    text, attributes = fit_text(known, hyperparameters), fit_attributes(known)
+    features = course_features(encoded.courses, text, attributes, touched)
+    examples = build_examples(encoded, hyperparameters, rule.decay.half_life_days)
+    timeline = popularity_timeline(encoded, hyperparameters.popularity_half_life_days)
+    inputs = TrainingInputs(examples, features, encoded.touched(), timeline.table, timeline.bucket(examples.time))
+    now = log_popularity(decayed_popularity(encoded, int(encoded.time[-1]), hyperparameters.popularity_half_life_days))
+    draft = _draft(encoded, hyperparameters, rule)
     documents = {TFIDF_FILE: text.document(), ATTRIBUTES_FILE: attributes.document()}
 
     def after_epoch(epoch: int, loss: float, towers: HybridTowers) -> bool:
         return on_epoch is None or on_epoch(
-            epoch, loss, replace(draft, arrays=towers.export(features, now) | no_wide(log))
+            epoch, loss, replace(draft, arrays=towers.export(features, now) | no_wide(encoded))
         )
 
-    towers = train_towers(inputs, settings, after_epoch=after_epoch, progress=progress)
-    arrays = towers.export(features, now) | {COMPONENTS: text.components} | wide_arrays(log, settings)
+    towers = train_towers(inputs, hyperparameters, after_epoch=after_epoch, progress=progress)
+    arrays = towers.export(features, now) | {COMPONENTS: text.components} | wide_arrays(encoded, hyperparameters)
     return replace(draft, arrays=arrays, documents=documents, blobs=towers.weight_files())
 
 
-def wide_arrays(log: InteractionLog, settings: HyperParameters) -> dict[str, np.ndarray]:
+def wide_arrays(encoded: EncodedEvents, hyperparameters: HyperParameters) -> dict[str, np.ndarray]:
     """The item-item part as the scorer reads it: a sparse courses × courses matrix by rows, scaled by its weight."""
-    if settings.wide_weight == 0 or not (log.weight > 0).any():
-        return no_wide(log)
-    kept = strongest(ease(liked_matrix(log), settings.wide_l2), settings.wide_neighbours)
+    if hyperparameters.wide_weight == 0 or not (encoded.weight > 0).any():
+        return no_wide(encoded)
+    kept = strongest(ease(liked_matrix(encoded), hyperparameters.wide_l2), hyperparameters.wide_neighbours)
     return {
         "wide_indptr": kept.indptr.astype(np.int64),
         "wide_indices": kept.indices.astype(np.int32),
-        "wide_weights": (kept.data * settings.wide_weight).astype(np.float32),
+        "wide_weights": (kept.data * hyperparameters.wide_weight).astype(np.float32),
     }
 
 
-def no_wide(log: InteractionLog) -> dict[str, np.ndarray]:
+def no_wide(encoded: EncodedEvents) -> dict[str, np.ndarray]:
     """An empty item-item part."""
     return {
-        "wide_indptr": np.zeros(len(log.courses) + 1, np.int64),
+        "wide_indptr": np.zeros(len(encoded.courses) + 1, np.int64),
         "wide_indices": np.zeros(0, np.int32),
         "wide_weights": np.zeros(0, np.float32),
     }
@@ -137,15 +122,17 @@ def recommender(draft: Draft) -> ScorerRecommender:
     return ScorerRecommender(Scorer(as_bundle(draft)), draft.courses)
 
 
-def _draft(log: InteractionLog, settings: HyperParameters, rule: EngagementRule) -> Draft:
+def _draft(encoded: EncodedEvents, hyperparameters: HyperParameters, rule: EngagementRule) -> Draft:
     return Draft(
         parent=None,
-        created_at_ms=int(log.time[-1]),
-        data=DataRange(source="", events=len(log.time), first_ms=int(log.time[0]), last_ms=int(log.time[-1])),
-        settings=settings,
+        created_at_ms=int(encoded.time[-1]),
+        data=DataRange(
+            source="", events=len(encoded.time), first_ms=int(encoded.time[0]), last_ms=int(encoded.time[-1])
+        ),
+        settings=hyperparameters,
         engagement=rule.table(),
         metrics={},
-        users=log.users,
-        courses=log.courses,
+        users=encoded.users,
+        courses=encoded.courses,
         arrays={},
     )

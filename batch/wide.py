@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from batch.encoding import InteractionLog
+from batch.encoding import EncodedEvents
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Floats
 
@@ -13,15 +13,15 @@ MAX_COURSES = 8000
 """The closed form inverts a dense courses × courses matrix; the least touched courses beyond this get no weights."""
 
 
-def liked_matrix(log: InteractionLog, half_life_days: float = np.inf) -> sparse.csr_array:
+def liked_matrix(encoded: EncodedEvents, half_life_days: float = np.inf) -> sparse.csr_array:
     """User × course, 2^(−age/half-life) of the newest liking interaction, 0 where there was none."""
-    liked = np.flatnonzero(log.weight > 0)
-    age_days = (log.time[-1] - log.time[liked]) / MS_PER_DAY
-    pair = log.user[liked].astype(np.int64) * len(log.courses) + log.course[liked]
-    # The log is in time order, so the last of a pair is its newest.
+    liked = np.flatnonzero(encoded.weight > 0)
+    age_days = (encoded.time[-1] - encoded.time[liked]) / MS_PER_DAY
+    pair = encoded.user[liked].astype(np.int64) * len(encoded.courses) + encoded.course[liked]
+    # Encoded events are in time order, so the last of a pair is its newest.
     pairs, last = np.unique(pair[::-1], return_index=True)
     values = np.exp2(-age_days[::-1][last] / half_life_days)
-    return sparse.csr_array((values, np.divmod(pairs, len(log.courses))), shape=log.shape)
+    return sparse.csr_array((values, np.divmod(pairs, len(encoded.courses))), shape=encoded.shape)
 
 
 def ease(liked: sparse.csr_array, l2: float) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from batch.encoding import InteractionLog
+from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case
 from batch.popularity import decayed_popularity
 from batch.wide import ease, liked_matrix, strongest
@@ -15,8 +15,8 @@ from recsys.model.inputs import Doubles, Floats, Rows
 class Popularity:
     """The same list for everybody: interactions per course, faded with a half-life (infinite: all of history)."""
 
-    def __init__(self, log: InteractionLog, half_life_days: float = np.inf) -> None:
-        self._scores = decayed_popularity(log, int(log.time[-1]), half_life_days).astype(np.float32)
+    def __init__(self, encoded: EncodedEvents, half_life_days: float = np.inf) -> None:
+        self._scores = decayed_popularity(encoded, int(encoded.time[-1]), half_life_days).astype(np.float32)
 
     def score(self, case: Case) -> Floats:
         """See `batch.evaluation.cases.Recommender`."""
@@ -41,45 +41,45 @@ class ItemKnn(_LinearInHistory):
     """Cosine similarity of courses by the learners who liked both; the nearest neighbours of each course count.
 
     Args:
-        log: The training side.
+        encoded: The training side.
         neighbours: Kept per course.
         half_life_days: After which a liking counts half in a learner's history.
     """
 
-    def __init__(self, log: InteractionLog, neighbours: int, half_life_days: float) -> None:
-        binary = liked_matrix(log)
+    def __init__(self, encoded: EncodedEvents, neighbours: int, half_life_days: float) -> None:
+        binary = liked_matrix(encoded)
         counts = np.asarray(binary.sum(axis=0)).ravel()
         together = np.asarray((binary.T @ binary).todense())
         norm = np.sqrt(np.maximum(counts, 1.0))
         cosine = (together / norm[:, None] / norm[None, :]).astype(np.float32)
         np.fill_diagonal(cosine, 0.0)
-        super().__init__(liked_matrix(log, half_life_days), strongest(cosine.T, neighbours).T.tocsr())
+        super().__init__(liked_matrix(encoded, half_life_days), strongest(cosine.T, neighbours).T.tocsr())
 
 
 class Ease(_LinearInHistory):
     """EASE (see `batch.wide`) on a history that fades.
 
     Args:
-        log: The training side.
+        encoded: The training side.
         l2: Ridge penalty.
         half_life_days: After which a liking counts half in a learner's history; weights are fitted on unfaded likes.
     """
 
-    def __init__(self, log: InteractionLog, l2: float, half_life_days: float) -> None:
-        super().__init__(liked_matrix(log, half_life_days), ease(liked_matrix(log), l2))
+    def __init__(self, encoded: EncodedEvents, l2: float, half_life_days: float) -> None:
+        super().__init__(liked_matrix(encoded, half_life_days), ease(liked_matrix(encoded), l2))
 
 
 class TextProfile(_LinearInHistory):
     """Cosine of a course's TF-IDF with the faded sum of the liked courses' TF-IDF.
 
     Args:
-        log: The training side.
+        encoded: The training side.
         text: TF-IDF rows `(n, v)`.
         half_life_days: After which a liking counts half in the profile.
     """
 
-    def __init__(self, log: InteractionLog, text: sparse.csr_array, half_life_days: float) -> None:
-        super().__init__(liked_matrix(log, half_life_days), sparse.csr_array((0, 0)))
+    def __init__(self, encoded: EncodedEvents, text: sparse.csr_array, half_life_days: float) -> None:
+        super().__init__(liked_matrix(encoded, half_life_days), sparse.csr_array((0, 0)))
         self._text = text
 
     def score(self, case: Case) -> Floats:

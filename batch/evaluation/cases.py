@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from batch.encoding import InteractionLog, event_weights
+from batch.encoding import EncodedEvents, EngagementRule, event_weights
 from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.model.inputs import Doubles, Floats, Rows
 
@@ -19,10 +20,11 @@ class Case(NamedTuple):
 
     Attributes:
         user_id: Who.
-        user_row: Row in the training log; −1 for a learner it does not know (a cold user).
+        user_row: User row of the training side; −1 for a learner it does not know (a cold user).
         rows: Courses touched before the cut-off `(m,)`.
         stored: Their stored forward-decayed engagement sums `(m,)`.
-        relevant: Courses first touched, and liked, after the cut-off `(r,)`.
+        excluded: Courses an answer at the cut-off leaves out `(x,)`: some or all of `rows` (`recsys.exclusion`).
+        relevant: Courses liked after the cut-off that an answer may hold `(r,)`.
         at_ms: The cut-off.
     """
 
@@ -30,6 +32,7 @@ class Case(NamedTuple):
     user_row: int
     rows: Rows
     stored: Doubles
+    excluded: Rows
     relevant: Rows
     at_ms: int
 
@@ -42,27 +45,26 @@ class Recommender(Protocol):
         ...
 
 
-def build_cases(
-    log: InteractionLog, after: pd.DataFrame, weights: EngagementWeights, decay: ForwardDecay, cutoff_ms: int
-) -> list[Case]:
+def build_cases(encoded: EncodedEvents, after: pd.DataFrame, rule: EngagementRule, cutoff_ms: int) -> list[Case]:
     """The learners of the test side who have something relevant there.
 
     Args:
-        log: The training side.
+        encoded: The training side.
         after: Cleaned events at or after the cut-off.
-        weights: Engagement weight per event type.
-        decay: Of the stored sums.
+        rule: How events are read, and what an answer leaves out; a course it leaves out is never relevant.
         cutoff_ms: ms since 1970 UTC.
     """
-    histories = _histories(log, decay)
-    row_of = {user_id: row for row, user_id in enumerate(log.users)}
+    histories = _histories(encoded, rule.decay)
+    row_of = {user_id: row for row, user_id in enumerate(encoded.users)}
+    nothing = _History(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, dtype=bool))
     cases = []
-    for user_id, liked in _liked(log, after, weights).items():
+    for user_id, liked in _liked(encoded, after, rule.weights).items():
         row = row_of.get(user_id, -1)
-        rows, stored = histories[row] if row >= 0 else (np.zeros(0, np.int32), np.zeros(0))
-        relevant = np.setdiff1d(liked, rows)
+        known = histories[row] if row >= 0 else nothing
+        excluded = known.rows if rule.exclusion.exclude_seen else known.rows[known.done]
+        relevant = np.setdiff1d(liked, excluded).astype(np.int32)
         if relevant.size:
-            cases.append(Case(user_id, row, rows, stored, relevant.astype(np.int32), cutoff_ms))
+            cases.append(Case(user_id, row, known.rows, known.stored, excluded, relevant, cutoff_ms))
     return cases
 
 
@@ -71,17 +73,28 @@ def warm(cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if case.user_row >= 0]
 
 
-def _histories(log: InteractionLog, decay: ForwardDecay) -> list[tuple[Rows, Doubles]]:
-    stored = log.weight * np.exp2((log.time - LANDMARK_MS) * decay.per_ms)
-    pair, inverse = np.unique(log.user.astype(np.int64) * len(log.courses) + log.course, return_inverse=True)
+class _History(NamedTuple):
+    """The courses one learner touched, their stored sums, and which of them they are done with."""
+
+    rows: Rows
+    stored: Doubles
+    done: NDArray[np.bool_]
+
+
+def _histories(encoded: EncodedEvents, decay: ForwardDecay) -> list[_History]:
+    stored = encoded.weight * np.exp2((encoded.time - LANDMARK_MS) * decay.per_ms)
+    pair, inverse = np.unique(
+        encoded.user.astype(np.int64) * len(encoded.courses) + encoded.course, return_inverse=True
+    )
     sums: Doubles = np.bincount(inverse, stored).astype(np.float64)
-    user, course = pair // len(log.courses), (pair % len(log.courses)).astype(np.int32)
-    edges = np.searchsorted(user, np.arange(len(log.users) + 1))
-    return [(course[start:end], sums[start:end]) for start, end in pairwise(edges)]
+    done = np.bincount(inverse, encoded.done) > 0
+    user, course = pair // len(encoded.courses), (pair % len(encoded.courses)).astype(np.int32)
+    edges = np.searchsorted(user, np.arange(len(encoded.users) + 1))
+    return [_History(course[start:end], sums[start:end], done[start:end]) for start, end in pairwise(edges)]
 
 
-def _liked(log: InteractionLog, after: pd.DataFrame, weights: EngagementWeights) -> dict[str, Rows]:
-    row_of = {course.course_id: row for row, course in enumerate(log.courses) if not course.retired}
+def _liked(encoded: EncodedEvents, after: pd.DataFrame, weights: EngagementWeights) -> dict[str, Rows]:
+    row_of = {course.course_id: row for row, course in enumerate(encoded.courses) if not course.retired}
     rows = after["course_id"].map(row_of)
     events = pd.DataFrame({"user_id": after["user_id"], "row": rows, "weight": event_weights(after, weights)})[
         rows.notna().to_numpy()

@@ -1,4 +1,4 @@
-"""Offline evaluation: full-catalogue ranking at one cut-off, seen courses removed, nothing sampled."""
+"""Offline evaluation: full-catalogue ranking at one cut-off of what an answer may hold, nothing sampled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from batch.encoding import InteractionLog
+from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case, Recommender
 from batch.evaluation.metrics import bootstrap, ndcg_at, ranks, recall_at, reciprocal_rank
 from recsys.model.inputs import Doubles
@@ -53,14 +53,14 @@ class CatalogueFacts:
     """What the metrics need to know of the training side: popularity for novelty and segments, text for diversity.
 
     Args:
-        log: The training side.
+        encoded: The training side.
         text: TF-IDF rows of the catalogue, unit length or empty, `(n, v)`.
     """
 
-    def __init__(self, log: InteractionLog, text: sparse.csr_array) -> None:
-        self.offered = np.array([not course.retired for course in log.courses], dtype=bool)
-        self.users = np.asarray(log.touched().sum(axis=0)).ravel()
-        self.self_information = -np.log2((self.users + 1.0) / (len(log.users) + 1.0))
+    def __init__(self, encoded: EncodedEvents, text: sparse.csr_array) -> None:
+        self.offered = np.array([not course.retired for course in encoded.courses], dtype=bool)
+        self.users = np.asarray(encoded.touched().sum(axis=0)).ravel()
+        self.self_information = -np.log2((self.users + 1.0) / (len(encoded.users) + 1.0))
         self.head = np.zeros(len(self.users), dtype=bool)
         self.head[np.argsort(-self.users, kind="stable")[: int(len(self.users) * HEAD_SHARE)]] = True
         self.cold = self.users == 0
@@ -87,7 +87,7 @@ def evaluate(
     for case in cases:
         scores = model.score(case)
         candidates = facts.offered.copy()
-        candidates[case.rows] = False
+        candidates[case.excluded] = False
         rows.append(_figures(case, ranks(scores, case.relevant, candidates), scores, candidates, facts))
         lists.append(top_rows(np.where(candidates, scores, -np.inf), LIST_LENGTH))
         progress()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batch.encoding import InteractionLog, encode
+from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate
 from batch.evaluation.metrics import Interval, paired_bootstrap
@@ -26,9 +26,10 @@ from batch.evaluation.tuning import (
 from batch.features import fit_text
 from batch.split import split_at, split_share
 from batch.stages import Stage, silent
-from batch.train import EngagementRule, fit_hybrid, recommender
+from batch.train import fit_hybrid, recommender
 from recsys.catalog import Course
 from recsys.errors import InputError
+from recsys.exclusion import Exclusion
 from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
 
@@ -41,7 +42,8 @@ class Experiment:
 
     Attributes:
         model: The hybrid fitted on the training side (not the one to publish).
-        settings: With what the validation slice chose.
+        hyperparameters: With what the validation slice chose.
+        exclusion: What every list leaves out.
         options: Baseline → its chosen options.
         cases: Warm learners of the test side, with something relevant.
         facts: Of the training side.
@@ -53,7 +55,8 @@ class Experiment:
     """
 
     model: Draft
-    settings: HyperParameters
+    hyperparameters: HyperParameters
+    exclusion: Exclusion
     options: dict[str, Options]
     cases: Sequence[Case]
     facts: CatalogueFacts
@@ -70,15 +73,16 @@ class Experiment:
     def difference(self) -> Interval:
         """NDCG@10 of the hybrid minus that of the best baseline, paired by learner."""
         other = self.baselines[self.best_baseline()].per_user[METRIC]
-        return paired_bootstrap(self.hybrid.per_user[METRIC], other, seed=self.settings.seed)
+        return paired_bootstrap(self.hybrid.per_user[METRIC], other, seed=self.hyperparameters.seed)
 
     def document(self) -> dict[str, Any]:
         """All figures as JSON values: the form of `recsys evaluate --json`."""
-        seed = self.settings.seed
+        seed = self.hyperparameters.seed
         return {
             "hybrid": self.hybrid.summary(seed=seed),
             "baselines": {name: result.summary(seed=seed) for name, result in self.baselines.items()},
             "users": len(self.cases),
+            "excluded": str(self.exclusion),
             "best_baseline": self.best_baseline(),
             "hybrid_minus_best_baseline": self.difference()._asdict(),
             "cold_users": self.cold,
@@ -91,7 +95,7 @@ class Experiment:
 def run_experiment(
     events: pd.DataFrame,
     courses: Sequence[Course],
-    settings: HyperParameters,
+    hyperparameters: HyperParameters,
     rule: EngagementRule,
     *,
     cutoff_ms: int | None = None,
@@ -102,7 +106,7 @@ def run_experiment(
     Args:
         events: Cleaned.
         courses: The catalogue.
-        settings: To start from.
+        hyperparameters: To start from.
         rule: Of the engagement scores.
         cutoff_ms: Where the test side begins; None: at the event that follows the first `TRAIN_SHARE` of them.
         stage: Shows progress.
@@ -112,27 +116,30 @@ def run_experiment(
     """
     test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
     validation = split_share(test.before, TRAIN_SHARE)
-    inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, settings, rule)
+    inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, hyperparameters, rule)
     tuned = replace(inner, cases=warm(inner.cases))
     stage("tuning the baselines")
-    options = tune_baselines(tuned, seed=settings.seed)
-    settings = _with_half_life(settings, options)
-    settings, curve = tune_hybrid(tuned, settings, rule, progress=stage("training on the part before validation"))
-    outer = _slice(test.before, test.after, test.cutoff_ms, courses, settings, rule)
-    model = fit_hybrid(outer.log, settings, rule, progress=stage("training on the part before the test"))
+    options = tune_baselines(tuned, seed=hyperparameters.seed)
+    hyperparameters = _with_half_life(hyperparameters, options)
+    hyperparameters, curve = tune_hybrid(
+        tuned, hyperparameters, rule, progress=stage("training on the part before validation")
+    )
+    outer = _slice(test.before, test.after, test.cutoff_ms, courses, hyperparameters, rule)
+    model = fit_hybrid(outer.encoded, hyperparameters, rule, progress=stage("training on the part before the test"))
     cases = warm(outer.cases)
     if not cases:
         raise InputError("expected learners with courses before and after the test cut-off, received none")
     stage("evaluating")
     hybrid = recommender(model)
     baselines = {
-        name: evaluate(build(outer.log, outer.facts.text, options[name]), cases, outer.facts)
+        name: evaluate(build(outer.encoded, outer.facts.text, options[name]), cases, outer.facts)
         for name, (build, _) in BASELINES.items()
     }
     unknown = [case for case in outer.cases if case.user_row < 0]
     return Experiment(
         model=model,
-        settings=settings,
+        hyperparameters=hyperparameters,
+        exclusion=rule.exclusion,
         options=options,
         cases=cases,
         facts=outer.facts,
@@ -149,22 +156,22 @@ def _slice(
     after: pd.DataFrame,
     cutoff_ms: int,
     courses: Sequence[Course],
-    settings: HyperParameters,
+    hyperparameters: HyperParameters,
     rule: EngagementRule,
 ) -> Slice:
-    log = encode(before, courses, rule.weights)
-    return Slice(log, build_cases(log, after, rule.weights, rule.decay, cutoff_ms), _facts(log, settings))
+    encoded = encode(before, courses, rule)
+    return Slice(encoded, build_cases(encoded, after, rule, cutoff_ms), _facts(encoded, hyperparameters))
 
 
-def _facts(log: InteractionLog, settings: HyperParameters) -> CatalogueFacts:
-    touched = np.bincount(log.course, minlength=len(log.courses)) > 0
-    known = [course for course, seen in zip(log.courses, touched, strict=True) if seen]
-    return CatalogueFacts(log, fit_text(known, settings).tfidf(log.courses))
+def _facts(encoded: EncodedEvents, hyperparameters: HyperParameters) -> CatalogueFacts:
+    touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
+    known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
+    return CatalogueFacts(encoded, fit_text(known, hyperparameters).tfidf(encoded.courses))
 
 
-def _with_half_life(settings: HyperParameters, options: dict[str, Options]) -> HyperParameters:
+def _with_half_life(hyperparameters: HyperParameters, options: dict[str, Options]) -> HyperParameters:
     """The hybrid's popularity fades as the best recent popularity does, at least a week: its buckets are days."""
-    return replace(settings, popularity_half_life_days=max(7.0, options[RECENT_POPULARITY]["half_life_days"]))
+    return replace(hyperparameters, popularity_half_life_days=max(7.0, options[RECENT_POPULARITY]["half_life_days"]))
 
 
 def _cold(result: Evaluation, users: int) -> dict[str, float]:

@@ -48,7 +48,7 @@ def compare(experiment: Experiment, current: Scorer | None) -> Verdict:
         experiment: Of the candidate; its hybrid was fitted on what came before the test side.
         current: The model in use, None for the first, or where it has seen the test side.
     """
-    seed = experiment.settings.seed
+    seed = experiment.hyperparameters.seed
     mine = experiment.hybrid.per_user.get(METRIC)
     if mine is None:
         return Verdict(passed=True, current=None, difference=None, reason="nobody to compare on")

@@ -35,7 +35,7 @@ def _metrics(experiment: Experiment, axes: Axes) -> None:
     """Bars with 95 % bootstrap intervals."""
     results = {"hybrid": experiment.hybrid, **experiment.baselines}
     for group, (name, result) in enumerate(results.items()):
-        intervals = [bootstrap(result.per_user[metric], seed=experiment.settings.seed) for metric in _METRICS]
+        intervals = [bootstrap(result.per_user[metric], seed=experiment.hyperparameters.seed) for metric in _METRICS]
         means = [interval.mean for interval in intervals]
         below = [interval.mean - interval.low for interval in intervals]
         above = [interval.high - interval.mean for interval in intervals]
@@ -55,7 +55,7 @@ def _training(experiment: Experiment, axes: Axes) -> None:
     right.plot(epochs, [point.validation for point in experiment.curve], marker="s", color="tab:orange")
     right.set_ylabel("validation NDCG@10", color="tab:orange")
     right.grid(visible=False)
-    axes.set_title(f"Training; {experiment.settings.epochs} epochs")
+    axes.set_title(f"Training; {experiment.hyperparameters.epochs} epochs")
 
 
 def _popularity(experiment: Experiment, axes: Axes) -> None:

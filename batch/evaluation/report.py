@@ -53,7 +53,7 @@ def as_markdown(document: Mapping[str, Any]) -> str:
     lines = [
         "# Evaluation",
         "",
-        f"{document['users']} learners with history, ranked over the full catalogue; seen courses removed.",
+        f"{document['users']} learners with history, ranked over the full catalogue. {document['excluded']}",
         "Cut in time: " + ", ".join(f"{name} {_day(ms)}" for name, ms in document["times_ms"].items()) + ".",
         "",
         *table(document),

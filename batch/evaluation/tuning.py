@@ -1,4 +1,4 @@
-"""Choices made on the validation slice, cut by time too: the baselines' settings, and a few of the hybrid's."""
+"""Choices made on the validation slice, cut by time too: the baselines' options, and a few of the hybrid's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from batch.encoding import InteractionLog
+from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
 from batch.evaluation.cases import Case, Recommender
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
 from batch.stages import Progress
-from batch.train import EngagementRule, fit_hybrid, recommender
+from batch.train import fit_hybrid, recommender
 from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
 
@@ -26,24 +26,24 @@ RECENT_POPULARITY = "recent_popularity"
 WIDE_WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 Options = Mapping[str, float]
-Baseline = Callable[[InteractionLog, sparse.csr_array, Options], Recommender]
+Baseline = Callable[[EncodedEvents, sparse.csr_array, Options], Recommender]
 
 BASELINES: dict[str, tuple[Baseline, Sequence[Options]]] = {
-    POPULARITY: (lambda log, _text, _options: Popularity(log), [{}]),
+    POPULARITY: (lambda encoded, _text, _options: Popularity(encoded), [{}]),
     RECENT_POPULARITY: (
-        lambda log, _text, options: Popularity(log, options["half_life_days"]),
+        lambda encoded, _text, options: Popularity(encoded, options["half_life_days"]),
         [{"half_life_days": days} for days in (3.0, 7.0, 14.0, 30.0, 90.0)],
     ),
     "item_knn": (
-        lambda log, _text, options: ItemKnn(log, 100, options["half_life_days"]),
+        lambda encoded, _text, options: ItemKnn(encoded, 100, options["half_life_days"]),
         [{"half_life_days": days} for days in (30.0, 365.0)],
     ),
     "ease": (
-        lambda log, _text, options: Ease(log, options["l2"], 60.0),
+        lambda encoded, _text, options: Ease(encoded, options["l2"], 60.0),
         [{"l2": l2} for l2 in (50.0, 500.0, 2000.0)],
     ),
     "tfidf_profile": (
-        lambda log, text, options: TextProfile(log, text, options["half_life_days"]),
+        lambda encoded, text, options: TextProfile(encoded, text, options["half_life_days"]),
         [{"half_life_days": days} for days in (7.0, 30.0, 365.0)],
     ),
 }
@@ -53,7 +53,7 @@ BASELINES: dict[str, tuple[Baseline, Sequence[Options]]] = {
 class Slice:
     """A training side with the cases that came after it."""
 
-    log: InteractionLog
+    encoded: EncodedEvents
     cases: Sequence[Case]
     facts: CatalogueFacts
 
@@ -83,35 +83,35 @@ def tune_baselines(part: Slice, *, seed: int) -> dict[str, Options]:
             chosen[name] = grid[0]
             continue
         figures = [
-            evaluate(build(part.log, part.facts.text, options), cases, part.facts).mean(METRIC) for options in grid
+            evaluate(build(part.encoded, part.facts.text, options), cases, part.facts).mean(METRIC) for options in grid
         ]
         chosen[name] = grid[int(np.argmax(figures))]
     return chosen
 
 
 def tune_hybrid(
-    part: Slice, settings: HyperParameters, rule: EngagementRule, *, progress: Progress
+    part: Slice, hyperparameters: HyperParameters, rule: EngagementRule, *, progress: Progress
 ) -> tuple[HyperParameters, list[Epoch]]:
     """Chooses how much the item-item part weighs, and shows how training goes.
 
     The number of epochs is not chosen: on a slice of this size its figures move more by chance than by learning.
 
     Returns:
-        The settings with `wide_weight` chosen, and the training curve.
+        The hyperparameters with `wide_weight` chosen, and the training curve.
     """
-    cases = part.sample(settings.seed)
+    cases = part.sample(hyperparameters.seed)
     curve: list[Epoch] = []
 
     def look(epoch: int, loss: float, model: Draft) -> bool:
         curve.append(Epoch(epoch, loss, evaluate(recommender(model), cases, part.facts).mean(METRIC)))
         return True
 
-    model = fit_hybrid(part.log, replace(settings, wide_weight=1.0), rule, on_epoch=look, progress=progress)
+    model = fit_hybrid(part.encoded, replace(hyperparameters, wide_weight=1.0), rule, on_epoch=look, progress=progress)
     if not cases:
-        return settings, curve
+        return hyperparameters, curve
     figures = []
     for weight in WIDE_WEIGHTS:
         scaled = {"wide_weights": model.arrays["wide_weights"] * np.float32(weight)}
         weighted = replace(model, arrays={**model.arrays, **scaled})
         figures.append(evaluate(recommender(weighted), cases, part.facts).mean(METRIC))
-    return replace(settings, wide_weight=WIDE_WEIGHTS[int(np.argmax(figures))]), curve
+    return replace(hyperparameters, wide_weight=WIDE_WEIGHTS[int(np.argmax(figures))]), curve

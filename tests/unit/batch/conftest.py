@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from batch.train import EngagementRule
+from batch.encoding import EngagementRule
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
+from recsys.exclusion import Exclusion
 from recsys.model.hyperparameters import HyperParameters
 
 DAY = 86_400_000
@@ -41,7 +42,7 @@ def events() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def rule() -> EngagementRule:
-    return EngagementRule(EngagementWeights(DEFAULT_WEIGHTS), ForwardDecay(30.0))
+    return EngagementRule(EngagementWeights(DEFAULT_WEIGHTS), ForwardDecay(30.0), Exclusion())
 
 
 @pytest.fixture(scope="session")

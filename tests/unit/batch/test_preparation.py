@@ -11,21 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.encoding import encode, event_weights
+from batch.encoding import EngagementRule, done_events, encode, event_weights
 from batch.evaluation.cases import build_cases, warm
 from batch.examples import build_examples
 from batch.features import TextModel, course_features, fit_attributes, fit_text
 from batch.popularity import decayed_popularity, log_popularity, popularity_timeline
 from batch.split import split_at, split_share
-from batch.train import EngagementRule
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights
+from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
 from recsys.errors import InputError
-from recsys.events import EVENT_TYPES, Interaction
+from recsys.events import EVENT_TYPES, Interaction, is_done
+from recsys.exclusion import Exclusion
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import pool_engagement
 
 WEIGHTS = EngagementWeights(DEFAULT_WEIGHTS)
+RULE = EngagementRule(WEIGHTS, ForwardDecay(30.0), Exclusion())
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(0, 50))
@@ -55,16 +56,16 @@ def test_weights_of_a_frame_equal_those_of_its_events() -> None:
 
 
 def test_courses_the_catalogue_lacks_are_left_out_and_counted(events: pd.DataFrame, courses: Sequence[Course]) -> None:
-    log = encode(events, courses[:-1], WEIGHTS)
+    encoded = encode(events, courses[:-1], RULE)
     missing = int((events["course_id"] == courses[-1].course_id).sum())
-    assert log.unknown_courses == missing > 0
-    assert len(log.time) == len(events) - missing
-    assert (np.diff(log.time) >= 0).all()
+    assert encoded.unknown_courses == missing > 0
+    assert len(encoded.time) == len(events) - missing
+    assert (np.diff(encoded.time) >= 0).all()
 
 
 def test_an_id_map_knows_nobody_from_after_the_cut(events: pd.DataFrame, courses: Sequence[Course]) -> None:
     split = split_at(events, int(events["timestamp"].quantile(0.1)))
-    assert set(encode(split.before, courses, WEIGHTS).users) == set(split.before["user_id"])
+    assert set(encode(split.before, courses, RULE).users) == set(split.before["user_id"])
 
 
 def test_examples_see_only_what_came_strictly_before(
@@ -72,15 +73,15 @@ def test_examples_see_only_what_came_strictly_before(
 ) -> None:
     """Each example's history equals a pool computed slowly from the events before it."""
     repeated = pd.concat([events, events.iloc[::3].assign(timestamp=events["timestamp"].iloc[::3] + 7 * 86_400_000)])
-    log = encode(repeated, courses, WEIGHTS)
-    examples = build_examples(log, small, 30.0)
+    encoded = encode(repeated, courses, RULE)
+    examples = build_examples(encoded, small, 30.0)
     for e in range(0, len(examples.course), 37):
         user, at = examples.user[e] - 1, int(examples.time[e])
-        past = (log.user == user) & (log.time < at)
+        past = (encoded.user == user) & (encoded.time < at)
         stored = pd.Series(
-            [rule.decay.stored(w, int(t)) for w, t in zip(log.weight[past], log.time[past], strict=True)]
+            [rule.decay.stored(w, int(t)) for w, t in zip(encoded.weight[past], encoded.time[past], strict=True)]
         )
-        sums = stored.groupby(log.course[past]).sum()
+        sums = stored.groupby(encoded.course[past]).sum()
         pool = pool_engagement(
             sums.index.to_numpy(np.int32),
             sums.to_numpy(np.float64),
@@ -99,7 +100,7 @@ def test_examples_see_only_what_came_strictly_before(
 
 
 def test_newer_positives_weigh_more(events: pd.DataFrame, courses: Sequence[Course], small: HyperParameters) -> None:
-    examples = build_examples(encode(events, courses, WEIGHTS), small, 30.0)
+    examples = build_examples(encode(events, courses, RULE), small, 30.0)
     order = np.argsort(examples.time)
     assert (np.diff(examples.weight[order]) >= 0).all()
     assert examples.weight.mean() == pytest.approx(1.0, abs=1e-4)
@@ -115,10 +116,10 @@ def test_disliked_courses_are_no_positives(courses: Sequence[Course], small: Hyp
             "value": [np.nan] * 3,
         }
     )
-    log = encode(frame, courses, WEIGHTS)
-    examples = build_examples(log, small, 30.0)
+    encoded = encode(frame, courses, RULE)
+    examples = build_examples(encoded, small, 30.0)
     assert [courses[row].course_id for row in examples.course] == ["kafka-1"]
-    assert log.touched().nnz == 2
+    assert encoded.touched().nnz == 2
 
 
 def test_tfidf_rebuilt_from_json_gives_identical_output(courses: Sequence[Course], small: HyperParameters) -> None:
@@ -153,20 +154,20 @@ def test_only_touched_courses_have_an_id_embedding(courses: Sequence[Course], sm
 
 
 def test_the_popularity_timeline_knows_only_the_past(events: pd.DataFrame, courses: Sequence[Course]) -> None:
-    log = encode(events, courses, WEIGHTS)
-    timeline = popularity_timeline(log, 10.0)
+    encoded = encode(events, courses, RULE)
+    timeline = popularity_timeline(encoded, 10.0)
     at = timeline.start_ms + 20 * timeline.step_ms
-    past = encode(events[events["timestamp"] < at], courses, WEIGHTS)
+    past = encode(events[events["timestamp"] < at], courses, RULE)
     again = popularity_timeline(past, 10.0).table
     np.testing.assert_allclose(timeline.table[: len(again)], again)
     assert timeline.table[0].std() == 0
 
 
 def test_the_timeline_agrees_with_popularity_computed_afresh(events: pd.DataFrame, courses: Sequence[Course]) -> None:
-    log = encode(events, courses, WEIGHTS)
-    timeline = popularity_timeline(log, 10.0)
+    encoded = encode(events, courses, RULE)
+    timeline = popularity_timeline(encoded, 10.0)
     at = timeline.start_ms + 30 * timeline.step_ms
-    past = encode(events[events["timestamp"] < at], courses, WEIGHTS)
+    past = encode(events[events["timestamp"] < at], courses, RULE)
     exact = log_popularity(decayed_popularity(past, at, 10.0))
     np.testing.assert_allclose(timeline.table[30], exact, atol=0.1)  # buckets are days
 
@@ -175,8 +176,8 @@ def test_cases_hold_what_came_after_and_was_not_seen_before(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
 ) -> None:
     split = split_share(events, 0.7)
-    log = encode(split.before, courses, rule.weights)
-    cases = build_cases(log, split.after, rule.weights, rule.decay, split.cutoff_ms)
+    encoded = encode(split.before, courses, rule)
+    cases = build_cases(encoded, split.after, rule, split.cutoff_ms)
     assert warm(cases)
     for case in cases:
         mine = events[events["user_id"] == case.user_id]
@@ -185,3 +186,34 @@ def test_cases_hold_what_came_after_and_was_not_seen_before(
         assert {courses[row].course_id for row in case.relevant} == later - seen
         assert {courses[row].course_id for row in case.rows} == seen
         assert (case.user_row >= 0) == bool(seen)
+
+
+def _liked(courses: Sequence[Course], exclusion: Exclusion) -> set[str]:
+    """What counts as a hit for a learner who watched kafka-1, saw kafka-2, and later touched these two and kafka-3."""
+    rows = [
+        ("a", "kafka-1", "progress", 1, 0.95),
+        ("a", "kafka-2", "view", 2, np.nan),
+        ("a", "kafka-1", "click", 9, np.nan),
+        ("a", "kafka-2", "click", 9, np.nan),
+        ("a", "kafka-3", "click", 9, np.nan),
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "course_id", "type", "timestamp", "value"])
+    rule = EngagementRule(WEIGHTS, ForwardDecay(30.0), exclusion)
+    split = split_at(frame, 5)
+    (case,) = build_cases(encode(split.before, courses, rule), split.after, rule, 5)
+    assert not set(case.excluded) & set(case.relevant)
+    assert {courses[row].course_id for row in case.rows} == {"kafka-1", "kafka-2"}
+    return {courses[row].course_id for row in case.relevant}
+
+
+def test_what_counts_as_a_hit_is_what_an_answer_may_hold(courses: Sequence[Course]) -> None:
+    assert _liked(courses, Exclusion(exclude_seen=True)) == {"kafka-3"}
+    assert _liked(courses, Exclusion(exclude_seen=False)) == {"kafka-2", "kafka-3"}
+    assert _liked(courses, Exclusion(1.0, exclude_seen=False)) == {"kafka-1", "kafka-2", "kafka-3"}
+
+
+def test_what_ends_a_course_is_the_same_in_columns_and_event_by_event() -> None:
+    rows = [(kind, value) for kind in EVENT_TYPES for value in (np.nan, 0.0, 0.89, 0.9, 1.0)]
+    frame = pd.DataFrame(rows, columns=["type", "value"])
+    expected = [is_done(kind, None if np.isnan(value) else value) for kind, value in rows]
+    assert done_events(frame, 0.9).tolist() == expected

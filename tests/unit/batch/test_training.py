@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from batch.encoding import InteractionLog, encode
+from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
 from batch.examples import build_examples
 from batch.features import course_features, fit_attributes, fit_text
 from batch.popularity import log_popularity, popularity_timeline
 from batch.split import split_share
-from batch.train import EngagementRule, fit_hybrid, no_wide, recommender
+from batch.train import fit_hybrid, no_wide, recommender
 from recsys.catalog import Course
 from recsys.errors import ConfigurationError, InputError
 from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
@@ -33,38 +33,40 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 @pytest.fixture(scope="module")
-def log(events: pd.DataFrame, courses: list[Course], rule: EngagementRule) -> InteractionLog:
-    return encode(events, courses, rule.weights)
+def encoded(events: pd.DataFrame, courses: list[Course], rule: EngagementRule) -> EncodedEvents:
+    return encode(events, courses, rule)
 
 
 @pytest.fixture(scope="module")
-def inputs(log: InteractionLog, small: HyperParameters) -> TrainingInputs:
-    touched = np.bincount(log.course, minlength=len(log.courses)) > 0
-    features = course_features(log.courses, fit_text(log.courses, small), fit_attributes(log.courses), touched)
-    timeline, examples = popularity_timeline(log, 14.0), build_examples(log, small, 30.0)
-    return TrainingInputs(examples, features, log.touched(), timeline.table, timeline.bucket(examples.time))
+def inputs(encoded: EncodedEvents, small: HyperParameters) -> TrainingInputs:
+    touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
+    features = course_features(
+        encoded.courses, fit_text(encoded.courses, small), fit_attributes(encoded.courses), touched
+    )
+    timeline, examples = popularity_timeline(encoded, 14.0), build_examples(encoded, small, 30.0)
+    return TrainingInputs(examples, features, encoded.touched(), timeline.table, timeline.bucket(examples.time))
 
 
 @pytest.fixture(scope="module")
-def model(log: InteractionLog, small: HyperParameters, rule: EngagementRule) -> Draft:
-    return fit_hybrid(log, small, rule)
+def model(encoded: EncodedEvents, small: HyperParameters, rule: EngagementRule) -> Draft:
+    return fit_hybrid(encoded, small, rule)
 
 
 def test_the_scorer_reproduces_the_towers(
-    log: InteractionLog, inputs: TrainingInputs, small: HyperParameters, model: Draft
+    encoded: EncodedEvents, inputs: TrainingInputs, small: HyperParameters, model: Draft
 ) -> None:
     """NumPy and Keras give the same affinity to 1e-5, for known and unknown users and for an empty history."""
     towers = train_towers(inputs, replace(small, epochs=1))
-    popularity = log_popularity(np.arange(1.0, len(log.courses) + 1))
-    arrays = towers.export(inputs.features, popularity) | no_wide(log)
+    popularity = log_popularity(np.arange(1.0, len(encoded.courses) + 1))
+    arrays = towers.export(inputs.features, popularity) | no_wide(encoded)
     scorer = Scorer(as_bundle(replace(model, arrays=arrays)))
     rng = np.random.default_rng(0)
     features = inputs.features
     vectors, bias = towers.course([features.index, features.text, features.attributes], training=False)
     for user, size in ((0, 0), (0, 1), (3, 5), (7, 30)):
-        rows = rng.permutation(len(log.courses))[:size].astype(np.int32)
+        rows = rng.permutation(len(encoded.courses))[:size].astype(np.int32)
         stored = rng.random(size) * 1e9
-        at = int(log.time[-1])
+        at = int(encoded.time[-1])
         pool = pool_engagement(rows, stored, at_ms=at, half_life_days=30.0, power=0.5, length=small.history_length)
         history, weights = (
             np.zeros((1, small.history_length), np.int32),
@@ -101,27 +103,27 @@ def test_training_learns_what_each_learner_is_after(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
     split = split_share(events, 0.7)
-    log = encode(split.before, courses, rule.weights)
-    cases = warm(build_cases(log, split.after, rule.weights, rule.decay, split.cutoff_ms))
-    facts = CatalogueFacts(log, fit_text(courses, small).tfidf(courses))
+    encoded = encode(split.before, courses, rule)
+    cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
+    facts = CatalogueFacts(encoded, fit_text(courses, small).tfidf(courses))
     losses: list[float] = []
 
     def look(_epoch: int, loss: float, _model: Draft) -> bool:
         losses.append(loss)
         return True
 
-    trained = fit_hybrid(log, replace(small, wide_weight=0.0), rule, on_epoch=look)
-    untrained = fit_hybrid(log, replace(small, wide_weight=0.0, learning_rate=1e-9, epochs=1), rule)
+    trained = fit_hybrid(encoded, replace(small, wide_weight=0.0), rule, on_epoch=look)
+    untrained = fit_hybrid(encoded, replace(small, wide_weight=0.0, learning_rate=1e-9, epochs=1), rule)
     assert losses[-1] < losses[0]
     gain = evaluate(recommender(trained), cases, facts).mean("recall@20")
     assert gain > evaluate(recommender(untrained), cases, facts).mean("recall@20") + 0.1
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not(
-    inputs: TrainingInputs, small: HyperParameters, log: InteractionLog
+    inputs: TrainingInputs, small: HyperParameters, encoded: EncodedEvents
 ) -> None:
     one = replace(small, epochs=1)
-    popularity = np.zeros(len(log.courses), np.float32)
+    popularity = np.zeros(len(encoded.courses), np.float32)
     first, second, other = (
         train_towers(inputs, settings).export(inputs.features, popularity)["course_vectors"]
         for settings in (one, one, replace(one, seed=1))
@@ -145,11 +147,11 @@ def test_a_new_course_is_placed_by_its_text_alone(
         Course(course_id="new-kafka", title="kafka broker", intro="topic broker offset", category="kafka"),
         Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta", category="cooking"),
     ]
-    log = encode(events, [*courses, *new], rule.weights)
-    scorer = Scorer(as_bundle(fit_hybrid(log, small, rule)))
+    encoded = encode(events, [*courses, *new], rule)
+    scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule)))
     for subject, other in (("kafka", "cooking"), ("cooking", "kafka")):
         engaged = {f"{subject}-{i}": 1e9 for i in range(4)}
-        scores = dict(zip(scorer.course_ids, scorer.score("x", engaged, at_ms=int(log.time[-1])), strict=True))
+        scores = dict(zip(scorer.course_ids, scorer.score("x", engaged, at_ms=int(encoded.time[-1])), strict=True))
         assert scores[f"new-{subject}"] > scores[f"new-{other}"]
 
 
@@ -195,7 +197,9 @@ def test_impossible_settings_are_refused_with_what_was_expected() -> None:
         HyperParameters(dropout=1.0)
 
 
-def test_a_history_too_small_is_refused(log: InteractionLog, rule: EngagementRule, small: HyperParameters) -> None:
-    few = replace(log, user=log.user[:5], course=log.course[:5], time=log.time[:5], weight=log.weight[:5])
+def test_a_history_too_small_is_refused(encoded: EncodedEvents, rule: EngagementRule, small: HyperParameters) -> None:
+    few = replace(
+        encoded, user=encoded.user[:5], course=encoded.course[:5], time=encoded.time[:5], weight=encoded.weight[:5]
+    )
     with pytest.raises(InputError, match="at least 50 interactions"):
         fit_hybrid(few, small, rule)

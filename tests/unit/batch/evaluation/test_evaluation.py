@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.encoding import encode
+from batch.encoding import EngagementRule, encode
 from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
 from batch.evaluation.cases import build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
 from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap, ranks, recall_at, reciprocal_rank
 from batch.features import fit_text
 from batch.split import split_share
-from batch.train import EngagementRule
 from batch.wide import ease, liked_matrix, strongest
 from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters
@@ -97,22 +96,22 @@ def test_baselines_that_read_the_learner_beat_popularity_where_tastes_are_all(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
     split = split_share(events, 0.7)
-    log = encode(split.before, courses, rule.weights)
-    cases = warm(build_cases(log, split.after, rule.weights, rule.decay, split.cutoff_ms))
-    facts = CatalogueFacts(log, fit_text(courses, small).tfidf(courses))
-    popular = evaluate(Popularity(log), cases, facts).mean("ndcg@10")
-    for model in (ItemKnn(log, 20, 30.0), Ease(log, 10.0, 30.0), TextProfile(log, facts.text, 30.0)):
+    encoded = encode(split.before, courses, rule)
+    cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
+    facts = CatalogueFacts(encoded, fit_text(courses, small).tfidf(courses))
+    popular = evaluate(Popularity(encoded), cases, facts).mean("ndcg@10")
+    for model in (ItemKnn(encoded, 20, 30.0), Ease(encoded, 10.0, 30.0), TextProfile(encoded, facts.text, 30.0)):
         assert evaluate(model, cases, facts).mean("ndcg@10") > popular
 
 
 def test_popularity_shows_everybody_the_same(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
-    log = encode(events, courses, rule.weights)
-    facts = CatalogueFacts(log, fit_text(courses, small).tfidf(courses))
+    encoded = encode(events, courses, rule)
+    facts = CatalogueFacts(encoded, fit_text(courses, small).tfidf(courses))
     late = events.assign(user_id="newcomer").tail(5)
-    case = build_cases(log, late, rule.weights, rule.decay, int(log.time[-1]))[0]
-    result = evaluate(Popularity(log), [case, case], facts)
+    case = build_cases(encoded, late, rule, int(encoded.time[-1]))[0]
+    result = evaluate(Popularity(encoded), [case, case], facts)
     assert result.overall["coverage@10"] == pytest.approx(10 / len(courses))
     assert 0.0 <= result.overall["diversity@10"] <= 1.0
 
@@ -128,5 +127,5 @@ def test_the_newest_liking_of_a_pair_is_the_one_that_counts(courses: Sequence[Co
             "value": np.nan,
         }
     )
-    liked = liked_matrix(encode(frame, courses, rule.weights), half_life_days=10.0).toarray()
+    liked = liked_matrix(encode(frame, courses, rule), half_life_days=10.0).toarray()
     assert liked.sum(axis=1).tolist() == [0.5, 1.0]
