@@ -10,8 +10,10 @@ STAMP := $(VENV)/.installed
 EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra embedded
 export DOCKER_BUILDKIT ?= 0
 PARTITIONS ?= 6
+# Services are started once a process, so that no two tests share one.
+TEST_PROCESSES ?= 3
 
-.PHONY: faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-dedupe soak services \
+.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-dedupe soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -35,7 +37,13 @@ demo: setup ## The whole thing on this machine: history, model, a live click, th
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/recsys demo; else exec $(BIN)/recsys demo --once; fi
 
 test: setup ## All tests, on the first real services found: given addresses, Docker, JDK + Maven, else embedded.
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+test-unit: setup ## Tests that need no Kafka: unit and contract.
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/unit tests/contract $(ARGS)
+
+coverage: setup ## Line and branch coverage of the unit and contract tests, by package; fails below the bound in pyproject.toml.
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/unit tests/contract --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: setup ## Ruff: lint and format, nothing changed.
 	$(BIN)/ruff check .
@@ -62,16 +70,16 @@ lock: setup ## Resolve pyproject.toml into requirements/lock.txt, with hashes.
 	  --group dev --universal --generate-hashes --no-emit-index-url --quiet --output-file requirements/lock.txt $(ARGS)
 
 bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, on real Kafka and Redis.
-	$(BIN)/python benchmarks/ingest.py $(ARGS)
+	$(BIN)/python -m benchmarks.ingest $(ARGS)
 
 bench-click: setup ## Milliseconds from a click to a changed answer, on real Kafka and Redis.
-	$(BIN)/python benchmarks/click_to_answer.py $(ARGS)
+	$(BIN)/python -m benchmarks.click_to_answer $(ARGS)
 
 bench-dedupe: setup ## Bytes of Redis a remembered event id costs.
-	$(BIN)/python benchmarks/dedupe_memory.py $(ARGS)
+	$(BIN)/python -m benchmarks.dedupe_memory $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
-	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 faults: setup ## Kills, outages, bad networks against an oracle; ARGS="T1 T5 --scale 0.2", ARGS=--list (docs/faults.md).
 	$(BIN)/python -m tests.faults $(ARGS)

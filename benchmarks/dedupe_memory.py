@@ -50,10 +50,9 @@ async def fill(url: str, ids: int, chunk: int, shards: int) -> None:
             shard = number // chunk % shards
             size = min(chunk, ids - number)
             fresh = [secrets.token_bytes(ID_DIGEST_BYTES) for _ in range(size)]
-            fence, fences[shard] = fences[shard], (fences[shard] or 0) + size
-            if not await store.commit(
-                shard, GROUP, fence, fences[shard], Effects(ids=fresh, counts={"accepted": size})
-            ):
+            fence, last = fences[shard], (fences[shard] or 0) + size
+            fences[shard] = last
+            if not await store.commit(shard, GROUP, fence, last, Effects(ids=fresh, counts={"accepted": size})):
                 raise SystemExit(f"expected the commit of shard {shard} to be taken, received a moved fence")
     finally:
         await store.close()

@@ -35,9 +35,9 @@ from typing import Any
 import redis
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from soak_load import RECSYS, Load, ask, history, records
-from soak_report import PARTITIONS, Sample, draw, figures, held, report
 
+from benchmarks.soak_load import RECSYS, Load, ask, history, records
+from benchmarks.soak_report import PARTITIONS, Sample, draw, figures, held, report
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.processes import Child, tail
@@ -156,7 +156,8 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
         counts, in_topic, lag = drained(settings)
         ended = dead(children)
     accounts = {"produced": produced, "in_topic": in_topic, "sent": dict(load.sent), "counts": counts, "lag_left": lag}
-    return figures(samples, accounts, load, rate=arguments.rate, warm_up_minutes=arguments.warm_up) | {"ended": ended}
+    report: dict[str, Any] = figures(samples, accounts, load, rate=arguments.rate, warm_up_minutes=arguments.warm_up)
+    return report | {"ended": ended}
 
 
 def fill(producer: Any, events: Iterator[Record], number: int, settings: Settings, ended: Callable[[], bool]) -> int:

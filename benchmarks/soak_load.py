@@ -65,13 +65,13 @@ def records(load: Load, seed: int) -> Iterator[Record]:
         draw = rng.random()
         if draw < POISON:
             load.sent["poison"] += 1
-            yield user.encode(), b'{"event_id": "' + str(number).encode()
+            yield Record(user.encode(), b'{"event_id": "' + str(number).encode())
         elif draw < POISON + DUPLICATES and last is not None:
             load.sent["repeated"] += 1
             yield last
         else:
             load.sent["events"] += 1
-            last = user.encode(), event(number, user, course, kind, rng)
+            last = Record(user.encode(), event(number, user, course, kind, rng))
             yield last
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from soak_load import LEARNERS, Load
+
+from benchmarks.soak_load import LEARNERS, Load
 
 mpl.use("Agg")  # no display, whatever the environment says; before pyplot is imported
 

@@ -115,9 +115,10 @@ class Rows:
         self.event("1 MB string in an unknown field", "too_large", pad="x" * 1_000_000)
         self.taken("0.9 MB string in an unknown field", pad="x" * 900_000)
         self.event("0.9 MB string as user_id", "bad_id", user_id="u" * 900_000)
-        many = {f"unknown_{n}": n for n in range(100_000)}
+        many: dict[str, Any] = {f"unknown_{n}": n for n in range(100_000)}
         self.raw("100,000 keys, compressed on their way", "too_large", self.body("keys", **many), codec="gzip")
-        self.taken("30,000 keys", **{f"unknown_{n}": n for n in range(30_000)})
+        fewer: dict[str, Any] = {f"unknown_{n}": n for n in range(30_000)}
+        self.taken("30,000 keys", **fewer)
         self.raw("pickle", "not_json", pickle.dumps(self.usual("pickle")))
         self.raw("schema-registry magic byte", "not_json", b"\x00\x00\x00\x00\x01" + self.body("magic"))
 
@@ -206,8 +207,8 @@ class Rows:
     def numbers(self) -> None:
         for value in (0, 6, "five", -3, None):
             self.event(f"rating {value}", "bad_value", type="rate", value=value)
-        for value in (-0.1, 1.0001):
-            self.event(f"progress {value}", "bad_value", type="progress", value=value)
+        for share in (-0.1, 1.0001):
+            self.event(f"progress {share}", "bad_value", type="progress", value=share)
         self.event("negative dwell", "bad_value", value=-5)
         self.event("negative play", "bad_value", type="play", value=-1e-9)
         self.taken("rating 5", type="rate", value=5.0)

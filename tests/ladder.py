@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_kafka import LocalKafka, kafka_version, missing_programs
@@ -120,7 +121,10 @@ def _container(image: str, ports: dict[int, int], environment: dict[str, str]) -
 
     container = DockerContainer(image).waiting_for(HealthcheckWaitStrategy().with_startup_timeout(120))
     for inside, outside in ports.items():
-        container.ports[inside] = ("127.0.0.1", outside)  # `with_bind_ports` knows no address and binds all of them
+        cast("dict[Any, Any]", container.ports)[inside] = (
+            "127.0.0.1",
+            outside,
+        )  # `with_bind_ports` knows no address and binds all of them
     for name, value in environment.items():
         container.with_env(name, value)
     with container:

@@ -14,11 +14,30 @@ MAX_PRODUCED_BYTES = 1_000_000
 class Record(Protocol):
     """The fields of a Kafka record that are read."""
 
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    @property
+    def offset(self) -> int:
+        """Position in the partition's log."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """When the broker appended it, ms since 1970 UTC."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """The record key."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The record value; None for a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values, in order; a name may repeat."""
+        ...
 
 
 class Fetch(NamedTuple):

@@ -115,7 +115,7 @@ async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> No
     assert {u: dict(sums) async for u, sums in store.engagement(1)} == {user: {"c:*": 1.0}}
     top, done = await store.top(1, user)
     assert top is not None
-    assert (list(top.course_ids), done) == (["c:*"], {"c:*"})
+    assert (list(top.course_ids), done) == (["c:*"], frozenset({"c:*"}))
     assert await store.top(1, user + "x") == (None, frozenset())
 
 

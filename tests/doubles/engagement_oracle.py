@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -30,8 +32,8 @@ def expected_scores(
     weight = weight.where(events["type"] != "progress", weight * value)
     weight = weight.where(events["type"] != "rate", weight * (value - 3.0))
     age_days = (at_ms - events["timestamp"].astype("int64")) / MS_PER_DAY
-    decayed = weight * np.power(2.0, -age_days / half_life_days)
-    scores = decayed.groupby([events["user_id"], events["course_id"]]).sum()
+    decayed: Any = weight * np.power(2.0, -age_days / half_life_days)
+    scores: Any = decayed.groupby([events["user_id"], events["course_id"]]).sum()
     return {(str(user), str(course)): float(score) for (user, course), score in scores.items()}
 
 

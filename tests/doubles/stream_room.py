@@ -9,10 +9,10 @@ from typing import Any
 
 from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
 from recsys.errors import ServiceUnavailable
-from recsys.kafka.records import Chunk
+from recsys.kafka.records import Chunk, Fetch
 from recsys.keys import Topology
 from stream.engagement.fold import FoldRules, Misrouted, Refused
-from stream.transport.fetches import NOTHING, Fetch
+from stream.transport.fetches import NOTHING
 
 ARRIVAL = 1_700_000_000_000
 HOUR_MS = 3_600_000

@@ -40,7 +40,7 @@ class Traffic:
         codec: str = "none",
     ) -> None:
         producer = self._producer(codec)
-        where = {} if partition is None else {"partition": partition}
+        where: dict[str, Any] = {} if partition is None else {"partition": partition}
         while True:
             try:
                 producer.produce(
@@ -58,8 +58,10 @@ class Traffic:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self.refused.append(error)
-        else:
-            self.partitions.append(message.partition())
+            return
+        partition = message.partition()
+        assert partition is not None
+        self.partitions.append(partition)
 
 
 @contextmanager

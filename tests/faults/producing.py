@@ -140,5 +140,7 @@ class LoadProducer:
             return
         self.acknowledged += 1
         partition, offset = message.partition(), message.offset()
-        if offset is not None:  # unknown where the broker took a retry for the duplicate it was
+        if (
+            partition is not None and offset is not None
+        ):  # unknown where the broker took a retry for the duplicate it was
             self.log_ends[partition] = max(self.log_ends.get(partition, 0), offset + 1)

@@ -231,9 +231,7 @@ class Stage:
                 return False
             ends = log_ends(self.servers, self.topic)
             fences = self.fences()
-            return fences is not None and all(
-                end == 0 or (fences[p] is not None and fences[p] + 1 >= end) for p, end in ends.items()
-            )
+            return fences is not None and all((-1 if (at := fences[p]) is None else at) + 1 >= ends[p] for p in ends)
 
         began = time.monotonic()
         for _ in range(2):  # what is rerouted in the first turn is a new record

@@ -88,10 +88,11 @@ def _read_shard_keys(client: redis.Redis, group: str, found: Mapping[int, Stored
 
 
 def _replies(client: redis.Redis, command: str, wanted: Iterable[bytes]) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
+    pipeline: Any = client.pipeline(transaction=False)
     for key in wanted:
         pipeline.execute_command(command, key)
-    return pipeline.execute()
+    replies: list[Any] = pipeline.execute()
+    return replies
 
 
 def _sums(fields: Mapping[bytes, bytes]) -> dict[str, float]:

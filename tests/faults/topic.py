@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
@@ -57,9 +57,10 @@ def read_topic(servers: str, topic: str) -> list[LogRecord]:
             if time.monotonic() > give_up:
                 raise TimeoutError(f"expected to read {topic} within {READ_WITHIN_S:g} s, read {len(found)} records")
             for message in consumer.consume(SLICE, timeout=0.5):
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     found.append(_as_record(message))
-                elif message.error().code() == KafkaError._PARTITION_EOF:
+                elif error.code() == KafkaError._PARTITION_EOF:
                     partitions.discard(message.partition())
         return found
     finally:
@@ -68,8 +69,11 @@ def read_topic(servers: str, topic: str) -> list[LogRecord]:
 
 def _as_record(message: Message) -> LogRecord:
     _, timestamp = message.timestamp()
-    headers = message.headers() or ()
-    return LogRecord(message.partition(), message.offset(), timestamp, message.key(), message.value(), headers)
+    partition, offset = message.partition(), message.offset()
+    assert partition is not None
+    assert offset is not None
+    headers = cast("Sequence[tuple[str, bytes | None]]", message.headers() or ())
+    return LogRecord(partition, offset, timestamp, message.key(), message.value(), headers)
 
 
 def log_ends(servers: str, topic: str) -> dict[int, int]:

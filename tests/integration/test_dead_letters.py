@@ -91,7 +91,8 @@ def test_letters_are_listed_shown_and_replayed_until_they_count_or_have_been_tri
     for attempt in (1, 2):
         done = json.loads(dlq(recsys, "replay", "--execute", "--reason", "not_json", "--max-replays", "2", "--json"))
         assert (done["executed"], done["replayed"]) == (True, {"not_json": 1})
-        wait_until(lambda n=attempt: recsys.counts(PARTITIONS)["refused"] == 2 + n, within_s=150, what="refused again")
+        refused = 2 + attempt
+        wait_until(lambda: recsys.counts(PARTITIONS)["refused"] == refused, within_s=150, what="refused again")  # noqa: B023
     again = lines(dlq(recsys, "list", "--json", "--reason", "not_json"))
     assert [letter["replay_count"] for letter in again] == [0, 1, 2]
     newest = again[-1]

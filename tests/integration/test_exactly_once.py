@@ -60,10 +60,8 @@ def outcome(recsys: Recsys, interactions: pd.DataFrame, *, kill: bool, mutant: s
 
     if kill:
         for victim in range(2):  # one after the other, so that somebody always has to take over
-            before = applied()
-            wait_until(
-                lambda before=before: applied() > before + len(interactions) // 8, within_s=PATIENCE_S, what="progress"
-            )
+            until = applied() + len(interactions) // 8
+            wait_until(lambda: applied() > until, within_s=PATIENCE_S, what="progress")  # noqa: B023
             workers[victim].send_signal(signal.SIGKILL)
             workers[victim].wait()
             recsys.start_worker(mutant=mutant)
@@ -71,7 +69,7 @@ def outcome(recsys: Recsys, interactions: pd.DataFrame, *, kill: bool, mutant: s
     wait_until(lambda: applied() >= len(interactions), within_s=PATIENCE_S, what=f"{len(interactions)} records applied")
     for worker in recsys.workers:
         if worker.poll() is None:  # else a late one is stopped before Python handles signals
-            wait_until(lambda each=worker: "worker_started" in recsys.log_of(each), within_s=PATIENCE_S, what="a start")
+            wait_until(lambda: "worker_started" in recsys.log_of(worker), within_s=PATIENCE_S, what="a start")  # noqa: B023
     recsys.stop_workers()
     counts = recsys.counts(PARTITIONS)
     found = differences(expected_scores(interactions, AT_MS), recsys.scores(AT_MS))

@@ -2,8 +2,12 @@
 
 import json
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -151,15 +155,15 @@ class LosingProducer:
     def __init__(self, lost: int) -> None:
         self.lost, self.sent = lost, 0
 
-    def send(self, topic: str, key: bytes, value: bytes, headers: list) -> "LosingProducer":
+    def send(self, topic: str, key: bytes, value: bytes, headers: list[Any]) -> "LosingProducer":
         self.sent += 1
         return self
 
-    def add_callback(self, call) -> None:  # noqa: ANN001 - a callable of one argument
+    def add_callback(self, call: Callable[[Any], None]) -> None:
         if self.sent != self.lost:
             call(None)
 
-    def add_errback(self, call) -> None:  # noqa: ANN001 - as above
+    def add_errback(self, call: Callable[[Any], None]) -> None:
         if self.sent == self.lost:
             call(TimeoutError("no reply"))
 
@@ -173,13 +177,40 @@ def test_one_lost_record_ends_the_replay_with_the_counts() -> None:
         produce(LosingProducer(3), "t", [Record(b"k", b"v")] * 10)
 
 
-def test_no_more_records_than_the_bound_wait_for_their_acknowledgement() -> None:
-    producer = LosingProducer(0)
-    deliveries = Deliveries(max_outstanding=2)
-    for _ in range(100):
-        deliveries.send(producer, "t", Record(b"k", b"v"))
+class SlowProducer:
+    """A producer whose records wait for their acknowledgement, one a millisecond, from another thread."""
 
-    assert deliveries.acknowledged == 100
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[Any], None]] = deque()
+        self.most_waiting = 0
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: list[Any]) -> "SlowProducer":
+        return self
+
+    def add_callback(self, call: Callable[[Any], None]) -> None:
+        self._waiting.append(call)
+        self.most_waiting = max(self.most_waiting, len(self._waiting))
+
+    def add_errback(self, call: Callable[[Any], None]) -> None: ...
+
+    def acknowledge(self, records: int) -> None:
+        while records:
+            time.sleep(0.001)
+            if self._waiting:
+                self._waiting.popleft()(None)
+                records -= 1
+
+
+def test_no_more_records_than_the_bound_wait_for_their_acknowledgement() -> None:
+    producer = SlowProducer()
+    deliveries = Deliveries(max_outstanding=2)
+    broker = threading.Thread(target=producer.acknowledge, args=(50,))
+    broker.start()
+    for _ in range(50):
+        deliveries.send(producer, "t", Record(b"k", b"v"))
+    broker.join()
+
+    assert (producer.most_waiting, deliveries.acknowledged) == (2, 50)
 
 
 def test_a_rate_below_the_producers_own_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +225,6 @@ def test_a_rate_below_the_producers_own_is_kept(monkeypatch: pytest.MonkeyPatch)
 
 def test_shifted_records_keep_their_absent_values_absent() -> None:
     frame = simulate(learners=5, courses=5, days=5, seed=0).interactions
-    values = [json.loads(value)["value"] for _, value, _ in event_records(frame, shift_ms=1)]
+    values = [json.loads(value or b"")["value"] for _, value, _ in event_records(frame, shift_ms=1)]
 
     assert [value is None for value in values] == list(frame["value"].isna())

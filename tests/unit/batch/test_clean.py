@@ -82,7 +82,10 @@ def test_every_row_is_kept_or_counted_and_kept_rows_are_accepted_unchanged(cases
 
     assert report.received == len(cases) == report.kept + sum(report.dropped.values())
     for row in kept.astype(object).replace({np.nan: None}).to_dict("records"):
-        assert from_mapping(row, arrival_ms=ARRIVAL_MS).timestamp == row["timestamp"]
+        assert (
+            from_mapping({str(name): value for name, value in row.items()}, arrival_ms=ARRIVAL_MS).timestamp
+            == row["timestamp"]
+        )
 
 
 def test_duplicates_are_per_learner_and_the_first_one_stays() -> None:

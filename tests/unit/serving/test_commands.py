@@ -138,7 +138,8 @@ def test_the_command_gives_the_same_answer_as_http(run: Run, world: Any) -> None
         await world.publish()
         world.outage.down = True
         await world.poll()
-        return await world.recommend("ada", n=7, category="Art")
+        answer: dict[str, Any] = await world.recommend("ada", n=7, category="Art")
+        return answer
 
     answer = asyncio.run(over_http())
     ended = run("recommend", "--user", "ada", "--n", "7", "--category", "Art", "--json")

@@ -18,7 +18,8 @@ EVENT = {"event_id": "e1", "user_id": "ada", "course_id": "c1", "type": "click",
 
 async def post(world: Any, content: Any, **headers: str) -> httpx.Response:
     async with world.client(**{"content-type": "application/json", **headers}) as client:
-        return await client.post("/v1/events", content=content)
+        response: httpx.Response = await client.post("/v1/events", content=content)
+        return response
 
 
 def refusal(response: httpx.Response) -> tuple[str, str]:

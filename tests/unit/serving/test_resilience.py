@@ -52,7 +52,8 @@ async def test_one_success_closes_it() -> None:
     assert circuit.is_open
     service.down, now = False, 0.6
     assert await circuit.call(service) == "answer"
-    assert not circuit.is_open
+    open_still: bool = circuit.is_open
+    assert not open_still
     assert await circuit.call(service) == "answer"
 
 

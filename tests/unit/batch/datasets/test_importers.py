@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -163,7 +164,7 @@ def test_a_course_reached_from_two_programmes_is_one_course(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("importer", [import_mars, import_online_retail, import_movielens, import_online_courses])
-def test_a_missing_source_and_an_empty_folder_are_refused(tmp_path: Path, importer) -> None:  # noqa: ANN001 - any of them
+def test_a_missing_source_and_an_empty_folder_are_refused(tmp_path: Path, importer: Any) -> None:
     for source in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InputError, match="expected"):
             importer(source)

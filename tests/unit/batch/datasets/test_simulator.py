@@ -27,7 +27,7 @@ def test_the_same_arguments_give_the_same_frames_and_another_seed_others() -> No
 
 def test_every_event_is_one_that_the_stream_accepts(simulation: Simulation) -> None:
     for row in simulation.interactions.replace({np.nan: None}).to_dict("records"):
-        from_mapping(row, arrival_ms=DEFAULT_END_MS)
+        from_mapping({str(name): value for name, value in row.items()}, arrival_ms=DEFAULT_END_MS)
 
 
 def test_events_are_in_order_within_the_period_unique_and_of_known_courses(simulation: Simulation) -> None:

@@ -78,7 +78,7 @@ def test_courses_and_sums_the_model_does_not_know_are_ignored(scorer: Scorer) ->
 
 def test_only_the_most_engaged_courses_are_pooled() -> None:
     rows = np.arange(10, dtype=np.int32)
-    pool = pool_engagement(rows, rows + 1.0, at_ms=NOW, half_life_days=30, power=0.5, length=5)
+    pool = pool_engagement(rows, rows.astype(np.float64) + 1.0, at_ms=NOW, half_life_days=30, power=0.5, length=5)
     assert pool.rows.tolist() == [9, 8, 7, 6, 5]
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -28,7 +29,8 @@ def _logging_as_it_was() -> Iterator[None]:
 
 def configured(**settings: str) -> io.StringIO:
     out = io.StringIO()
-    configure_logging(load_settings(**settings), out)
+    named: dict[str, Any] = dict(settings)
+    configure_logging(load_settings(**named), out)
     return out
 
 

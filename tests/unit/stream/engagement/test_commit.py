@@ -383,7 +383,7 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
         log.revoked_at = 1
         return await commit(*arguments)
 
-    store.commit = revoked_meanwhile  # type: ignore[method-assign]
+    store.commit = revoked_meanwhile  # type: ignore[method-assign,assignment]
     assert (await old.apply(chunk(event(0), event(1), event(2)))).left_alone
     assert await store.fence(0, GROUP) == 0
     late = writer(store, log)
@@ -424,7 +424,7 @@ async def test_a_writer_that_ended_applies_nothing_and_ends_after_the_step_under
         await release.wait()
         return await commit(*arguments)
 
-    store.commit = slow  # type: ignore[method-assign]
+    store.commit = slow  # type: ignore[method-assign,assignment]
     under_way = asyncio.create_task(shard.apply(chunk(event(0))))
     await asyncio.sleep(0.01)
     end = asyncio.create_task(shard.end())
@@ -593,7 +593,7 @@ async def test_a_beginning_whose_answer_nobody_waited_for_ends_in_order() -> Non
         began.set()
         await asyncio.Event().wait()
 
-    store.begin = begins  # type: ignore[method-assign]
+    store.begin = begins  # type: ignore[method-assign,assignment]
     look = asyncio.create_task(shard.look())
     await asyncio.wait_for(began.wait(), 10)
     look.cancel()

@@ -121,7 +121,7 @@ async def test_a_record_that_ends_workers_is_left_unread() -> None:
 async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
     """The original is stamped a minute ahead, so it would be clamped to its own arrival, not to the copy's."""
     home = partition_of("u", 2)
-    ahead = {"id": "x", "at": ARRIVAL + 60_000}
+    ahead: dict[str, Any] = {"id": "x", "at": ARRIVAL + 60_000}
     astray, copy = event(0, arrival=ARRIVAL, **ahead), event(0, arrival=ARRIVAL + 9000, **ahead)
     logs = {1 - home: [astray], home: [copy]}
     live = await as_the_workers_do(logs, rules(2))

@@ -13,9 +13,10 @@ from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP
 
+from recsys.kafka.records import Fetch
 from stream.transport import chunks as chunks_module
 from stream.transport.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumerThread
-from stream.transport.fetches import Epochs, Fetch, Fetched
+from stream.transport.fetches import Epochs, Fetched
 from tests.doubles.stream_room import FakeRecord
 
 PARTITION = TP("t", 0)

@@ -12,7 +12,8 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.consumer.subscription_state import Assignment
 from faust.types.tuples import TP
 
-from stream.transport.fetches import NOTHING, Epochs, Fetch, Fetched, _FetchResult, empty_stretch
+from recsys.kafka.records import Fetch
+from stream.transport.fetches import NOTHING, Epochs, Fetched, _FetchResult, empty_stretch
 
 PLACE, PARTITION, OTHER = TopicPartition("t", 0), TP("t", 0), TP("t", 1)
 
