@@ -8,6 +8,7 @@ from typing import Protocol
 
 from recsys.errors import BundleError
 from recsys.exclusion import Exclusion
+from recsys.model.publications import Publications, read_publications, write_publications
 from recsys.model.scorer import Scorer
 from recsys.online_store import CachedTop, Control, Lists, ModelPointer
 
@@ -46,8 +47,17 @@ async def publish(store: Control, path: Path, *, at_ms: int) -> Scorer:
         ServiceUnavailable: When Redis does not answer.
     """
     scorer = Scorer.load(path)
-    await store.publish_model(ModelPointer(scorer.version, str(path), at_ms))
+    pointer, replaced = ModelPointer(scorer.version, str(path), at_ms), await store.model()
+    await store.publish_model(pointer)
+    write_publications(path.parent, _noted(path.parent).after(pointer, replaced))
     return scorer
+
+
+def _noted(models_dir: Path) -> Publications:
+    try:
+        return read_publications(models_dir)
+    except BundleError:  # what cannot be read is written anew
+        return Publications()
 
 
 async def fill_caches(

@@ -10,7 +10,8 @@
     ├── UnreadableState         4   a key in Redis holds what this release cannot read; no retry mends it
     │   └── ShardDamaged        4   a commit was applied in part; `recsys rebuild` heals it
     └── BundleError             5   a model bundle that is missing or does not verify
-        └── CandidateRejected   6   a trained model that did not pass the gate
+        ├── CandidateRejected   6   a trained model that did not pass the gate
+        └── PointerMoved        7   another model was published since this one's parent was looked up
 
 A message says what was expected, then what was received, on one line.
 """
@@ -100,6 +101,12 @@ class CandidateRejected(BundleError):
     """A freshly trained model is worse than the one in use and was not published."""
 
     exit_status = 6
+
+
+class PointerMoved(BundleError):
+    """Another model was published meanwhile, so this one was compared with a model that is no longer in use."""
+
+    exit_status = 7
 
 
 class RefusalReason(StrEnum):

@@ -28,6 +28,11 @@ class Metrics:
         self.rung_failures = Counter(
             "recsys_rung_failures_total", "Rungs that failed and were passed by.", ["rung"], registry=self.registry
         )
+        self.outdated_lists = Counter(
+            "recsys_outdated_lists_total",
+            "Cached lists of another model than the published one, passed by.",
+            registry=self.registry,
+        )
         self.events_accepted = Counter(
             "recsys_events_accepted_total", "Events acknowledged by Kafka.", registry=self.registry
         )
@@ -44,6 +49,9 @@ class Metrics:
             "recsys_store_failures_total", "Calls to Redis that got no answer.", registry=self.registry
         )
         self.model_loads = Counter(
-            "recsys_model_loads_total", "Bundles loaded, or not.", ["outcome"], registry=self.registry
+            "recsys_model_loads_total",
+            "Attempts to follow the published model: loaded, failed, or what could not be read.",
+            ["outcome"],
+            registry=self.registry,
         )
         self.up = Gauge("recsys_dependency_up", "Whether a part answers.", ["part"], registry=self.registry)

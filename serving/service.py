@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
+from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.settings import Settings
 from serving.events.producer import EventProducer, KafkaEventProducer
@@ -17,13 +18,14 @@ from serving.recommend.circuit import Circuit
 from serving.recommend.follower import Follower
 from serving.recommend.ladder import ClockMs, Ladder
 from serving.recommend.learner import Learners, ServingStore
-from serving.recommend.loaded import LoadBundle
-from serving.recommend.models import Models
+from serving.recommend.loaded import LoadBundle, LoadedModel
 from serving.recommend.recent import RecentLists
 from serving.recommend.trending import LatestTrending
 
 FIRST_POLL_S = 10.0
 FIRST_CONNECTION_S = 1.0
+POINTER_FILE = "model.json"
+"""In the state folder: the pointer this process read last, for a start without Redis."""
 
 
 def now_ms() -> int:
@@ -60,7 +62,7 @@ class Service:
     store: ServingStore
     producer: EventProducer
     metrics: Metrics
-    models: Models
+    models: ModelFollower[LoadedModel]
     trending: LatestTrending
     follower: Follower
     ladder: Ladder
@@ -88,7 +90,13 @@ class Service:
         metrics = Metrics()
         circuit = Circuit(on_failure=metrics.store_failures.inc)
         learners = Learners(store, circuit, RecentLists(ttl_ms=int(settings.serving_cache_seconds * 1000)))
-        models = Models(settings.models_dir, load, metrics)
+        models = ModelFollower(
+            lambda: circuit.call(store.model),
+            lambda folder: LoadedModel(load(folder)),
+            settings.models_dir,
+            count=lambda outcome: metrics.model_loads.labels(outcome).inc(),
+            remember_in=settings.serving_state_dir / POINTER_FILE,
+        )
         trending = LatestTrending(settings.serving_state_dir)
         follower = Follower(store, circuit, learners, models, trending, clock)
         ladder = Ladder(learners, models, trending, settings.experiments, metrics, clock, settings.exclusion)
@@ -118,7 +126,7 @@ class Service:
         parts = {
             "redis": self.follower.store_answers,
             "kafka": self.producer.connected,
-            "model": model is not None,
+            "model": self.models.up_to_date,
             "trending": self.trending.snapshot is not None,
         }
         return Readiness(

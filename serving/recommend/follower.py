@@ -1,4 +1,4 @@
-"""The background task that keeps this process current: topology, model pointer, trending."""
+"""The background task that keeps this process current: topology, published model, trending."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from recsys.errors import ServiceUnavailable
-from recsys.online_store import ModelPointer, Trending
+from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.model.follower import ModelFollower
+from recsys.online_store import Trending
 from serving.recommend.circuit import Circuit
 from serving.recommend.learner import Learners, ServingStore
-from serving.recommend.models import Models
+from serving.recommend.loaded import LoadedModel
 from serving.recommend.trending import LatestTrending
 
 _log = structlog.get_logger(__name__)
@@ -25,7 +26,7 @@ class Follower:
         store: The online store.
         circuit: In front of it.
         learners: Told the topology.
-        models: Told the model pointer.
+        models: Follows the published model.
         trending: Told the merged list.
         clock: ms since 1970 UTC.
 
@@ -39,7 +40,7 @@ class Follower:
         store: ServingStore,
         circuit: Circuit,
         learners: Learners,
-        models: Models,
+        models: ModelFollower[LoadedModel],
         trending: LatestTrending,
         clock: Callable[[], int],
     ) -> None:
@@ -66,26 +67,23 @@ class Follower:
 
     async def poll(self) -> None:
         """One look at everything."""
-        try:
-            pointer, trending = await self._read()
-        except ServiceUnavailable as error:
-            if self.store_answers or not self.polled.is_set():
-                _log.warning("online_store_unreachable", error=str(error))
-            self.store_answers, pointer, trending = False, None, None
-        else:
-            self.store_answers = True
-        if pointer is not None:
-            await self._models.follow(pointer)
-        await self._models.load_newest()
+        trending = await self._read()
+        await self._models.follow()
         model = self._models.current
         if trending is not None:
             self._trending.update(trending, {} if model is None else model.courses)
             await asyncio.to_thread(self._trending.save, self._clock())
         self.polled.set()
 
-    async def _read(self) -> tuple[ModelPointer | None, Trending | None]:
-        self._learners.topology = await self._circuit.call(self._store.topology)
+    async def _read(self) -> Trending | None:
+        """The topology, which learners are looked up by, and the merged list; None while they cannot be read."""
         try:
-            return await self._circuit.call(self._store.model), await self._circuit.call(self._store.trending)
-        except msgspec.DecodeError as error:
-            raise ServiceUnavailable(f"expected a model pointer and trending in Redis, received {error}") from None
+            self._learners.topology = await self._circuit.call(self._store.topology)
+            trending = await self._circuit.call(self._store.trending)
+        except (ServiceUnavailable, UnreadableState, msgspec.DecodeError) as error:
+            if self.store_answers or not self.polled.is_set():
+                _log.warning("online_store_unreachable", error=str(error))
+            self.store_answers = False
+            return None
+        self.store_answers = True
+        return trending

@@ -1,8 +1,9 @@
 """The ladder: which rung answers, best first.
 
 Cached top-N in Redis → the list this process last saw → ranking from the loaded bundle → trending → nobody (503). A
-rung that fails is counted and passed by. A list that the filters leave too short gives way to a rung that can fill the
-answer; lists of two versions are never mixed into one answer.
+rung that fails is counted and passed by. So is a list of another model than the published one: it was computed before a
+publish or a rollback, or by a worker that lags behind. A list that the filters leave too short gives way to a rung that
+can fill the answer; lists of two versions are never mixed into one answer.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import structlog
 
 from recsys.catalog import Course
 from recsys.exclusion import Exclusion
+from recsys.model.follower import ModelFollower
 from serving.http.problems import unavailable
 from serving.metrics import Metrics
 from serving.recommend.answers import Recommendations, Source, TrendingCourses
 from serving.recommend.experiments import variants_of
 from serving.recommend.learner import Learner, Learners
 from serving.recommend.loaded import LoadedModel
-from serving.recommend.models import Models
 from serving.recommend.query import Query
 from serving.recommend.ranking import Picked, Ranking, pick
 from serving.recommend.trending import LatestTrending
@@ -47,7 +48,7 @@ class Ladder:
     def __init__(
         self,
         learners: Learners,
-        models: Models,
+        models: ModelFollower[LoadedModel],
         trending: LatestTrending,
         experiments: Mapping[str, Mapping[str, float]],
         metrics: Metrics,
@@ -127,8 +128,11 @@ class Ladder:
         return cached
 
     def _from_cache(self, query: Query, learner: Learner, model: LoadedModel | None) -> Picked | None:
-        top = learner.top
+        top, published = learner.top, self._models.published
         if top is None:
+            return None
+        if published is not None and top.model_version != published.version:
+            self._metrics.outdated_lists.inc()
             return None
         ranking = Ranking(learner.source, top.model_version, top.computed_at_ms, top.course_ids, top.scores)
         # A list in Redis already leaves out what its learner had seen; what they finished since is left out here.

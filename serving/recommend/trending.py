@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import structlog
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.online_store import Trending
+from recsys.process.atomic import write_atomically
 from serving.recommend.answers import Source
 
 SNAPSHOT_FILE = "trending.json"
@@ -93,13 +93,7 @@ def write_snapshot(file: Path, snapshot: Snapshot) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as handle:
-        handle.write(_encoder.encode(snapshot))
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(file)
+    write_atomically(file, _encoder.encode(snapshot))
 
 
 def read_snapshot(file: Path) -> Snapshot:

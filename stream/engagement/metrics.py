@@ -13,7 +13,11 @@ STOPPED = Gauge("recsys_partition_stopped", "1 while a partition waits for an op
 UNREACHABLE = Gauge("recsys_partitions_unreachable", "Partitions about which Kafka or Redis does not answer.")
 REFRESHED = Counter("recsys_top_refreshed", "Cached top-N lists written.")
 REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of dirty users, in seconds.")
-MODEL_LOADS = Counter("recsys_model_loads", "Model bundles loaded or refused.", ["outcome"])
+MODEL_LOADS = Counter(
+    "recsys_model_loads",
+    "Attempts to follow the published model: loaded, failed, or what could not be read.",
+    ["outcome"],
+)
 
 
 def forget(partition: Partition) -> None:

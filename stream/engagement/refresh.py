@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import structlog
 
-from recsys.errors import BundleError, ServiceUnavailable
+from recsys.errors import ServiceUnavailable
 from recsys.exclusion import Exclusion
 from recsys.keys import Shard
+from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
-from recsys.online_store import CachedTop, Control, Lists, ModelPointer
+from recsys.online_store import CachedTop, Lists
 from stream.engagement import metrics
 
 log = structlog.get_logger(__name__)
@@ -27,42 +27,12 @@ BATCH_USERS = 16
 LEFTOVERS_S = 1.0
 
 
-class CurrentModel:
-    """The loaded bundle; follows the pointer and keeps the old one when the new one does not verify."""
-
-    def __init__(self, store: Control) -> None:
-        self._store = store
-        self.scorer: Scorer | None = None
-        self._refused: str | None = None
-        self._pointer: ModelPointer | None = None
-
-    async def follow(self) -> bool:
-        """Loads the bundle the pointer names if it is another one; returns whether the model changed."""
-        pointer = await self._store.model()
-        if pointer is None and self._pointer is not None:
-            await self._store.restore_model(self._pointer)  # Redis lost it, the bundle is still the published one
-        loaded = None if self.scorer is None else self.scorer.version
-        if pointer is None or pointer.version in (loaded, self._refused):
-            return False
-        try:
-            self.scorer = await asyncio.to_thread(Scorer.load, Path(pointer.path))
-        except BundleError as error:
-            self._refused = pointer.version
-            metrics.MODEL_LOADS.labels("refused").inc()
-            log.error("model_refused", version=pointer.version, error=str(error))  # noqa: TRY400 - the error says all
-            return False
-        self._pointer = pointer
-        metrics.MODEL_LOADS.labels("loaded").inc()
-        log.info("model_loaded", version=pointer.version)
-        return True
-
-
 class Refresher:
     """Keeps the cached lists of the shards this worker owns fresh.
 
     Args:
         store: The online store.
-        model: The bundle to rank with; without one nothing is refreshed.
+        model: The bundle to rank with; nothing is refreshed unless it is the published one.
         shards: The shards this worker owns right now.
         top_n: Courses in a cached list.
         backlog_s: While a partition catches up, its users are refreshed this much later.
@@ -74,7 +44,7 @@ class Refresher:
     def __init__(
         self,
         store: Lists,
-        model: CurrentModel,
+        model: ModelFollower[Scorer],
         *,
         shards: Callable[[], Iterable[Shard]],
         top_n: int,
@@ -118,7 +88,7 @@ class Refresher:
         self._due = {shard: due for shard, due in self._due.items() if shard in owned}
         waiting = {shard for shard, due in self._due.items() if due > now}
         busy = owned - waiting
-        while busy and self._model.scorer is not None:
+        while busy and self._model.up_to_date:
             for shard in sorted(busy):
                 self._due.pop(shard, None)
                 if await self.refresh(shard, newest=newest) < BATCH_USERS:
@@ -128,7 +98,7 @@ class Refresher:
 
     async def refresh(self, shard: Shard, *, newest: bool) -> int:
         """Ranks one batch of a shard's dirty users; returns how many."""
-        scorer = self._model.scorer
+        scorer = self._model.current if self._model.up_to_date else None
         marks = await self._store.dirty_users(shard, BATCH_USERS, newest=newest)
         if not marks or scorer is None:
             return 0

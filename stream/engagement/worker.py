@@ -19,11 +19,13 @@ from faust.types.tuples import TP
 from recsys.errors import RecsysError
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology
+from recsys.model.follower import ModelFollower
+from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.partition_queues import PartitionQueues
-from stream.engagement.refresh import CurrentModel, Refresher
+from stream.engagement.refresh import Refresher
 from stream.engagement.shutdown import LAST_RESORT_S, RELEASE_S, RESTART_EXIT_STATUS, STOP_S, end_process, within
 from stream.engagement.upkeep import Upkeep, quietly
 from stream.engagement.worker_id import WorkerId
@@ -72,7 +74,13 @@ class EngagementWorker:
         self._app = create_app(settings, worker_id, self._deliver)
         for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
             cast("Any", changing_hands).connect(self._let_go)
-        self._model = CurrentModel(store)
+        self._model = ModelFollower(
+            store.model,
+            Scorer.load,
+            settings.models_dir,
+            count=lambda outcome: metrics.MODEL_LOADS.labels(outcome).inc(),
+            restore=store.restore_model,
+        )
         self._refresher = Refresher(
             store,
             self._model,

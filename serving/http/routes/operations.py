@@ -26,7 +26,9 @@ class Readiness(BaseModel):
     """Whether requests should be sent here; degraded still is ready."""
 
     ready: bool = Field(description="False only before start-up is complete.")
-    degraded: list[str] = Field(description="Parts that are missing now: redis, kafka, model, trending.")
+    degraded: list[str] = Field(
+        description="Parts that are missing now: redis, kafka, model (the published one is not in use), trending."
+    )
     model_version: str | None = Field(description="The bundle in use.")
 
 

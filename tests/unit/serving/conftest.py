@@ -20,6 +20,7 @@ from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
+from recsys.model.publications import read_publications, write_publications
 from recsys.online_store import CachedTop, Effects, ModelPointer, OnlineStore, Trending
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings, load_settings
@@ -136,6 +137,7 @@ class World:
         self.store = cast("OnlineStore", self.outage)
         self.producer = Recorder()
         self.clock = Clock()
+        self.published_at_ms = NOW_MS
         self.service = self.restarted()
 
     def restarted(self) -> Service:
@@ -156,8 +158,11 @@ class World:
         answer: dict[str, Any] = response.json()
         return answer
 
-    async def cache(self, user_id: str, ids: Sequence[str], *, version: str = "v-cached") -> None:
+    async def cache(self, user_id: str, ids: Sequence[str], *, version: str | None = None) -> None:
+        """Writes a list of the published model, or of another version."""
         scores = [float(len(ids) - i) for i in range(len(ids))]
+        pointer = await self.outage.store.model()
+        version = version or ("v-cached" if pointer is None else pointer.version)
         top = CachedTop(user_id, version, self.clock.now_ms, tuple(ids), scores)
         await self.store.write_tops(partition_of(user_id, PARTITIONS), [(top, None)])
 
@@ -177,11 +182,22 @@ class World:
         await self.store.write_trending(Trending(self.clock.now_ms, ids, scores))
 
     async def publish(self, *, seed: int = 0, created_at_ms: int = NOW_MS) -> Path:
-        path = draw_bundle(
-            self.settings.models_dir, seed=seed, created_at_ms=created_at_ms, courses=list(COURSES.values())
-        )
-        await self.store.publish_model(ModelPointer(path.name, str(path), self.clock.now_ms))
+        path = self.draw(seed=seed, created_at_ms=created_at_ms)
+        await self.point_at(path)
         return path
+
+    def draw(self, *, seed: int, created_at_ms: int) -> Path:
+        """Writes a bundle and publishes nothing, as `recsys retrain --no-publish` does."""
+        courses = list(COURSES.values())
+        return draw_bundle(self.settings.models_dir, seed=seed, created_at_ms=created_at_ms, courses=courses)
+
+    async def point_at(self, path: Path) -> None:
+        """Publishes a bundle: the pointer in Redis and the note beside the bundles."""
+        self.published_at_ms += 1
+        pointer = ModelPointer(path.name, str(path), self.published_at_ms)
+        noted = read_publications(self.settings.models_dir)
+        write_publications(self.settings.models_dir, noted.after(pointer, noted.current))
+        await self.store.publish_model(pointer)
 
     async def poll(self) -> None:
         await self.service.follower.poll()

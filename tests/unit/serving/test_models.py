@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
-
-import pytest
-
-from recsys.errors import BundleError
-from recsys.model.scorer import Scorer
-from recsys.online_store import ModelPointer
-from serving.metrics import Metrics
-from serving.recommend.models import Models
 
 NOW_MS = 1_790_000_000_000
 
@@ -47,16 +38,9 @@ async def test_the_pointer_may_go_back(world: Any) -> None:
     first = await world.publish()
     await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
     await world.poll()
-    await world.store.publish_model(ModelPointer(first.name, str(first), NOW_MS))
+    await world.point_at(first)
     await world.poll()
     assert version(world) == first.name
-
-
-async def test_a_model_in_use_is_not_loaded_again(world: Any) -> None:
-    await world.publish()
-    for _ in range(3):
-        await world.poll()
-    assert loads(world, "loaded") == 1
 
 
 async def test_a_bundle_that_does_not_verify_leaves_the_old_one(world: Any) -> None:
@@ -69,11 +53,19 @@ async def test_a_bundle_that_does_not_verify_leaves_the_old_one(world: Any) -> N
     assert (await world.recommend("ada"))["model_version"] == first.name
 
 
-async def test_a_start_with_a_published_bundle_that_does_not_verify_falls_back_to_the_newest_that_does(
-    world: Any,
-) -> None:
+async def test_readiness_names_a_published_model_that_is_not_in_use(world: Any) -> None:
+    await world.publish()
+    await world.poll()
+    assert "model" not in world.service.readiness().degraded
+    flip_a_bit(await world.publish(seed=1, created_at_ms=NOW_MS + 1000))
+    await world.poll()
+    assert "model" in world.service.readiness().degraded
+
+
+async def test_a_start_with_a_published_bundle_that_does_not_verify_takes_the_publication_before(world: Any) -> None:
     first = await world.publish()
     flip_a_bit(await world.publish(seed=1, created_at_ms=NOW_MS + 1000))
+    world.draw(seed=3, created_at_ms=NOW_MS + 1500)
     await world.poll()
     assert version(world) == first.name
     third = await world.publish(seed=2, created_at_ms=NOW_MS + 2000)
@@ -81,73 +73,66 @@ async def test_a_start_with_a_published_bundle_that_does_not_verify_falls_back_t
     assert version(world) == third.name
 
 
-async def test_a_bundle_under_another_version_is_refused(world: Any) -> None:
+async def test_without_redis_a_bundle_written_by_retrain_no_publish_is_not_served(world: Any) -> None:
     first = await world.publish()
-    await world.service.models.follow(ModelPointer("something-else", str(first), NOW_MS))
-    assert version(world) is None
-    assert loads(world, "failed") == 1
-
-
-async def test_the_publishers_path_may_be_on_another_machine(world: Any) -> None:
-    first = await world.publish()
-    await world.store.publish_model(ModelPointer(first.name, f"/elsewhere/{first.name}", NOW_MS))
+    world.draw(seed=1, created_at_ms=NOW_MS + 1000)
+    world.outage.down = True
     await world.poll()
     assert version(world) == first.name
 
 
-async def test_a_version_that_leads_out_of_the_folder_loads_nothing(world: Any, tmp_path: Path) -> None:
-    first = await world.publish()
-    shutil.move(first, tmp_path / first.name)
-    await world.store.publish_model(ModelPointer(f"../{first.name}", "/elsewhere", NOW_MS))
+async def test_without_redis_and_without_a_publication_no_folder_is_served(world: Any) -> None:
+    world.draw(seed=1, created_at_ms=NOW_MS + 1000)
+    world.outage.down = True
     await world.poll()
     assert version(world) is None
 
 
-async def test_without_redis_the_newest_bundle_that_verifies_is_used(world: Any) -> None:
-    oldest = await world.publish()
-    middle = await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
-    flip_a_bit(await world.publish(seed=2, created_at_ms=NOW_MS + 2000))
-    (world.settings.models_dir / ".writing-9").mkdir()
+async def test_without_redis_a_rollback_is_remembered(world: Any) -> None:
+    first = await world.publish()
+    await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
+    await world.point_at(first)
     world.outage.down = True
     await world.poll()
-    assert version(world) == middle.name != oldest.name
+    assert version(world) == first.name
 
 
 async def test_when_redis_is_back_the_pointer_counts(world: Any) -> None:
     first = await world.publish()
-    await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
-    await world.store.publish_model(ModelPointer(first.name, str(first), NOW_MS))
-    world.outage.down = True
     await world.poll()
-    assert version(world) != first.name
+    second = await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
+    (world.settings.models_dir / "published.json").unlink()  # published from another machine: only Redis knows
+    world.outage.down = True
+    world.restarted()
+    await world.poll()
+    assert version(world) == first.name
     world.outage.down = False
     await world.poll()
-    assert version(world) == first.name
+    assert version(world) == second.name
 
 
-async def test_without_redis_the_model_in_use_stays(world: Any) -> None:
+async def test_a_list_of_another_model_than_the_published_one_is_passed_by(world: Any) -> None:
+    """Whoever wrote it: a worker that lags behind a publish or a rollback, or one of the release before."""
     first = await world.publish()
     await world.poll()
-    await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
-    world.outage.down = True
+    await world.cache("ada", ["c1", "c2"], version="another")
+    answer = await world.recommend("ada", n=2)
+    assert (answer["source"], answer["model_version"]) == ("model", first.name)
+    assert world.service.metrics.registry.get_sample_value("recsys_outdated_lists_total") == 1
+    await world.cache("ada", ["c1", "c2"], version=first.name)
+    assert (await world.recommend("ada", n=2))["source"] == "cached"
+
+
+async def test_the_list_this_process_remembers_is_of_the_published_model_or_passed_by(world: Any) -> None:
+    first = await world.publish()
     await world.poll()
-    assert version(world) == first.name
-
-
-async def test_a_failed_bundle_is_tried_again_after_a_growing_pause(tmp_path: Path) -> None:
-    now, attempts = 0.0, []
-
-    def load(_: Path) -> Scorer:
-        attempts.append(now)
-        raise BundleError("expected a bundle")
-
-    models = Models(tmp_path, load, Metrics(), clock=lambda: now)
-    for second in range(40):
-        now = float(second)
-        await models.follow(ModelPointer("v", str(tmp_path), 0))
-    assert attempts == [0, 1, 3, 7, 15, 31]
-    await models.follow(ModelPointer("w", str(tmp_path), 0))
-    assert attempts[-1] == now
+    await world.cache("ada", ["c1", "c2"], version=first.name)
+    assert (await world.recommend("ada", n=2))["source"] == "cached"
+    second = await world.publish(seed=1, created_at_ms=NOW_MS + 1000)
+    await world.poll()
+    world.outage.down = True
+    answer = await world.recommend("ada", n=2)
+    assert (answer["source"], answer["model_version"]) == ("model", second.name)
 
 
 async def test_one_answer_is_made_by_one_version_though_the_model_changes_meanwhile(world: Any) -> None:
@@ -167,12 +152,3 @@ async def test_one_answer_is_made_by_one_version_though_the_model_changes_meanwh
     assert version(world) != first.name
     expected, _ = old.rank("ada", {}, at_ms=NOW_MS, n=10)
     assert (answer["model_version"], [row["course_id"] for row in answer["recommendations"]]) == (first.name, expected)
-
-
-@pytest.mark.parametrize("missing", ["folder", "everything"])
-async def test_no_bundle_at_all_is_no_model(world: Any, missing: str) -> None:
-    if missing == "folder":
-        world.settings.models_dir.mkdir()
-    world.outage.down = True
-    await world.poll()
-    assert version(world) is None

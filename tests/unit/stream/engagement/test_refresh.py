@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recsys.engagement import ForwardDecay
-from recsys.errors import BundleError, ServiceUnavailable
+from recsys.errors import ServiceUnavailable
 from recsys.exclusion import Exclusion
-from recsys.online_store import Effects, ModelPointer
+from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import refresh
-from stream.engagement.refresh import CurrentModel, Refresher
+from stream.engagement.refresh import Refresher
 from stream.engagement.trending import merge_trending
 
 
@@ -36,9 +35,17 @@ class Away(MemoryStore):
         raise ServiceUnavailable("expected an answer from Redis, received none")
 
 
-def refresher(store: MemoryStore, **options: Any) -> Refresher:
-    model = CurrentModel(store)
-    model.scorer = ByEngagement()  # type: ignore[assignment]
+class Following:
+    """A follower that has loaded a model."""
+
+    def __init__(self, ranker: ByEngagement | None, *, up_to_date: bool) -> None:
+        self.current, self.up_to_date = ranker or ByEngagement(), up_to_date
+
+
+def refresher(
+    store: MemoryStore, *, ranker: ByEngagement | None = None, up_to_date: bool = True, **options: Any
+) -> Refresher:
+    model: Any = Following(ranker, up_to_date=up_to_date)
     defaults = {"shards": lambda: {0}, "top_n": 3, "backlog_s": 60.0, "clock": lambda: 0.0, "now_ms": lambda: 7}
     defaults["exclusion"] = Exclusion(exclude_seen=False)  # `ByEngagement` ranks nothing but what was seen
     return Refresher(store, model, **{**defaults, **options})
@@ -69,8 +76,7 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
     for exclude_seen, expected in ((True, ("d",)), (False, ("a", "b", "d"))):
         store = MemoryStore()
         await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
-        worker = refresher(store, exclusion=Exclusion(exclude_seen=exclude_seen))
-        worker._model.scorer = Everything()  # type: ignore[assignment]
+        worker = refresher(store, ranker=Everything(), exclusion=Exclusion(exclude_seen=exclude_seen))
         await worker.refresh(0, newest=True)
         top, _ = await store.top(0, "u")
         assert top is not None
@@ -115,27 +121,11 @@ async def test_a_store_that_is_away_postpones_the_refresh_and_ends_nothing(monke
     task.cancel()
 
 
-async def test_a_bundle_that_does_not_verify_leaves_the_old_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None:
     store = MemoryStore()
-    loads = []
-
-    def load(path: Path) -> ByEngagement:
-        loads.append(str(path))
-        if "bad" in str(path):
-            raise BundleError("expected the hash of the manifest, received another")
-        return ByEngagement()
-
-    monkeypatch.setattr(refresh.Scorer, "load", load)
-    model = CurrentModel(store)
-    assert not await model.follow()
-    await store.publish_model(ModelPointer("v1", "/good", 1))
-    assert await model.follow()
-    good = model.scorer
-    await store.publish_model(ModelPointer("v2", "/bad", 2))
-    assert not await model.follow()
-    assert not await model.follow()
-    assert model.scorer is good
-    assert loads == ["/good", "/bad"]
+    await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+    assert await refresher(store, up_to_date=False).refresh(0, newest=True) == 0
+    assert list(await store.dirty_users(0, 1)) == [("u", 9)]
 
 
 async def test_trending_adds_the_shards_up_and_decays_to_now() -> None:
