@@ -13,7 +13,7 @@ from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case, Recommender
 from batch.evaluation.metrics import bootstrap, ndcg_at, ranks, recall_at, reciprocal_rank
 from recsys.model.inputs import Doubles
-from recsys.model.scorer import top_rows
+from recsys.model.top_k import top_rows
 
 KS = (5, 10, 20)
 LIST_LENGTH = 10

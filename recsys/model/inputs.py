@@ -33,32 +33,83 @@ class Pool(NamedTuple):
     strength: Floats
 
 
+class Pools(NamedTuple):
+    """The pools of several learners, one after the other.
+
+    Attributes:
+        bounds: Entries of learner `i` are those from `bounds[i]` to before `bounds[i + 1]`, `(learners + 1,)`.
+        owner: Which learner an entry belongs to `(k,)`, non-decreasing.
+        rows: Course rows `(k,)`, highest engagement of a learner first.
+        weights: Pooling weights `(k,)`, summing to 1 for each learner that has any.
+        relative: The weights relative to the learner's highest, `(k,)`: 1 for a learner's first entry.
+        strength: `(learners, STRENGTH_DIM)`, as in `Pool`.
+    """
+
+    bounds: NDArray[np.intp]
+    owner: NDArray[np.intp]
+    rows: Rows
+    weights: Floats
+    relative: Floats
+    strength: Floats
+
+
 def pool_engagement(
     rows: Rows, stored: Doubles, *, at_ms: int, half_life_days: float, power: float, length: int
 ) -> Pool:
+    """`pool_many` for one learner: course rows `(m,)` and stored sums `(m,)` in any order."""
+    owner = np.zeros(len(rows), np.intp)
+    pools = pool_many(
+        owner, rows, stored, learners=1, at_ms=at_ms, half_life_days=half_life_days, power=power, length=length
+    )
+    return Pool(pools.rows, pools.weights, pools.strength[0])
+
+
+def pool_many(
+    owner: NDArray[np.intp],
+    rows: Rows,
+    stored: Doubles,
+    *,
+    learners: int,
+    at_ms: int,
+    half_life_days: float,
+    power: float,
+    length: int,
+) -> Pools:
     """Turns stored forward-decayed sums into pooling weights and strength features.
 
-    Weights are relative, so they do not change while a learner does nothing; the strength features do.
+    Weights are relative, so they do not change while a learner does nothing; the strength features do. A learner's
+    numbers do not depend on who else is in the batch.
 
     Args:
+        owner: Which learner each sum belongs to `(m,)`, 0 … learners - 1.
         rows: Course rows `(m,)`.
         stored: Stored sums `(m,)`; those that are not positive and finite are left out.
+        learners: How many there are.
         at_ms: The time to decay to, ms since 1970 UTC.
         half_life_days: Of the stored sums.
         power: Exponent of the weights.
-        length: Most courses kept.
+        length: Most courses kept for a learner.
     """
     keep = np.isfinite(stored) & (stored > 0)
-    rows, stored = rows[keep], stored[keep]
-    if not rows.size:
-        return Pool(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(STRENGTH_DIM, np.float32))
+    owner, rows, stored = owner[keep], rows[keep], stored[keep]
     # Logarithms, because a stored sum spans 2^±1022 and its decay factor the inverse.
     log_scores = np.log2(stored)
     decayed = np.exp2(np.minimum(log_scores + (LANDMARK_MS - at_ms) / (half_life_days * MS_PER_DAY), 60.0))
-    strength = np.log1p(np.array([decayed.sum(), rows.size])) / LOG_SCALE
-    order = np.lexsort((rows, -log_scores))[:length]
-    weights = np.exp2((log_scores[order] - log_scores[order[0]]) * power)
-    return Pool(rows[order], (weights / weights.sum()).astype(np.float32), strength.astype(np.float32))
+    counts = np.bincount(owner, minlength=learners)
+    strength = np.empty((learners, STRENGTH_DIM), np.float32)
+    strength[:, 0] = np.log1p(np.bincount(owner, decayed, minlength=learners)) / LOG_SCALE
+    strength[:, 1] = np.log1p(counts) / LOG_SCALE
+    order = np.lexsort((rows, -log_scores, owner))
+    starts = (counts.cumsum() - counts)[owner[order]]
+    kept = np.arange(len(order)) - starts < length
+    highest = log_scores[order[starts[kept]]]
+    order = order[kept]
+    owner = owner[order]
+    relative = np.exp2((log_scores[order] - highest) * power)
+    weights = relative / np.bincount(owner, relative, minlength=learners)[owner]
+    bounds = np.zeros(learners + 1, np.intp)
+    np.minimum(counts, length).cumsum(out=bounds[1:])
+    return Pools(bounds, owner, rows[order], weights.astype(np.float32), relative.astype(np.float32), strength)
 
 
 class Examples(NamedTuple):

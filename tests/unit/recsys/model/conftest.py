@@ -14,6 +14,7 @@ from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
+from recsys.model.scorer import Scorer
 
 N_COURSES = 40
 SETTINGS = HyperParameters(vector_dim=8, user_dim=4, hidden=16, text_dim=6, history_length=5)
@@ -62,3 +63,8 @@ def draft() -> Draft:
 @pytest.fixture
 def bundle_path(draft: Draft, tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "models", draft)
+
+
+@pytest.fixture
+def scorer(bundle_path: Path) -> Scorer:
+    return Scorer.load(bundle_path)

@@ -15,15 +15,11 @@ from hypothesis import strategies as st
 from recsys.engagement import ForwardDecay
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.inputs import pool_engagement
-from recsys.model.scorer import Scorer, top_rows
+from recsys.model.scorer import Scorer
+from recsys.model.top_k import top_rows
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
-
-
-@pytest.fixture
-def scorer(bundle_path: Path) -> Scorer:
-    return Scorer.load(bundle_path)
 
 
 def engaged(**weights: float) -> dict[str, float]:
