@@ -20,6 +20,7 @@ from pathlib import Path
 import redis
 
 from infra.devtools.local_redis import LocalRedis
+from recsys.keys import Shard
 from recsys.online_store import ID_DIGEST_BYTES, Effects
 from recsys.online_store.redis.store import RedisStore
 
@@ -52,7 +53,7 @@ async def fill(url: str, ids: int, chunk: int, shards: int) -> None:
             fresh = [secrets.token_bytes(ID_DIGEST_BYTES) for _ in range(size)]
             fence, last = fences[shard], (fences[shard] or 0) + size
             fences[shard] = last
-            if not await store.commit(shard, GROUP, fence, last, Effects(ids=fresh, counts={"accepted": size})):
+            if not await store.commit(Shard(shard), GROUP, fence, last, Effects(ids=fresh, counts={"accepted": size})):
                 raise SystemExit(f"expected the commit of shard {shard} to be taken, received a moved fence")
     finally:
         await store.close()

@@ -29,7 +29,7 @@ from infra.devtools.local_redis import LocalRedis
 from infra.devtools.processes import free_port
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
-from recsys.keys import Topology, partition_of
+from recsys.keys import Topology
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
@@ -79,7 +79,7 @@ async def fill(url: str, bundle: Path) -> None:
     for user in map(str, range(N_USERS)):
         ids = tuple(f"c{i}" for i in rng.sample(range(N_COURSES), TOP))
         top = CachedTop(user, bundle.name, time.time_ns() // 1_000_000, ids, tuple(float(-i) for i in range(TOP)))
-        await store.write_tops(partition_of(user, PARTITIONS), [(top, None)])
+        await store.write_tops(Topology(PARTITIONS).shard_of(user), [(top, None)])
     await store.close()
 
 
