@@ -115,7 +115,7 @@ async def _train_and_publish(
     """Asks for Redis first: an hour of training must not end at a closed door."""
     from batch.publish import current_model, fill_caches, publish  # noqa: PLC0415 - only with Redis
 
-    store = RedisStore.for_stream(settings.redis_url, top_ttl_s=settings.top_ttl_days * DAY_S)
+    store = RedisStore.for_stream(settings.redis, top_ttl_s=settings.top_ttl_days * DAY_S)
     try:
         await store.ping()
         current = await current_model(store)

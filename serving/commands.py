@@ -37,7 +37,7 @@ def serve(host: str | None, port: int | None) -> None:
     settings = load_settings()
     configure_logging(settings)
     bound = listen(host or settings.serving_host, settings.serving_port if port is None else port)
-    store = RedisStore.for_serving(settings.redis_url, timeout_ms=settings.serving_redis_timeout_ms)
+    store = RedisStore.for_serving(settings.redis, timeout_ms=settings.serving_redis_timeout_ms)
     service = Service.assemble(settings, store, kafka_producer(settings))
     run(create_app(service, freeze_heap=True), bound, announce=lambda url: click.echo(f"recsys API on {url}"))
 
@@ -77,7 +77,7 @@ async def _ask(
     settings: Settings, user_id: str, n: int | None, filters: dict[str, str | tuple[str, ...] | None]
 ) -> Recommendations:
     query = parse_query(user_id, _Options(n, filters), default_n=settings.serving_default_n)
-    store = RedisStore.for_serving(settings.redis_url, timeout_ms=COMMAND_REDIS_TIMEOUT_MS)
+    store = RedisStore.for_serving(settings.redis, timeout_ms=COMMAND_REDIS_TIMEOUT_MS)
     try:
         service = Service.assemble(settings, store, kafka_producer(settings))
         service.trending.load()

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
+from recsys.kafka.clients import aiokafka_options
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.settings import Settings
@@ -36,7 +37,7 @@ def now_ms() -> int:
 def kafka_producer(settings: Settings) -> KafkaEventProducer:
     """The producer the settings name; connects to nothing yet. Needs a running event loop."""
     return KafkaEventProducer(
-        settings.kafka_bootstrap_servers,
+        aiokafka_options(settings),
         settings.interactions_topic,
         timeout_s=settings.serving_produce_timeout_ms / 1000,
     )

@@ -167,6 +167,7 @@ class LocalKafka(LocalService):
             f"--cluster-id={self._cluster_id()}",
             "-c",
             str(properties),
+            *self._format_options(),
         ]  # an id may begin with a dash
         done = subprocess.run(  # noqa: S603 - fixed words and our own paths
             command, capture_output=True, text=True, timeout=_START_SECONDS, check=False
@@ -174,6 +175,18 @@ class LocalKafka(LocalService):
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip().splitlines()
             raise ServiceUnavailable(f"expected Kafka to format its folder, received: {' '.join(said[-3:])}")
+
+    def _format_options(self) -> list[str]:
+        """More of the command that formats the folder."""
+        return []
+
+    def _further_listeners(self) -> dict[str, int]:
+        """Security protocol → loopback port of a listener beside the plain one, which speaks it."""
+        return {}
+
+    def _further_properties(self) -> list[str]:
+        """More lines of `server.properties`."""
+        return []
 
     def _cluster_id(self) -> str:
         if self._joins is not None:
@@ -189,6 +202,10 @@ class LocalKafka(LocalService):
             listeners += f",PROXIED://127.0.0.1:{self.proxied_listener}"
             advertised += f",PROXIED://127.0.0.1:{self.proxied_port}"
             protocols += ",PROXIED:PLAINTEXT"
+        for protocol, port in self._further_listeners().items():
+            listeners += f",{protocol}://127.0.0.1:{port}"
+            advertised += f",{protocol}://127.0.0.1:{port}"
+            protocols += f",{protocol}:{protocol}"
         return "\n".join(
             (
                 f"process.roles=broker{',controller' if self._joins is None else ''}",
@@ -211,6 +228,7 @@ class LocalKafka(LocalService):
                 # A broker that was killed may register again only when its old session has ended (9 s by default).
                 "broker.session.timeout.ms=2000",
                 "broker.heartbeat.interval.ms=300",
+                *self._further_properties(),
                 "",
             )
         )

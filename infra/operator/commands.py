@@ -44,7 +44,7 @@ def _partitions(report: TopicReport) -> str:
 
 async def _check_topology(settings: Settings, partitions: int, *, establish: bool = False) -> None:
     """Refuses before a topic is made if Redis already holds state of another partition count."""
-    store = RedisStore.for_stream(settings.redis_url)
+    store = RedisStore.for_stream(settings.redis)
     try:
         topology = Topology(partitions)
         in_force = await (store.establish_topology(topology) if establish else store.topology())
@@ -120,7 +120,7 @@ def resume(partition: int, until: int | None) -> None:
 
 
 async def _resume(settings: Settings, partition: int, *, log_start: int, log_end: int, until: int | None) -> Stop:
-    store, group = RedisStore.for_stream(settings.redis_url), settings.consumer_group
+    store, group = RedisStore.for_stream(settings.redis), settings.consumer_group
     try:
         shard = (await store.topology() or Topology(partition + 1)).shard(Partition(partition))
         stop = (await store.guard(shard, group)).stop

@@ -72,7 +72,7 @@ async def read_status(settings: Settings) -> SystemStatus:
         ConfigurationError: The topic does not exist.
     """
     bounds = await asyncio.to_thread(log_bounds, settings)
-    store = RedisStore.for_stream(settings.redis_url)
+    store = RedisStore.for_stream(settings.redis)
     try:
         topology = await store.topology() or Topology(len(bounds))
         rows = [await _partition_status(store, settings, topology, Partition(p), bounds[p]) for p in sorted(bounds)]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -58,15 +58,15 @@ class KafkaEventProducer:
     """`EventProducer` on Kafka: idempotent, acks all, no lingering, Kafka's default partitioner (murmur2 of the key).
 
     Args:
-        bootstrap_servers: host:port separated by commas.
+        kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         topic: Where the events go.
         timeout_s: Longest wait for a connection and the acknowledgements of one call.
     """
 
     # aiokafka negotiates the protocol version with each broker, the embedded one too; it has no version to pin.
 
-    def __init__(self, bootstrap_servers: str, topic: str, *, timeout_s: float) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Mapping[str, Any], topic: str, *, timeout_s: float) -> None:
+        self._kafka = kafka
         self._topic = topic
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
@@ -143,15 +143,13 @@ class KafkaEventProducer:
             await self._discard()
 
     async def _connect(self, *, first: bool) -> bool:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers, acks="all", enable_idempotence=True, linger_ms=0
-        )
+        self._producer = AIOKafkaProducer(**self._kafka, acks="all", enable_idempotence=True, linger_ms=0)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             if first:
-                _log.warning("kafka_unreachable", servers=self._bootstrap_servers, error=repr(error))
+                _log.warning("kafka_unreachable", servers=self._kafka["bootstrap_servers"], error=repr(error))
             await self._discard()
             return False
         self._broken.clear()

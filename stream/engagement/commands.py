@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from recsys.engagement import ForwardDecay
 from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.kafka.clients import aiokafka_options
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings, load_settings
 from recsys.times import parse_time
@@ -24,7 +25,7 @@ SCORE_LINE = msgspec.json.Encoder()
 def stream_store(settings: Settings) -> RedisStore:
     """The online store under the speed layer's policy and limits."""
     return RedisStore.for_stream(
-        settings.redis_url,
+        settings.redis,
         max_courses=settings.engagement_max_courses,
         dedupe_window_s=settings.dedupe_window_hours * 3600,
         top_ttl_s=settings.top_ttl_days * 86_400,
@@ -38,7 +39,7 @@ async def topic_partitions(settings: Settings) -> int:
         ServiceUnavailable: Kafka does not answer.
         ConfigurationError: The topic does not exist.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=5000)
+    admin = AIOKafkaAdminClient(**aiokafka_options(settings), request_timeout_ms=5000)
     try:
         await admin.start()
         (topic,) = await admin.describe_topics([settings.interactions_topic])

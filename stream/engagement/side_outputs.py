@@ -7,7 +7,8 @@ dead letter, never a lost one; a misrouted record's event id makes it count once
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -25,13 +26,13 @@ class KafkaSideOutputs:
     """`outputs.SideOutputs` on Kafka: an idempotent producer whose every acknowledgement is waited for.
 
     Args:
-        bootstrap_servers: Kafka brokers.
+        kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         dead_letter_topic: Where refused records go.
         interactions_topic: Where misrouted records go again.
     """
 
-    def __init__(self, bootstrap_servers: str, *, dead_letter_topic: str, interactions_topic: str) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: Mapping[str, Any], *, dead_letter_topic: str, interactions_topic: str) -> None:
+        self._kafka = kafka
         self._dead_letter_topic = dead_letter_topic
         self._interactions_topic = interactions_topic
         self._producer: AIOKafkaProducer | None = None
@@ -102,7 +103,7 @@ class KafkaSideOutputs:
 
     async def _start(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+            **self._kafka,
             enable_idempotence=True,
             acks="all",
             request_timeout_ms=REQUEST_TIMEOUT_MS,

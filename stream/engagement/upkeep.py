@@ -15,6 +15,7 @@ import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import ServiceUnavailable
+from recsys.kafka.clients import aiokafka_options
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Lists
 from recsys.settings import Settings
@@ -171,5 +172,5 @@ class Upkeep:
     async def _answered(self, partitions: set[Partition]) -> set[Partition]:
         settings = self.settings
         tps = [TP(settings.interactions_topic, partition) for partition in partitions]
-        told = await second_opinion.answered(settings.kafka_bootstrap_servers, settings.consumer_group, tps)
+        told = await second_opinion.answered(aiokafka_options(settings), settings.consumer_group, tps)
         return {Partition(tp.partition) for tp in told}

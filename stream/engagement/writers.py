@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from recsys.kafka.clients import aiokafka_options
 from recsys.keys import Partition, Topology
 from recsys.settings import Settings
 from stream.engagement.commit import PartitionStore, ShardWriter, WriterRules
@@ -46,7 +47,7 @@ class Writers:
             stop_share=settings.dead_letter_stop_share,
         )
         self._outputs = KafkaSideOutputs(
-            settings.kafka_bootstrap_servers,
+            aiokafka_options(settings),
             dead_letter_topic=settings.dead_letter_topic,
             interactions_topic=settings.interactions_topic,
         )

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.records import READ_COMMITTED
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Guards, ShardStore
@@ -119,9 +120,7 @@ async def _grown(settings: Settings, partitions: int | None) -> int:
         return there
     if partitions < there:
         raise ConfigurationError(f"expected at least the topic's {there} partitions, received {partitions}")
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
-    )
+    admin = AIOKafkaAdminClient(**aiokafka_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         await admin.create_partitions({settings.interactions_topic: NewPartitions(partitions)})
@@ -142,7 +141,7 @@ async def _spans(settings: Settings, store: RebuildStore, old: Topology, partiti
     """
     places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **aiokafka_options(settings),
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         isolation_level=READ_COMMITTED,
     )
@@ -188,12 +187,12 @@ async def _fill(
             past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
     bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
     outputs = KafkaSideOutputs(
-        settings.kafka_bootstrap_servers,
+        aiokafka_options(settings),
         dead_letter_topic=settings.dead_letter_topic,
         interactions_topic=settings.interactions_topic,
     )
     started = time.monotonic()
-    reader = LogReader(settings.kafka_bootstrap_servers, settings.interactions_topic, spans)
+    reader = LogReader(aiokafka_options(settings), settings.interactions_topic, spans)
     total = sum(span.end - span.start for span in spans)
     try:
         with _progress_bar(total) as bar:

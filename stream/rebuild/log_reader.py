@@ -6,7 +6,7 @@ order in which the whole topic was written. This module never commits an offset 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,13 +30,13 @@ class LogReader:
     """Reads spans of a topic.
 
     Args:
-        bootstrap_servers: Kafka brokers.
+        kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         topic: The topic.
         spans: At most one a partition.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, spans: Sequence[Span]) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: Mapping[str, Any], topic: str, spans: Sequence[Span]) -> None:
+        self._kafka = kafka
         self._ends = {TopicPartition(topic, span.partition): span for span in spans if span.start < span.end}
         self._pending: dict[Any, list[Record]] = {}
 
@@ -50,7 +50,7 @@ class LogReader:
             return
         patch_aiokafka_raw_records()
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **self._kafka,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level=READ_COMMITTED,
@@ -64,7 +64,9 @@ class LogReader:
             while await self._fetch(consumer):
                 yield self._slice()
         except (KafkaError, OSError) as error:
-            raise ServiceUnavailable(f"expected Kafka at {self._servers}, received {error!r}") from error
+            raise ServiceUnavailable(
+                f"expected Kafka at {self._kafka['bootstrap_servers']}, received {error!r}"
+            ) from error
         finally:
             await consumer.stop()
 

@@ -16,6 +16,7 @@ import faust.streams
 from faust.types.tuples import TP
 
 from recsys.errors import ConfigurationError
+from recsys.kafka.clients import faust_options
 from recsys.settings import Settings
 from stream.transport.chunks import ChunkConsumer, ChunkTransport
 from stream.transport.fetches import patch_aiokafka_fetch_results
@@ -41,7 +42,7 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
         raise ConfigurationError("expected faust-streaming's compiled stream loop, received a pure Python installation")
     app = faust.App(
         settings.consumer_group,
-        broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
+        **faust_options(settings),
         autodiscover=False,
         web_enabled=False,  # the default binds all interfaces
         datadir=tempfile.gettempdir() + "/recsys-faust",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -15,20 +16,18 @@ START_WITHIN_S = 30.0
 """Two requests to each of some brokers that are away, one after the other."""
 
 
-async def answered(servers: str, group: str, partitions: Collection[TP]) -> set[TP]:
+async def answered(kafka: Mapping[str, Any], group: str, partitions: Collection[TP]) -> set[TP]:
     """Those of the partitions about which a client of its own is told all that a worker needs to know.
 
     Args:
-        servers: Kafka's bootstrap servers.
+        kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         group: The workers' consumer group; it is asked for its offsets, not joined.
         partitions: Of which topics ever.
 
     Returns:
         None of them if Kafka cannot be reached; never raises for it.
     """
-    client = AIOKafkaConsumer(
-        bootstrap_servers=servers, group_id=group, enable_auto_commit=False, request_timeout_ms=REQUEST_MS
-    )
+    client = AIOKafkaConsumer(**kafka, group_id=group, enable_auto_commit=False, request_timeout_ms=REQUEST_MS)
 
     async def is_answered(partition: TP) -> bool:
         try:

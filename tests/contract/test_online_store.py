@@ -264,5 +264,5 @@ async def test_a_dead_redis_is_named_and_not_waited_for() -> None:
 
 @pytest.mark.parametrize("url", ["foo", "http://127.0.0.1", "redis://127.0.0.1:port"])
 def test_an_address_that_is_none_is_refused_in_one_line(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="REDIS_URL: expected redis://host:port/db, received"):
+    with pytest.raises(ConfigurationError, match=r"REDIS_URL: expected redis://.*host"):
         RedisStore.for_stream(url)

@@ -148,7 +148,7 @@ def _go_on_without(scene: Scene, worker: Any) -> None:
 def _answered_others(kafka: LocalKafka, topic: str) -> set[int]:
     """The watchdog's second opinion, of every partition."""
     partitions = [TP(topic, number) for number in range(PARTITIONS)]
-    told = asyncio.run(answered(kafka.bootstrap_servers, GROUP, partitions))
+    told = asyncio.run(answered({"bootstrap_servers": kafka.bootstrap_servers}, GROUP, partitions))
     return {partition.partition for partition in told}
 
 

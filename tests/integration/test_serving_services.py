@@ -90,7 +90,7 @@ def embedded() -> Iterator[EmbeddedKafka]:
 
 
 def assemble(settings: Settings) -> Service:
-    store = RedisStore.for_serving(settings.redis_url, timeout_ms=settings.serving_redis_timeout_ms)
+    store = RedisStore.for_serving(settings.redis, timeout_ms=settings.serving_redis_timeout_ms)
     return Service.assemble(settings, store, kafka_producer(settings))
 
 
@@ -216,7 +216,7 @@ def interactions(number: int) -> Sequence[Interaction]:
 @pytest.mark.skipif(bool(missing_programs()), reason="no Java for a Kafka that can be killed")
 async def test_kafka_may_come_late_die_and_come_back() -> None:
     port = free_port()
-    producer = KafkaEventProducer(f"127.0.0.1:{port}", TOPIC, timeout_s=1.0)
+    producer = KafkaEventProducer({"bootstrap_servers": f"127.0.0.1:{port}"}, TOPIC, timeout_s=1.0)
     await producer.start(0.1)
     with pytest.raises(ServiceUnavailable):
         await producer.send(interactions(0), arrival_ms=now_ms())

@@ -7,17 +7,20 @@ whose first reply was lost is applied twice.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.process.tls import client_context
+from recsys.settings.redis import RedisAddress
 
 _Form = TypeVar("_Form")
 
@@ -28,7 +31,7 @@ async def answering() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise ServiceUnavailable(f"expected an answer from Redis, received {type(error).__name__}: {error}") from error
+        raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
     except RuntimeError as error:
         if "handler is closed" not in str(error):
             raise
@@ -36,23 +39,49 @@ async def answering() -> AsyncIterator[None]:
         raise ServiceUnavailable(f"expected an answer from Redis, received a closed connection: {error}") from error
 
 
-def client(url: str, timeout_s: float, *, max_connections: int) -> Redis:
+def explained(error: Exception) -> str:
+    """What a failure to get an answer means, with the setting to look at where there is one."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, AuthenticationError):
+        return (
+            "a refused login: check the user and password of REDIS_URL, RECSYS_REDIS_USERNAME and RECSYS_REDIS_PASSWORD"
+        )
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"a certificate that is not trusted ({cause.verify_message}): check RECSYS_REDIS_SSL_CA_FILE"
+    return said
+
+
+def client(address: RedisAddress | str, timeout_s: float, *, max_connections: int) -> Redis:
     """A client in bytes mode that gives up after `timeout_s` and never repeats a command by itself.
 
+    Args:
+        address: Redis as the settings describe it, or a URL, which is an address without TLS files.
+        timeout_s: To connect, to read, and to wait for a free connection, in seconds.
+        max_connections: At the same time.
+
     Raises:
-        ConfigurationError: For an address that is none.
+        ConfigurationError: For a URL that is none, or a TLS file that cannot be used; never with a password in it.
     """
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"REDIS_URL: expected redis://host:port/db, received {url!r} ({error})") from None
+    if isinstance(address, str):
+        try:
+            address = RedisAddress.parse(address)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"REDIS_URL: {error}") from None
+    pool = BlockingConnectionPool(
+        connection_class=SSLConnection if address.tls else Connection,
+        host=address.host,
+        port=address.port,
+        db=address.database,
+        username=address.username,
+        password=address.password,
+        max_connections=max_connections,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        **(_tls_options(address) if address.tls else {}),
+    )
     return Redis.from_pool(pool)
 
 
@@ -61,3 +90,23 @@ async def read_json(connection: Redis, key: str, form: type[_Form]) -> _Form | N
     async with answering():
         value = await connection.get(key)
     return None if value is None else msgspec.json.decode(value, type=form)
+
+
+def _tls_options(address: RedisAddress) -> dict[str, Any]:
+    """redis-py reads the files for each connection; here once before, so that a useless one is told at the start."""
+    client_context(
+        "RECSYS_REDIS_SSL",
+        ca_file=address.ca_file,
+        cert_file=address.cert_file,
+        key_file=address.key_file,
+        key_password=address.key_password,
+        check_hostname=address.check_hostname,
+    )
+    options = {
+        "ssl_ca_certs": address.ca_file,
+        "ssl_certfile": address.cert_file,
+        "ssl_keyfile": address.key_file or address.cert_file,
+        "ssl_password": address.key_password,
+    }
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    return {**given, "ssl_check_hostname": address.check_hostname}

@@ -11,6 +11,7 @@ from recsys.online_store.redis.control import RedisControl
 from recsys.online_store.redis.guards import RedisGuards
 from recsys.online_store.redis.lists import RedisLists
 from recsys.online_store.redis.shards import RedisShards
+from recsys.settings.redis import RedisAddress
 
 STREAM_TIMEOUT_S = 5.0
 DAY_S = 86_400
@@ -40,11 +41,11 @@ class RedisStore(RedisShards, RedisLists, RedisControl, RedisGuards):
         RedisGuards.__init__(self, connection)
 
     @classmethod
-    def for_stream(cls, url: str, **limits: Any) -> RedisStore:
+    def for_stream(cls, address: RedisAddress | str, **limits: Any) -> RedisStore:
         """A store that waits up to `STREAM_TIMEOUT_S` for Redis (workers and batch jobs)."""
-        return cls(client(url, STREAM_TIMEOUT_S, max_connections=8), **limits)
+        return cls(client(address, STREAM_TIMEOUT_S, max_connections=8), **limits)
 
     @classmethod
-    def for_serving(cls, url: str, timeout_ms: int = 50) -> RedisStore:
+    def for_serving(cls, address: RedisAddress | str, timeout_ms: int = 50) -> RedisStore:
         """A store that waits at most `timeout_ms` to connect and to read, and never retries."""
-        return cls(client(url, timeout_ms / 1000, max_connections=64))
+        return cls(client(address, timeout_ms / 1000, max_connections=64))

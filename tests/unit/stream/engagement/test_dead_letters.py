@@ -35,7 +35,7 @@ class RecordingProducer:
 async def test_a_refused_record_becomes_a_dead_letter_of_the_shared_format(monkeypatch: pytest.MonkeyPatch) -> None:
     producer = RecordingProducer()
     monkeypatch.setattr(side_outputs, "AIOKafkaProducer", lambda **_: producer)
-    outputs = KafkaSideOutputs("nowhere:1", dead_letter_topic="i.dlq", interactions_topic="i")
+    outputs = KafkaSideOutputs({"bootstrap_servers": "nowhere:1"}, dead_letter_topic="i.dlq", interactions_topic="i")
     record = FakeRecord(41, b"\xff{", key=b"\x00k", headers=[("a", b"\xff")])
 
     await outputs.send([Refused(record, InvalidEvent(RefusalReason.NOT_JSON, "junk"))], [], partition=3, now_ms=77)

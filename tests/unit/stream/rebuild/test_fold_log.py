@@ -197,12 +197,12 @@ async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: O
 
 
 async def test_spans_without_records_are_read_without_a_broker() -> None:
-    nobody = LogReader("127.0.0.1:1", "t", [Span(0, 5, 5, applied=True)])
+    nobody = LogReader({"bootstrap_servers": "127.0.0.1:1"}, "t", [Span(0, 5, 5, applied=True)])
     assert [arrived async for arrived in nobody.read()] == []
 
 
 def test_slices_come_in_order_of_arrival_over_all_partitions() -> None:
-    reader = LogReader("", "t", [])
+    reader = LogReader({}, "t", [])
     times = {0: [1, 1, 5, 9], 1: [2, 3, 4], 2: [4, 4, 8]}
     for partition, stamps in times.items():
         reader._pending[TopicPartition("t", partition)] = [

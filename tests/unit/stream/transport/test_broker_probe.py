@@ -53,7 +53,7 @@ def _client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_answered_is_who_has_a_leader_and_a_coordinator() -> None:
-    assert await answered("k:9092", "workers", {LED, LEADERLESS, SILENT, UNCOORDINATED}) == {LED}
+    assert await answered({"bootstrap_servers": "k:9092"}, "workers", {LED, LEADERLESS, SILENT, UNCOORDINATED}) == {LED}
     client = Client.made
     assert client.stopped
     assert (client.settings["group_id"], client.settings["enable_auto_commit"]) == ("workers", False)
@@ -61,5 +61,5 @@ async def test_answered_is_who_has_a_leader_and_a_coordinator() -> None:
 
 async def test_a_kafka_that_is_away_answers_about_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "starts", False)
-    assert await answered("k:9092", "workers", {LED}) == set()
+    assert await answered({"bootstrap_servers": "k:9092"}, "workers", {LED}) == set()
     assert Client.made.stopped

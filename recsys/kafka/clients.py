@@ -1,0 +1,73 @@
+"""How each client library connects to Kafka: one function a library, all from the same settings.
+
+No client is imported here before it is asked for; serving's image has aiokafka only, batch's kafka-python only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recsys.kafka.tls import ssl_context
+from recsys.settings.kafka import KafkaSettings
+
+CONNECT_TIMEOUT_MS = 5_000
+
+
+def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What an aiokafka producer, consumer or admin client is given to connect. It asks each broker for its version.
+
+    Raises:
+        ConfigurationError: A file of the TLS settings cannot be used.
+    """
+    return {"bootstrap_servers": settings.kafka_bootstrap_servers, **_security(settings)}
+
+
+def kafka_python_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What a kafka-python producer, consumer or admin client is given to connect.
+
+    Raises:
+        ConfigurationError: A file of the TLS settings cannot be used.
+    """
+    return {
+        "bootstrap_servers": settings.kafka_servers,
+        "api_version": settings.kafka_api_version_tuple,
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        **_security(settings),
+    }
+
+
+def faust_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What a Faust app is given to connect: its brokers and their credentials.
+
+    Raises:
+        ConfigurationError: A file of the TLS settings cannot be used.
+    """
+    import faust  # noqa: PLC0415 - the worker's only
+
+    security = _security(settings)
+    options: dict[str, Any] = {"broker": [f"kafka://{server}" for server in settings.kafka_servers]}
+    if settings.kafka_uses_sasl:
+        options["broker_credentials"] = faust.SASLCredentials(
+            username=security["sasl_plain_username"],
+            password=security["sasl_plain_password"],
+            mechanism=security["sasl_mechanism"],
+            ssl_context=security.get("ssl_context"),
+        )
+    elif settings.kafka_uses_tls:
+        options["broker_credentials"] = faust.SSLCredentials(security["ssl_context"])
+    return options
+
+
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    """The names that aiokafka and kafka-python share."""
+    security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+    if settings.kafka_uses_tls:
+        security["ssl_context"] = ssl_context(settings)
+    if settings.kafka_uses_sasl:
+        password = settings.kafka_sasl_password
+        security |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": None if password is None else password.get_secret_value(),
+        }
+    return security
