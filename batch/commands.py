@@ -22,13 +22,13 @@ from recsys.errors import ConfigurationError, InputError
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.scorer import Scorer
 from recsys.online_store.redis.store import DAY_S, RedisStore
+from recsys.process.native_logs import import_tensorflow
 from recsys.settings import Settings, load_settings
 
 if TYPE_CHECKING:  # these import TensorFlow
     from batch.pipeline import Retrained
 
-# TensorFlow greets every start with a page about devices; who wants it sets the variables.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow takes a GPU's whole memory at once; who wants it to sets the variable.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 _file = click.Path(path_type=Path, dir_okay=False)
@@ -79,6 +79,7 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
     with shown_stages() as stage:
         stage("reading")
         history = from_files(interactions, courses)
+        _import_tensorflow(settings)
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.report import table, verdict, write_report  # noqa: PLC0415 - as above
         from batch.pipeline import prepare, rule_of  # noqa: PLC0415 - TensorFlow
@@ -138,9 +139,14 @@ def _train(
     settings: Settings, read: Callable[[], History], current: Scorer | None, epochs: int | None, stage: Stage
 ) -> Retrained:
     history = read()
+    _import_tensorflow(settings)
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
 
     return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=_now_ms(), stage=stage)
+
+
+def _import_tensorflow(settings: Settings) -> None:
+    import_tensorflow(quiet=settings.log_level.lower() != "debug")
 
 
 def _hyperparameters(settings: Settings, epochs: int | None) -> HyperParameters:

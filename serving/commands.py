@@ -53,8 +53,10 @@ def serve(host: str | None, port: int | None) -> None:
 def recommend(user_id: str, n: int | None, as_json: bool, **filters: str | tuple[str, ...] | None) -> None:
     """Print the API's answer for one learner."""
     settings = load_settings()
-    # The answer names its source, and an error is one line: the steps in between need no log.
-    configure_logging(settings.model_copy(update={"log_level": "error"}))
+    if settings.log_level.lower() != "debug":
+        # The answer names its source, and an error is one line: the steps in between need no log.
+        settings = settings.model_copy(update={"log_level": "error"})
+    configure_logging(settings)
     answer = asyncio.run(_ask(settings, user_id, n, filters))
     if as_json:
         click.echo(encode_json(answer))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TextIO
 
 import structlog
@@ -18,8 +19,7 @@ from recsys.errors import ConfigurationError
 from recsys.settings import Settings
 
 _QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio")
-"""Libraries whose `info` is chatter: they speak up from `warning` on, unless `debug` is asked for."""
-
+"""Libraries whose `info` is chatter: they are heard from `warning` on. With `debug` each is heard in full."""
 
 SAY_AGAIN_AFTER_S = 10.0
 MOST_LINES_REMEMBERED = 256
@@ -57,12 +57,15 @@ class RepeatsHeldBack(logging.Filter):
         return True
 
 
-def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+def configure_logging(
+    settings: Settings, stream: TextIO | None = None, *, quiet: Mapping[str, int] = MappingProxyType({})
+) -> None:
     """Sends every log line of this process, in the form the settings ask for, to one place.
 
     Args:
         settings: `log_level` and `log_format` are used.
         stream: Where lines go; None is standard error.
+        quiet: Further loggers → the level from which they are heard. As for all libraries, `debug` overrides it.
 
     Raises:
         ConfigurationError: The level or the format is not one of the known ones.
@@ -80,12 +83,14 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     )
     output = logging.StreamHandler(target)
     output.setFormatter(formatter)
-    output.addFilter(RepeatsHeldBack())
+    debugging = level <= logging.DEBUG
+    if not debugging:
+        output.addFilter(RepeatsHeldBack())
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(level if level <= logging.DEBUG else max(level, logging.WARNING))
+    for name, lowest in (dict.fromkeys(_QUIET, logging.WARNING) | dict(quiet)).items():
+        logging.getLogger(name).setLevel(level if debugging else max(level, lowest))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

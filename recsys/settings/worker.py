@@ -13,8 +13,13 @@ class WorkerSettings(Section):
     worker_max_poll_records: int = Field(
         default=3000, ge=1, le=5000, description="Most records fetched at once; bounds one commit."
     )
+    worker_metrics_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address where the worker serves `/metrics` and `/healthz`; loopback unless told otherwise.",
+    )
     worker_metrics_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of the worker's Prometheus metrics on loopback; 0 is off."
+        default=0, ge=0, le=65535, description="Port of the worker's `/metrics` and `/healthz`; 0 is off."
     )
     worker_stall_seconds: float = Field(
         default=60.0, gt=0, description="A worker with records to read and no progress for this long ends itself."

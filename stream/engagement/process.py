@@ -10,17 +10,20 @@ import sys
 
 import structlog
 import uvloop
-from prometheus_client import start_http_server
 
 from recsys.errors import TopologyMismatch
 from recsys.keys import Topology
 from recsys.online_store import Control
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
+from recsys.process.metrics_server import serve_metrics
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store, topic_partitions
 
 log = structlog.get_logger(__name__)
+
+QUIET = {"aiokafka": logging.ERROR, "stream.transport.chunks": logging.WARNING}
+"""aiokafka warns of every reconnection; Faust names the logger of its consumer after the module of our subclass."""
 
 
 def run(worker_id: str | None) -> None:
@@ -31,14 +34,7 @@ def run(worker_id: str | None) -> None:
     """
     use_one_arena()
     settings = load_settings()
-    configure_logging(settings)
-    for chatty in (
-        "mode",
-        "faust",
-        "stream.transport.chunks",
-        "aiokafka",
-    ):  # Faust names its consumer's logger after our module
-        logging.getLogger(chatty).setLevel(logging.ERROR if chatty == "aiokafka" else logging.WARNING)
+    configure_logging(settings, quiet=QUIET)
     if uvloop.run(_run_worker(settings, worker_id)):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command, new topology
 
@@ -49,9 +45,9 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
 
     store = stream_store(settings)
     try:
-        topology = await _agreed_topology(settings, store)
         if settings.worker_metrics_port:
-            start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
+            serve_metrics(settings.worker_metrics_host, settings.worker_metrics_port, asyncio.get_running_loop())
+        topology = await _agreed_topology(settings, store)
         worker = EngagementWorker(settings, store, topology=topology, worker_id=worker_id)
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,11 @@
-"""What `recsys retrain` says to options that do not go together, before it reads or imports anything."""
+"""What `recsys retrain` and `recsys evaluate` say on standard error: one line each, and nothing of TensorFlow's."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -22,3 +27,27 @@ def test_a_history_from_two_places_or_none_is_refused(options: list[str], receiv
 
     assert isinstance(result.exception, ConfigurationError)
     assert str(result.exception).endswith(f"received {received}")
+
+
+def evaluated(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The whole command on a history too short to cut in two, which it finds out after TensorFlow is imported."""
+    (tmp_path / "i.csv").write_text("event_id,user_id,course_id,type,timestamp\ne1,u,c,click,1700000000000\n")
+    (tmp_path / "c.csv").write_text("course_id,title\nc,Course\n")
+    command = [sys.executable, "-m", "recsys.cli", "evaluate", "--interactions", "i.csv", "--courses", "c.csv"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    return subprocess.run(
+        command, cwd=tmp_path, env={**inherited, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def test_tensorflow_says_nothing_as_it_is_imported(tmp_path: Path) -> None:
+    done = evaluated(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("recsys: expected ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_with_debug_tensorflow_says_what_it_has_to_say(tmp_path: Path) -> None:
+    done = evaluated(tmp_path, RECSYS_LOG_LEVEL="debug", TF_ENABLE_ONEDNN_OPTS="1")
+    assert done.returncode == 2
+    assert "oneDNN" in done.stderr

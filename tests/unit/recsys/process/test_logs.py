@@ -77,6 +77,24 @@ def test_below_the_level_nothing_is_written_and_chatty_libraries_start_at_warnin
     assert "trouble" in out.getvalue()
 
 
+def test_with_debug_every_library_is_heard_each_time_it_speaks() -> None:
+    out = io.StringIO()
+    configure_logging(load_settings(log_level="debug"), out, quiet={"aiokafka": logging.ERROR})
+    for library in ("faust.app.base", "mode.services", "aiokafka.consumer.fetcher", "kafka.cluster"):
+        for _ in range(2):
+            logging.getLogger(library).debug("detail")
+        assert out.getvalue().count(library) == 2
+
+
+def test_a_process_may_name_further_loggers_that_are_quiet() -> None:
+    out = io.StringIO()
+    configure_logging(load_settings(), out, quiet={"aiokafka": logging.ERROR})
+    logging.getLogger("aiokafka.consumer").warning("reconnecting")
+    assert not out.getvalue()
+    logging.getLogger("aiokafka.consumer").error("trouble")
+    assert "trouble" in out.getvalue()
+
+
 @pytest.mark.parametrize("wrong", [{"log_level": "loud"}, {"log_format": "xml"}])
 def test_an_unknown_level_or_format_is_one_clear_error(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=r"RECSYS_LOG_.*, received"):
