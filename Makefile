@@ -95,7 +95,7 @@ compose-up: ## Build and start everything in Docker; returns when all of it is h
 	docker compose up --detach --wait --wait-timeout 180
 
 compose-down: ## Stop and remove the containers (their data stays; ARGS=-v removes it).
-	docker compose --profile batch down $(ARGS)
+	docker compose --profile batch --profile monitoring down $(ARGS)
 
 clean: ## Remove .venv/ and everything that is made.
 	rm -rf $(VENV) build dist reports var *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

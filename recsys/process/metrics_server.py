@@ -59,7 +59,7 @@ def metrics_app(loop: asyncio.AbstractEventLoop, *, turns_within_s: float = LOOP
             allowed = ("Allow", ", ".join(METHODS))
             return _text(environ, start_response, HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD", allowed)
         if path == "/metrics":
-            content: Iterable[bytes] = metrics(environ, start_response)
+            content: Iterable[bytes] = metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
             return [] if method == "HEAD" else content
         if _turns(loop, turns_within_s):
             return _text(environ, start_response, HTTPStatus.OK, "ok")
