@@ -39,7 +39,7 @@ def serve_metrics(host: str, port: int, loop: asyncio.AbstractEventLoop) -> WSGI
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        server_class = type("_Server", (_ThreadingServer,), {"address_family": family})
+        server_class = _ServerV6 if family == socket.AF_INET6 else _Server
         server = make_server(str(address[0]), port, metrics_app(loop), server_class, handler_class=_SilentHandler)
     except OSError as error:
         raise ConfigurationError(f"expected to bind {host}:{port} for the metrics, received {error.strerror}") from None
@@ -87,8 +87,12 @@ def _text(
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 
-class _ThreadingServer(ThreadingMixIn, WSGIServer):
+class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _SilentHandler(WSGIRequestHandler):
