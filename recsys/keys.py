@@ -15,7 +15,7 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
 | `counts` | hash | accepted, duplicate, refused, rerouted, expired records | records | none | stream | infra |
-| `guard` | hash | starts at one fence, a suspect record, a stop | | none | stream, infra | stream, infra |
+| `guard` | hash | starts at one fence, isolation mode, quarantine, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
 | `TRENDING` | string, JSON | merged trending | score | none | stream | serving |
 | `MODEL_CURRENT`, `MODEL_PREVIOUS` | string, JSON | version and place of a bundle | | none | batch | all |

@@ -135,14 +135,14 @@ class MemoryStore:
     async def end(self, shard: Shard, group: str) -> None:
         state = self._shards[shard]
         state.guarded_fences.pop(group, None)
-        state.guards[group] = replace(state.guards[group], starts=0, suspect=None)
+        state.guards[group] = replace(state.guards[group], starts=0, attempted=None)
         for tried in [key for key in state.tries if key[0] == group]:
             del state.tries[tried]
 
-    async def suspect(self, shard: Shard, group: str, offset: int) -> int:
+    async def count_attempt(self, shard: Shard, group: str, offset: int) -> int:
         state = self._shards[shard]
-        if state.guards[group].suspect != offset:
-            state.guards[group] = replace(state.guards[group], suspect=offset)
+        if state.guards[group].attempted != offset:
+            state.guards[group] = replace(state.guards[group], attempted=offset)
             del state.tries[group, offset]
         state.tries[group, offset] += 1
         return state.tries[group, offset]

@@ -172,7 +172,7 @@ class Guards(Protocol):
         """A writer ended in order: it is no longer counted among the starts."""
         ...
 
-    async def suspect(self, shard: Shard, group: str, offset: int) -> int:
+    async def count_attempt(self, shard: Shard, group: str, offset: int) -> int:
         """Remembers that a record is begun on its own; returns how often it was, this time included."""
         ...
 

@@ -76,12 +76,14 @@ class Stop:
         reason: For a person.
         at_ms: When, ms since 1970 UTC.
         log_start: Where the log began then, if records from `offset` on were deleted by retention; else None.
+        unreadable: The key in Redis that no retry mends, if that is why; `recsys rebuild` heals it. Else None.
     """
 
     offset: int
     reason: str
     at_ms: int
     log_start: int | None = None
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Guard:
 
     Attributes:
         starts: Writers that began at the present fence, this one included; more than one means the others died there.
-        suspect: The record last begun on its own; None where none was.
+        attempted: The record last begun in isolation mode; None where none was.
         stop: Set while the partition stands still.
         refusals_until: Refused records before this offset are passed whatever their share: the operator's override.
         expired_until: Records before this offset are passed if retention deleted them: the operator's override.
@@ -99,7 +101,7 @@ class Guard:
     """
 
     starts: int = 0
-    suspect: int | None = None
+    attempted: int | None = None
     stop: Stop | None = None
     refusals_until: int = 0
     expired_until: int = 0

@@ -1,4 +1,4 @@
-"""A look at what the workers keep, and what the commands of this room share."""
+"""`recsys engagement`, and what the commands of the stream package share."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from typing import Protocol
 
 import structlog
 
-from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.errors import ServiceUnavailable, TopologyMismatch, UnreadableState
 from recsys.kafka.records import Chunk, Fetch, Record
 from recsys.keys import Partition
 from recsys.online_store import Effects, Guards, ShardStore
-from stream.engagement import metrics
 from stream.engagement.fold import Batch, FoldRules, Refused, decode_records
-from stream.engagement.gaps import Expired, Gaps, PartitionLog
-from stream.engagement.isolation import PartitionGuard
+from stream.engagement.gaps import Expired, Gaps, Observation, PartitionLog
+from stream.engagement.isolation import Isolation
+from stream.engagement.metrics import PartitionMetrics
 from stream.engagement.outputs import SideOutputs
 from stream.engagement.patient_fold import fold_patiently
 
@@ -55,10 +55,10 @@ class Applied:
     """What became of a chunk.
 
     Attributes:
-        counts: Records by outcome, as the shard counts them; empty if all were behind the fence.
+        counts: Records by outcome, as the shard counts them; empty if all were applied before.
         users: Users whose state changed.
-        left_alone: True if the chunk lies beyond a gap or is read again, or its partition is stopped: it must not be
-            acknowledged.
+        left_alone: True if the chunk lies beyond a gap or will be read again, or its partition is stopped: it must not
+            be acknowledged.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class ShardWriter:
         outputs: Dead letters and rerouted records.
         rules: Of the fold and of this writer.
         kafka: The partition's log.
+        metrics: The partition's metrics.
         clock: Seconds, monotonic; bounds retries.
         now_ms: Wall clock for what a person reads: `dlq.failed_at` and the time of a stop.
     """
@@ -96,18 +97,20 @@ class ShardWriter:
         outputs: SideOutputs,
         rules: WriterRules,
         kafka: PartitionLog,
+        metrics: PartitionMetrics,
         clock: Callable[[], float],
         now_ms: Callable[[], int],
     ) -> None:
         self._partition, self._group, self._shard = partition, group, rules.fold.topology.shard(partition)
         self._store, self._outputs, self._rules, self._kafka = store, outputs, rules, kafka
-        self._clock, self._now_ms = clock, now_ms
+        self._metrics, self._clock, self._now_ms = metrics, clock, now_ms
         self._gaps = Gaps(partition, kafka)
-        self._guard = PartitionGuard(
+        self._isolation = Isolation(
             partition,
             self._shard,
             group,
             store=store,
+            metrics=metrics,
             stop_records=rules.stop_records,
             stop_share=rules.stop_share,
             now_ms=now_ms,
@@ -119,6 +122,8 @@ class ShardWriter:
     async def apply(self, chunk: Chunk) -> Applied:
         """Applies a chunk, retrying services that are away.
 
+        State that no retry mends (`UnreadableState`) stops the partition, and only it.
+
         Raises:
             ServiceUnavailable: A service was away for longer than `retry_s`; nothing was acknowledged.
             TopologyMismatch: The fence lies beyond the log's end: another topic, or one that was made anew.
@@ -128,7 +133,7 @@ class ShardWriter:
         while True:
             try:
                 async with self._one_at_a_time:
-                    return await self._apply(chunk)
+                    return await self._apply_or_stop(chunk)
             except ServiceUnavailable as error:
                 if self._clock() + pause > give_up:
                     raise
@@ -136,10 +141,11 @@ class ShardWriter:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def look(self) -> bool:
-        """A look while nothing is under way; returns whether it came to one, and so whatever it asked answered.
+    async def check_idle(self) -> bool:
+        """The idle check; returns whether it took place, and so whether all that it asked was answered.
 
-        Goes on after an operator's word, heals a fence that went back, and moves it over offsets without records.
+        Goes on after an operator resumed the partition, seeks back to a fence that went back, and moves the fence over
+        an offset gap at the end of the log.
 
         Raises:
             ServiceUnavailable: Redis or Kafka does not answer.
@@ -147,27 +153,35 @@ class ShardWriter:
         if self._one_at_a_time.locked():
             return False
         try:
-            seen = None if self.stopped() else await self._gaps.seen()  # an end need not wait for Kafka's answer
+            observed = None if self.stopped() else await self._gaps.observe()  # `end` need not wait for Kafka's answer
         except ServiceUnavailable:
-            if self._ended:  # another worker's by now
+            if self._ended:  # the partition is another worker's by now
                 return False
             raise
         async with self._one_at_a_time:
             if self._ended:
                 return False
-            await self._begin()
-            if self.stopped():
-                await self._ask_to_resume()
-            elif seen is not None:
-                self._fence = await self.fence()
-                empty_until = await self._gaps.idle(self._fence, seen)
-                if empty_until is not None:  # no record lies there: the fence may pass it before retention hides that
-                    await self._commit(empty_until - 1, Effects())
+            try:
+                await self._resume_or_heal(observed)
+            except UnreadableState as error:
+                await self._stop_at_unreadable(error)
         return True
 
+    async def _resume_or_heal(self, observed: Observation | None) -> None:
+        if self.stopped():
+            await self._resume_if_allowed()
+            return
+        await self._begin()
+        if observed is None or self.stopped():
+            return
+        self._fence = await self.fence()
+        gap_end = await self._gaps.check_idle(self._fence, observed)
+        if gap_end is not None:  # no record lies there: the fence may pass it before retention hides that
+            await self._commit(gap_end - 1, Effects())
+
     def stopped(self) -> bool:
-        """Whether the partition stands still until an operator says otherwise."""
-        return self._guard.stopped()
+        """Whether the partition stands still until an operator acts."""
+        return self._isolation.stopped()
 
     @property
     def applied(self) -> int | None:
@@ -179,22 +193,32 @@ class ShardWriter:
         return await self._store.fence(self._shard, self._group)
 
     async def end(self) -> None:
-        """Ends in order, after the step under way: the successor has nothing to be careful about.
+        """Ends in order, after the step in work: the successor need not enter isolation mode.
 
-        Chunks that come later are left alone. Not having them applied twice is the fence's business; this keeps an
-        old and a new owner from taking turns at one partition.
+        Chunks that come later are left alone. That they are not applied twice is up to the fence; this keeps an old
+        and a new owner from taking turns at one partition.
         """
         self._ended = True
+        self._metrics.close()
         async with self._one_at_a_time:
-            metrics.forget(self._partition)
-            await self._guard.end()
+            await self._isolation.end()
 
     async def _begin(self) -> None:
-        if not self._guard.begun:
-            self._fence = await self._guard.begin()
+        if not self._isolation.begun:
+            self._fence = await self._isolation.begin()
+
+    async def _apply_or_stop(self, chunk: Chunk) -> Applied:
+        try:
+            return await self._apply(chunk)
+        except UnreadableState as error:
+            await self._stop_at_unreadable(error)
+            return LEFT_ALONE
+
+    async def _stop_at_unreadable(self, error: UnreadableState) -> None:
+        await self._isolation.stop_at_unreadable(0 if self._fence is None else self._fence + 1, error)
 
     async def _apply(self, chunk: Chunk) -> Applied:
-        if self._is_stale(chunk):
+        if self._is_stale(chunk) or self.stopped():
             return LEFT_ALONE
         await self._begin()
         if self.stopped():
@@ -207,7 +231,7 @@ class ShardWriter:
             expired = await self._expired_before(chunk.fetch)
             if expired is None:
                 return LEFT_ALONE
-            records = _of_one_bucket(self._guard.due(records), self._rules.fold.dedupe_window_ms)
+            records = _of_one_bucket(self._isolation.step(records), self._rules.fold.dedupe_window_ms)
             effects = await self._step(records, expired)
             if effects is not None:
                 counts.update(effects.counts)
@@ -221,15 +245,15 @@ class ShardWriter:
     async def _expired_before(self, fetch: Fetch) -> int | None:
         """How many offsets between fence and fetch retention deleted; None if what it brought must be left alone."""
         try:
-            return await self._gaps.continues(self._fence, fetch, expired_until=self._guard.expired_until)
+            return await self._gaps.continues(self._fence, fetch, expired_until=self._isolation.expired_until)
         except Expired as gap:
             stood, self._fence = self._fence, await self.fence()
             if self._fence == stood:  # else another owner moved it meanwhile, and what is gone was applied
-                await self._guard.stop_at_expired(gap.due, gap.log_start)
+                await self._isolation.stop_at_expired(gap.due, gap.log_start)
             return None
 
     def _is_stale(self, chunk: Chunk) -> bool:
-        """Whether the chunk was fetched before its partition was taken away: its owner reads it again.
+        """Whether the chunk was fetched before its partition was revoked: the next owner reads it again.
 
         One fetched before a seek is not: if it follows the fence, it is as good as what the seek brings.
         """
@@ -238,20 +262,20 @@ class ShardWriter:
     async def _step(self, records: Sequence[Record], expired: int) -> Effects | None:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""
         fence, last, rules = self._fence, records[-1].offset, self._rules.fold
-        condemned = await self._guard.condemned(records)
-        batch = decode_records(records, self._partition, rules) if condemned is None else _refusal(condemned, rules)
+        poison = await self._isolation.quarantined(records)
+        batch = decode_records(records, self._partition, rules) if poison is None else _refusal(poison, rules)
         request = batch.request()
         state = await self._store.read_shard(self._shard, self._group, request)
         if state.fence == fence:
             effects = await fold_patiently(batch, request, state, rules)
             refused = len(batch.refused)
-            if await self._guard.stops(records, refused):
+            if await self._isolation.stops(records, refused):
                 return None
             await self._outputs.send(batch.refused, batch.misrouted, partition=self._partition, now_ms=self._now_ms())
             if expired:
                 effects.counts["expired"] = expired
             if await self._commit(last, effects):
-                self._guard.passed(records, refused)
+                self._isolation.passed(records, refused)
                 return effects
         self._fence = await self.fence()
         log.info("fence_moved", partition=self._partition, expected=fence, received=self._fence)
@@ -262,28 +286,32 @@ class ShardWriter:
         if not await self._store.commit(self._shard, self._group, self._fence, last, effects):
             return False
         self._fence = last
-        metrics.FENCE.labels(str(self._partition)).set(last)
+        self._metrics.fence(last)
         self._gaps.closed()
         return True
 
-    async def _ask_to_resume(self) -> None:
-        if await self._guard.resumes():
-            self._fence = await self.fence()
-            log_start, _ = await self._kafka.bounds()
-            await self._gaps.reread(log_start if self._fence is None else max(self._fence + 1, log_start))
+    async def _resume_if_allowed(self) -> None:
+        """Goes on once Redis keeps no stop; what it then reads first, fence and log, may stop it again."""
+        if not await self._isolation.may_resume():
+            return
+        fence = await self.fence()
+        log_start, _ = await self._kafka.bounds()
+        await self._gaps.seek(log_start if fence is None else max(fence + 1, log_start))
+        self._fence = fence
+        await self._isolation.resume()
 
     async def _check_log_holds(self, fence: int | None) -> None:
         """A fence beyond the log's end would make every new record look applied."""
         _, log_end = await self._kafka.bounds()
         if fence is not None and fence >= log_end:
             raise TopologyMismatch(
-                f"expected the log of partition {self._partition} to reach the fence {fence}, received a log that ends "
-                f"at {log_end}: the topic was made anew, or Redis belongs to another one"
+                f"the fence of partition {self._partition} is {fence} and its log ends at {log_end}: the topic was "
+                "made anew, or this Redis belongs to another one; use the Redis of this topic, or run `recsys rebuild`"
             )
 
 
 def _after(records: Sequence[Record], fence: int | None) -> Sequence[Record]:
-    """The records behind the fence left out."""
+    """The records after the fence."""
     if fence is None or records[0].offset > fence:
         return records
     return records[bisect_right(records, fence, key=lambda record: record.offset) :]

@@ -1,8 +1,9 @@
 """Gaps between the fence and what Kafka delivers: found, sought and read again.
 
 Whatever Faust, a rebalance or Kafka's committed offset skipped, and whatever a Redis restored from an older snapshot
-no longer knows, shows up as a first offset beyond fence + 1. This module never passes a record: it passes offsets that
-were looked at and hold none (transaction markers, compaction), and those that retention deleted if an operator said so.
+no longer knows, shows up as a first offset beyond fence + 1. This module never passes a record. It passes offset gaps:
+offsets that were read over and hold no record (transaction markers, compaction), and those that retention deleted if an
+operator override says so.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ class PartitionLog(Protocol):
         ...
 
     def owned_since(self) -> int:
-        """The epoch that began when the partition was last taken away from this worker."""
+        """The epoch that began when the partition was last revoked from this worker."""
         ...
 
-    async def place(self) -> tuple[range, int | None]:
-        """The offsets looked at last that hold no record, and the offset that is read next, None if unknown."""
+    async def position(self) -> tuple[range, int | None]:
+        """The last skipped offsets (read over, no record in them), and the offset read next, None if unknown."""
         ...
 
     async def bounds(self) -> tuple[int, int]:
@@ -37,22 +38,22 @@ class PartitionLog(Protocol):
         ...
 
 
-class Seen(NamedTuple):
-    """A look at a partition.
+class Observation(NamedTuple):
+    """What the consumer and the log of a partition show.
 
     Attributes:
-        empty: The offsets looked at last that hold no record.
+        skipped: The last offsets that were read over and hold no record.
         position: The offset that is read next, None if unknown.
         log_start: The log's first offset.
     """
 
-    empty: range
+    skipped: range
     position: int | None
     log_start: int
 
 
 class Expired(Exception):
-    """Retention deleted records that were never applied, and nobody said that they may be passed.
+    """Retention deleted records that were never applied, and no operator override says that they may be passed.
 
     Attributes:
         due: The first of them.
@@ -65,7 +66,7 @@ class Expired(Exception):
 
 
 class Gaps:
-    """Holds one partition's reading to the offset behind its fence.
+    """Holds one partition's reading to the offset after its fence.
 
     Args:
         partition: For messages.
@@ -82,18 +83,18 @@ class Gaps:
         self._sought = self._idle_at = None
 
     async def continues(self, fence: int | None, fetch: Fetch, *, expired_until: int) -> int | None:
-        """Whether a fetch looked from the offset behind the fence or before it; if not, seeks back.
+        """Whether a fetch read from the offset after the fence or from an earlier one; if not, seeks back.
 
         Args:
             fence: Last applied offset.
             fetch: That brought the records.
-            expired_until: The operator's word: records before it may be passed if retention deleted them.
+            expired_until: An operator override: records before it may be passed if retention deleted them.
 
         Returns:
             None if its records must be left alone; else how many offsets before them were deleted by retention.
 
         Raises:
-            Expired: Kafka deleted records that were never applied, and nobody accepted that.
+            Expired: Retention deleted records that were never applied, and no override covers them.
         """
         if fence is not None and fetch.begun_at <= fence + 1:
             return 0
@@ -106,37 +107,40 @@ class Gaps:
             return max(0, min(fetch.begun_at, log_start) - due)
         if self._sought is None or self._sought[0] != there or fetch.epoch >= self._sought[1]:
             log.warning("gap", partition=self._partition, due=due, received=fetch.begun_at)
-            await self.reread(there)
-        return None  # what was fetched before the seek: what was asked for is still to come
+            await self.seek(there)
+        return None  # it was fetched before the seek: what the seek brings is still to come
 
-    async def seen(self) -> Seen:
+    async def observe(self) -> Observation:
         """What the consumer and the log show now; takes as long as Kafka takes to answer."""
-        empty, position = await self._kafka.place()
+        skipped, position = await self._kafka.position()
         log_start, _ = await self._kafka.bounds()
-        return Seen(empty, position, log_start)
+        return Observation(skipped, position, log_start)
 
-    async def idle(self, fence: int | None, seen: Seen) -> int | None:
-        """Nothing is under way: the offset up to which the log holds no record behind the fence, None if it may.
+    async def check_idle(self, fence: int | None, observed: Observation) -> int | None:
+        """Checks a partition on which no chunk is in work.
 
-        Seeks back if the position stays ahead of the fence for two looks in a row: one may fall between a fetch and
-        its arrival. The fence may have moved since the look: that an offset holds no record is true for ever.
+        Seeks back if the position is ahead of the fence in two checks in a row: one may fall between a fetch and its
+        arrival. The fence may have moved since the observation: that an offset holds no record is true for ever.
+
+        Returns:
+            The end of the offset gap that follows the fence; None if a record may follow it.
         """
-        empty, position, log_start = seen
+        skipped, position, log_start = observed
         due = log_start if fence is None else fence + 1
         there = max(due, log_start)
         at, before = (due, position), self._idle_at
         self._idle_at = None
-        if due in empty:
-            return empty.stop
-        if position is None or position <= there or there in empty:
+        if due in skipped:
+            return skipped.stop
+        if position is None or position <= there or there in skipped:
             return None  # records that retention deleted are noticed when the next one comes
         if at != before:
             self._idle_at = at
             return None
         log.warning("idle_gap", partition=self._partition, due=due, position=position)
-        await self.reread(there)
+        await self.seek(there)
         return None
 
-    async def reread(self, offset: int) -> None:
+    async def seek(self, offset: int) -> None:
         """Moves the position to `offset`."""
         self._sought = (offset, await self._kafka.seek(offset))

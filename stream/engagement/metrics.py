@@ -20,7 +20,32 @@ MODEL_LOADS = Counter(
 )
 
 
-def forget(partition: Partition) -> None:
-    """The partition is another worker's now: what was shown of it here would only grow old."""
-    for gauge in (FENCE, STOPPED):
-        gauge.remove(str(partition))
+class PartitionMetrics:
+    """The gauges of one owned partition.
+
+    Args:
+        partition: The label.
+    """
+
+    def __init__(self, partition: Partition) -> None:
+        self._label = str(partition)
+        self._closed = False
+
+    def fence(self, offset: int) -> None:
+        """Shows the last applied offset."""
+        if not self._closed:
+            FENCE.labels(self._label).set(offset)
+
+    def stopped(self, stopped: bool) -> None:
+        """Shows whether the partition waits for an operator."""
+        if not self._closed:
+            STOPPED.labels(self._label).set(stopped)
+
+    def close(self) -> None:
+        """The partition is another worker's now: what is shown of it here would only grow old.
+
+        A step that still is in work shows nothing any more.
+        """
+        self._closed = True
+        for gauge in (FENCE, STOPPED):
+            gauge.remove(self._label)

@@ -58,13 +58,13 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
 
 
 async def _agreed_topology(settings: Settings, store: Control) -> Topology:
-    """The topology in Redis. A topic with more partitions is read under it: their records are sent home."""
+    """The topology in Redis. A topic with more partitions is read under it: their records are rerouted."""
     in_kafka = await topic_partitions(settings)
     topology = await store.establish_topology(Topology(in_kafka))
     if topology.partitions > in_kafka:
         raise TopologyMismatch(
-            f"expected topic {settings.interactions_topic!r} to have {topology.partitions} partitions as Redis says, "
-            f"received {in_kafka}"
+            f"topic {settings.interactions_topic!r} has {in_kafka} partitions, and the state in Redis is sharded by "
+            f"{topology.partitions}: this is another topic, or it was made anew; run `recsys rebuild` for this one"
         )
     if topology.partitions < in_kafka:
         log.warning("topic_has_grown", partitions=in_kafka, topology=topology, remedy="recsys rebuild --partitions")

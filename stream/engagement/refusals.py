@@ -23,7 +23,7 @@ class RefusalShare:
         self._records = self._refused = 0
 
     def exceeded_by(self, records: int, refused: int) -> bool:
-        """Whether the latest records with these behind them are refused more often than is normal."""
+        """Whether the latest records, followed by these, are refused more often than is normal."""
         seen, bad = self._records + records, self._refused + refused
         return refused > 0 and seen >= self._window and bad > self._limit * seen
 

@@ -96,7 +96,7 @@ class KafkaSideOutputs:
             stopping.add_done_callback(self._stopping.discard)
 
     async def _started(self) -> AIOKafkaProducer:
-        async with self._starting:  # lanes ask at the same time, and a second producer would never be stopped
+        async with self._starting:  # partitions ask at the same time, and a second producer would never be stopped
             if self._producer is None:
                 self._producer = await self._start()
             return self._producer

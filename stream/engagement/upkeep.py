@@ -1,48 +1,40 @@
-"""What a worker does beside applying chunks: follows the topology, heals idle partitions, merges trending, watches.
+"""What a worker does beside applying chunks: it follows the topology, checks idle partitions, merges trending, watches.
 
-Each task runs for ever. A service that does not answer postpones a turn; a partition that stands still ends the worker.
+Each task runs for ever. A service that does not answer postpones a turn; a worker that makes no progress ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 from faust.types.tuples import TP
 
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Lists
 from recsys.settings import Settings
 from stream.engagement import metrics
-from stream.engagement.commit import ShardWriter
+from stream.engagement.partitions import OwnedPartitions
+from stream.engagement.quietly import quietly
 from stream.engagement.trending import merge_trending
-from stream.transport import broker_probe as second_opinion
-from stream.transport.app import ConsumerLog
-from stream.transport.watchdog import ConsumerSilent, Position, Watchdog
+from stream.transport.broker_probe import reachable_partitions
+from stream.transport.watchdog import Progress, Watchdog
 
 log = structlog.get_logger(__name__)
 
 TOPOLOGY_EVERY_S = 1.0
-HEAL_EVERY_S = 1.0
+IDLE_CHECK_EVERY_S = 1.0
 TRENDING_EVERY_S = 2.0
 REBALANCE_S = 180.0
 """More than join, request and session time-outs together: Faust gave up on a rebalance without saying so."""
 
 TRENDING_OWNER = 0
-
-
-async def quietly(work: Callable[[], Awaitable[object]]) -> None:
-    """Work that may be missed once: logged, tried again at the next turn."""
-    try:
-        await work()
-    except ServiceUnavailable as error:
-        log.warning("postponed", error=str(error))
 
 
 class UpkeepStore(Control, Lists, Protocol):
@@ -57,76 +49,70 @@ class Upkeep:
         settings: All settings.
         store: The online store.
         topology: The shards this worker writes.
+        partitions: What it holds for each partition.
         owned: The partitions this worker owns right now.
-        rebalancing: Whether partitions are changing hands; `owned` still names those that were taken away then.
-        writer: A partition's writer.
-        log_of: A partition's log.
-        waiting: Chunks of a partition that are queued or under way.
+        rebalancing: Whether partitions are changing hands; `owned` still names those that were revoked then.
         now_ms: Wall clock, ms since 1970 UTC.
+        idle_check_every_s: Seconds between idle checks.
+        topology_every_s: Seconds between reads of the topology in Redis.
         switched: Set once the topology is another one: this worker has to end.
-        _unreachable: Partitions about which Kafka or Redis did not answer, and what was applied of them then.
     """
 
     settings: Settings
     store: UpkeepStore
     topology: Topology
+    partitions: OwnedPartitions
     owned: Callable[[], Iterable[Partition]]
     rebalancing: Callable[[], bool]
-    writer: Callable[[Partition], ShardWriter]
-    log_of: Callable[[Partition], ConsumerLog]
-    waiting: Callable[[Partition], int]
     now_ms: Callable[[], int]
+    idle_check_every_s: float = IDLE_CHECK_EVERY_S
+    topology_every_s: float = TOPOLOGY_EVERY_S
     switched: asyncio.Event = field(default_factory=asyncio.Event)
-    _unreachable: dict[Partition, int | None] = field(default_factory=dict)
 
     async def follow_topology(self) -> None:
-        """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it."""
-        while not self.switched.is_set():
-            await asyncio.sleep(TOPOLOGY_EVERY_S)
-            await quietly(self._look_at_topology)
+        """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it.
 
-    async def _look_at_topology(self) -> None:
+        A value that cannot be read changes nothing: the worker goes on with the topology it has, and says so once.
+        """
+        unreadable = ""
+        while not self.switched.is_set():
+            await asyncio.sleep(self.topology_every_s)
+            try:
+                await self._check_topology()
+            except ServiceUnavailable as error:
+                log.warning("postponed", error=str(error))
+                continue
+            except UnreadableState as error:
+                if unreadable != str(error):
+                    log.error("topology_unreadable", error=str(error), working_on=self.topology)  # noqa: TRY400 - all said
+                unreadable = str(error)
+                continue
+            if unreadable:
+                log.info("topology_readable_again", topology=self.topology)
+                unreadable = ""
+
+    async def _check_topology(self) -> None:
         if await self.store.establish_topology(self.topology) != self.topology:
             log.info("topology_switched", before=self.topology)
             self.switched.set()
 
-    async def heal(self) -> None:
-        """Looks after partitions on which nothing is under way; one whose look waits for an answer delays no other.
+    async def check_idle_partitions(self) -> None:
+        """Checks partitions on which no chunk is in work; one that waits for its answer delays no other.
 
-        A fence that went back, an operator's word, and markers at the end of the log.
+        Heals a fence that went back, passes offset gaps at the end of a log, and notices that an operator resumed a
+        stopped partition.
         """
-        looks: dict[Partition, asyncio.Task[None]] = {}
         try:
             while True:
-                await asyncio.sleep(HEAL_EVERY_S)
-                owned = set(self.owned())
-                for gone in self._unreachable.keys() - owned:
-                    del self._unreachable[gone]
-                for partition in [partition for partition, look in looks.items() if look.done()]:
-                    looks.pop(partition).result()
-                if not self.rebalancing():
-                    looks |= {each: asyncio.create_task(self._look_after(each)) for each in owned - looks.keys()}
-                metrics.UNREACHABLE.set(len(self._unreachable))
+                await asyncio.sleep(self.idle_check_every_s)
+                if self.rebalancing():
+                    continue
+                owned = [self.partitions.of(number) for number in set(self.owned())]
+                for partition in owned:
+                    partition.start_idle_check()
+                metrics.UNREACHABLE.set(sum(partition.unreachable for partition in owned))
         finally:
-            for look in looks.values():
-                look.cancel()
-            await asyncio.gather(*looks.values(), return_exceptions=True)
-
-    async def _look_after(self, partition: Partition) -> None:
-        writer = self.writer(partition)
-        try:
-            if self.waiting(partition):
-                answered = writer.applied != self._unreachable.get(partition, writer.applied)
-            else:
-                answered = await writer.look()
-        except ServiceUnavailable as error:
-            if partition not in self._unreachable:
-                log.warning("partition_unreachable", partition=partition, error=str(error))
-                self._unreachable[partition] = writer.applied
-            return
-        if answered and partition in self._unreachable:
-            log.info("partition_reachable_again", partition=partition)
-            del self._unreachable[partition]
+            self.partitions.cancel_idle_checks()
 
     async def trend(self) -> None:
         """The owner of one partition merges trending for all."""
@@ -140,16 +126,16 @@ class Upkeep:
         await merge_trending(self.store, self.topology.shards(), decay, size=size, now_ms=self.now_ms())
 
     async def watch(self) -> None:
-        """Ends the worker when it does not get on though it could.
+        """Ends the worker when it makes no progress though it could.
 
         Raises:
-            Stalled: It does.
+            Stalled: It makes none.
         """
         stall_s = self.settings.worker_stall_seconds
         watchdog = Watchdog(
             owned=self.owned,
-            position=self._progress,
-            answered=self._answered,
+            progress=self._progress,
+            reachable=self._reachable,
             rebalancing=self.rebalancing,
             clock=time.monotonic,
             stall_s=stall_s,
@@ -157,20 +143,13 @@ class Upkeep:
         )
         while True:
             await asyncio.sleep(stall_s / 4)
-            await watchdog.look()
+            await watchdog.check()
 
-    async def _progress(self, partition: Partition) -> Position:
-        writer = self.writer(partition)
-        if writer.stopped():
-            return None, 0
-        fence = await writer.fence()
-        try:
-            return fence, await self.log_of(partition).unread() + self.waiting(partition)
-        except ConsumerSilent:
-            return fence, None
+    async def _progress(self, partition: Partition) -> Progress:
+        return await self.partitions.of(partition).progress()
 
-    async def _answered(self, partitions: set[Partition]) -> set[Partition]:
+    async def _reachable(self, partitions: set[Partition]) -> set[Partition]:
         settings = self.settings
         tps = [TP(settings.interactions_topic, partition) for partition in partitions]
-        told = await second_opinion.answered(aiokafka_options(settings), settings.consumer_group, tps)
-        return {Partition(tp.partition) for tp in told}
+        reachable = await reachable_partitions(aiokafka_options(settings), settings.consumer_group, tps)
+        return {Partition(tp.partition) for tp in reachable}

@@ -1,7 +1,7 @@
-"""One engagement worker: the Faust app, a lane per partition, and the tasks beside them.
+"""One engagement worker: the Faust app, the partitions it owns, and the tasks beside them.
 
-Nothing leaves a lane as an exception, because Faust would acknowledge what it was raised on. What cannot be borne
-ends the process with `os._exit`, acknowledging nothing; the fence makes the next start continue right there.
+No exception reaches Faust, because it would acknowledge what it was raised on. An unrecoverable error ends the process
+with `os._exit`, acknowledging nothing; the fence makes the next start continue right there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import RecsysError
+from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology
 from recsys.model.follower import ModelFollower
@@ -24,18 +25,18 @@ from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
 from recsys.settings import Settings
 from stream.engagement import metrics
-from stream.engagement.partition_queues import PartitionQueues
+from stream.engagement.commit import Applied
+from stream.engagement.partitions import OwnedPartitions
+from stream.engagement.quietly import quietly
 from stream.engagement.refresh import Refresher
 from stream.engagement.shutdown import LAST_RESORT_S, RELEASE_S, RESTART_EXIT_STATUS, STOP_S, end_process, within
-from stream.engagement.upkeep import Upkeep, quietly
+from stream.engagement.side_outputs import KafkaSideOutputs
+from stream.engagement.upkeep import Upkeep
 from stream.engagement.worker_id import WorkerId
-from stream.engagement.writers import Writers
 from stream.transport.app import ConsumerLog, create_app
 from stream.transport.watchdog import Stalled
 
 log = structlog.get_logger(__name__)
-
-CHUNKS_UNDER_WAY = 16
 
 
 def now_ms() -> int:
@@ -51,7 +52,8 @@ class EngagementWorker:
         store: The online store, under the speed layer's policy.
         topology: The shards in use as the worker starts.
         worker_id: The operator's name for this worker, unique among live ones; None for a nameless one.
-        die: Ends the process on what cannot be borne.
+        die: Ends the process on an unrecoverable error.
+        release_s: How long giving its partitions up may take, seconds.
     """
 
     def __init__(
@@ -62,18 +64,32 @@ class EngagementWorker:
         topology: Topology,
         worker_id: str | None,
         die: Callable[[BaseException], NoReturn] = end_process,
+        release_s: float = RELEASE_S,
     ) -> None:
         self._settings, self._store, self._topology, self._worker_id = settings, store, topology, worker_id
         self._die = die
         self._identity = WorkerId(store, worker_id)
-        self._writers = Writers(
-            settings, topology, store=store, log_of=self._log_of, clock=time.monotonic, now_ms=now_ms
+        self._outputs = KafkaSideOutputs(
+            aiokafka_options(settings),
+            dead_letter_topic=settings.dead_letter_topic,
+            interactions_topic=settings.interactions_topic,
         )
-        self._lanes: PartitionQueues[Any] = PartitionQueues(self._apply, capacity=CHUNKS_UNDER_WAY)
+        self._partitions = OwnedPartitions(
+            settings,
+            topology,
+            store=store,
+            outputs=self._outputs,
+            log_of=self._log_of,
+            applied=self._applied,
+            give_up=self._give_up,
+            clock=time.monotonic,
+            now_ms=now_ms,
+            release_s=release_s,
+        )
         self._stopping = False
         self._app = create_app(settings, worker_id, self._deliver)
         for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
-            cast("Any", changing_hands).connect(self._let_go)
+            cast("Any", changing_hands).connect(self._drop_partitions)
         self._model = ModelFollower(
             store.model,
             Scorer.load,
@@ -95,16 +111,14 @@ class EngagementWorker:
             settings,
             store,
             topology,
+            partitions=self._partitions,
             owned=self._owned,
             rebalancing=lambda: bool(self._app.rebalancing),
-            writer=self._writers.of,
-            log_of=self._log_of,
-            waiting=self._lanes.waiting,
             now_ms=now_ms,
         )
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Works until `stop` is set or the topology was switched, then finishes what is under way.
+        """Works until `stop` is set or the topology was switched, then finishes what is in work.
 
         Returns:
             Whether the topology was switched: a worker of the new one has to take over.
@@ -115,7 +129,7 @@ class EngagementWorker:
         """
         if not await self._started(stop):
             os._exit(0)  # half a start is not worth an orderly end: nothing was acknowledged
-        of_the_consumer = self._beside(self._upkeep.heal, self._upkeep.watch)
+        of_the_consumer = self._beside(self._upkeep.check_idle_partitions, self._upkeep.watch)
         beside = self._beside(
             self._identity.keep,
             self._follow_model,
@@ -133,7 +147,7 @@ class EngagementWorker:
         ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set() and not self._upkeep.switched.is_set():
-            self._die(self._app.crash_reason or RuntimeError("expected Faust to run until told, received its end"))
+            self._die(self._app.crash_reason or RuntimeError("Faust stopped by itself, without an error"))
         await self._finish(of_the_consumer, [*beside, *ends])
         return not stop.is_set()
 
@@ -158,9 +172,9 @@ class EngagementWorker:
         await self._app.start()
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
 
-    async def _let_go(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
+    async def _drop_partitions(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:
         """At the assignment too: Faust may still end an older rebalance in between and say that there is none."""
-        await self._writers.let_go()
+        await self._partitions.drop()
 
     async def _finish(self, of_the_consumer: Sequence[asyncio.Task[Any]], others: Sequence[asyncio.Task[Any]]) -> None:
         """Applies what is queued, leaves the group, gives the worker id back; all within `STOP_S` a step.
@@ -173,12 +187,12 @@ class EngagementWorker:
         last_resort.start()
         self._stopping = True
         self._app.consumer.stop_flow()
-        finished = await within(STOP_S, self._lanes.close())
+        finished = await within(STOP_S, self._partitions.drain())
         await within(RELEASE_S, _cancelled(of_the_consumer))
         finished &= await within(STOP_S, self._app.stop())
         await _cancelled(others)
-        finished &= await within(RELEASE_S, self._writers.close())
-        await self._writers.end()
+        finished &= await within(RELEASE_S, self._outputs.close())
+        await self._partitions.end()
         await within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
         if not finished:  # a thread of Faust's hangs; what matters is in Redis
@@ -190,19 +204,9 @@ class EngagementWorker:
 
     async def _deliver(self, event: Any) -> None:
         if not self._stopping:
-            await self._lanes.put(event.value.partition, event)
+            await self._partitions.put(event)
 
-    async def _apply(self, event: Any) -> None:
-        """One chunk in its lane; acknowledged only once it moved the fence or lay behind it."""
-        chunk: Chunk = event.value
-        try:
-            with metrics.CHUNK_SECONDS.time():
-                applied = await self._writers.of(chunk.partition).apply(chunk)
-        except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it
-            await self._give_up(error)
-        if applied.left_alone:
-            return
-        event.ack()
+    def _applied(self, chunk: Chunk, applied: Applied) -> None:
         for outcome, records in applied.counts.items():
             metrics.RECORDS.labels(outcome).inc(records)
         if applied.users:
@@ -226,7 +230,7 @@ class EngagementWorker:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            await self._give_up(RuntimeError(f"expected {work.__name__} to go on, received the end of what it awaited"))
+            await self._give_up(RuntimeError(f"the task {work.__name__} ended because what it awaited was cancelled"))
         except Exception as error:  # noqa: BLE001 - a task beside the agent that ends is a worker half dead
             await self._give_up(error)
 
@@ -234,7 +238,7 @@ class EngagementWorker:
         """Ends the process; orderly where it gives up on a service and not on a record, whose try has to count."""
         try:
             if isinstance(error, RecsysError) and not isinstance(error, Stalled):
-                await self._writers.end()
+                await self._partitions.end()
         finally:
             self._die(error)
 

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 TTL_MS = 10_000
 RENEW_EVERY_S = TTL_MS / 3000
-LOOK_EVERY_S = 0.5
+RETRY_EVERY_S = 0.5
 
 
 class WorkerId:
@@ -43,15 +43,15 @@ class WorkerId:
         while not await self._store.hold_worker_id(self.worker_id, self._token, TTL_MS):
             if time.monotonic() > give_up:
                 raise WorkerIdTaken(
-                    f"expected a worker id nobody uses, received {self.worker_id!r}: another worker runs as it"
+                    f"worker id {self.worker_id!r} is held by another live worker; give each worker an id of its own"
                 )
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(RETRY_EVERY_S)
 
     async def keep(self) -> None:
         """Renews the claim for ever.
 
         Raises:
-            WorkerIdTaken: The claim ran out (Redis or this process stood still) and somebody else took it.
+            WorkerIdTaken: The claim ran out (Redis or this process stood still) and another worker took it.
         """
         while self.worker_id is not None:
             await asyncio.sleep(RENEW_EVERY_S)
@@ -61,7 +61,9 @@ class WorkerId:
                 log.warning("worker_id_not_renewed", error=str(error))
                 continue
             if not held:
-                raise WorkerIdTaken(f"expected to hold the worker id {self.worker_id!r}, received another holder")
+                raise WorkerIdTaken(
+                    f"worker id {self.worker_id!r} was taken by another worker while this one, or Redis, stood still"
+                )
 
     async def release(self) -> None:
         """Gives the id back, so that a successor need not wait."""

@@ -74,7 +74,7 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool)
     """Fold the whole topic into new shards while the old ones serve, then switch.
 
     For a Redis that lost its state, after a change of half-life or weights, and to raise the partition count. Workers
-    and API may run meanwhile: they notice the switch within seconds, and the workers read on behind what was rebuilt.
+    and API may run meanwhile: they notice the switch within seconds, and the workers go on after what was rebuilt.
     """
     settings = load_settings()
     configure_logging(settings)
@@ -100,12 +100,14 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
         topology = Topology(await _grown(settings, partitions), old.generation + 1)
         spans = await _spans(settings, store, old, topology.partitions)
         done = await _fill(settings, store, old, topology, spans)
-        await _hand_on_words(store, old, topology, settings.consumer_group)
+        await _copy_overrides(store, old, topology, settings.consumer_group)
         if not await store.switch_topology(before, topology):
             raise TopologyMismatch(f"expected the topology to stay {old} during a rebuild, received another one")
         log.info("switched", topology=topology)
         if grace_s is not None:
-            await asyncio.sleep(grace_s)  # workers and API poll every second; nobody reads the old shards after that
+            await asyncio.sleep(
+                grace_s
+            )  # workers and API poll every second; no process reads the old shards after that
             for shard in old.shards():
                 await store.drop_shard(shard)
     finally:
@@ -136,8 +138,8 @@ async def _grown(settings: Settings, partitions: int | None) -> int:
 async def _spans(settings: Settings, store: RebuildStore, old: Topology, partitions: int) -> list[Span]:
     """Up to each fence; where there is none, up to the end of the log.
 
-    A fence before the log's start stays where it is: what retention deleted behind it is for the workers to stop at
-    and for an operator to pass. So is what lies behind a partition's stop.
+    A fence before the log's start stays where it is: what retention deleted after it is for the workers to stop at and
+    for an operator to pass. So is what follows a partition's stop.
     """
     places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
     consumer = AIOKafkaConsumer(
@@ -162,8 +164,8 @@ async def _spans(settings: Settings, store: RebuildStore, old: Topology, partiti
     return spans
 
 
-async def _hand_on_words(store: RebuildStore, old: Topology, topology: Topology, group: str) -> None:
-    """What was said of a partition holds under the new topology too: stops, what may be passed, what ends workers."""
+async def _copy_overrides(store: RebuildStore, old: Topology, topology: Topology, group: str) -> None:
+    """Copies what holds of a partition to the new shards too: stops, operator overrides, quarantined records."""
     for partition in old.every_partition():
         guard, shard = await store.guard(old.shard(partition), group), topology.shard(partition)
         await store.resume_partition(

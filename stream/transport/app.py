@@ -65,7 +65,7 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
         producer_acks=-1,
         producer_request_timeout=30.0,
         stream_buffer_maxsize=8,  # chunks, not records
-        stream_wait_empty=False,  # a rebalance waits for nobody: the fence tells a late owner, and a stop drains lanes
+        stream_wait_empty=False,  # a rebalance waits for no chunk: the fence stops a late owner
         worker_redirect_stdouts=False,
     )
     patch_aiokafka_raw_records()
@@ -92,7 +92,7 @@ class ConsumerLog:
         """Moves the position; returns the epoch of chunks fetched from there.
 
         Raises:
-            ConsumerSilent: The consumer does not take it in time.
+            ConsumerSilent: The consumer does not do it in time.
         """
         consumer = cast("ChunkConsumer", self.app.consumer)
         if self.tp in consumer.assignment():  # else its next owner reads from the fence
@@ -103,38 +103,44 @@ class ConsumerLog:
         """The epoch that began when the partition was last taken away from this worker."""
         return cast("ChunkConsumer", self.app.consumer).epochs.owned_since(self.tp)
 
-    async def place(self) -> tuple[range, int | None]:
-        """The offsets looked at last that hold no record, and the offset that is read next, None while unknown.
+    async def position(self) -> tuple[range, int | None]:
+        """The last skipped offsets (read over, no record in them), and the offset that is read next.
+
+        The offset is None while it is unknown.
 
         Raises:
-            ConsumerSilent: Kafka does not tell in time.
+            ConsumerSilent: Kafka does not answer in time.
         """
-        place: tuple[range, int | None] = await self._answer(cast("ChunkConsumer", self.app.consumer).place(self.tp))
-        return place
+        consumer = cast("ChunkConsumer", self.app.consumer)
+        position: tuple[range, int | None] = await self._answer(consumer.read_position(self.tp))
+        return position
 
     async def unread(self) -> int:
         """Offsets between the consumer's position and the log's end.
 
-        Control records of transactions are behind the position, so a log that ends in one is read to its end.
+        The position steps over control records of transactions, so a log that ends in one is read to its end.
 
         Raises:
-            ConsumerSilent: Kafka does not tell in time.
+            ConsumerSilent: Kafka does not answer in time.
         """
         _, log_end = await self.bounds()
-        _, position = await self.place()
+        _, position = await self.position()
         return log_end if position is None else max(0, log_end - position)
 
     async def bounds(self) -> tuple[int, int]:
-        """The log's first offset and the offset after the last that can be read; an open transaction lies behind it.
+        """The log's first offset, and the offset after the last that can be read: open transactions cannot.
 
         Raises:
-            ConsumerSilent: Kafka does not tell in time.
+            ConsumerSilent: Kafka does not answer in time.
         """
         bounds: tuple[int, int] = await self._answer(cast("ChunkConsumer", self.app.consumer).bounds(self.tp))
         return bounds
 
-    async def _answer(self, question: Awaitable[Any]) -> Any:
+    async def _answer(self, call: Awaitable[Any]) -> Any:
+        about = f"partition {self.tp.partition} of {self.tp.topic}"
         try:
-            return await asyncio.wait_for(question, ANSWER_WITHIN_S)
-        except Exception as error:  # whatever the driver raises means the same here
-            raise ConsumerSilent(f"expected an answer from Kafka on {self.tp}, received {error!r}") from error
+            return await asyncio.wait_for(call, ANSWER_WITHIN_S)
+        except TimeoutError as error:
+            raise ConsumerSilent(f"Kafka did not answer about {about} within {ANSWER_WITHIN_S:g} s") from error
+        except Exception as error:  # whatever else the driver raises means the same here
+            raise ConsumerSilent(f"Kafka did not answer about {about}: {error!r}") from error

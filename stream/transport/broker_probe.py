@@ -1,4 +1,7 @@
-"""Whether Kafka answers somebody else: what a worker asks before it takes silence for its own fault."""
+"""A broker probe: whether Kafka answers another client about partitions that it does not answer this worker about.
+
+What a worker asks before it takes silence for its own fault.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ START_WITHIN_S = 30.0
 """Two requests to each of some brokers that are away, one after the other."""
 
 
-async def answered(kafka: Mapping[str, Any], group: str, partitions: Collection[TP]) -> set[TP]:
-    """Those of the partitions about which a client of its own is told all that a worker needs to know.
+async def reachable_partitions(kafka: Mapping[str, Any], group: str, partitions: Collection[TP]) -> set[TP]:
+    """The partitions about which a client of its own is told all that a worker needs: the end offset, the commit.
 
     Args:
         kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         group: The workers' consumer group; it is asked for its offsets, not joined.
-        partitions: Of which topics ever.
+        partitions: To ask about, of any topic.
 
     Returns:
-        None of them if Kafka cannot be reached; never raises for it.
+        A subset of them, empty if Kafka cannot be reached; never raises for it.
     """
     client = AIOKafkaConsumer(**kafka, group_id=group, enable_auto_commit=False, request_timeout_ms=REQUEST_MS)
 
-    async def is_answered(partition: TP) -> bool:
+    async def is_reachable(partition: TP) -> bool:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 await client.end_offsets([partition])
@@ -41,9 +44,9 @@ async def answered(kafka: Mapping[str, Any], group: str, partitions: Collection[
     try:
         async with asyncio.timeout(START_WITHIN_S):
             await client.start()
-        told = await asyncio.gather(*map(is_answered, partitions))
+        reachable = await asyncio.gather(*map(is_reachable, partitions))
     except (KafkaError, OSError, TimeoutError):
         return set()
     finally:
         await client.stop()
-    return {partition for partition, known in zip(partitions, told, strict=True) if known}
+    return {partition for partition, answered in zip(partitions, reachable, strict=True) if answered}

@@ -1,8 +1,11 @@
 """Transport: one Faust event per fetched partition chunk instead of one per record.
 
 Faust's consumer awaits twice for every record, which caps a process at 6–9 k records/s whatever the agent does. Here
-`_getmany` hands each partition's fetched records on as one message, whose value is the records and whose offset is
-the last one. This module never looks inside a record.
+`_getmany` passes each partition's fetched records on as one message, whose value is the records and whose offset is the
+last one. This module never looks inside a record.
+
+What it overrides are internals of faust-streaming 0.15.3 that have no setting; the reason stands beside each, and
+`tests/unit/stream/transport/test_upstream*.py` pin them. An upgrade that moves one fails there first.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from faust.types.tuples import TP, ConsumerMessage
 
 from recsys.kafka.records import READ_COMMITTED, Chunk, Record
 from recsys.keys import Partition
-from stream.transport.fetches import Epochs, Fetched, empty_stretch
+from stream.transport.fetches import Epochs, Fetched, skipped_offsets
 
 T = TypeVar("T")
 
@@ -29,7 +32,7 @@ NO_LEADER = -1
 FETCH_WAIT_MS = 100
 """How long the broker may hold an empty fetch.
 
-A partition whose records were just handed over is not part of the fetch under way, so its next record waits for that
+A partition whose records were just delivered is not part of the fetch in flight, so its next record waits for that
 fetch to end: up to 1.5 s with what Faust asks for.
 """
 
@@ -39,23 +42,25 @@ class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust passes values of its own for both, and has no settings.
+        # Faust passes numbers of its own for both and has no settings for them. aiokafka reads the two attributes when
+        # the consumer starts, which is after this.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         consumer._isolation_level = READ_COMMITTED  # noqa: SLF001
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Notes the epochs in the thread that also moves positions: they are exact, however long the fetch took."""
+        """Stamps the epochs in the thread that also moves positions, so they are exact however long the fetch took."""
         fetched = await super()._fetch_records(*args, **kwargs)
         cast("ChunkConsumer", self.consumer).epochs.stamp(fetched)
         return fetched
 
 
 class _NoReadOffsets(MutableMapping[TP, int | None]):
-    """What Faust remembers of the offsets it delivered, to drop what it takes for a repetition: nothing.
+    """Stands for Faust's memory of the offsets it delivered, and remembers nothing.
 
-    It writes an offset after it has delivered a chunk, and so undoes a seek made meanwhile: what was sought would be
-    dropped without a word. What is a repetition the fence decides.
+    Faust drops a message whose offset is not above the one it remembers. It writes that offset after it has delivered
+    a chunk, and so undoes a seek made meanwhile: what was sought would be dropped silently (robinhood/faust#115 is of
+    this kind). Here the fence decides what was applied before. It can go once Faust forgets the offset at a seek.
     """
 
     def __getitem__(self, tp: TP) -> None:
@@ -88,27 +93,28 @@ class ChunkConsumer(driver.Consumer):
     async def seek(self, partition: TP, offset: int) -> None:
         """Moves the position; chunks fetched from now on carry the next epoch.
 
-        In the consumer's own thread: Faust's `seek` moves it from this one, and a fetch under way moves it back.
+        This happens in the consumer's own thread. Faust's `seek` moves the position from the app's thread, and a fetch
+        in flight moves it back.
         """
 
         async def move(consumer: AIOKafkaConsumer) -> None:
             consumer.seek(partition, offset)
             self.epochs.sought(partition)
 
-        await self._ask(move)
+        await self._call(move)
 
-    async def place(self, partition: TP) -> tuple[range, int | None]:
-        """The offsets looked at last that hold no record, and the offset that is read next.
+    async def read_position(self, partition: TP) -> tuple[range, int | None]:
+        """The last skipped offsets (read over, no record in them), and the offset that is read next.
 
         Raises:
             LeaderNotAvailableError: No broker leads the partition.
         """
 
-        async def place(consumer: AIOKafkaConsumer) -> tuple[range, int | None]:
-            _expect_leader(consumer, partition)
-            return empty_stretch(consumer, partition), await consumer.position(partition)
+        async def read_position(consumer: AIOKafkaConsumer) -> tuple[range, int | None]:
+            _require_leader(consumer, partition)
+            return skipped_offsets(consumer, partition), await consumer.position(partition)
 
-        return await self._ask(place)
+        return await self._call(read_position)
 
     async def bounds(self, partition: TP) -> tuple[int, int]:
         """The log's first offset and the offset after the last that can be read.
@@ -118,49 +124,54 @@ class ChunkConsumer(driver.Consumer):
         """
 
         async def bounds(consumer: AIOKafkaConsumer) -> tuple[int, int]:
-            _expect_leader(consumer, partition)
+            _require_leader(consumer, partition)
             starts = await consumer.beginning_offsets([partition])
             ends = await consumer.end_offsets([partition])
             return starts[partition], ends[partition]
 
-        return await self._ask(bounds)
+        return await self._call(bounds)
 
-    async def _ask(self, question: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
-        """What aiokafka's consumer answers in its own thread; a question given up here is given up there.
+    async def _call(self, work: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
+        """Runs a call of aiokafka's consumer in its own thread; cancelling it here cancels it there.
 
-        Not through Faust's queue: it takes two calls at a time, for as long as Kafka needs to answer, and fetches and
-        commits of every partition wait in it too.
+        It does not go through Faust's queue of calls (`call_thread`). That queue takes two at a time, for as long as
+        Kafka needs to answer, and the fetches and commits of every partition wait in it too.
 
         Raises:
-            KafkaConnectionError: The thread ends.
+            KafkaConnectionError: The consumer's thread is ending.
         """
         consumer, given_up = self._thread._ensure_consumer(), threading.Event()  # noqa: SLF001 - as Faust's own calls
 
-        async def ask() -> T:
-            if given_up.is_set():  # before this thread got round to it
+        async def run() -> T:
+            if given_up.is_set():  # cancelled before this thread came to it
                 raise asyncio.CancelledError
-            return await question(consumer)
+            return await work(consumer)
 
-        answer = asyncio.run_coroutine_threadsafe(ask(), self._thread.thread_loop)
+        answer = asyncio.run_coroutine_threadsafe(run(), self._thread.thread_loop)
         try:
             return await asyncio.wrap_future(answer)
         except asyncio.CancelledError:
             given_up.set()
-            asking = asyncio.current_task()
-            if asking is None or asking.cancelling():
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling():
                 raise
-            raise KafkaConnectionError("the consumer's thread ends") from None  # who asks was not cancelled
+            # The caller was not cancelled: Faust's thread cancels what is left in it as it ends.
+            raise KafkaConnectionError("the consumer's thread is ending") from None
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """What was fetched so far is its next owner's to read, this worker or another."""
+        """Begins a new epoch: what was fetched so far is read again by the next owner, this worker or another."""
         self.epochs.revoked(revoked)
         await super().on_partitions_revoked(revoked)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Notes nothing: to Faust the inside of a chunk is a gap, and what it notes of gaps piles up for ever."""
+        """Does nothing. To Faust the inside of a chunk is an offset gap, and it keeps every gap for ever."""
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The offset after the last acknowledged chunk; lanes acknowledge in order, so nothing lies open before it."""
+        """The offset after the last acknowledged chunk.
+
+        Chunks of a partition are acknowledged in order, so no chunk before it is still in work. Faust's own rule waits
+        for consecutive offsets, which chunks do not have (faust-streaming/faust#606).
+        """
         acked, self._acked[tp] = self._acked[tp], []
         self._acked_index[tp].clear()
         return max(acked) + 1 if acked else None
@@ -173,8 +184,8 @@ class ChunkConsumer(driver.Consumer):
         }
 
     def _backlog(self, tp: TP, records: Sequence[Record]) -> int:
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_ask`
-        readable = consumer.last_stable_offset(tp)  # what lies behind an open transaction is not there yet
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - see `_call`
+        readable = consumer.last_stable_offset(tp)  # what follows an open transaction cannot be read yet
         return 0 if readable is None else max(0, readable - records[-1].offset - 1)
 
     def _to_message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
@@ -187,15 +198,15 @@ class ChunkConsumer(driver.Consumer):
             timestamp_type=0,
             headers=[],
             key=None,
-            value=cast("bytes", chunk),  # the raw codec hands it on untouched
+            value=cast("bytes", chunk),  # the raw codec passes it on untouched
             checksum=None,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
 
 
-def _expect_leader(consumer: AIOKafkaConsumer, partition: TP) -> None:
-    """Raises LeaderNotAvailableError if nobody leads the partition; a question would wait for a leader."""
+def _require_leader(consumer: AIOKafkaConsumer, partition: TP) -> None:
+    """Raises `LeaderNotAvailableError` if no broker leads the partition; aiokafka would wait for one without limit."""
     client = consumer._client  # noqa: SLF001 - no public way
     if client.cluster.leader_for_partition(partition) == NO_LEADER:
         client.force_metadata_update()

@@ -1,8 +1,16 @@
-"""What aiokafka unpacks of a fetch, handed on as it is, and never ended by a record header whose name is not text.
+"""aiokafka's records as its decoder makes them, and a consumer that outlives a header whose name is not UTF-8.
 
-Kafka's protocol makes header names text and no broker checks it; aiokafka raises while it unpacks the batch, before
-anybody could make a dead letter of the record. Such a batch is unpacked again by the library's Python decoder over a
-buffer whose text is read with `backslashreplace`. Pinned by `tests/unit/test_upstream.py`.
+Two things are wrong for us in aiokafka 0.14.0:
+
+- It copies every record into a `ConsumerRecord`, which takes a tenth of a worker's CPU time and adds nothing we read.
+- It raises `UnicodeDecodeError` or `CorruptRecordException`, depending on the decoder, while it unpacks a batch in
+  which a header's name is not UTF-8. Kafka's protocol says that header names are text, and no broker checks it;
+  so one such record ends every consumer of the topic, before anybody could make a dead letter of it. The batch is
+  unpacked once more by the library's Python decoder, over a buffer whose text is read with `backslashreplace`.
+
+`patch_aiokafka_raw_records` patches aiokafka for the whole process: every consumer of it is affected. There is no
+upstream issue about either that we know of. The patch can go once aiokafka takes header names of any bytes, and hands
+out records without copying them. `tests/unit/stream/transport/test_upstream.py` pins what it relies on.
 """
 
 from __future__ import annotations
@@ -17,14 +25,18 @@ from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 
 
 class _Text(bytes):
-    """Bytes that always decode."""
+    """Bytes that always decode: what is not UTF-8 becomes a backslash escape in the text."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return super().decode(encoding, "backslashreplace")
 
 
 class _LenientBuffer(bytearray):
-    """A buffer whose slices always decode."""
+    """A buffer whose slices always decode.
+
+    The Python decoder reads a header's name as `buffer[start:end].decode("utf-8")`. It reads keys and values as slices
+    too, and makes `bytes` of them, which drops the subclass.
+    """
 
     def __getitem__(self, key: Any) -> Any:
         piece = super().__getitem__(key)
@@ -32,7 +44,10 @@ class _LenientBuffer(bytearray):
 
 
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka has no type information
-    """A batch whose header names may be any bytes."""
+    """A batch whose header names may be any bytes.
+
+    Decompressing replaces the buffer, and happens for uncompressed batches too: so this is the place to wrap it.
+    """
 
     _buffer: bytearray
 
@@ -42,7 +57,7 @@ class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka ha
 
 
 class _LenientRecords(_MemoryRecordsPy):  # type: ignore[misc]  # as above
-    """A fetch whose batches are lenient."""
+    """The batches of a fetch, each a `_LenientBatch`."""
 
     def next_batch(self) -> _LenientBatch:
         batch = self._next_slice
@@ -51,7 +66,7 @@ class _LenientRecords(_MemoryRecordsPy):  # type: ignore[misc]  # as above
 
 
 class _KeptRecords:
-    """A fetch that can be unpacked once more.
+    """The batches of a fetch by the compiled decoder, with the buffer kept, so that they can be unpacked once more.
 
     Args:
         buffer: As it came from the broker.
@@ -64,7 +79,11 @@ class _KeptRecords:
 
 
 class _RawRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # as above
-    """Hands on the decoder's own records instead of copying each into a `ConsumerRecord` (a tenth of all CPU time)."""
+    """aiokafka's iterator over the records of a fetch, which passes the decoder's own records on.
+
+    The parent filters by what it reads on the way (aborted transactions, offsets before the position), and moves
+    `next_fetch_offset` as it goes. Both are state, so unpacking a second time has to set them back first.
+    """
 
     _records: Any
     _aborted_transactions: list[Any]
@@ -75,21 +94,26 @@ class _RawRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # as above
         self._aborted_at_first = list(self._aborted_transactions)
 
     def _consumer_record(self, tp: object, record: Any) -> Any:
-        return record
+        return record  # the parent copies it here
 
     def _unpack_records(self) -> Iterator[Any]:
         try:
             yield from super()._unpack_records()
         except (UnicodeDecodeError, CorruptRecordException):
-            handed_on_until = self.next_fetch_offset
+            passed_on_until = self.next_fetch_offset
             self._records = _LenientRecords(self._records.buffer)
             self._aborted_transactions, self._aborted_producers = self._aborted_at_first, set()
-            for record in super()._unpack_records():  # from the first batch on, which moves `next_fetch_offset` back
-                if record.offset >= handed_on_until:
+            # This begins again at the first batch of the fetch, so `next_fetch_offset` moves back and what was passed
+            # on before the bad header comes a second time.
+            for record in super()._unpack_records():
+                if record.offset >= passed_on_until:
                     yield record
 
 
 def patch_aiokafka_raw_records() -> None:
-    """Makes every aiokafka consumer of this process return raw records."""
+    """Patches aiokafka for the whole process: its consumers return records as the decoder makes them.
+
+    Both classes are made by name in aiokafka's `fetcher` module, which offers no other way in.
+    """
     fetcher.PartitionRecords = _RawRecords
     fetcher.MemoryRecords = _KeptRecords

@@ -16,7 +16,7 @@ from recsys.files import INTERACTION_COLUMNS
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold
 from stream.rebuild.fold_log import BulkFold
-from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
+from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
 GROUP = "g"
 WINDOW_MS = RULES.dedupe_window_ms

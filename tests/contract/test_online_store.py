@@ -219,10 +219,10 @@ async def test_starts_are_counted_at_one_fence_and_an_orderly_end_is_none(store:
     assert (await store.begin(0, GROUP))[1].starts == 1
 
 
-async def test_a_suspect_is_counted_until_another_is_begun(store: OnlineStore) -> None:
-    tries = [await store.suspect(0, GROUP, offset) for offset in (5, 5, 5, 6, 5)]
+async def test_the_attempts_of_a_record_are_counted_until_another_is_begun(store: OnlineStore) -> None:
+    tries = [await store.count_attempt(0, GROUP, offset) for offset in (5, 5, 5, 6, 5)]
     assert tries == [1, 2, 3, 1, 1]
-    assert (await store.guard(0, GROUP)).suspect == 5
+    assert (await store.guard(0, GROUP)).attempted == 5
 
 
 async def test_what_a_rebuild_leaves_behind_is_remembered(store: OnlineStore) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import redis
 
+from recsys.keys import Partition
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.commit import ShardWriter, WriterRules
-from tests.doubles.stream_room import HOUR_MS, RULES, FakeLog, FakeOutputs, chunk, event
+from stream.engagement.metrics import PartitionMetrics
+from tests.doubles.stream import HOUR_MS, RULES, FakeLog, FakeOutputs, chunk, event
 
 GROUP = "g"
 WINDOW_MS = RULES.dedupe_window_ms
@@ -27,8 +29,17 @@ def writer(store: RedisStore) -> ShardWriter:
     """One that starts anew, as after a restart in between."""
     outputs: Any = FakeOutputs()
     rules = WriterRules(RULES, retry_s=1.0)
+    partition = Partition(0)
     return ShardWriter(
-        0, GROUP, store=store, outputs=outputs, rules=rules, kafka=FakeLog(), clock=lambda: 0.0, now_ms=lambda: 0
+        partition,
+        GROUP,
+        store=store,
+        outputs=outputs,
+        rules=rules,
+        kafka=FakeLog(),
+        metrics=PartitionMetrics(partition),
+        clock=lambda: 0.0,
+        now_ms=lambda: 0,
     )
 
 

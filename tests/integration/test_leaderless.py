@@ -20,7 +20,7 @@ from kafka.admin import NewTopic
 from infra.devtools.local_kafka import LocalKafka, missing_programs
 from recsys.keys import partition_of
 from recsys.settings import Settings
-from stream.transport.broker_probe import answered
+from stream.transport.broker_probe import reachable_partitions
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.traffic import Traffic
 
@@ -112,11 +112,11 @@ def test_partitions_without_a_leader_wait_alone(redis_url: str, tmp_path: Path) 
         wait_until(lambda: _told(recsys, worker, "partition_reachable_again") == set(LEAVES), within_s=60, what="news")
         try:
             second.kill()
-            assert _answered_others(first, topic) == set(STAYS)  # it leads for some seconds more
+            assert _reachable_by_others(first, topic) == set(STAYS)  # it leads for some seconds more
             _go_on_without(scene, worker)
             said = recsys.run("status")
             assert (said.count("has no broker that answers"), "lag ? records" in said) == (3, True)
-            assert _answered_others(first, topic) == set(STAYS)
+            assert _reachable_by_others(first, topic) == set(STAYS)
             recsys.stop_workers()
             assert worker.returncode == 0
             worker = scene.start_worker()
@@ -124,7 +124,7 @@ def test_partitions_without_a_leader_wait_alone(redis_url: str, tmp_path: Path) 
         finally:
             second.start()
         scene.send(range(PARTITIONS), within_s=60)
-        assert _answered_others(first, topic) == set(range(PARTITIONS))
+        assert _reachable_by_others(first, topic) == set(range(PARTITIONS))
         recsys.stop_workers()
         assert worker.returncode == 0, recsys.log_of(worker)
         assert [(row["lag"], row["stopped"]) for row in scene.rows()] == [(0, None)] * PARTITIONS
@@ -145,10 +145,10 @@ def _go_on_without(scene: Scene, worker: Any) -> None:
     assert _told(scene.recsys, worker, "partition_unreachable", since=said_before) == set(LEAVES)
 
 
-def _answered_others(kafka: LocalKafka, topic: str) -> set[int]:
-    """The watchdog's second opinion, of every partition."""
+def _reachable_by_others(kafka: LocalKafka, topic: str) -> set[int]:
+    """The broker probe's answer about every partition."""
     partitions = [TP(topic, number) for number in range(PARTITIONS)]
-    told = asyncio.run(answered({"bootstrap_servers": kafka.bootstrap_servers}, GROUP, partitions))
+    told = asyncio.run(reachable_partitions({"bootstrap_servers": kafka.bootstrap_servers}, GROUP, partitions))
     return {partition.partition for partition in told}
 
 

@@ -16,21 +16,37 @@ import msgspec
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.errors import ConfigurationError, ServiceUnavailable, UnreadableState
 from recsys.process.tls import client_context
 from recsys.settings.redis import RedisAddress
+
+NO_RETRY_MENDS = ("WRONGTYPE", "value is not an integer", "not a valid float", "data string too short")
+"""Parts of Redis's answers to a command or script that met a key of another type or a value of another form.
+
+Redis 6 wraps what a command inside a script answers into its own text, so they are looked for anywhere in it.
+"""
 
 _Form = TypeVar("_Form")
 
 
 @asynccontextmanager
-async def answering() -> AsyncIterator[None]:
-    """Turns every failure to get an answer into `ServiceUnavailable`."""
+async def answering(key: str = "") -> AsyncIterator[None]:
+    """Turns every failure to get an answer into `ServiceUnavailable`, and one that no retry mends into its own error.
+
+    Args:
+        key: The key that is asked for, where it is one; else the caller finds it out (`UnreadableState.key` is empty).
+
+    Raises:
+        ServiceUnavailable: Redis does not answer, or refuses for now (read-only, full, loading, no permission).
+        UnreadableState: A key has another type than is asked for, or its value is not of the form that is asked for.
+    """
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
+        if isinstance(error, ResponseError) and any(part in str(error) for part in NO_RETRY_MENDS):
+            raise UnreadableState(key, f"cannot be read: Redis answered {str(error)!r}") from error
         raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
     except RuntimeError as error:
         if "handler is closed" not in str(error):

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from recsys import keys
 from recsys.keys import Shard
 from recsys.online_store.redis.connection import answering
-from recsys.online_store.redis.scripts import BEGIN, SUSPECT
+from recsys.online_store.redis.scripts import BEGIN, COUNT_ATTEMPT
 from recsys.online_store.values import Guard, Stop
 
 QUARANTINED = "condemned:"
@@ -28,7 +28,7 @@ class RedisGuards:
     def __init__(self, connection: Redis) -> None:
         self._client = connection
         self._begin = connection.register_script(BEGIN)
-        self._suspect = connection.register_script(SUSPECT)
+        self._count_attempt = connection.register_script(COUNT_ATTEMPT)
 
     async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
         async with answering():
@@ -39,9 +39,9 @@ class RedisGuards:
         async with answering():
             await self._client.hdel(keys.guard(shard, group), "fence", "starts", "suspect", "tries")
 
-    async def suspect(self, shard: Shard, group: str, offset: int) -> int:
+    async def count_attempt(self, shard: Shard, group: str, offset: int) -> int:
         async with answering():
-            return int(await self._suspect(keys=[keys.guard(shard, group)], args=[offset]))
+            return int(await self._count_attempt(keys=[keys.guard(shard, group)], args=[offset]))
 
     async def quarantine(self, shard: Shard, group: str, offset: int) -> None:
         async with answering():
@@ -73,11 +73,11 @@ class RedisGuards:
 
 
 def _guard(fields: dict[bytes, bytes]) -> Guard:
-    suspect, stop = fields.get(b"suspect"), fields.get(b"stop")
+    attempted, stop = fields.get(b"suspect"), fields.get(b"stop")
     poison = [name[len(QUARANTINED) :] for name in fields if name.startswith(QUARANTINED.encode())]
     return Guard(
         starts=int(fields.get(b"starts", 0)),
-        suspect=None if suspect is None else int(suspect),
+        attempted=None if attempted is None else int(attempted),
         stop=None if stop is None else msgspec.json.decode(stop, type=Stop),
         refusals_until=int(fields.get(b"refusals_until", 0)),
         expired_until=int(fields.get(b"expired_until", 0)),

@@ -108,7 +108,7 @@ end
 return {fence, redis.call('HGETALL', KEYS[2])}
 """
 
-SUSPECT = """
+COUNT_ATTEMPT = """
 if redis.call('HGET', KEYS[1], 'suspect') == ARGV[1] then return redis.call('HINCRBY', KEYS[1], 'tries', 1) end
 redis.call('HSET', KEYS[1], 'suspect', ARGV[1], 'tries', 1)
 return 1

@@ -41,7 +41,7 @@ def same_id(stage: Stage) -> Findings:
     )
     findings.expect(second.exits == [REFUSED_TO_START], f"expected status {REFUSED_TO_START}, received {second.exits}")
     findings.expect(
-        "expected a worker id nobody uses, received 'w1'" in second.said,
+        "worker id 'w1' is held by another live worker" in second.said,
         f"expected a clear message, received {second.said[-300:]!r}",
     )
     findings.recovered(stage.recover(BACK_S), BACK_S)

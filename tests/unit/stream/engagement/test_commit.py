@@ -1,4 +1,4 @@
-"""A shard's writer: gaps are read again, holes are passed, a moved fence changes nothing, services may come and go."""
+"""A shard's writer: gaps are read again, offset gaps passed, a moved fence changes nothing, services come and go."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import pytest
 from prometheus_client import REGISTRY
 
 from recsys.errors import RefusalReason, ServiceUnavailable, TopologyMismatch
+from recsys.keys import Partition
 from recsys.online_store import Effects, ShardRead, ShardState
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import commit as commit_module
 from stream.engagement import patient_fold
 from stream.engagement.commit import Applied, ShardWriter, WriterRules
-from stream.transport.fetches import NOTHING
-from tests.doubles.stream_room import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
+from stream.engagement.metrics import PartitionMetrics
+from tests.doubles.stream import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
 GROUP = "g"
+PARTITION = Partition(0)
 WINDOW = RULES.dedupe_window_ms
 
 
@@ -35,12 +37,13 @@ class Clock:
 
 def writer(store: Any, log: FakeLog | None = None, outputs: FakeOutputs | None = None, **options: Any) -> ShardWriter:
     return ShardWriter(
-        0,
+        PARTITION,
         GROUP,
         store=store,
         outputs=outputs or FakeOutputs(),
         rules=WriterRules(RULES, **{"retry_s": 0.2, **options}),
         kafka=log or FakeLog(),
+        metrics=PartitionMetrics(PARTITION),
         clock=Clock(),
         now_ms=lambda: 5,
     )
@@ -66,7 +69,7 @@ async def test_a_redelivered_chunk_changes_nothing() -> None:
     assert await total(store) == 3
 
 
-async def test_of_two_owners_the_late_one_finds_the_fence_moved_and_continues_behind_it() -> None:
+async def test_of_two_owners_the_late_one_finds_the_fence_moved_and_continues_after_it() -> None:
     store = MemoryStore()
     zombie, owner = writer(store), writer(store)
     await zombie.apply(chunk(event(0)))
@@ -127,7 +130,7 @@ async def test_a_fresh_store_is_filled_from_the_start_of_the_log() -> None:
     assert (await shard.apply(chunk(event(100), event(101), epoch=1))).counts == {"accepted": 2}
 
 
-async def test_a_hole_is_passed_by_the_fetch_that_looked_from_its_beginning() -> None:
+async def test_an_offset_gap_is_passed_by_the_fetch_that_read_from_its_beginning() -> None:
     log = FakeLog()
     shard = writer(MemoryStore(), log)
     await shard.apply(chunk(event(0)))
@@ -136,13 +139,13 @@ async def test_a_hole_is_passed_by_the_fetch_that_looked_from_its_beginning() ->
     assert log.seeks == []
 
 
-async def test_a_hole_within_a_chunk_that_is_applied_in_two_steps_is_passed() -> None:
+async def test_an_offset_gap_within_a_chunk_that_is_applied_in_two_steps_is_passed() -> None:
     next_day = ARRIVAL + WINDOW
     applied = await writer(MemoryStore()).apply(chunk(event(0), event(5, arrival=next_day), begun_at=0))
     assert applied.counts == {"accepted": 2}
 
 
-async def test_a_fetch_that_looked_from_behind_the_fences_next_offset_proves_no_hole() -> None:
+async def test_a_fetch_that_read_from_beyond_the_fences_next_offset_proves_no_offset_gap() -> None:
     log = FakeLog()
     shard = writer(MemoryStore(), log)
     await shard.apply(chunk(event(0)))
@@ -151,7 +154,7 @@ async def test_a_fetch_that_looked_from_behind_the_fences_next_offset_proves_no_
     assert log.seeks == [1] * 20
 
 
-async def test_what_a_fetch_looked_at_is_known_though_retention_deleted_it_since() -> None:
+async def test_what_a_fetch_read_over_is_known_though_retention_deleted_it_since() -> None:
     log = FakeLog()
     shard = writer(MemoryStore(), log)
     await shard.apply(chunk(event(0)))
@@ -173,7 +176,7 @@ async def test_what_was_fetched_before_retention_deleted_it_is_not_counted_as_ex
     assert (await again.apply(fetched)).counts == {"accepted": 40, "expired": 19}
 
 
-async def test_records_deleted_by_retention_stop_the_partition_until_the_operator_says_so() -> None:
+async def test_records_deleted_by_retention_stop_the_partition_until_an_operator_override() -> None:
     store, log = MemoryStore(), FakeLog()
     await writer(store, log).apply(chunk(event(0)))
     log.start = 50
@@ -186,9 +189,9 @@ async def test_records_deleted_by_retention_stop_the_partition_until_the_operato
     assert "retention deleted 49 records" in stop.reason
     assert (await writer(store, log).apply(chunk(event(50)))).left_alone  # a restart changes nothing
     assert (await total(store), log.seeks) == (1, [])
-    # The operator's word, and a reread from the first record that is still there.
+    # The operator override, and a reread from the first record that is still there.
     await store.resume_partition(0, GROUP, expired_until=50)
-    await shard.look()
+    await shard.check_idle()
     assert log.seeks == [50]
     assert (await shard.apply(chunk(event(50), epoch=1))).counts == {"accepted": 1, "expired": 49}
     assert await store.counts(0) == {"accepted": 2, "expired": 49}
@@ -198,7 +201,7 @@ async def test_records_deleted_by_retention_stop_the_partition_until_the_operato
     assert shard.stopped()
 
 
-async def test_the_word_that_records_may_be_passed_outlives_the_worker_it_was_given_to() -> None:
+async def test_an_override_that_records_may_be_passed_outlives_the_worker_it_was_given_to() -> None:
     store, log = MemoryStore(), FakeLog()
     await writer(store, log).apply(chunk(event(0)))
     log.start = 50
@@ -212,7 +215,7 @@ async def test_the_word_that_records_may_be_passed_outlives_the_worker_it_was_gi
 async def test_a_fence_beyond_the_end_of_the_log_is_refused() -> None:
     store = MemoryStore()
     await writer(store).apply(chunk(*(event(n) for n in range(10))))
-    with pytest.raises(TopologyMismatch, match="received a log that ends at 3"):
+    with pytest.raises(TopologyMismatch, match="its log ends at 3"):
         await writer(store, FakeLog(end=3)).apply(chunk(event(0), event(1)))
 
 
@@ -336,7 +339,7 @@ async def test_a_record_that_ends_the_process_is_a_dead_letter_after_three_resta
     assert (await store.guard(0, GROUP)).quarantined == (2,)
 
 
-async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_workers_that_die_elsewhere_quarantine_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three kills in a row before the first commit: the records are gone through one by one, and all count."""
     store, outputs = MemoryStore(), FakeOutputs()
     records = [event(n) for n in range(5)]
@@ -352,9 +355,9 @@ async def test_workers_that_die_elsewhere_condemn_no_record(monkeypatch: pytest.
     assert await store.counts(0) == {"accepted": 5}
 
 
-async def test_a_store_that_comes_and_goes_condemns_no_record_of_a_careful_start() -> None:
+async def test_a_store_that_comes_and_goes_quarantines_no_record_in_isolation_mode() -> None:
     store = LostReplies()
-    await writer(store).look()  # a worker began here and was killed
+    await writer(store).check_idle()  # a worker began here and was killed
     outputs = FakeOutputs(failures=4)
     shard = writer(store, outputs=outputs, retry_s=10.0)
     await shard.apply(chunk(FakeRecord(0, b"junk"), event(1), event(2)))
@@ -362,20 +365,20 @@ async def test_a_store_that_comes_and_goes_condemns_no_record_of_a_careful_start
     assert [refusal.error.reason for refusal in outputs.refused] == [RefusalReason.NOT_JSON]
 
 
-async def test_an_orderly_end_makes_nobody_careful() -> None:
+async def test_after_an_orderly_end_nobody_enters_isolation_mode() -> None:
     store = MemoryStore()
     for _ in range(4):
         idle = writer(store)
-        await idle.look()
+        await idle.check_idle()
         await idle.end()
     shard = writer(store)
     await shard.apply(chunk(event(0), event(1)))
-    assert (await store.guard(0, GROUP)).suspect is None
+    assert (await store.guard(0, GROUP)).attempted is None
 
 
 async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_again() -> None:
     store, log = MemoryStore(), FakeLog()
-    await writer(store).look()  # began and died, so that the next one goes record by record
+    await writer(store).check_idle()  # began and died, so that the next one goes record by record
     old = writer(store, log)
     commit = store.commit
 
@@ -383,7 +386,7 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
         log.revoked_at = 1
         return await commit(*arguments)
 
-    store.commit = revoked_meanwhile  # type: ignore[method-assign,assignment]
+    store.commit = revoked_meanwhile  # type: ignore[method-assign]
     assert (await old.apply(chunk(event(0), event(1), event(2)))).left_alone
     assert await store.fence(0, GROUP) == 0
     late = writer(store, log)
@@ -392,9 +395,9 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
     assert (await late.apply(chunk(event(1), event(2), epoch=1))).counts == {"accepted": 2}
 
 
-async def test_a_service_that_is_away_again_and_again_condemns_no_record_that_was_tried_alone() -> None:
+async def test_a_service_that_is_away_again_and_again_quarantines_no_record() -> None:
     store = MemoryStore()
-    await writer(store).look()  # began and died, so that the next one goes record by record
+    await writer(store).check_idle()  # began and died, so that the next one goes record by record
     for _ in range(4):
         shard = writer(store, outputs=FakeOutputs(failures=1_000))
         with pytest.raises(ServiceUnavailable):
@@ -424,7 +427,7 @@ async def test_a_writer_that_ended_applies_nothing_and_ends_after_the_step_under
         await release.wait()
         return await commit(*arguments)
 
-    store.commit = slow  # type: ignore[method-assign,assignment]
+    store.commit = slow  # type: ignore[method-assign]
     under_way = asyncio.create_task(shard.apply(chunk(event(0))))
     await asyncio.sleep(0.01)
     end = asyncio.create_task(shard.end())
@@ -463,9 +466,9 @@ async def test_a_flood_of_refusals_stops_the_partition_before_it_is_drained() ->
     # A restart changes nothing, and nothing more is sent.
     again = writer(store, log, outputs, stop_records=100)
     assert (await again.apply(chunk(*flood[50:]))).left_alone
-    # The operator's word: this flood is passed, the next one is not.
+    # The operator override: this flood is passed, the next one is not.
     await store.resume_partition(0, GROUP, refusals_until=400)
-    await again.look()
+    await again.check_idle()
     assert log.seeks[-1] == 150
     assert (await again.apply(chunk(*flood[50:], epoch=9))).counts == {"refused": 250}
     assert (await again.apply(chunk(*(FakeRecord(n, b"junk") for n in range(400, 520)), epoch=9))).left_alone
@@ -476,26 +479,26 @@ async def test_a_store_that_lost_its_state_is_filled_again_though_nothing_new_ar
     shard = writer(store, log)
     await shard.apply(chunk(event(0), event(1), event(2)))
     await store.drop_shard(0)
-    log.position = 3
-    await shard.look()
-    assert log.seeks == []  # one look may fall between a fetch and its arrival
-    await shard.look()
+    log.next_offset = 3
+    await shard.check_idle()
+    assert log.seeks == []  # one check may fall between a fetch and its arrival
+    await shard.check_idle()
     assert log.seeks == [0]
     await shard.apply(chunk(event(0), event(1), event(2), epoch=1, begun_at=0))
     assert await store.counts(0) == {"accepted": 3}
-    log.position = 3
+    log.next_offset = 3
     for _ in range(3):
-        await shard.look()
+        await shard.check_idle()
     assert log.seeks == [0]
 
 
-async def test_offsets_without_records_at_the_end_of_a_log_are_behind_the_fence_before_retention_hides_them() -> None:
+async def test_an_offset_gap_at_the_end_of_a_log_is_passed_before_retention_hides_it() -> None:
     """A transaction's marker, say: else its deletion looks like a record's."""
     store, log = MemoryStore(), FakeLog(end=5)
     shard = writer(store, log)
     await shard.apply(chunk(event(0)))
-    log.empty, log.position = range(1, 5), 5
-    await shard.look()
+    log.skipped, log.next_offset = range(1, 5), 5
+    await shard.check_idle()
     assert (await store.fence(0, GROUP), await store.counts(0), log.seeks) == (4, {"accepted": 1}, [])
     log.start = log.end = 5
     assert (await shard.apply(chunk(event(5), begun_at=5))).counts == {"accepted": 1}
@@ -505,28 +508,28 @@ async def test_a_position_ahead_proves_nothing_by_itself() -> None:
     store, log = MemoryStore(), FakeLog(end=5)
     shard = writer(store, log)
     await shard.apply(chunk(event(0)))
-    for log.empty in (range(2, 5), NOTHING):
-        log.position = 5
-        await shard.look()
+    for log.skipped in (range(2, 5), range(0)):
+        log.next_offset = 5
+        await shard.check_idle()
         assert await store.fence(0, GROUP) == 0
     assert log.seeks == [1]
 
 
-async def test_a_log_without_records_behind_a_gap_of_retentions_is_not_read_again_and_again() -> None:
+async def test_a_log_without_records_after_a_gap_of_retentions_is_not_read_again_and_again() -> None:
     store, log = MemoryStore(), FakeLog(end=5)
     shard = writer(store, log)
     await shard.apply(chunk(event(0)))
-    log.start, log.empty, log.position = 3, range(3, 5), 5
+    log.start, log.skipped, log.next_offset = 3, range(3, 5), 5
     for _ in range(5):
-        await shard.look()
+        await shard.check_idle()
     assert (await store.fence(0, GROUP), log.seeks) == (0, [])
 
 
-async def test_a_writer_that_ended_looks_after_nothing() -> None:
-    store, log = MemoryStore(), FakeLog(empty=range(5), position=5)
+async def test_a_writer_that_ended_checks_nothing() -> None:
+    store, log = MemoryStore(), FakeLog(skipped=range(5), next_offset=5)
     shard = writer(store, log)
     await shard.end()
-    await shard.look()
+    await shard.check_idle()
     assert (await store.fence(0, GROUP), (await store.guard(0, GROUP)).starts) == (None, 0)
 
 
@@ -546,8 +549,8 @@ class SlowLog(FakeLog):
         return shown
 
 
-async def test_an_end_waits_for_no_look_that_waits_for_kafka() -> None:
-    """Else a worker that ends in order leaves a successor that is careful about nothing."""
+async def test_an_end_waits_for_no_idle_check_that_waits_for_kafka() -> None:
+    """Else a worker that ends in order leaves a count of its start behind."""
     store, log = MemoryStore(), SlowLog()
     shard = writer(store, log)
     log.answers.set()
@@ -555,32 +558,32 @@ async def test_an_end_waits_for_no_look_that_waits_for_kafka() -> None:
     log.answers.clear()
     log.asked.clear()
     for log.fails in (False, True):
-        log.empty, log.position = range(1, 5), 5
-        look = asyncio.create_task(shard.look())
+        log.skipped, log.next_offset = range(1, 5), 5
+        check = asyncio.create_task(shard.check_idle())
         await asyncio.wait_for(log.asked.wait(), 10)
         await asyncio.wait_for(shard.end(), 10)
         log.answers.set()
-        assert not await look
+        assert not await check
     assert ((await store.guard(0, GROUP)).starts, await store.fence(0, GROUP)) == (0, 0)
 
 
 @pytest.mark.parametrize("back", [False, True])
-async def test_a_fence_that_moves_while_a_look_waits_for_kafka_passes_no_record(back: bool) -> None:
-    """What the look saw, a stretch without records, is true; whether it follows the fence is asked for after it."""
-    store, log = MemoryStore(), SlowLog(empty=range(3, 5), position=5)
+async def test_a_fence_that_moves_while_an_idle_check_waits_for_kafka_passes_no_record(back: bool) -> None:
+    """What was observed, an offset gap, stays true; whether it follows the fence is asked for afterwards."""
+    store, log = MemoryStore(), SlowLog(skipped=range(3, 5), next_offset=5)
     shard = writer(store, log)
     log.answers.set()
     await shard.apply(chunk(event(0), event(1), event(2)))
     log.answers.clear()
     log.asked.clear()
-    look = asyncio.create_task(shard.look())
+    check = asyncio.create_task(shard.check_idle())
     await asyncio.wait_for(log.asked.wait(), 10)
     if back:
         await store.drop_shard(0)
     else:
         await shard.apply(chunk(event(5), begun_at=3))
     log.answers.set()
-    assert await look
+    assert await check
     assert (await store.fence(0, GROUP), log.seeks) == (None if back else 5, [])
 
 
@@ -594,18 +597,18 @@ async def test_a_beginning_whose_answer_nobody_waited_for_ends_in_order() -> Non
         await asyncio.Event().wait()
 
     store.begin = begins  # type: ignore[method-assign,assignment]
-    look = asyncio.create_task(shard.look())
+    check = asyncio.create_task(shard.check_idle())
     await asyncio.wait_for(began.wait(), 10)
-    look.cancel()
-    await asyncio.gather(look, return_exceptions=True)
+    check.cancel()
+    await asyncio.gather(check, return_exceptions=True)
     assert (await store.guard(0, GROUP)).starts == 1
     await shard.end()
     assert (await store.guard(0, GROUP)).starts == 0
 
 
-async def test_a_look_at_a_stopped_partition_says_that_it_came_to_one() -> None:
+async def test_an_idle_check_of_a_stopped_partition_says_that_it_took_place() -> None:
     store = MemoryStore()
     shard = writer(store, stop_records=10)
     assert (await shard.apply(chunk(*(FakeRecord(n, b"junk") for n in range(20))))).left_alone
     assert shard.stopped()
-    assert await shard.look()
+    assert await shard.check_idle()

@@ -11,7 +11,7 @@ from recsys.errors import InvalidEvent, RefusalReason
 from stream.engagement import side_outputs
 from stream.engagement.fold import Refused
 from stream.engagement.side_outputs import KafkaSideOutputs
-from tests.doubles.stream_room import FakeRecord
+from tests.doubles.stream import FakeRecord
 
 
 class RecordingProducer:

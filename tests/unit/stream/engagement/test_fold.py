@@ -15,7 +15,7 @@ from recsys.keys import Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold
-from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
+from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
 GROUP = "g"
 

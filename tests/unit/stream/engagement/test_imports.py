@@ -12,6 +12,7 @@ CORE = (
     "stream.engagement.fold",
     "stream.engagement.gaps",
     "stream.engagement.isolation",
+    "stream.engagement.partitions",
     "stream.engagement.patient_fold",
     "stream.rebuild.fold_log",
 )

@@ -11,7 +11,7 @@ from recsys.errors import InvalidEvent, RefusalReason, ServiceUnavailable
 from stream.engagement import side_outputs as dead_letters
 from stream.engagement.fold import Refused
 from stream.engagement.side_outputs import KafkaSideOutputs
-from tests.doubles.stream_room import FakeRecord
+from tests.doubles.stream import FakeRecord
 
 LETTER = Refused(FakeRecord(7, b"junk"), InvalidEvent(RefusalReason.NOT_JSON, "expected JSON, received junk"))
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import pytest
 
 from recsys.errors import ServiceUnavailable
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
-from stream.engagement import writers as writers_module
-from stream.engagement.commit import ShardWriter
 from stream.engagement.shutdown import end_process
 from stream.engagement.worker import EngagementWorker
 from stream.transport.watchdog import Stalled
-from tests.doubles.stream_room import chunk, event
+
+TOPOLOGY = Topology(2)
+PARTITIONS = [Partition(0), Partition(1)]
 
 
 class Died(BaseException):
@@ -29,58 +28,76 @@ def die(error: BaseException) -> NoReturn:
     raise Died from error
 
 
-class Writers:
-    """Two partitions' writers; says which were ended."""
+class Store(MemoryStore):
+    """A writer's end may fail or hang; counts the ends asked for."""
 
-    def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
-        self.ended: list[int] = []
-        self._end = end
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends, self.ending = 0, succeeds
 
-    def writer(self, partition: int) -> ShardWriter:
-        async def end() -> None:
-            self.ended.append(partition)
-            await self._end()
-
-        return cast("ShardWriter", SimpleNamespace(end=end))
+    async def end(self, *arguments: Any) -> None:
+        self.ends += 1
+        await self.ending()
+        await super().end(*arguments)
 
 
-async def ends() -> None:
-    pass
+async def succeeds() -> None:
+    return
 
 
-def worker_with(end: Callable[[], Awaitable[None]] = ends) -> tuple[EngagementWorker, Writers]:
-    worker = EngagementWorker(load_settings(), MemoryStore(), topology=Topology(2), worker_id=None, die=die)
-    writers = Writers(end)
-    worker._writers._writers = {partition: writers.writer(partition) for partition in range(2)}
-    return worker, writers
+async def fails() -> None:
+    raise RuntimeError("a bug")
+
+
+async def is_away() -> None:
+    raise ServiceUnavailable("still away")
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def worker_of(store: Store) -> EngagementWorker:
+    """One whose writers of both partitions have begun."""
+    settings = load_settings()
+    worker = EngagementWorker(settings, store, topology=TOPOLOGY, worker_id=None, die=die, release_s=0.05)
+    for partition in PARTITIONS:
+        await worker._partitions.of(partition)._writer._begin()
+    return worker
+
+
+async def starts(store: Store) -> list[int]:
+    """Writers that Redis counts as begun and not ended, by partition."""
+    group = load_settings().consumer_group
+    return [(await store.guard(TOPOLOGY.shard(partition), group)).starts for partition in PARTITIONS]
 
 
 @pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize(
-    ("error", "ended"),
+    ("error", "left"),
     [
-        (ServiceUnavailable("Redis is away"), [0, 1]),
-        (Stalled("a record may be why"), []),
-        (RuntimeError("a record may be why"), []),
+        (ServiceUnavailable("Redis is away"), [0, 0]),
+        (Stalled("a record may be why"), [1, 1]),
+        (RuntimeError("a record may be why"), [1, 1]),
     ],
 )
-async def test_a_successor_is_careful_unless_a_service_was_given_up_on(
-    error: Exception, ended: list[int], beside: bool
+async def test_a_successor_enters_isolation_mode_unless_a_service_was_given_up_on(
+    error: Exception, left: list[int], beside: bool
 ) -> None:
-    worker, writers = worker_with()
+    store = Store()
+    worker = await worker_of(store)
 
-    async def work(*_: object) -> NoReturn:
+    async def work() -> NoReturn:
         raise error
 
-    cast("Any", worker._writers.of(0)).apply = work
     with pytest.raises(Died):
-        await (worker._or_die(work) if beside else worker._apply(SimpleNamespace(value=chunk(event(0)))))
-    assert sorted(writers.ended) == ended
+        await (worker._or_die(work) if beside else worker._give_up(error))
+    assert await starts(store) == left
 
 
 async def test_a_task_whose_awaited_work_was_cancelled_does_not_end_unnoticed() -> None:
     """What ran in another thread is cancelled with it."""
-    worker, _ = worker_with()
+    worker = await worker_of(Store())
 
     async def work() -> NoReturn:
         raise asyncio.CancelledError
@@ -94,38 +111,28 @@ async def test_a_task_whose_awaited_work_was_cancelled_does_not_end_unnoticed() 
     assert told.cancelled()
 
 
-async def for_ever() -> None:
-    await asyncio.Event().wait()
-
-
-async def fails() -> None:
-    raise RuntimeError("a bug")
-
-
-async def is_away() -> None:
-    raise ServiceUnavailable("still away")
-
-
-@pytest.mark.parametrize("end", [is_away, fails, for_ever])
-async def test_a_writer_that_cannot_end_keeps_no_process_alive(
-    monkeypatch: pytest.MonkeyPatch, end: Callable[[], Awaitable[None]]
-) -> None:
-    monkeypatch.setattr(writers_module, "RELEASE_S", 0.01)
-    worker, writers = worker_with(end)
+@pytest.mark.parametrize("ending", [is_away, fails, for_ever])
+async def test_a_partition_that_cannot_end_keeps_no_process_alive(ending: Callable[[], Awaitable[None]]) -> None:
+    store = Store()
+    worker = await worker_of(store)
+    store.ending = ending  # type: ignore[assignment]
     with pytest.raises(Died):
         await asyncio.wait_for(worker._give_up(ServiceUnavailable("Redis is away")), 10)
-    assert sorted(writers.ended) == [0, 1]
+    assert store.ends == len(PARTITIONS)
 
 
 @pytest.mark.parametrize("signal", ["on_partitions_revoked", "on_partitions_assigned"])
-async def test_a_rebalance_lets_go_of_every_partition(signal: str) -> None:
-    worker, writers = worker_with()
+async def test_a_rebalance_drops_every_partition(signal: str) -> None:
+    store = Store()
+    worker = await worker_of(store)
+    before = [worker._partitions.of(partition) for partition in PARTITIONS]
     await getattr(worker._app, signal).send(set())
-    assert (sorted(writers.ended), worker._writers._writers) == ([0, 1], {})
+    assert await starts(store) == [0, 0]
+    assert not {*before} & {worker._partitions.of(partition) for partition in PARTITIONS}
 
 
-async def test_what_looks_after_partitions_knows_of_a_rebalance() -> None:
-    worker, _ = worker_with()
+async def test_what_checks_partitions_knows_of_a_rebalance() -> None:
+    worker = await worker_of(Store())
     for worker._app.rebalancing in (True, False):
         assert worker._upkeep.rebalancing() is worker._app.rebalancing
 

@@ -19,7 +19,7 @@ from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
 from stream.rebuild.log_reader import LogReader
 from stream.rebuild.spans import Span
-from tests.doubles.stream_room import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
+from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
 
 GROUP = "g"
 USERS = [f"u{n}" for n in range(40)]

@@ -1,4 +1,4 @@
-"""What another client is told of partitions; it asks and reads nothing."""
+"""The broker probe asks another client about partitions; it reads no record and joins no group."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError, NodeNotReadyError
 from faust.types.tuples import TP
 
-from stream.transport import broker_probe as second_opinion
-from stream.transport.broker_probe import answered
+from stream.transport import broker_probe
+from stream.transport.broker_probe import reachable_partitions
 
 LED, LEADERLESS, SILENT, UNCOORDINATED = (TP("t", number) for number in range(4))
 
@@ -47,19 +47,21 @@ class Client:
 
 @pytest.fixture(autouse=True)
 def _client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_opinion, "AIOKafkaConsumer", Client)
-    monkeypatch.setattr(second_opinion, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(broker_probe, "AIOKafkaConsumer", Client)
+    monkeypatch.setattr(broker_probe, "ANSWER_WITHIN_S", 0.05)
     monkeypatch.setattr(Client, "starts", True)
 
 
-async def test_answered_is_who_has_a_leader_and_a_coordinator() -> None:
-    assert await answered({"bootstrap_servers": "k:9092"}, "workers", {LED, LEADERLESS, SILENT, UNCOORDINATED}) == {LED}
+async def test_reachable_is_what_has_a_leader_and_a_coordinator() -> None:
+    assert await reachable_partitions(
+        {"bootstrap_servers": "k:9092"}, "workers", {LED, LEADERLESS, SILENT, UNCOORDINATED}
+    ) == {LED}
     client = Client.made
     assert client.stopped
     assert (client.settings["group_id"], client.settings["enable_auto_commit"]) == ("workers", False)
 
 
-async def test_a_kafka_that_is_away_answers_about_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_a_kafka_that_is_away_no_partition_is_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Client, "starts", False)
-    assert await answered({"bootstrap_servers": "k:9092"}, "workers", {LED}) == set()
+    assert await reachable_partitions({"bootstrap_servers": "k:9092"}, "workers", {LED}) == set()
     assert Client.made.stopped

@@ -17,7 +17,7 @@ from recsys.kafka.records import Fetch
 from stream.transport import chunks as chunks_module
 from stream.transport.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumerThread
 from stream.transport.fetches import Epochs, Fetched
-from tests.doubles.stream_room import FakeRecord
+from tests.doubles.stream import FakeRecord
 
 PARTITION = TP("t", 0)
 SILENT = 7
@@ -159,14 +159,14 @@ async def test_what_is_known_of_a_log_is_asked_for_in_the_consumers_thread(
     thread: Thread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await thread.consumer.seek(PARTITION, 7)
-    monkeypatch.setattr(chunks_module, "empty_stretch", lambda *_: range(3, 5))
-    assert await thread.consumer.place(PARTITION) == (range(3, 5), 7)
+    monkeypatch.setattr(chunks_module, "skipped_offsets", lambda *_: range(3, 5))
+    assert await thread.consumer.read_position(PARTITION) == (range(3, 5), 7)
     assert await thread.consumer.bounds(PARTITION) == (3, 9)
 
 
 async def test_of_a_partition_without_a_leader_only_the_leader_is_asked_for(thread: Thread) -> None:
     thread.leaders[PARTITION] = -1
-    for question in (thread.consumer.place, thread.consumer.bounds):
+    for question in (thread.consumer.read_position, thread.consumer.bounds):
         with pytest.raises(LeaderNotAvailableError):
             await question(PARTITION)
     assert (thread.asked, thread.refreshed) == (0, 2)

@@ -13,7 +13,7 @@ from aiokafka.consumer.subscription_state import Assignment
 from faust.types.tuples import TP
 
 from recsys.kafka.records import Fetch
-from stream.transport.fetches import NOTHING, Epochs, Fetched, _FetchResult, empty_stretch
+from stream.transport.fetches import NO_OFFSETS, Epochs, Fetched, _FetchResult, skipped_offsets
 
 PLACE, PARTITION, OTHER = TopicPartition("t", 0), TP("t", 0), TP("t", 1)
 
@@ -77,29 +77,29 @@ def taken(result: _FetchResult, limit: int | None = None) -> tuple[int, list[int
 
 async def test_a_fetch_looked_from_the_offset_it_asked_for(consumer: Consumer) -> None:
     assert taken(consumer.result(10, Batch(8, 15, [8, 9, 13, 14]))) == (10, [13, 14])
-    assert empty_stretch(consumer, PARTITION) == NOTHING
+    assert skipped_offsets(consumer, PARTITION) == NO_OFFSETS
 
 
-async def test_what_is_taken_in_parts_goes_on_behind_the_part_before(consumer: Consumer) -> None:
+async def test_what_is_taken_in_parts_goes_on_after_the_part_before(consumer: Consumer) -> None:
     result = consumer.result(10, Batch(10, 14, [10, 12, 13]), Batch(14, 15, [], control=True), Batch(15, 20, [17]))
     assert taken(result, 2) == (10, [10, 12])
     assert taken(result, 1) == (13, [13])
     assert taken(result) == (14, [17])
-    assert empty_stretch(consumer, PARTITION) == range(18, 20)
+    assert skipped_offsets(consumer, PARTITION) == range(18, 20)
 
 
-async def test_stretches_without_records_that_meet_are_one(consumer: Consumer) -> None:
+async def test_offset_gaps_that_meet_are_one(consumer: Consumer) -> None:
     assert taken(consumer.result(10, Batch(10, 12, [10, 11]), Batch(12, 13, [], control=True))) == (10, [10, 11])
-    assert empty_stretch(consumer, PARTITION) == range(12, 13)
+    assert skipped_offsets(consumer, PARTITION) == range(12, 13)
     assert consumer.result(13, Batch(13, 16, [])).getall() == []
-    assert empty_stretch(consumer, PARTITION) == range(12, 16)
+    assert skipped_offsets(consumer, PARTITION) == range(12, 16)
     consumer.seek(40)
     assert consumer.result(40, Batch(40, 41, [], control=True)).getall() == []
-    assert empty_stretch(consumer, PARTITION) == range(40, 41)
-    assert empty_stretch(consumer, OTHER) == NOTHING
+    assert skipped_offsets(consumer, PARTITION) == range(40, 41)
+    assert skipped_offsets(consumer, OTHER) == NO_OFFSETS
 
 
-async def test_a_fetch_goes_on_from_a_stretch_without_records_that_it_meets(consumer: Consumer) -> None:
+async def test_a_fetch_goes_on_from_an_offset_gap_that_it_meets(consumer: Consumer) -> None:
     assert taken(consumer.result(10, Batch(10, 12, [10, 11]), Batch(12, 13, [], control=True))) == (10, [10, 11])
     assert taken(consumer.result(13, Batch(13, 15, [13, 14]))) == (12, [13, 14])
     consumer.seek(20)
@@ -114,7 +114,7 @@ async def test_what_was_fetched_before_a_seek_is_not_handed_out_and_proves_nothi
     consumer.seek(5)
     assert consumer.result(5, Batch(5, 8, [])).getall() == []
     assert stale.getall() == []
-    assert empty_stretch(consumer, PARTITION) == range(5, 8)
+    assert skipped_offsets(consumer, PARTITION) == range(5, 8)
 
 
 async def test_a_batch_that_cannot_be_unpacked_proves_nothing(consumer: Consumer) -> None:
@@ -124,14 +124,14 @@ async def test_a_batch_that_cannot_be_unpacked_proves_nothing(consumer: Consumer
 
     with pytest.raises(ValueError, match="broken"):
         consumer.result(10, Batch(10, 20, []), Broken(20, 30, [])).getall()
-    assert empty_stretch(consumer, PARTITION) == NOTHING
+    assert skipped_offsets(consumer, PARTITION) == NO_OFFSETS
 
 
 async def test_a_new_assignment_knows_of_nothing(consumer: Consumer) -> None:
     assert consumer.result(10, Batch(10, 20, [])).getall() == []
-    assert empty_stretch(consumer, PARTITION) == range(10, 20)
+    assert skipped_offsets(consumer, PARTITION) == range(10, 20)
     consumer.assign()
-    assert empty_stretch(consumer, PARTITION) == NOTHING
+    assert skipped_offsets(consumer, PARTITION) == NO_OFFSETS
 
 
 def test_epochs_count_seeks_and_revocations_and_are_stamped_on_what_comes_back() -> None:

@@ -1,18 +1,18 @@
-"""Doubles for the stream room's unit tests: records, a log that can be sought, side outputs that remember."""
+"""Doubles for the unit tests of the stream package: records, a log that can be sought, side outputs that remember."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
 from recsys.errors import ServiceUnavailable
 from recsys.kafka.records import Chunk, Fetch
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from stream.engagement.fold import FoldRules, Misrouted, Refused
-from stream.transport.fetches import NOTHING
 
 ARRIVAL = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -47,9 +47,9 @@ def event(offset: int, user: str = "u", course: str = "c", kind: str = "click", 
     return FakeRecord(offset, json.dumps({**body, **fields}).encode(), user.encode(), arrival)
 
 
-def chunk(*records: FakeRecord, epoch: int = 0, begun_at: int | None = None) -> Chunk:
-    """A chunk whose fetch looked from `begun_at`; None: from its first record."""
-    return Chunk(0, records, Fetch(epoch, records[0].offset if begun_at is None else begun_at), 0)
+def chunk(*records: FakeRecord, epoch: int = 0, begun_at: int | None = None, partition: int = 0) -> Chunk:
+    """A chunk whose fetch read from `begun_at`; None: from its first record."""
+    return Chunk(Partition(partition), records, Fetch(epoch, records[0].offset if begun_at is None else begun_at), 0)
 
 
 @dataclass
@@ -58,24 +58,27 @@ class FakeLog:
 
     start: int = 0
     end: int = 1_000_000
-    empty: range = NOTHING
-    position: int | None = None
+    skipped: range = range(0)
+    next_offset: int | None = None
     seeks: list[int] = field(default_factory=list)
     revoked_at: int = 0
 
     async def seek(self, offset: int) -> int:
         self.seeks.append(offset)
-        self.position = offset
+        self.next_offset = offset
         return len(self.seeks)
 
     def owned_since(self) -> int:
         return self.revoked_at
 
-    async def place(self) -> tuple[range, int | None]:
-        return self.empty, self.position
+    async def position(self) -> tuple[range, int | None]:
+        return self.skipped, self.next_offset
 
     async def bounds(self) -> tuple[int, int]:
         return self.start, self.end
+
+    async def unread(self) -> int:
+        return 0 if self.next_offset is None else self.end - self.next_offset
 
 
 @dataclass
@@ -94,3 +97,22 @@ class FakeOutputs:
             raise ServiceUnavailable("expected an acknowledgement, received none")
         self.refused += refused
         self.misrouted += misrouted
+
+
+@dataclass
+class FakeDelivery:
+    """A chunk as Faust delivers it."""
+
+    value: Chunk
+    acked: bool = False
+
+    def ack(self) -> None:
+        assert not self.acked
+        self.acked = True
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Polls for at most 10 s."""
+    async with asyncio.timeout(10):
+        while not reached():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
