@@ -97,6 +97,11 @@ class Topology:
         return self.shard(partition_of(user_id, self.partitions))
 
 
+def partition_of_shard(shard: Shard) -> Partition:
+    """The Kafka partition whose state a shard holds, in whatever generation."""
+    return Partition(shard % SHARDS_A_GENERATION)
+
+
 def tag(shard: Shard) -> str:
     """The hash tag that every key of a shard begins with."""
     return f"{{s{shard}}}"

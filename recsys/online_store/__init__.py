@@ -17,6 +17,7 @@ from recsys.online_store.values import (
     Stop,
     Trending,
     UserState,
+    Waiting,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "Stop",
     "Trending",
     "UserState",
+    "Waiting",
 ]

@@ -19,6 +19,7 @@ from recsys.online_store.values import (
     Stop,
     Trending,
     UserState,
+    Waiting,
 )
 
 
@@ -176,6 +177,11 @@ class MemoryStore:
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         marks = self._shards[shard].dirty
         return sorted(marks.items(), key=lambda item: (item[1], item[0]), reverse=newest)[:limit]
+
+    async def waiting(self, shard: Shard, *, newest: int, oldest: int) -> Waiting:
+        marks = sorted(self._shards[shard].dirty.items(), key=lambda item: (item[1], item[0]))
+        users = dict([*marks[::-1][:newest], *marks[:oldest]])
+        return Waiting(tuple(users.items()), len(marks), marks[0][1] if marks else None)
 
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
         state = self._shards[shard]

@@ -27,6 +27,7 @@ from recsys.online_store.values import (
     Stop,
     Trending,
     UserState,
+    Waiting,
 )
 
 
@@ -85,6 +86,10 @@ class Lists(Protocol):
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         """Up to `limit` users whose cached top-N is out of date, with their marks: longest waiting or newest first."""
+        ...
+
+    async def waiting(self, shard: Shard, *, newest: int, oldest: int) -> Waiting:
+        """Users whose cached top-N is out of date, in one round trip: the `newest` marks and the `oldest`, each ≥ 1."""
         ...
 
     async def write_tops(

@@ -137,6 +137,21 @@ class UserState:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Some of the learners whose cached list is out of date.
+
+    Attributes:
+        users: Learners with their marks, each once.
+        count: How many wait in all.
+        oldest_mark: The mark of the learner who waits longest; None where nobody waits.
+    """
+
+    users: Sequence[tuple[str, int]]
+    count: int
+    oldest_mark: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPointer:
     """Which bundle is in use.
 

@@ -13,6 +13,12 @@ STOPPED = Gauge("recsys_partition_stopped", "1 while a partition waits for an op
 UNREACHABLE = Gauge("recsys_partitions_unreachable", "Partitions about which Kafka or Redis does not answer.")
 REFRESHED = Counter("recsys_top_refreshed", "Cached top-N lists written.")
 REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of dirty users, in seconds.")
+DIRTY_USERS = Gauge("recsys_refresh_dirty_users", "Learners whose cached top-N is out of date.", ["partition"])
+OLDEST_MARK = Gauge(
+    "recsys_refresh_oldest_mark_seconds",
+    "How long the learner who waits longest has been waiting for a new cached top-N, in seconds.",
+    ["partition"],
+)
 MODEL_LOADS = Counter(
     "recsys_model_loads",
     "Attempts to follow the published model: loaded, failed, or what could not be read.",

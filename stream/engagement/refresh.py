@@ -7,24 +7,38 @@ event set it again, so a list is never left stale.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import structlog
 
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.exclusion import Exclusion
-from recsys.keys import Shard
+from recsys.keys import Shard, partition_of_shard
 from recsys.model.follower import ModelFollower
-from recsys.model.scorer import Scorer
+from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Lists
 from stream.engagement import metrics
+from stream.engagement.mark_ages import MarkAges
+from stream.engagement.turns import Turns
 
 log = structlog.get_logger(__name__)
 
-BATCH_USERS = 16
-"""Users ranked between two looks at who is newest: bounds how long a live click waits behind a bulk refresh."""
+NEWEST, OLDEST = 16, 16
+"""Learners of a batch: those who acted last, so that a click is answered at once, and those who wait longest, so that
+nobody waits for ever. Few, because a live click waits for the batch before it."""
 
+BATCH_USERS = NEWEST + OLDEST
 LEFTOVERS_S = 1.0
+INLINE_USERS = 4
+"""Up to so many learners are ranked in the event loop; more of them in a thread, while chunks go on."""
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Returns when the event is set, or after `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 class Refresher:
@@ -39,6 +53,9 @@ class Refresher:
         clock: Seconds, monotonic.
         now_ms: Wall clock, ms since 1970 UTC: the time rankings are for.
         exclusion: What a list leaves out.
+        leftovers_s: Seconds between two sweeps for marks that nobody told of, and how long Redis is left alone when it
+            does not answer.
+        wait: How to wait for an event or until seconds passed.
     """
 
     def __init__(
@@ -52,65 +69,96 @@ class Refresher:
         clock: Callable[[], float],
         now_ms: Callable[[], int],
         exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
+        leftovers_s: float = LEFTOVERS_S,
+        wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
     ) -> None:
         self._exclusion = exclusion
         self._store, self._model, self._shards = store, model, shards
-        self._top_n, self._backlog_s = top_n, backlog_s
-        self._clock, self._now_ms = clock, now_ms
-        self._due: dict[Shard, float] = {}
+        self._top_n, self._backlog_s, self._leftovers_s = top_n, backlog_s, leftovers_s
+        self._clock, self._now_ms, self._wait = clock, now_ms, wait
+        self._turns = Turns(sweep_s=leftovers_s)
+        self._ages = MarkAges(clock)
+        self._shown: set[Shard] = set()
+        self._unreadable: dict[Shard, str] = {}
         self._wake = asyncio.Event()
 
-    def notify(self, shard: Shard, *, backlog: bool) -> None:
-        """Says that users of a shard changed; `backlog` while more records wait right behind them."""
-        due = self._clock() + (self._backlog_s if backlog else 0.0)
-        self._due[shard] = min(due, self._due.get(shard, due))
-        if not backlog:
+    def notify(self, shard: Shard, *, fence: int, backlog: bool) -> None:
+        """Says that users of a shard changed, up to and including the fence; `backlog` while more records wait."""
+        self._ages.moved(shard, fence)
+        if backlog:
+            self._turns.postpone(shard, self._clock() + self._backlog_s)
+        else:
+            self._turns.live(shard)
             self._wake.set()
 
     async def run(self) -> None:
-        """Refreshes for ever: at once when notified, and leftovers every `LEFTOVERS_S`."""
+        """Refreshes for ever: at once when notified, and what nobody told of every `leftovers_s`."""
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), LEFTOVERS_S)
-                newest = True
-            except TimeoutError:
-                newest = False
             self._wake.clear()
-            try:
-                await self._pass(newest=newest)
-            except ServiceUnavailable as error:
-                log.warning("refresh_postponed", error=str(error))
-                await asyncio.sleep(LEFTOVERS_S)
+            owned = set(self._shards())
+            self._show_only(owned)
+            if not self._model.up_to_date:
+                await self._wait(self._wake, self._leftovers_s)
+            elif (shard := self._turns.next(owned, self._clock())) is None:
+                await self._wait(self._wake, self._turns.idle_until() - self._clock())
+            else:
+                await self._turn(shard)
 
-    async def _pass(self, *, newest: bool) -> None:
-        now = self._clock()
-        owned = set(self._shards())
-        self._due = {shard: due for shard, due in self._due.items() if shard in owned}
-        waiting = {shard for shard, due in self._due.items() if due > now}
-        busy = owned - waiting
-        while busy and self._model.up_to_date:
-            for shard in sorted(busy):
-                self._due.pop(shard, None)
-                if await self.refresh(shard, newest=newest) < BATCH_USERS:
-                    busy.discard(shard)
-                if self._wake.is_set():
-                    return  # somebody clicked just now: they come first
+    async def _turn(self, shard: Shard) -> None:
+        try:
+            if await self.refresh(shard) == BATCH_USERS:
+                self._turns.again(shard)
+            self._unreadable.pop(shard, None)
+        except UnreadableState as error:
+            if self._unreadable.get(shard) != str(error):
+                self._unreadable[shard] = str(error)
+                log.error("refresh_stopped", partition=partition_of_shard(shard), error=str(error))  # noqa: TRY400 - the error says all
+            self._turns.postpone(shard, self._clock() + self._leftovers_s)
+        except ServiceUnavailable as error:
+            log.warning("refresh_postponed", error=str(error))
+            self._turns.again(shard)
+            await self._wait(asyncio.Event(), self._leftovers_s)
 
-    async def refresh(self, shard: Shard, *, newest: bool) -> int:
-        """Ranks one batch of a shard's dirty users; returns how many."""
+    async def refresh(self, shard: Shard) -> int:
+        """Ranks one batch of a shard's dirty users; returns how many, `BATCH_USERS` if there are more."""
         scorer = self._model.current if self._model.up_to_date else None
-        marks = await self._store.dirty_users(shard, BATCH_USERS, newest=newest)
-        if not marks or scorer is None:
+        if scorer is None:
+            return 0
+        waiting = await self._store.waiting(shard, newest=NEWEST, oldest=OLDEST)
+        self._show(shard, waiting.count, waiting.oldest_mark)
+        if not waiting.users:
             return 0
         with metrics.REFRESH_SECONDS.time():
-            states = await self._store.user_states(shard, [user for user, _ in marks])
-            tops = []
-            for (user, mark), state in zip(marks, states, strict=True):
-                now_ms = self._now_ms()
-                exclude = self._exclusion.excluded(state.done, state.engagement)
-                ids, scores = scorer.rank(user, state.engagement, at_ms=now_ms, n=self._top_n, exclude=exclude)
-                tops.append((CachedTop(user, scorer.version, now_ms, ids, scores), mark))
-                await asyncio.sleep(0)  # a chunk that arrived meanwhile goes first
+            states = await self._store.user_states(shard, [user for user, _ in waiting.users])
+            learners = [
+                Learner(user, state.engagement, self._exclusion.excluded(state.done, state.engagement))
+                for (user, _), state in zip(waiting.users, states, strict=True)
+            ]
+            now_ms = self._now_ms()
+            rank = partial(scorer.rank_many, learners, at_ms=now_ms, n=self._top_n)
+            lists = rank() if len(learners) <= INLINE_USERS else await asyncio.to_thread(rank)
+            tops = [
+                (CachedTop(user, scorer.version, now_ms, ids, scores), mark)
+                for (user, mark), (ids, scores) in zip(waiting.users, lists, strict=True)
+            ]
             await self._store.write_tops(shard, tops)
         metrics.REFRESHED.inc(len(tops))
+        if waiting.count <= len(tops):
+            self._show(shard, 0, None)
         return len(tops)
+
+    def _show(self, shard: Shard, count: int, oldest_mark: int | None) -> None:
+        partition = str(partition_of_shard(shard))
+        self._ages.saw(shard, oldest_mark)
+        metrics.DIRTY_USERS.labels(partition).set(count)
+        if shard not in self._shown:
+            # Read when Prometheus asks: it rises while nothing is refreshed, whatever the reason.
+            metrics.OLDEST_MARK.labels(partition).set_function(partial(self._ages.age_s, shard))
+            self._shown.add(shard)
+
+    def _show_only(self, owned: set[Shard]) -> None:
+        for shard in self._shown - owned:
+            self._ages.forget(shard)
+            for gauge in (metrics.DIRTY_USERS, metrics.OLDEST_MARK):
+                gauge.remove(str(partition_of_shard(shard)))
+        self._shown &= owned

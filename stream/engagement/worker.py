@@ -210,7 +210,8 @@ class EngagementWorker:
         for outcome, records in applied.counts.items():
             metrics.RECORDS.labels(outcome).inc(records)
         if applied.users:
-            self._refresher.notify(self._topology.shard(chunk.partition), backlog=chunk.backlog > 0)
+            shard = self._topology.shard(chunk.partition)
+            self._refresher.notify(shard, fence=chunk.records[-1].offset, backlog=chunk.backlog > 0)
 
     def _log_of(self, partition: Partition) -> ConsumerLog:
         return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))

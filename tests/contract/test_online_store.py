@@ -149,6 +149,19 @@ async def test_dirty_users_come_longest_waiting_or_newest_first(store: OnlineSto
     ]
 
 
+async def test_who_waits_is_told_of_once_newest_and_oldest_with_how_many_there_are(store: OnlineStore) -> None:
+    nobody = await store.waiting(0, newest=2, oldest=2)
+    assert (list(nobody.users), nobody.count, nobody.oldest_mark) == ([], 0, None)
+    fence = None
+    for mark in range(10, 15):
+        await store.commit(0, GROUP, fence, mark, Effects(engagement={f"u{mark}": {"c": 1.0}}))
+        fence = mark
+    some = await store.waiting(0, newest=2, oldest=1)
+    assert (dict(some.users), some.count, some.oldest_mark) == ({"u14": 14, "u13": 13, "u10": 10}, 5, 10)
+    everybody = await store.waiting(0, newest=4, oldest=4)
+    assert (len(everybody.users), everybody.count) == (5, 5)
+
+
 async def test_a_worker_id_has_one_holder_at_a_time(store: OnlineStore) -> None:
     assert await store.hold_worker_id("w", "first", 60_000)
     assert await store.hold_worker_id("w", "first", 60_000)

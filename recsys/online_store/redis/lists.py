@@ -15,7 +15,7 @@ from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
 from recsys.online_store.redis.users import sums_of, user_slices
-from recsys.online_store.values import CachedTop, Trending, UserState
+from recsys.online_store.values import CachedTop, Trending, UserState, Waiting
 
 _Scored = list[tuple[bytes, float]]
 
@@ -64,6 +64,17 @@ class RedisLists:
         async with answering():
             rows = await self._client.zrange(keys.dirty(shard), 0, limit - 1, desc=newest, withscores=True)
         return [(user.decode(), int(mark)) for user, mark in cast("_Scored", rows)]
+
+    async def waiting(self, shard: Shard, *, newest: int, oldest: int) -> Waiting:
+        key, pipeline = keys.dirty(shard), self._client.pipeline(transaction=False)
+        pipeline.zcard(key)
+        pipeline.zrange(key, 0, newest - 1, desc=True, withscores=True)
+        pipeline.zrange(key, 0, oldest - 1, withscores=True)
+        async with answering():
+            count, late, early = await pipeline.execute()
+        # Commits come between the three answers: a learner may be told of twice, by the later mark in the end.
+        marks = {user.decode(): int(mark) for user, mark in cast("_Scored", [*late, *early])}
+        return Waiting(tuple(marks.items()), count, int(early[0][1]) if early else None)
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from recsys.engagement import ForwardDecay
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.exclusion import Exclusion
-from recsys.online_store import Effects
+from recsys.keys import Shard
+from recsys.model.scorer import Learner
+from recsys.online_store import Effects, UserState
 from recsys.online_store.memory import MemoryStore
-from stream.engagement import refresh
 from stream.engagement.refresh import Refresher
 from stream.engagement.trending import merge_trending
 
@@ -23,16 +24,27 @@ class ByEngagement:
 
     version = "v1"
 
-    def rank(
-        self, user_id: str, engagement: Mapping[str, float], *, at_ms: int, n: int, exclude: Collection[str]
-    ) -> tuple[list[str], list[float]]:
-        ranked = sorted((course for course in engagement if course not in exclude), key=lambda c: -engagement[c])[:n]
-        return ranked, [engagement[course] for course in ranked]
+    def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> list[tuple[list[str], list[float]]]:
+        return [self._rank(learner, n) for learner in learners]
+
+    def _rank(self, learner: Learner, n: int) -> tuple[list[str], list[float]]:
+        sums = learner.engagement
+        ranked = sorted((course for course in sums if course not in learner.exclude), key=lambda c: -sums[c])[:n]
+        return ranked, [sums[course] for course in ranked]
 
 
 class Away(MemoryStore):
-    async def dirty_users(self, *arguments: Any, **options: Any) -> Any:
+    async def waiting(self, *arguments: Any, **options: Any) -> Any:
         raise ServiceUnavailable("expected an answer from Redis, received none")
+
+
+class Unreadable(MemoryStore):
+    """Shard 0 holds what nobody can read; the others are well."""
+
+    async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
+        if shard == 0:
+            raise UnreadableState("{s0}:eng:u", "is a list")
+        return await super().user_states(shard, user_ids)
 
 
 class Following:
@@ -60,7 +72,7 @@ async def poll(condition: Any, deadline_s: float = 5.0) -> None:
 async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
     store = MemoryStore()
     await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]}))
-    assert await refresher(store).refresh(0, newest=True) == 1
+    assert await refresher(store).refresh(0) == 1
     top, _ = await store.top(0, "u")
     assert top is not None
     assert (top.course_ids, top.model_version, top.computed_at_ms) == (("b", "a"), "v1", 7)
@@ -69,15 +81,15 @@ async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
 
 async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:
     class Everything(ByEngagement):
-        def rank(self, *_: Any, exclude: Collection[str], **__: Any) -> tuple[list[str], list[float]]:
-            ranked = [course for course in ("a", "b", "c", "d") if course not in exclude]
+        def _rank(self, learner: Learner, n: int) -> tuple[list[str], list[float]]:
+            ranked = [course for course in ("a", "b", "c", "d") if course not in learner.exclude]
             return ranked, [1.0] * len(ranked)
 
     for exclude_seen, expected in ((True, ("d",)), (False, ("a", "b", "d"))):
         store = MemoryStore()
         await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
         worker = refresher(store, ranker=Everything(), exclusion=Exclusion(exclude_seen=exclude_seen))
-        await worker.refresh(0, newest=True)
+        await worker.refresh(0)
         top, _ = await store.top(0, "u")
         assert top is not None
         assert top.course_ids == expected
@@ -88,9 +100,9 @@ async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet(
     for partition in (0, 1):
         await store.commit(partition, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
     worker = refresher(store, shards=lambda: {0, 1})
-    worker.notify(1, backlog=True)
+    worker.notify(1, fence=9, backlog=True)
     task = asyncio.create_task(worker.run())
-    worker.notify(0, backlog=False)
+    worker.notify(0, fence=9, backlog=False)
     await poll(lambda: _has_list(store, 0))
     assert not await _has_list(store, 1)
     task.cancel()
@@ -100,11 +112,10 @@ async def _has_list(store: MemoryStore, partition: int) -> bool:
     return (await store.top(partition, "u"))[0] is not None
 
 
-async def test_leftovers_are_refreshed_without_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh, "LEFTOVERS_S", 0.01)
+async def test_leftovers_are_refreshed_without_a_notice() -> None:
     store = MemoryStore()
     await store.commit(0, "g", None, 9, Effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
-    task = asyncio.create_task(refresher(store).run())
+    task = asyncio.create_task(refresher(store, leftovers_s=0.01).run())
 
     async def none_left() -> bool:
         return not await store.dirty_users(0, 1)
@@ -113,9 +124,19 @@ async def test_leftovers_are_refreshed_without_a_notice(monkeypatch: pytest.Monk
     task.cancel()
 
 
-async def test_a_store_that_is_away_postpones_the_refresh_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh, "LEFTOVERS_S", 0.01)
-    task = asyncio.create_task(refresher(Away()).run())
+async def test_a_store_that_is_away_postpones_the_refresh_and_ends_nothing() -> None:
+    task = asyncio.create_task(refresher(Away(), leftovers_s=0.01).run())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), 0.1)
+    task.cancel()
+
+
+async def test_a_shard_that_cannot_be_read_stops_neither_the_worker_nor_the_other_shards() -> None:
+    store = Unreadable()
+    for shard in (Shard(0), Shard(1)):
+        await store.commit(shard, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+    task = asyncio.create_task(refresher(store, shards=lambda: {0, 1}, leftovers_s=0.01).run())
+    await poll(lambda: _has_list(store, 1))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(task), 0.1)
     task.cancel()
@@ -124,7 +145,7 @@ async def test_a_store_that_is_away_postpones_the_refresh_and_ends_nothing(monke
 async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None:
     store = MemoryStore()
     await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
-    assert await refresher(store, up_to_date=False).refresh(0, newest=True) == 0
+    assert await refresher(store, up_to_date=False).refresh(0) == 0
     assert list(await store.dirty_users(0, 1)) == [("u", 9)]
 
 
