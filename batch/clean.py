@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batch.datasets.text import plain, unglue, unique
+from batch.datasets.text import is_visible, readable, unglue, unique
 from recsys.errors import RefusalReason
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS
 
@@ -106,12 +106,12 @@ def clean_courses(frame: pd.DataFrame) -> tuple[pd.DataFrame, CleaningReport]:
     """
     tidy = frame.copy()
     for name in _TEXT_COLUMNS:
-        tidy[name] = pd.Series([plain(text) for text in frame[name]], index=frame.index, dtype=object)
+        tidy[name] = pd.Series([readable(text) for text in frame[name]], index=frame.index, dtype=object)
     tidy["intro"] = pd.Series(unglue(list(tidy["intro"])), index=frame.index, dtype=object)
     tidy["skills"] = pd.Series([unique(skills) for skills in frame["skills"]], index=frame.index, dtype=object)
     ids = frame["course_id"]
     bad_id = ~ids.str.len().between(1, MAX_ID_LENGTH) | ~_printable(ids)
-    empty = ~bad_id & (tidy["title"] == "")
+    empty = ~bad_id & ~tidy["title"].map(is_visible).astype(bool)
     repeated = (
         ~bad_id
         & ~empty

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,17 +14,20 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
+from batch.datasets.importers.dates import check_format
 from batch.datasets.importers.mars import import_mars
 from batch.datasets.importers.movielens import import_movielens
 from batch.datasets.importers.online_courses import import_online_courses
 from batch.datasets.importers.online_retail import import_online_retail
+from batch.datasets.importers.results import FileReport, Imported, ImportOptions
 from batch.datasets.simulator import DEFAULT_END_MS
 from batch.datasets.simulator import simulate as run_simulation
-from recsys.errors import ConfigurationError
+from batch.stages import shown_stages
+from recsys.errors import ConfigurationError, InputError
 from recsys.files import write_courses, write_interactions
 from recsys.tables import FILE_FORMATS
 
-Importer = Callable[[Path], tuple[pd.DataFrame | None, pd.DataFrame]]
+Importer = Callable[[Path, ImportOptions], Imported]
 
 _format = click.option(
     "--format",
@@ -90,29 +93,73 @@ def simulate(  # noqa: PLR0917 - click passes options by name
 
 @click.group("import")
 def import_() -> None:
-    """Turn a public data set into the neutral files."""
+    """Turn a public data set into the neutral files.
+
+    A structural fault (a row of another width, a doubled or missing column, bytes that are no text, dates that can be
+    read in two ways) refuses the file: status 2. A single bad value refuses its row; such rows are counted by reason
+    and shown by an example, and above 5 % of a file a warning stands on stderr. docs/files.md has the cases.
+    """
 
 
-def _add(name: str, importer: Importer, summary: str) -> None:
+def _add(name: str, importer: Importer, summary: str, *, has_dates: bool) -> None:
     @import_.command(name, help=summary)
     @click.option("--source", required=True, type=click.Path(path_type=Path), help="The set's folder, or a file in it.")
     @_out
     @_format
     @_json
-    def command(source: Path, out: Path, file_format: str, as_json: bool) -> None:
-        interactions, courses = importer(source)
-        _report(_write(out, file_format, interactions, courses), out, as_json=as_json)
+    def command(source: Path, out: Path, file_format: str, as_json: bool, date_format: str | None = None) -> None:
+        if date_format is not None:
+            check_format(date_format)
+        with shown_stages() as stage:
+            imported = importer(source, ImportOptions(time.time_ns() // 1_000_000, date_format, stage))
+        written = _write(out, file_format, imported.interactions, imported.courses)
+        _report(written, out, as_json=as_json, files=imported.files)
+        _warn(imported.files)
+
+    if has_dates:
+        click.option(
+            "--date-format",
+            help="How the file writes dates, such as '%d/%m/%Y %H:%M' (codes of Python's strptime)."
+            "  [default: decided from the whole column; refused where two readings are possible]",
+        )(command)
 
 
-_add("mars", import_mars, "MARS, English part: page views and watch events. Times are taken as UTC.")
-_add("online-retail", import_online_retail, "UCI Online Retail: each purchase a click. Times are taken as UTC.")
 _add(
-    "movielens", import_movielens, "MovieLens: ratings.csv, ratings.dat or u.data (moved ten years on) with the films."
+    "mars",
+    import_mars,
+    "MARS, English part: page views and watch events.\n\nReads implicit_ratings_en.csv, explicit_ratings_en.csv and"
+    " items_en.csv (UTF-8, with headers). Times without a zone are taken as UTC.",
+    has_dates=True,
 )
-_add("online-courses", import_online_courses, "Online_Courses.csv: a catalogue without learners.")
+_add(
+    "online-retail",
+    import_online_retail,
+    "UCI Online Retail: each purchase a click.\n\nReads online_retail.parquet, online_retail.csv, OnlineRetail.csv or"
+    " 'Online Retail.csv' (UTF-8 or Windows-1252; comma, semicolon or tab). Lines without a customer, taken back or"
+    " without a price are left out. Times without a zone are taken as UTC.",
+    has_dates=True,
+)
+_add(
+    "movielens",
+    import_movielens,
+    "MovieLens: ratings and films.\n\nReads ratings.csv with movies.csv, ratings.dat with movies.dat (1M: Latin-1,"
+    " 10M: UTF-8; decided by decoding), or u.data with u.item (moved ten years on). Times are seconds since 1970 UTC.",
+    has_dates=False,
+)
+_add(
+    "online-courses",
+    import_online_courses,
+    "Online_Courses.csv: a catalogue without learners.\n\nUTF-8, with a header. A course without the address of a page"
+    " gets an id from site, title and intro.",
+    has_dates=False,
+)
 
 
 def _write(out: Path, file_format: str, interactions: pd.DataFrame | None, courses: pd.DataFrame) -> dict[str, int]:
+    if courses.empty or (interactions is not None and interactions.empty):
+        raise InputError(
+            f"there is nothing to write to {out}: no {'courses' if courses.empty else 'interactions'} left"
+        )
     written = {"courses": len(courses)}
     write_courses(courses, out / f"courses.{file_format}")
     if interactions is not None:
@@ -122,9 +169,22 @@ def _write(out: Path, file_format: str, interactions: pd.DataFrame | None, cours
     return written
 
 
-def _report(written: dict[str, int], out: Path, *, as_json: bool) -> None:
+def _report(written: dict[str, int], out: Path, *, as_json: bool, files: Sequence[FileReport] = ()) -> None:
+    if as_json:
+        documents = {"files": [file.document() for file in files]} if files else {}
+        click.echo(json.dumps({**written, "out": str(out), **documents}))
+        return
     sentence = ", ".join(f"{number} {name}" for name, number in written.items())
-    click.echo(json.dumps({**written, "out": str(out)}) if as_json else f"{sentence} written to {out}")
+    click.echo("\n".join([f"{sentence} written to {out}", *map(str, files)]))
+
+
+def _warn(files: Sequence[FileReport]) -> None:
+    for file in files:
+        if not file.is_mostly_good:
+            share = file.refused_rows / file.read
+            click.echo(
+                f"warning: {file.refused_rows} of {file.read} rows of {file.file} refused ({share:.0%})", err=True
+            )
 
 
 def _time_ms(text: str | None) -> int:

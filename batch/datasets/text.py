@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _GLUED_SENTENCES = re.compile(r"(?<=[a-z]{2}[.!?;:,])(?=[A-Z][a-z])|(?<=[a-z])(?=\([a-z])|(?<=[a-z]\))(?=[A-Za-z])")
 _WORD = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)*")
-_ROUNDS_OF_UNESCAPING = 2
 
 MIN_PART_COUNT = 20
 """A glued word is taken apart only into words the catalogue uses at least this often."""
@@ -25,20 +24,26 @@ MIN_RATIO = 10
 """A glued word is taken apart only if the texts write it apart at least this many times as often."""
 
 
-def plain(text: str) -> str:
-    """One line of plain text in NFC: entities (twice escaped too) resolved, tags and invisible characters removed."""
-    for _ in range(_ROUNDS_OF_UNESCAPING):
-        text = html.unescape(text)
-    text = _INVISIBLE.sub("", _TAG.sub(" ", text))
-    text = "".join(" " if unicodedata.category(character) in {"Cc", "Cs"} else character for character in text)
-    return " ".join(unicodedata.normalize("NFC", text).split())
+def readable(text: str) -> str:
+    """Text as its author wrote it, on one line: NFC, control characters as blanks, no blanks at its ends.
+
+    Nothing else is changed: `List<String>`, `&lt;` and the joiners of Persian, Sinhala and emoji stay. What is served
+    as HTML is escaped there, once.
+    """
+    one_line = _BLANKS.sub(lambda blanks: " " if _CONTROL.search(blanks[0]) else blanks[0], text)
+    return unicodedata.normalize("NFC", one_line).strip()
+
+
+def is_visible(text: str) -> bool:
+    """Whether a person sees anything: a character that is neither a blank nor invisible."""
+    return any(unicodedata.category(character) not in _INVISIBLE for character in text)
 
 
 def unique(texts: Iterable[str]) -> tuple[str, ...]:
-    """Plain texts without the empty ones and without repeats (letter case aside), in order of appearance."""
+    """Readable texts without the empty ones and without repeats (letter case aside), in order of appearance."""
     seen: dict[str, str] = {}
-    for text in map(plain, texts):
-        if text:
+    for text in map(readable, texts):
+        if is_visible(text):
             seen.setdefault(text.casefold(), text)
     return tuple(seen.values())
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from batch.datasets.importers.mars import import_mars
+from batch.datasets.importers.results import ImportOptions
 from batch.datasets.simulator import simulate
 from recsys.files import write_interactions
 from tests.doubles.commands import Recsys, wait_until
@@ -32,7 +33,7 @@ DATA = Path(os.environ.get("RECSYS_DATA_DIR", Path(__file__).parents[3] / "share
 def interactions() -> pd.DataFrame:
     """MARS where it is at hand, else as many simulated events, some of them repeated."""
     if (DATA / "mars").is_dir():
-        events, _ = import_mars(DATA / "mars")
+        events = import_mars(DATA / "mars", ImportOptions(1_790_000_000_000)).interactions
         assert events is not None
         return events
     events = simulate(learners=500, courses=200, days=60, seed=7).interactions

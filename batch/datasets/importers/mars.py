@@ -13,85 +13,82 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from batch.datasets.importers.tables import digests, interactions, numbers, read_csv, require, utc_milliseconds
-from batch.datasets.text import plain, unique
+from batch.datasets.importers.results import Imported, ImportOptions
+from batch.datasets.importers.rows import Rows, digests, require
+from batch.datasets.text import readable, unique
 from recsys.catalog import Course
-from recsys.errors import InputError
+from recsys.errors import RefusalReason
 from recsys.files import course_frame
 
 NOT_STATED = "N/A"
 LANGUAGES = {"en": "English", "fr": "French"}
+LISTS = ("Software", "Theme", "Job")
+_EVENT_COLUMNS = {"user_id": "user_id", "course_id": "item_id", "timestamp": "created_at", "value": "watch_percentage"}
 
 
-def import_mars(source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def import_mars(source: Path, options: ImportOptions) -> Imported:
     """Reads the folder that holds the three files.
 
     Returns:
         Interactions in order of time, and courses: software, theme and job as skills, the first software as category.
 
     Raises:
-        InputError: A file, column or row is not as published.
+        InputError: A file is missing, has a structural fault, or has no usable row.
     """
-    views_path = require(source, "implicit_ratings_en.csv")
-    watched_path = require(source, "explicit_ratings_en.csv")
-    items_path = require(source, "items_en.csv")
-    events = pd.concat([_views(views_path), _watch_events(watched_path)])
-    return events.sort_values("timestamp", kind="stable", ignore_index=True), _courses(items_path)
+    paths = [require(source, f"{name}_en.csv") for name in ("implicit_ratings", "explicit_ratings", "items")]
+    views = Rows(paths[0], ("item_id", "user_id", "created_at"), options)
+    watched = Rows(paths[1], ("user_id", "item_id", "watch_percentage", "created_at"), options)
+    items = Rows(paths[2], ("item_id", "name", "language", "description", "Difficulty", *LISTS), options)
+    events = pd.concat([_views(views), _watch_events(watched)])
+    courses = _courses(items)
+    ordered = events.sort_values("timestamp", kind="stable", ignore_index=True)
+    return Imported(ordered, courses, (views.report(), watched.report(), items.report()))
 
 
-def _views(path: Path) -> pd.DataFrame:
-    rows = read_csv(path, ("item_id", "user_id", "created_at"))
-    return interactions(
-        event_id=digests([rows["user_id"], rows["item_id"], rows["created_at"]], "view"),
-        user_id=rows["user_id"],
-        course_id=rows["item_id"],
-        type="view",
-        timestamp=utc_milliseconds(rows, "created_at", path),
-    )
+def _views(rows: Rows) -> pd.DataFrame:
+    user, item, time = rows.identifiers("user_id"), rows.identifiers("item_id"), rows.dates("created_at")
+    columns = {"user_id": user, "course_id": item, "timestamp": time}
+    content = [column[rows.index] for column in (user, item, rows.texts("created_at"))]
+    return rows.events(_EVENT_COLUMNS, event_id=digests(content, "view"), type="view", **columns)
 
 
-def _watch_events(path: Path) -> pd.DataFrame:
-    rows = read_csv(path, ("user_id", "item_id", "watch_percentage", "created_at"))
-    content = [rows["user_id"], rows["item_id"], rows["created_at"], rows["watch_percentage"]]
-    return interactions(
-        event_id=digests(content, "progress"),
-        user_id=rows["user_id"],
-        course_id=rows["item_id"],
-        type="progress",
-        timestamp=utc_milliseconds(rows, "created_at", path),
-        value=numbers(rows, "watch_percentage", path) / 100.0,
-    )
+def _watch_events(rows: Rows) -> pd.DataFrame:
+    user, item, time = rows.identifiers("user_id"), rows.identifiers("item_id"), rows.dates("created_at")
+    percent = rows.numbers("watch_percentage", 0.0, 100.0, "a percentage from 0 to 100 as {}")
+    columns = {"user_id": user, "course_id": item, "timestamp": time, "value": percent / 100.0}
+    written = [user, item, rows.texts("created_at"), rows.texts("watch_percentage")]
+    content = [column[rows.index] for column in written]
+    return rows.events(_EVENT_COLUMNS, event_id=digests(content, "progress"), type="progress", **columns)
 
 
-def _courses(path: Path) -> pd.DataFrame:
-    lists = ("Software", "Theme", "Job")
-    rows = read_csv(path, ("item_id", "name", "language", "description", "Difficulty", *lists))
-    courses = []
-    for number, row in enumerate(rows.to_dict("records"), start=1):
-        software, *others = (_names(row[name], path, number) for name in lists)
-        courses.append(
-            Course(
-                course_id=row["item_id"],
-                title=plain(row["name"]),
-                intro=plain(row["description"]),
-                skills=unique([*software, *others[0], *others[1]]),
-                category=plain(software[0]) if software else "",
-                level=plain(row["Difficulty"]).replace(NOT_STATED, ""),
-                language=LANGUAGES.get(row["language"], row["language"]),
-            )
+def _courses(rows: Rows) -> pd.DataFrame:
+    ids, titles, intros = rows.identifiers("item_id"), rows.titles("name"), rows.texts("description")
+    levels, languages = rows.texts("Difficulty"), rows.texts("language")
+    lists = {name: rows.texts(name).map(_names) for name in LISTS}
+    for name, read in lists.items():
+        rows.refuse(read.isna(), RefusalReason.BAD_VALUE, "a list of names such as ['Word'] as {}", name)
+    return course_frame(
+        Course(
+            course_id=ids[row],
+            title=titles[row],
+            intro=intros[row],
+            skills=unique(name for read in lists.values() for name in read[row]),
+            category=readable(lists["Software"][row][0]) if lists["Software"][row] else "",
+            level=levels[row].replace(NOT_STATED, ""),
+            language=LANGUAGES.get(languages[row], languages[row]),
         )
-    return course_frame(courses)
+        for row in rows.index
+    )
 
 
-def _names(field: str, path: Path, row: int) -> list[str]:
-    """The names in a field such as `['Share', 'Produce']`."""
+def _names(field: str) -> list[str] | None:
+    """The names in a field such as `['Share', 'Produce']`; None where it is no list of texts."""
     try:
-        names = ast.literal_eval(field or "[]")
-    except (ValueError, SyntaxError):
-        names = None
-    if not isinstance(names, list):
-        raise InputError(f"{path}, row {row}: expected a list of names such as ['Word'], received {field[:60]!r}")
-    return [str(name) for name in names]
+        names: Any = ast.literal_eval(field or "[]")
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

@@ -3,24 +3,30 @@
 Each rating is a `rate` event; genres are the skills. Half a star is the lowest mark of the newer sets and 1 the lowest
 of the event schema, so 0.5 is raised to 1.0. The times are seconds since 1970 UTC. `u.data` lies wholly in 1997–1998,
 before the events' first year 2000: its times are moved by ten years (3,652 days), which keeps order and distances.
+
+The 10M set is UTF-8, the 1M and 100K sets are Latin-1: which one a file is, is decided by decoding it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from batch.datasets.importers.tables import find, interactions, numbers, read_csv, require
-from batch.datasets.text import plain, unique
+from batch.datasets.importers.results import Imported, ImportOptions
+from batch.datasets.importers.rows import Rows, find, require
+from batch.datasets.text import unique
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.files import course_frame
+from recsys.tables import Layout
 
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
+MOVIE_COLUMNS = ("movieId", "title", "genres")
 TEN_YEARS_MS = 3652 * 86_400_000
 NO_GENRES = "(no genres listed)"
-U_ITEM_GENRES = [
+U_ITEM_GENRES = (
     "unknown",
     "Action",
     "Adventure",
@@ -40,69 +46,74 @@ U_ITEM_GENRES = [
     "Thriller",
     "War",
     "Western",
-]
-LOWEST_RATE = 1.0
+)
+LOWEST_MARK, LOWEST_RATE, HIGHEST_RATE = 0.5, 1.0, 5.0
+_ENCODINGS = ("utf-8", "latin-1")
+_HEADED = Layout(encodings=_ENCODINGS)
 
 
-def import_movielens(source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def import_movielens(source: Path, options: ImportOptions) -> Imported:
     """Reads the folder of one MovieLens set, in any of its three forms.
 
     Returns:
         Interactions in order of time, and the films as courses.
 
     Raises:
-        InputError: The folder holds none of the forms, or a file is not as published.
+        InputError: The folder holds none of the forms, or a file has a structural fault or no usable row.
     """
-    ratings = find(source, ("ratings.csv", "ratings.dat", "u.data"))
-    if ratings is None:
+    path = find(source, ("ratings.csv", "ratings.dat", "u.data"))
+    if path is None:
         raise InputError(f"{source}: expected ratings.csv, ratings.dat or u.data, received a place without them")
-    if ratings.name == "ratings.csv":
-        movies = read_csv(require(source, "movies.csv"), ("movieId", "title", "genres"))
-        return _events(read_csv(ratings, RATING_COLUMNS), ratings), _courses(movies)
-    if ratings.name == "ratings.dat":
-        rows = _parted(ratings, "::", RATING_COLUMNS)
-        return _events(rows, ratings), _courses(
-            _parted(require(source, "movies.dat"), "::", ("movieId", "title", "genres"))
-        )
-    events = _events(_parted(ratings, "\t", RATING_COLUMNS), ratings)
-    events["timestamp"] += TEN_YEARS_MS
-    return events, _courses(_u_items(require(source, "u.item")))
+    films_name, separator = {"ratings.csv": ("movies.csv", ","), "ratings.dat": ("movies.dat", "::")}.get(
+        path.name, ("u.item", "\t")
+    )
+    films_path = require(source, films_name)
+    is_old = films_name == "u.item"
+    if separator == ",":
+        ratings = Rows(path, RATING_COLUMNS, options, _HEADED)
+        films = Rows(films_path, MOVIE_COLUMNS, options, _HEADED)
+    else:
+        film_columns = ("movieId", "title", "released", "video", "url", *U_ITEM_GENRES) if is_old else MOVIE_COLUMNS
+        ratings = Rows(path, RATING_COLUMNS, options, _headless(RATING_COLUMNS, separator))
+        films = Rows(films_path, film_columns, options, _headless(film_columns, "|" if is_old else separator))
+    events = _events(ratings, shift_ms=TEN_YEARS_MS if is_old else 0)
+    courses = _courses(films, _flagged_genres(films) if is_old else films.texts("genres"))
+    return Imported(events, courses, (ratings.report(), films.report()))
 
 
-def _events(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    seconds = numbers(rows, "timestamp", path)
-    return interactions(
-        event_id=rows["movieId"] + "-" + seconds.astype("int64").astype(str),
-        user_id=rows["userId"],
-        course_id=rows["movieId"],
+def _headless(names: tuple[str, ...], separator: str) -> Layout:
+    return Layout(names=names, separators=(separator,), quoted=False, encodings=_ENCODINGS)
+
+
+def _events(rows: Rows, *, shift_ms: int) -> pd.DataFrame:
+    user, film, time = (
+        rows.identifiers("userId"),
+        rows.identifiers("movieId"),
+        rows.seconds("timestamp", shift_ms=shift_ms),
+    )
+    marks = rows.numbers("rating", LOWEST_MARK, HIGHEST_RATE, "a mark from 0.5 to 5 as {}")
+    return rows.events(
+        {"user_id": "userId", "course_id": "movieId", "timestamp": "timestamp", "value": "rating"},
+        event_id=film + "-" + ((time - shift_ms) // 1000).astype(str),
+        user_id=user,
+        course_id=film,
         type="rate",
-        timestamp=(seconds * 1000).astype("int64"),
-        value=numbers(rows, "rating", path).clip(lower=LOWEST_RATE),
+        timestamp=time,
+        value=marks.clip(lower=LOWEST_RATE),
     )
 
 
-def _courses(movies: pd.DataFrame) -> pd.DataFrame:
+def _courses(rows: Rows, genres: pd.Series[Any]) -> pd.DataFrame:
+    ids, titles = rows.identifiers("movieId"), rows.titles("title")
     courses = []
-    for movie, title, genres in zip(movies["movieId"], movies["title"], movies["genres"], strict=True):
-        names = unique(name for name in genres.split("|") if name != NO_GENRES)
-        courses.append(Course(course_id=movie, title=plain(title), skills=names, category=names[0] if names else ""))
+    for row in rows.index:
+        names = unique(name for name in genres[row].split("|") if name != NO_GENRES)
+        courses.append(Course(course_id=ids[row], title=titles[row], skills=names, category=names[0] if names else ""))
     return course_frame(courses)
 
 
-def _parted(path: Path, separator: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A file without header whose separator no CSV reader takes; Latin-1, as published."""
-    rows = [line.split(separator) for line in path.read_text(encoding="latin-1").splitlines() if line]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(columns):
-            raise InputError(f"{path}, row {number}: expected {len(columns)} fields, received {len(row)}")
-    return pd.DataFrame(rows, columns=list(columns), dtype=object)
-
-
-def _u_items(path: Path) -> pd.DataFrame:
-    columns = ("movieId", "title", "released", "video", "url", *U_ITEM_GENRES)
-    rows = _parted(path, "|", columns)
-    flags = rows[U_ITEM_GENRES].to_numpy() == "1"
-    rows["genres"] = [
-        "|".join(name for name, is_set in zip(U_ITEM_GENRES, row, strict=True) if is_set) for row in flags
-    ]
-    return rows[["movieId", "title", "genres"]]
+def _flagged_genres(rows: Rows) -> pd.Series[Any]:
+    """The genres of `u.item`, which has a column of 0 and 1 for each, in the form of the newer sets."""
+    flags = pd.DataFrame({name: rows.texts(name) == "1" for name in U_ITEM_GENRES})
+    joined = ["|".join(flags.columns[row]) for row in flags.to_numpy()]
+    return pd.Series(joined, index=flags.index, dtype=object)

@@ -1,20 +1,24 @@
 """`Online_Courses.csv`: a scraped catalogue of online courses; no learners.
 
-The course id is the site with the path of its address, so the same course reached from two programmes
-(`?specialization=…`) or scraped twice is one course. The level is taken from the title where the title says it; the
-language where the file has it; nothing is guessed. Ratings and viewer counts are left behind: totals without a date.
+The course id is the site with the path of its address (and its query, where it names more than the programme a learner
+came from), so the same course reached from two programmes (`?specialization=…`) or scraped twice is one course. Where
+the file has no address, or one that names no page, the id is made from site, title and intro: courses without an
+address stay apart. The level is taken from the title where the title says it; the language where the file has it;
+nothing is guessed. Ratings and viewer counts are left behind: totals without a date.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pandas as pd
+import regex
 
-from batch.datasets.importers.tables import digests, find, read_csv
-from batch.datasets.text import plain, unique
+from batch.datasets.importers.results import Imported, ImportOptions
+from batch.datasets.importers.rows import Rows, digest, find
+from batch.datasets.text import unique
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.files import course_frame
@@ -23,60 +27,80 @@ FILE_NAME = "Online_Courses.csv"
 COLUMNS = ("Title", "URL", "Short Intro", "Category", "Sub-Category", "Language", "Skills", "Site")
 CATEGORY_NAMES = {"计算机科学": "Computer Science"}
 MAX_ID_LENGTH = 128
+_MAX_SLUG_LENGTH = 60
+_VISITS = regex.compile(r"specialization|utm_\w+|gclid|fbclid|ref(errer)?|source|trk|locale", regex.IGNORECASE)
+"""Query parameters that say how somebody came to a page, not which page it is."""
+_NO_SLUG = regex.compile(r"[^\p{L}\p{M}\p{N}+#]+")
 _LEVELS = (
-    ("Advanced", re.compile(r"\badvanced\b", re.IGNORECASE)),
-    ("Intermediate", re.compile(r"\bintermediate\b", re.IGNORECASE)),
+    ("Advanced", regex.compile(r"\badvanced\b", regex.IGNORECASE)),
+    ("Intermediate", regex.compile(r"\bintermediate\b", regex.IGNORECASE)),
     (
         "Beginner",
-        re.compile(r"\b(beginners?|introduct(ion|ory)|intro to|basics|fundamentals|getting started)\b", re.IGNORECASE),
+        regex.compile(
+            r"\b(beginners?|introduct(ion|ory)|intro to|basics|fundamentals|getting started)\b", regex.IGNORECASE
+        ),
     ),
 )
 
 
-def import_online_courses(source: Path) -> tuple[None, pd.DataFrame]:
+def import_online_courses(source: Path, options: ImportOptions) -> Imported:
     """Reads the file, or the folder that holds it.
 
     Returns:
-        None, and the courses in file order without repeats; sub-category and skills are the skills.
+        No interactions, and the courses in file order without repeats; sub-category and skills are the skills.
 
     Raises:
-        InputError: The file is missing, unreadable or lacks a column.
+        InputError: The file is missing, has a structural fault, or has no usable row.
     """
     path = source if source.is_file() else find(source, (FILE_NAME,))
     if path is None:
         raise InputError(f"{source}: expected {FILE_NAME}, received a folder without it")
-    rows = read_csv(path, COLUMNS)
-    rows = rows.assign(course_id=_ids(rows), length=rows.drop(columns="URL").map(len).sum(axis=1))
+    rows = Rows(path, COLUMNS, options)
+    table = pd.DataFrame({name: rows.titles(name) if name == "Title" else rows.texts(name) for name in COLUMNS})
+    pages = pd.Series([_page(url) for url in table["URL"]], index=table.index, dtype=object)
+    rows.note(pages == "", "id from title", "the address of a page as {}", "URL")
+    table["course_id"] = [_id(row, page) for row, page in zip(table.to_dict("records"), pages, strict=True)]
     # Of repeated rows the fullest one is kept: a course scraped twice is often empty once.
-    fullest = rows.sort_values("length", ascending=False, kind="stable").drop_duplicates("course_id").sort_index()
-    return None, course_frame(_course(row) for _, row in fullest.iterrows() if plain(row["Title"]))
+    table["length"] = rows.fullness(without="URL")
+    fullest = table.loc[rows.index].sort_values("length", ascending=False, kind="stable").drop_duplicates("course_id")
+    rows.leave_out(pd.Series(~table.index.isin(fullest.index), index=table.index), "repeats of a course")
+    courses = course_frame(_course(row) for row in fullest.sort_index().to_dict("records"))
+    return Imported(None, courses, (rows.report(),))
 
 
-def _ids(rows: pd.DataFrame) -> list[str]:
-    paths = [
-        f"{plain(site).casefold().replace(' ', '')}{_path(url)}"
-        for site, url in zip(rows["Site"], rows["URL"], strict=True)
-    ]
-    short = digests([rows["URL"]], "course")
-    return [
-        path if path.isprintable() and len(path) <= MAX_ID_LENGTH else digest
-        for path, digest in zip(paths, short, strict=True)
-    ]
+def _id(row: dict[Any, str], page: str) -> str:
+    site = "".join(row["Site"].casefold().split())
+    if not page:
+        slug = _NO_SLUG.sub("-", row["Title"].casefold()).strip("-")[:_MAX_SLUG_LENGTH]
+        apart = digest("course", row["Site"], row["Title"], row["Short Intro"])[:8]
+        page = f"/{slug}-{apart}"
+    whole = f"{site}{page}".removeprefix("/")
+    return whole if whole.isprintable() and len(whole) <= MAX_ID_LENGTH else digest("course", row["URL"] or whole)
 
 
-def _path(url: str) -> str:
-    return unquote(urlsplit(url.strip()).path).rstrip("/").replace("/courses/", "/").replace("/learn/", "/")
+def _page(url: str) -> str:
+    """What an address says about which page it is; "" where it is none, is malformed, or names a whole site."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:  # an unclosed [ in the host
+        return ""
+    host, _, rest = parts.path.partition("/")
+    if not parts.netloc and "." not in host:
+        return ""
+    path = unquote(parts.path if parts.netloc else f"/{rest}").rstrip("/")
+    path = path.replace("/courses/", "/").replace("/learn/", "/")
+    named = sorted((name, value) for name, value in parse_qsl(parts.query) if not _VISITS.fullmatch(name))
+    query = "&".join(f"{name}={quote(value, safe=' ')}" for name, value in named)
+    return f"{path}?{query}" if query else path
 
 
-def _course(row: pd.Series[str]) -> Course:
-    title = plain(row["Title"])
-    category = plain(row["Category"])
+def _course(row: dict[Any, Any]) -> Course:
     return Course(
         course_id=row["course_id"],
-        title=title,
-        intro=plain(row["Short Intro"]),
+        title=row["Title"],
+        intro=row["Short Intro"],
         skills=unique([row["Sub-Category"], *row["Skills"].split(",")]),
-        category=CATEGORY_NAMES.get(category, category),
-        level=next((level for level, says_so in _LEVELS if says_so.search(title)), ""),
-        language=plain(row["Language"]),
+        category=CATEGORY_NAMES.get(row["Category"], row["Category"]),
+        level=next((level for level, says_so in _LEVELS if says_so.search(row["Title"])), ""),
+        language=row["Language"],
     )

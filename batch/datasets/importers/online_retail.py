@@ -12,14 +12,17 @@ has no `InvoiceNo`) with the running number of the line within the customer's in
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from batch.datasets.importers.tables import find, interactions, require_columns
-from batch.datasets.text import plain
+from batch.datasets.importers.results import Imported, ImportOptions
+from batch.datasets.importers.rows import Rows, find
+from batch.datasets.text import readable
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.files import course_frame
+from recsys.tables import Layout
 
 FILE_NAMES = ("online_retail.parquet", "online_retail.csv", "OnlineRetail.csv", "Online Retail.csv")
 COLUMNS = ("Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
@@ -27,52 +30,48 @@ NO_PRODUCTS = frozenset(
     {"POSTAGE", "Manual", "CARRIAGE", "DOTCOM POSTAGE", "Bank Charges", "Discount", "Next Day Carriage", "AMAZON FEE"}
 )
 """Booked as items, but nothing to recommend: they stay in the history and are retired in the catalogue."""
+_LAYOUT = Layout(encodings=("utf-8", "cp1252"))  # saved from a spreadsheet, £ and é are one byte
 
 
-def import_online_retail(source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def import_online_retail(source: Path, options: ImportOptions) -> Imported:
     """Reads the Parquet file (or the sheet saved as CSV), or the folder that holds it.
 
     Returns:
         Interactions in order of time, and one course per description.
 
     Raises:
-        InputError: The file is missing, unreadable or lacks a column.
+        InputError: The file is missing, has a structural fault (dates that can be read in two ways are one), or has no
+            usable row.
     """
     path = source if source.is_file() else find(source, FILE_NAMES)
     if path is None:
         raise InputError(f"{source}: expected {' or '.join(FILE_NAMES)}, received a folder without it")
-    lines = _lines(path)
-    return _events(lines), _courses(lines["Description"])
+    rows = Rows(path, COLUMNS, options, _LAYOUT)
+    events = _events(rows)
+    names = sorted(set(events["course_id"]))
+    courses = course_frame(Course(course_id=name, title=readable(name), retired=name in NO_PRODUCTS) for name in names)
+    return Imported(events, courses, (rows.report(),))
 
 
-def _lines(path: Path) -> pd.DataFrame:
-    try:
-        lines = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, parse_dates=["InvoiceDate"])
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a readable table, received {error}") from None
-    require_columns(lines, path, COLUMNS)
-    bought = lines["CustomerID"].notna() & (lines["Quantity"] > 0) & (lines["UnitPrice"] > 0)
-    lines = lines[bought & lines["Description"].notna()].reset_index(drop=True)
-    return lines.assign(Description=lines["Description"].str.strip())
-
-
-def _events(lines: pd.DataFrame) -> pd.DataFrame:
-    customer = lines["CustomerID"].astype("int64").astype(str)
-    if "InvoiceNo" in lines:
-        invoice = lines["InvoiceNo"].astype(str)
-    else:
-        invoice = lines["InvoiceDate"].dt.strftime("%Y%m%dT%H%M%S")
-    line = lines.groupby([customer, invoice], sort=False).cumcount() + 1
-    return interactions(
-        event_id=invoice + "-" + line.astype(str),
+def _events(rows: Rows) -> pd.DataFrame:
+    rows.leave_out(rows.is_absent("CustomerID"), "without a customer")
+    quantity, price = rows.numbers("Quantity"), rows.numbers("UnitPrice")
+    rows.leave_out(quantity <= 0, "taken back")
+    rows.leave_out(price <= 0, "without a price")
+    customer, description = rows.identifiers("CustomerID"), rows.identifiers("Description")
+    time = rows.dates("InvoiceDate")
+    invoice = rows.identifiers("InvoiceNo", limit=48) if "InvoiceNo" in rows else _minutes(time)
+    lines = pd.DataFrame({"customer": customer, "invoice": invoice}, index=rows.index)
+    number = lines.groupby(["customer", "invoice"], sort=False).cumcount() + 1
+    return rows.events(
+        {"user_id": "CustomerID", "course_id": "Description", "timestamp": "InvoiceDate"},
+        event_id=invoice + "-" + number.reindex(invoice.index, fill_value=0).astype(str),
         user_id=customer,
-        course_id=lines["Description"],
+        course_id=description,
         type="click",
-        timestamp=lines["InvoiceDate"].astype("datetime64[ms]").astype("int64"),
+        timestamp=time,
     )
 
 
-def _courses(descriptions: pd.Series[str]) -> pd.DataFrame:
-    return course_frame(
-        Course(course_id=name, title=plain(name), retired=name in NO_PRODUCTS) for name in sorted(set(descriptions))
-    )
+def _minutes(times: pd.Series[Any]) -> pd.Series[Any]:
+    return times.astype("datetime64[ms]").dt.strftime("%Y%m%dT%H%M%S").astype(object)

@@ -1,14 +1,16 @@
 """Cleaning: the same rules as the stream, on whole columns, with everything counted."""
 
+import unicodedata
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch.clean import clean_courses, clean_interactions, refusals
-from batch.datasets.text import plain, unglue
+from batch.datasets.text import is_visible, readable, unglue
 from recsys.catalog import Course
 from recsys.errors import InvalidEvent
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS, from_mapping
@@ -124,14 +126,14 @@ def test_courses_are_tidied_and_kept_once() -> None:
         [
             Course(course_id="1", title="old"),
             Course(course_id="1", title=" Fish &amp;amp; <b>Chips</b>\u00a0\n", skills=("SQL", "sql", " ", "ETL")),
-            Course(course_id="2", title="&nbsp;"),
+            Course(course_id="2", title="\u200b\u00a0"),
             Course(course_id="bad\n", title="x"),
         ]
     )
 
     kept, report = clean_courses(frame)
 
-    assert list(courses_in(kept)) == [Course(course_id="1", title="Fish & Chips", skills=("SQL", "ETL"))]
+    assert list(courses_in(kept)) == [Course(course_id="1", title="Fish &amp;amp; <b>Chips</b>", skills=("SQL", "ETL"))]
     assert report.dropped == {"bad_id": 1, "empty_title": 1, "duplicate": 1}
     assert report.changed["title"] == 2
 
@@ -149,12 +151,47 @@ def test_cleaning_a_clean_catalogue_changes_nothing() -> None:
 
 @settings(deadline=None)
 @given(st.text())
-def test_plain_text_is_one_printable_line_and_stays_as_it_is(text: str) -> None:
-    once = plain(text)
+def test_readable_text_is_one_line_and_stays_as_it_is(text: str) -> None:
+    once = readable(text)
 
     assert once == once.strip()
-    assert "\n" not in once
-    assert "  " not in once
+    assert not any(unicodedata.category(character) in {"Cc", "Cs"} for character in once)
+    assert readable(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Optional<T> and Vec<u8> in Rust",
+        "The HTML <video> element",
+        "<slot>",
+        "Printing &lt;head&gt; and &amp;nbsp;",
+        "is x <i and y> z?",
+        "Q&A&amplifiers: https://host.example/?x=1&reg=2&para=3",
+        "می‌نویسم",  # a zero-width non-joiner inside
+        "👨‍👩‍👧 at home",
+        "ක්‍රමලේඛනය",
+        "two  blanks, a no-break\u00a0one and a soft\u00adhyphen",
+    ],
+)
+def test_what_people_read_stays_as_it_was_written(text: str) -> None:
+    frame = course_frame([Course(course_id="1", title=text, intro=text, skills=(text,), category=text)])
+
+    kept, report = clean_courses(frame)
+
+    assert kept.loc[0, ["title", "intro", "category"]].to_list() == [text] * 3
+    assert kept.loc[0, "skills"] == (text,)
+    assert not report.changed
+
+
+def test_control_characters_become_blanks_and_letters_are_composed() -> None:
+    assert readable(" two\r\n lines\x00and\ta tab cafe\u0301 \ud800") == "two lines and a tab café"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u00a0\u2003", "\u200b", "\u200c\u200d", "\u00ad", "\n"])
+def test_text_of_blanks_and_invisible_characters_shows_nothing(text: str) -> None:
+    assert not is_visible(text)
+    assert is_visible(text + ".")
 
 
 def test_glued_sentences_are_parted_but_names_and_numbers_are_not() -> None:

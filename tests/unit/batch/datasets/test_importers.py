@@ -13,8 +13,11 @@ from batch.datasets.importers.mars import import_mars
 from batch.datasets.importers.movielens import TEN_YEARS_MS, import_movielens
 from batch.datasets.importers.online_courses import import_online_courses
 from batch.datasets.importers.online_retail import import_online_retail
+from batch.datasets.importers.results import ImportOptions
 from recsys.errors import ConfigurationError, InputError
 from recsys.files import read_courses, read_interactions
+
+OPTIONS = ImportOptions(arrival_ms=1_790_000_000_000)
 
 
 def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> None:
@@ -38,7 +41,8 @@ def mars(tmp_path: Path) -> Path:
 
 
 def test_mars_views_and_watch_events_with_repeats_as_the_same_event(mars: Path) -> None:
-    events, courses = import_mars(mars)
+    imported = import_mars(mars, OPTIONS)
+    events, courses = imported.interactions, imported.courses
 
     assert list(events["type"]) == ["view", "view", "view", "progress"]
     assert list(events["user_id"]) == ["007"] * 4
@@ -47,7 +51,7 @@ def test_mars_views_and_watch_events_with_repeats_as_the_same_event(mars: Path) 
     assert events["event_id"].nunique() == 3
     assert courses.loc[0].to_dict() == {
         "course_id": "510",
-        "title": "Café",
+        "title": "Caf&eacute;",
         "intro": "Text",
         "skills": ("OneDrive", "Word", "Share", "Boss"),
         "category": "OneDrive",
@@ -77,7 +81,7 @@ def test_a_wrong_mars_file_is_one_clear_error(mars: Path, name: str, text: str, 
     write(mars, name, text)
 
     with pytest.raises(InputError) as raised:
-        import_mars(mars)
+        import_mars(mars, OPTIONS)
 
     assert said in str(raised.value)
     assert name in str(raised.value)
@@ -106,7 +110,8 @@ def retail_lines() -> pd.DataFrame:
 def test_each_retail_line_with_customer_quantity_and_price_is_its_own_event(tmp_path: Path) -> None:
     retail_lines().to_parquet(tmp_path / "online_retail.parquet")
 
-    events, courses = import_online_retail(tmp_path)
+    imported = import_online_retail(tmp_path, OPTIONS)
+    events, courses = imported.interactions, imported.courses
 
     assert list(events["user_id"]) == ["17850", "17850", "1"]
     assert not events.duplicated(["user_id", "event_id"]).any()
@@ -126,7 +131,10 @@ def test_the_three_forms_of_movielens_say_the_same(tmp_path: Path) -> None:
     flags = "|".join("1" if i in {5, 8} else "0" for i in range(19))
     write(forms["u"], "u.item", f"31|Café, The (1995)|01-Jan-1995||http://x|{flags}\n", "latin-1")
 
-    (events, courses), dat, old = (import_movielens(folder) for folder in forms.values())
+    (events, courses), dat, old = (
+        (imported.interactions, imported.courses)
+        for imported in (import_movielens(folder, OPTIONS) for folder in forms.values())
+    )
 
     assert events.loc[0, ["user_id", "course_id", "type", "timestamp", "value"]].to_list() == [
         "1",
@@ -151,7 +159,8 @@ def test_a_course_reached_from_two_programmes_is_one_course(tmp_path: Path) -> N
     )
     write(tmp_path, "Online_Courses.csv", header + rows)
 
-    events, courses = import_online_courses(tmp_path)
+    imported = import_online_courses(tmp_path, OPTIONS)
+    events, courses = imported.interactions, imported.courses
 
     assert events is None
     assert list(courses["course_id"]) == ["coursera/sql", "futurelearn/cooking"]
@@ -167,7 +176,7 @@ def test_a_course_reached_from_two_programmes_is_one_course(tmp_path: Path) -> N
 def test_a_missing_source_and_an_empty_folder_are_refused(tmp_path: Path, importer: Any) -> None:
     for source in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InputError, match="expected"):
-            importer(source)
+            importer(source, OPTIONS)
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
@@ -182,7 +191,18 @@ def test_the_command_writes_files_that_can_be_read_and_prints_figures(
         catch_exceptions=False,
     )
 
-    assert json.loads(result.stdout) == {"courses": 1, "interactions": 4, "learners": 1, "out": str(out)}
+    figures = json.loads(result.stdout)
+    assert {name: figures[name] for name in ("courses", "interactions", "learners", "out")} == {
+        "courses": 1,
+        "interactions": 4,
+        "learners": 1,
+        "out": str(out),
+    }
+    assert [(file["read"], file["used"], file["refused"]) for file in figures["files"]] == [
+        (3, 3, {}),
+        (1, 1, {}),
+        (1, 1, {}),
+    ]
     assert len(read_interactions(out / f"interactions.{file_format}")) == 4
     assert len(read_courses(out / f"courses.{file_format}")) == 1
 
