@@ -1,4 +1,4 @@
-"""The commands `recsys serve` and `recsys recommend`: the composition roots of this room."""
+"""The commands `recsys serve` and `recsys recommend`: the composition roots of the serving layer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from recsys.online_store.redis.store import RedisStore
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
+from serving.errors import NothingToRecommend
 from serving.http.app import create_app
 from serving.http.endpoints import encode_json
-from serving.http.problems import Problem
 from serving.http.server import listen, run
 from serving.recommend.answers import Recommendations
 from serving.recommend.query import ATTRIBUTES, MAX_N, parse_query
@@ -39,7 +39,12 @@ def serve(host: str | None, port: int | None) -> None:
     bound = listen(host or settings.serving_host, settings.serving_port if port is None else port)
     store = RedisStore.for_serving(settings.redis, timeout_ms=settings.serving_redis_timeout_ms)
     service = Service.assemble(settings, store, kafka_producer(settings))
-    run(create_app(service, freeze_heap=True), bound, announce=lambda url: click.echo(f"recsys API on {url}"))
+    run(
+        create_app(service, freeze_heap=True),
+        bound,
+        trusted_proxies=settings.serving_trusted_proxies,
+        announce=lambda url: click.echo(f"recsys API on {url}"),
+    )
 
 
 @click.command()
@@ -86,7 +91,7 @@ async def _ask(
         await service.follower.poll()
         try:
             return await service.ladder.recommend(query)
-        except Problem as nothing:
+        except NothingToRecommend as nothing:
             raise ServiceUnavailable(f"{nothing}{await _reason(store)}") from None
     finally:
         await store.close()

@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
+
 from recsys.kafka.clients import aiokafka_options
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.settings import Settings
 from serving.events.producer import EventProducer, KafkaEventProducer
-from serving.http.routes.operations import Readiness
 from serving.metrics import Metrics
 from serving.recommend.circuit import Circuit
 from serving.recommend.follower import Follower
@@ -41,6 +42,20 @@ def kafka_producer(settings: Settings) -> KafkaEventProducer:
         settings.interactions_topic,
         timeout_s=settings.serving_produce_timeout_ms / 1000,
     )
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether requests should be sent here; degraded still is ready.
+
+    Attributes:
+        ready: False only before start-up is complete.
+        degraded: Parts that are missing now: redis, kafka, model, trending.
+        model_version: The bundle in use.
+    """
+
+    ready: bool
+    degraded: list[str]
+    model_version: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from recsys.settings.section import Folder, Name, NestedNumbers, Section
 
 SHARE_TOLERANCE = 1e-6
+
+
+def _root_path(path: str) -> str:
+    if path and (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) is None):
+        raise ValueError("expected a path such as /recsys, without a slash at its end")
+    return path
+
+
+def _proxies(text: str) -> str:
+    """Addresses in one spelling, without blanks."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        if part == "*":
+            continue
+        try:
+            ip_network(part)
+        except ValueError:
+            raise ValueError("expected addresses and networks such as 10.0.0.5,10.1.0.0/16, or *") from None
+    return ",".join(parts)
+
+
+RootPath = Annotated[str, AfterValidator(_root_path)]
+Proxies = Annotated[str, AfterValidator(_proxies)]
 
 
 class ServingSettings(Section):
@@ -18,6 +44,15 @@ class ServingSettings(Section):
         default="127.0.0.1", description="Address the API binds; loopback unless told otherwise."
     )
     serving_port: int = Field(default=8080, ge=0, le=65535, description="Port the API binds; 0 picks a free one.")
+    serving_root_path: RootPath = Field(
+        default="",
+        description="Path under which a proxy shows the API, such as `/recsys`; the proxy may strip it or not.",
+    )
+    serving_trusted_proxies: Proxies = Field(
+        default="127.0.0.1,::1",
+        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, "
+        "separated by commas; `*` for all, empty for none.",
+    )
     serving_redis_timeout_ms: int = Field(
         default=50, ge=1, le=5000, description="Connect and read time-out of the API towards Redis; no retries."
     )

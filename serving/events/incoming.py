@@ -7,7 +7,7 @@ import msgspec
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
 from recsys.nesting import MAX_DEPTH, nests_deeper
-from serving.http.problems import Problem, ProblemBody, RefusedEvent, refused
+from serving.errors import EventsRefused, NoEvents, RefusedEvent, TooLarge
 
 MAX_BODY_BYTES = 1_000_000
 MAX_EVENTS = 500
@@ -25,7 +25,9 @@ def parse_events(body: bytes, *, arrival_ms: int) -> list[Interaction]:
         arrival_ms: When the request arrived, ms since 1970 UTC.
 
     Raises:
-        Problem: 413 for too many events, 422 with every refused event.
+        EventsRefused: With every refused event.
+        NoEvents: The array is empty.
+        TooLarge: There are more than `MAX_EVENTS`.
     """
     events, refusals = [], []
     parts = _parts(body)
@@ -35,13 +37,8 @@ def parse_events(body: bytes, *, arrival_ms: int) -> list[Interaction]:
         except InvalidEvent as error:
             refusals.append(RefusedEvent(index, error.reason, error.detail))
     if refusals:
-        raise refused(refusals, len(parts))
+        raise EventsRefused(refusals, len(parts))
     return events
-
-
-def too_large(expected: str, received: str) -> Problem:
-    """413."""
-    return Problem(413, ProblemBody("too_large", f"expected {expected}, received {received}"))
 
 
 def _parts(body: bytes) -> list[bytes]:
@@ -49,14 +46,14 @@ def _parts(body: bytes) -> list[bytes]:
         return [body]
     if nests_deeper(body, MAX_DEPTH + 1):
         detail = f"expected events nested at most {MAX_DEPTH} deep, received deeper"
-        raise refused([RefusedEvent(0, RefusalReason.TOO_DEEP, detail)], 1)
+        raise EventsRefused([RefusedEvent(0, RefusalReason.TOO_DEEP, detail)], 1)
     try:
         parts = [bytes(part) for part in _list_decoder.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         detail = f"expected a JSON array of events, received {error}"
-        raise refused([RefusedEvent(0, RefusalReason.NOT_JSON, detail)], 1) from None
+        raise EventsRefused([RefusedEvent(0, RefusalReason.NOT_JSON, detail)], 1) from None
     if len(parts) > MAX_EVENTS:
-        raise too_large(f"at most {MAX_EVENTS} events in a request", str(len(parts)))
+        raise TooLarge(f"expected at most {MAX_EVENTS} events in a request, received {len(parts)}")
     if not parts:
-        raise Problem(422, ProblemBody("no_events", "expected at least one event, received an empty array"))
+        raise NoEvents("expected at least one event, received an empty array")
     return parts

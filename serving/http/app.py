@@ -13,10 +13,12 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from recsys.settings import Settings
 from serving.http.endpoints import Endpoint, http_exception, measured
 from serving.http.openapi import add_plain_routes
+from serving.http.root_path import RootPath
 from serving.http.routes.events import events
-from serving.http.routes.operations import operations, scrape
+from serving.http.routes.operations import healthz, readyz, scrape
 from serving.http.routes.recommendations import recommendations, trending
 from serving.service import Service
 
@@ -44,11 +46,13 @@ def create_app(service: Service, *, freeze_heap: bool = False) -> FastAPI:
         finally:
             await service.close(task)
 
+    root_path = service.settings.serving_root_path
     app = FastAPI(title=TITLE, version=version(DISTRIBUTION), lifespan=lifespan)
+    if root_path:
+        app.add_middleware(RootPath, root_path=root_path)
     app.router.routes[:0] = _plain_routes(service)  # first, so that the hot route is matched first
-    app.include_router(operations(service.readiness))
     app.add_exception_handler(HTTPException, http_exception)
-    app.openapi = _openapi(app, service.settings.serving_default_n)  # type: ignore[method-assign]  # FastAPI's way
+    app.openapi = _openapi(app, service.settings)  # type: ignore[method-assign]  # FastAPI's way
     return app
 
 
@@ -65,16 +69,20 @@ def _plain_routes(service: Service) -> list[Route]:
         route("/v1/events", "events", events(service.producer, metrics, service.clock), "POST"),
         route("/v1/trending", "trending", trending(ladder, default_n)),
         route("/metrics", "metrics", scrape(metrics, service.readiness)),
+        # Not measured: an orchestrator's question every few seconds would drown the requests.
+        Route("/healthz", healthz, name="healthz"),
+        Route("/readyz", readyz(service.readiness), name="readyz"),
     ]
 
 
-def _openapi(app: FastAPI, default_n: int) -> Callable[[], dict[str, Any]]:
+def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:
     """`FastAPI.openapi` with the plain routes added; made once."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            app.openapi_schema = add_plain_routes(made, default_n=default_n)
+            servers = [{"url": settings.serving_root_path}] if settings.serving_root_path else None
+            made = get_openapi(title=app.title, version=app.version, routes=app.routes, servers=servers)
+            app.openapi_schema = add_plain_routes(made, default_n=settings.serving_default_n)
         return app.openapi_schema
 
     return openapi

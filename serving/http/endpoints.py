@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from serving.http.problems import Problem, ProblemBody
+from serving.http.problems import MAPPED_ERRORS, Problem, ProblemBody, problem_of
 from serving.metrics import Metrics
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -46,6 +46,8 @@ def measured(route: str, endpoint: Endpoint, metrics: Metrics) -> Endpoint:
             response = await endpoint(request)
         except Problem as problem:
             response = problem_response(problem)
+        except MAPPED_ERRORS as error:
+            response = problem_response(problem_of(error))
         except ClientDisconnect:
             response = json_response(ProblemBody("disconnected", "expected a whole request, received a part"), 400)
         except Exception:  # noqa: BLE001 (the last line of defence: logged here, never shown to a client)

@@ -9,9 +9,11 @@ import msgspec
 from recsys.events import EVENT_TYPES, Interaction
 from serving.events.incoming import MAX_BODY_BYTES, MAX_EVENTS
 from serving.http.problems import ProblemBody
+from serving.http.routes.operations import NOT_READY, Health
 from serving.http.routes.recommendations import VARIANTS_HEADER
 from serving.recommend.answers import Accepted, Recommendations, TrendingCourses
 from serving.recommend.query import ATTRIBUTES, MAX_EXCLUDED, MAX_ID_LENGTH, MAX_N
+from serving.service import Readiness
 
 Json = dict[str, Any]
 
@@ -19,7 +21,7 @@ _REFERENCE = "#/components/schemas/{name}"
 _TEXT: Json = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 _STATUSES = {
     413: "The body or the list is too large",
-    415: "The body is not application/json",
+    415: "The body is not application/json, or compressed",
     422: "A parameter or an event is refused",
     503: "Nothing can answer now; Retry-After says when to try again",
 }
@@ -33,9 +35,10 @@ def add_plain_routes(document: Json, *, default_n: int) -> Json:
         default_n: Courses in an answer when `n` is not given.
     """
     answers, components = msgspec.json.schema_components(
-        [Recommendations, TrendingCourses, Accepted, ProblemBody, Interaction], ref_template=_REFERENCE
+        [Recommendations, TrendingCourses, Accepted, ProblemBody, Interaction, Health, Readiness],
+        ref_template=_REFERENCE,
     )
-    recommendations, trending, accepted, _, event = answers
+    recommendations, trending, accepted, _, event, health, readiness = answers
     components["Interaction"]["properties"]["timestamp"] = _timestamp()
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)
     n = _parameter("n", {"type": "integer", "minimum": 1, "maximum": MAX_N, "default": default_n})
@@ -43,6 +46,8 @@ def add_plain_routes(document: Json, *, default_n: int) -> Json:
         "/v1/users/{user_id}/recommendations": {"get": _recommendations(n, recommendations)},
         "/v1/trending": {"get": _operation("trending", "What everybody engages with", 200, trending, (422, 503), [n])},
         "/v1/events": {"post": _events(event, accepted)},
+        "/healthz": {"get": _asked_by_operators("healthz", "Liveness; touches nothing", health)},
+        "/readyz": {"get": _readyz(readiness)},
         "/metrics": {"get": _metrics()},
     }
     return document
@@ -71,6 +76,22 @@ def _events(event: Json, answer: Json) -> Json:
         "required": True,
         "content": {"application/json": {"schema": {"anyOf": [event, several]}}},
     }
+    return operation
+
+
+def _asked_by_operators(name: str, summary: str, answer: Json) -> Json:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["operations"],
+        "responses": {"200": {"description": summary, **_content(answer)}},
+    }
+
+
+def _readyz(answer: Json) -> Json:
+    summary = "Readiness; stays true when degraded and says which parts are missing"
+    operation = _asked_by_operators("readyz", summary, answer)
+    operation["responses"][str(NOT_READY)] = {"description": "Start-up is not complete", **_content(answer)}
     return operation
 
 

@@ -1,28 +1,13 @@
-"""What the API answers instead of a result: one JSON form, never a stack trace."""
+"""What the API answers instead of a result: one JSON form, never a stack trace; and which error gets which status."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
-from recsys.errors import ConfigurationError, RecsysError, ServiceUnavailable
-
-UNAVAILABLE = 503
-
-
-class RefusedEvent(msgspec.Struct, frozen=True):
-    """Why one event of a request was refused.
-
-    Attributes:
-        index: Its position in the request, from 0.
-        reason: One of the closed list of `recsys.errors.RefusalReason`.
-        detail: What was expected, then what was received.
-    """
-
-    index: int
-    reason: str
-    detail: str
+from recsys.errors import RecsysError
+from serving.errors import EventsRefused, InvalidQuery, NoEvents, NothingToRecommend, RefusedEvent, TooLarge
 
 
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,7 +24,7 @@ class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: list[RefusedEvent] | None = None
 
 
-class Problem(RecsysError):
+class Problem(Exception):
     """A request that cannot be answered.
 
     Attributes:
@@ -53,20 +38,27 @@ class Problem(RecsysError):
         self.status = status
         self.body = body
         self.headers = dict(headers or {})
-        self.exit_status = (ServiceUnavailable if status == UNAVAILABLE else ConfigurationError).exit_status
 
 
-def invalid(detail: str) -> Problem:
-    """422: a path or query parameter that cannot be."""
-    return Problem(422, ProblemBody("invalid_parameter", detail))
+_PROBLEMS: dict[type[RecsysError], tuple[int, str]] = {
+    InvalidQuery: (422, "invalid_parameter"),
+    EventsRefused: (422, "refused_events"),
+    NoEvents: (422, "no_events"),
+    TooLarge: (413, "too_large"),
+}
+"""The serving layer's errors that a caller can mend, with status and word. Any other error is a bug or an outage."""
+
+MAPPED_ERRORS: tuple[type[RecsysError], ...] = (*_PROBLEMS, NothingToRecommend)
 
 
-def refused(events: Sequence[RefusedEvent], total: int) -> Problem:
-    """422: at least one event of the request is refused, so none was accepted."""
-    detail = f"expected valid events, received {len(events)} refused of {total}; none was accepted"
-    return Problem(422, ProblemBody("refused_events", detail, list(events)))
+def problem_of(error: RecsysError) -> Problem:
+    """The problem that one of `MAPPED_ERRORS` is to a client."""
+    if isinstance(error, NothingToRecommend):
+        return unavailable(str(error))
+    status, word = _PROBLEMS[type(error)]
+    return Problem(status, ProblemBody(word, str(error), error.refused if isinstance(error, EventsRefused) else None))
 
 
 def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
     """503: nothing can answer now; the client may try again in `retry_after_s` seconds."""
-    return Problem(UNAVAILABLE, ProblemBody("unavailable", detail), {"Retry-After": str(retry_after_s)})
+    return Problem(503, ProblemBody("unavailable", detail), {"Retry-After": str(retry_after_s)})

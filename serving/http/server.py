@@ -57,12 +57,14 @@ class _Server(uvicorn.Server):
             self._announce()
 
 
-def run(app: ASGIApp, bound: socket.socket, *, announce: Callable[[str], None]) -> None:
+def run(app: ASGIApp, bound: socket.socket, *, trusted_proxies: str, announce: Callable[[str], None]) -> None:
     """Serves until SIGINT or SIGTERM, then lets running requests finish for `SHUTDOWN_S` seconds.
 
     Args:
         app: The application.
         bound: From `listen`.
+        trusted_proxies: Addresses and networks, separated by commas, whose X-Forwarded-For and X-Forwarded-Proto are
+            believed; `*` for everybody's, "" for nobody's.
         announce: Called with the URL when the first request can be answered.
     """
     config = uvicorn.Config(
@@ -74,6 +76,8 @@ def run(app: ASGIApp, bound: socket.socket, *, announce: Callable[[str], None]) 
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=trusted_proxies,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
     # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.

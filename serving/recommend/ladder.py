@@ -1,9 +1,9 @@
 """The ladder: which rung answers, best first.
 
-Cached top-N in Redis → the list this process last saw → ranking from the loaded bundle → trending → nobody (503). A
-rung that fails is counted and passed by. So is a list of another model than the published one: it was computed before a
-publish or a rollback, or by a worker that lags behind. A list that the filters leave too short gives way to a rung that
-can fill the answer; lists of two versions are never mixed into one answer.
+Cached top-N in Redis → the list this process last saw → ranking from the loaded bundle → trending →
+`NothingToRecommend`. A rung that fails is counted and passed by. So is a list of another model than the published one:
+it was computed before a publish or a rollback, or by a worker that lags behind. A list that the filters leave too short
+gives way to a rung that can fill the answer; lists of two versions are never mixed into one answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from recsys.catalog import Course
 from recsys.exclusion import Exclusion
 from recsys.model.follower import ModelFollower
-from serving.http.problems import unavailable
+from serving.errors import NothingToRecommend
 from serving.metrics import Metrics
 from serving.recommend.answers import Recommendations, Source, TrendingCourses
 from serving.recommend.experiments import variants_of
@@ -67,14 +67,14 @@ class Ladder:
         """The answer for one learner.
 
         Raises:
-            Problem: 503 when no rung can answer.
+            NothingToRecommend: No rung can answer.
         """
         now_ms = self._clock()
         model = self._models.current  # read once: one answer, one version
         learner = await self._learners.find(query.user_id, now_ms=now_ms)
         picked = await self._climb(query, learner, model, now_ms)
         if picked is None:
-            raise unavailable("expected a cached list, a model or trending, received none of them")
+            raise NothingToRecommend("there is no cached list, no model and no trending to answer from")
         ranking = picked.ranking
         age_s = _age_seconds(ranking.computed_at_ms, now_ms)
         self._metrics.recommendations.labels(ranking.source).inc()
@@ -93,7 +93,7 @@ class Ladder:
         """What everybody engages with; until anybody has, the bundle's ranking for an unknown learner.
 
         Raises:
-            Problem: 503 when neither is there.
+            NothingToRecommend: Neither is there.
         """
         now_ms = self._clock()
         model = self._models.current
@@ -102,7 +102,7 @@ class Ladder:
         if (picked is None or not picked.courses) and model is not None:
             picked = self._ranked(query, {}, frozenset(), model, now_ms) or picked
         if picked is None:
-            raise unavailable("expected a trending list or a model, received neither")
+            raise NothingToRecommend("there is neither trending nor a model to answer from")
         ranking = picked.ranking
         return TrendingCourses(
             courses=picked.courses,

@@ -1,4 +1,4 @@
-"""From a request's path and parameters to a frozen `Query`, or a 422. Pure."""
+"""From a user id and named parameters to a frozen `Query`, or an `InvalidQuery`. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 from recsys.catalog import Course
-from serving.http.problems import invalid
+from serving.errors import InvalidQuery
 
 MAX_N = 50
 MAX_ID_LENGTH = 128
@@ -68,11 +68,11 @@ def parse_query(user_id: str, parameters: Parameters, *, default_n: int) -> Quer
     """Validates a request for recommendations.
 
     Raises:
-        Problem: 422, naming the parameter.
+        InvalidQuery: It names the parameter.
     """
     exclude = parameters.getlist("exclude")
     if len(exclude) > MAX_EXCLUDED:
-        raise invalid(f"expected at most {MAX_EXCLUDED} times exclude, received {len(exclude)}")
+        raise InvalidQuery(f"expected at most {MAX_EXCLUDED} times exclude, received {len(exclude)}")
     return Query(
         user_id=_identifier("user_id", user_id),
         n=parse_n(parameters, default_n=default_n),
@@ -85,33 +85,33 @@ def parse_n(parameters: Parameters, *, default_n: int) -> int:
     """The number of courses asked for.
 
     Raises:
-        Problem: 422 for anything but one whole number from 1 to `MAX_N`.
+        InvalidQuery: For anything but one whole number from 1 to `MAX_N`.
     """
     text = _single("n", parameters)
     if text is None:
         return default_n
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_N:
-        raise invalid(f"expected n from 1 to {MAX_N}, received {text[:20]!r}")
+        raise InvalidQuery(f"expected n from 1 to {MAX_N}, received {text[:20]!r}")
     return int(text)
 
 
 def _single(name: str, parameters: Parameters) -> str | None:
     values = parameters.getlist(name)
     if len(values) > 1:
-        raise invalid(f"expected one {name}, received {len(values)}")
+        raise InvalidQuery(f"expected one {name}, received {len(values)}")
     return values[0] if values else None
 
 
 def _attribute(name: str, parameters: Parameters) -> str | None:
     value = _single(name, parameters)
     if value is not None and not (1 <= len(value) <= MAX_ID_LENGTH and value.isprintable()):
-        raise invalid(f"expected {name} of 1 to {MAX_ID_LENGTH} printable characters, received {value[:20]!r}")
+        raise InvalidQuery(f"expected {name} of 1 to {MAX_ID_LENGTH} printable characters, received {value[:20]!r}")
     return value
 
 
 def _identifier(name: str, value: str) -> str:
     if not 1 <= len(value) <= MAX_ID_LENGTH:
-        raise invalid(f"expected {name} of 1 to {MAX_ID_LENGTH} characters, received {len(value)}")
+        raise InvalidQuery(f"expected {name} of 1 to {MAX_ID_LENGTH} characters, received {len(value)}")
     if not value.isprintable():
-        raise invalid(f"expected {name} of printable characters, received others")
+        raise InvalidQuery(f"expected {name} of printable characters, received others")
     return value

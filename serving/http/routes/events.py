@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recsys.errors import ServiceUnavailable
-from serving.events.incoming import MAX_BODY_BYTES, parse_events, too_large
+from serving.errors import EventsRefused, TooLarge
+from serving.events.incoming import MAX_BODY_BYTES, parse_events
 from serving.events.producer import EventProducer
 from serving.http.endpoints import Endpoint, json_response
 from serving.http.problems import Problem, ProblemBody, unavailable
@@ -30,12 +31,13 @@ def events(producer: EventProducer, metrics: Metrics, clock: Callable[[], int]) 
 
     async def endpoint(request: Request) -> Response:
         _check_media_type(request)
+        _check_content_encoding(request)
         body = await _bounded_body(request)
         arrival_ms = clock()
         try:
             accepted = parse_events(body, arrival_ms=arrival_ms)
-        except Problem as problem:
-            for reason, count in Counter(event.reason for event in problem.body.refused or ()).items():
+        except EventsRefused as error:
+            for reason, count in Counter(event.reason for event in error.refused).items():
                 metrics.events_refused.labels(reason).inc(count)
             raise
         try:
@@ -58,13 +60,21 @@ def _check_media_type(request: Request) -> None:
         raise Problem(415, ProblemBody("unsupported_media_type", detail))
 
 
+def _check_content_encoding(request: Request) -> None:
+    """Only a body as it is: nothing is decompressed, so that no small request becomes a large one."""
+    given = ", ".join(request.headers.getlist("content-encoding"))
+    if any(coding.strip().lower() not in {"", "identity"} for coding in given.split(",")):
+        detail = f"expected a body without Content-Encoding, received {given[:80]!r}; send the JSON uncompressed"
+        raise Problem(415, ProblemBody("unsupported_encoding", detail), {"Accept-Encoding": "identity"})
+
+
 async def _bounded_body(request: Request) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        raise too_large(f"a body of at most {MAX_BODY_BYTES} bytes", announced[:20])
+        raise TooLarge(f"expected a body of at most {MAX_BODY_BYTES} bytes, received {announced[:20]}")
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY_BYTES:
-            raise too_large(f"a body of at most {MAX_BODY_BYTES} bytes", "more")
+            raise TooLarge(f"expected a body of at most {MAX_BODY_BYTES} bytes, received more")
     return bytes(body)

@@ -1,61 +1,40 @@
-"""What operators and orchestrators ask: `/healthz`, `/readyz`, `/metrics`."""
+"""What operators and orchestrators ask: `/healthz`, `/readyz`, `/metrics`. None of them asks a service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import APIRouter
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from serving.http.endpoints import Endpoint
+from serving.http.endpoints import Endpoint, json_response
 from serving.metrics import Metrics
+from serving.service import Readiness
 
 NOT_READY = 503
 
 
-class Health(BaseModel):
+class Health(msgspec.Struct, frozen=True):
     """The process runs."""
 
     status: str = "ok"
 
 
-class Readiness(BaseModel):
-    """Whether requests should be sent here; degraded still is ready."""
-
-    ready: bool = Field(description="False only before start-up is complete.")
-    degraded: list[str] = Field(
-        description="Parts that are missing now: redis, kafka, model (the published one is not in use), trending."
-    )
-    model_version: str | None = Field(description="The bundle in use.")
+async def healthz(_: Request) -> Response:
+    """`/healthz`: liveness; touches nothing."""
+    return json_response(Health())
 
 
-def operations(readiness: Callable[[], Readiness]) -> APIRouter:
-    """`/healthz` and `/readyz`.
+def readyz(readiness: Callable[[], Readiness]) -> Endpoint:
+    """`/readyz`: readiness; stays true when degraded and says which parts are missing."""
 
-    Args:
-        readiness: What is known now; it asks no service.
-    """
-    router = APIRouter(tags=["operations"])
-
-    @router.get("/healthz", summary="Liveness; touches nothing")
-    async def healthz() -> Health:
-        return Health()
-
-    @router.get(
-        "/readyz",
-        summary="Readiness; stays true when degraded and says which parts are missing",
-        responses={NOT_READY: {"model": Readiness, "description": "Start-up is not complete"}},
-        response_model=Readiness,
-    )
-    async def readyz() -> Response:
+    async def endpoint(_: Request) -> Response:
         state = readiness()
-        headers = None if state.ready else {"Retry-After": "1"}
-        return JSONResponse(state.model_dump(), 200 if state.ready else NOT_READY, headers)
+        return json_response(state) if state.ready else json_response(state, NOT_READY, {"Retry-After": "1"})
 
-    return router
+    return endpoint
 
 
 def scrape(metrics: Metrics, readiness: Callable[[], Readiness]) -> Endpoint:

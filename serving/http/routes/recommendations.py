@@ -7,8 +7,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.errors import InvalidQuery
 from serving.http.endpoints import Endpoint, json_response
-from serving.http.problems import invalid
 from serving.recommend.ladder import Ladder
 from serving.recommend.query import parse_n, parse_query
 
@@ -47,4 +47,4 @@ def _check_encoding(request: Request) -> None:
     try:
         unquote_to_bytes(request.scope.get("raw_path", b"")).decode()
     except UnicodeDecodeError:
-        raise invalid("expected a user_id in percent-encoded UTF-8, received other bytes") from None
+        raise InvalidQuery("expected a user_id in percent-encoded UTF-8, received other bytes") from None

@@ -110,7 +110,7 @@ def test_an_address_that_is_not_ours_is_one_line(run: Run) -> None:
 def test_a_recommendation_without_any_source_is_one_line_and_exit_status_3(run: Run) -> None:
     ended = run("recommend", "--user", "ada", "--json")
     assert ended.returncode == 3
-    assert ended.stderr.startswith("recsys: expected a cached list, a model or trending, received none of them; ")
+    assert ended.stderr.startswith("recsys: there is no cached list, no model and no trending to answer from; ")
     assert "expected an answer from Redis, received ConnectionError" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert ended.stdout == ""

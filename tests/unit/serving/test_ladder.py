@@ -201,7 +201,7 @@ async def test_with_no_rung_left_it_is_a_503_that_says_when_to_come_back(world: 
     assert response.headers["retry-after"] == "1"
     assert response.json() == {
         "error": "unavailable",
-        "detail": "expected a cached list, a model or trending, received none of them",
+        "detail": "there is no cached list, no model and no trending to answer from",
     }
 
 
