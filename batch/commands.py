@@ -114,14 +114,19 @@ async def _train_and_publish(
     settings: Settings, read: Callable[[], History], epochs: int | None, stage: Stage
 ) -> tuple[Retrained, int]:
     """Asks for Redis first: an hour of training must not end at a closed door."""
-    from batch.publish import current_model, fill_caches, publish  # noqa: PLC0415 - only with Redis
+    from batch.publish import fill_caches, published_model  # noqa: PLC0415 - only with Redis
+    from recsys.model.publishing import drop_outdated_lists, publish_bundle, settle_seconds  # noqa: PLC0415 - as above
 
     store = RedisStore.for_stream(settings.redis, top_ttl_s=settings.top_ttl_days * DAY_S)
     try:
         await store.ping()
-        current = await current_model(store)
-        result = await asyncio.to_thread(_train, settings, read, current, epochs, stage)
-        scorer = await publish(store, result.bundle, at_ms=_now_ms())
+        before = await published_model(store, settings.models_dir)
+        result = await asyncio.to_thread(_train, settings, read, before.scorer, epochs, stage)
+        scorer, _ = await publish_bundle(
+            store, result.bundle, replacing=before.pointer, at_ms=_now_ms(), keep=settings.models_retained
+        )
+        stage("deleting the lists of the model before")
+        await drop_outdated_lists(store, settle_s=settle_seconds(settings.model_poll_seconds))
         filled = await fill_caches(
             store,
             scorer,

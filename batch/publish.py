@@ -1,63 +1,55 @@
-"""Publishing: the pointer moves to a verified bundle, then every learner's cached list is computed afresh."""
+"""Publishing from the batch layer: what the candidate is compared with, and the first lists of the new model.
+
+Publishing itself (`recsys.model.publishing`) is shared with `recsys models rollback`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from recsys.errors import BundleError
 from recsys.exclusion import Exclusion
-from recsys.model.publications import Publications, read_publications, write_publications
-from recsys.model.scorer import Scorer
-from recsys.online_store import CachedTop, Control, Lists, ModelPointer
+from recsys.model.publishing import PublishStore
+from recsys.model.scorer import Learner, Scorer
+from recsys.online_store import CachedTop, Control, ModelPointer
+
+FILL_LEARNERS = 10_000
+"""Most lists a publish computes itself (decision 0010): enough for a small installation without workers to be warm."""
 
 _CHUNK = 500
 
 
-class PublishStore(Lists, Control, Protocol):
-    """What publishing uses of the online store."""
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is published as a retrain begins.
+
+    Attributes:
+        pointer: Where the model pointer stands; None when nothing is published. The candidate replaces no other.
+        scorer: The model itself; None when its bundle cannot be loaded any more.
+    """
+
+    pointer: ModelPointer | None
+    scorer: Scorer | None
 
 
-async def current_model(store: Control) -> Scorer | None:
-    """The model in use; None when there is none, or its bundle cannot be loaded any more.
+async def published_model(store: Control, models_dir: Path) -> Published:
+    """The published model, looked for at the publisher's path and then in the models folder.
 
     Raises:
         ServiceUnavailable: When Redis does not answer.
+        UnreadableState: When the pointer cannot be read.
     """
     pointer = await store.model()
     if pointer is None:
-        return None
-    try:
-        return Scorer.load(Path(pointer.path))
-    except BundleError:
-        return None
-
-
-async def publish(store: Control, path: Path, *, at_ms: int) -> Scorer:
-    """Verifies the bundle once more and makes it the model in use.
-
-    Args:
-        store: The online store.
-        path: The bundle's folder, absolute: workers and API read it from their own working folders.
-        at_ms: Now, ms since 1970 UTC.
-
-    Raises:
-        BundleError: When the bundle does not verify; the pointer stays.
-        ServiceUnavailable: When Redis does not answer.
-    """
-    scorer = Scorer.load(path)
-    pointer, replaced = ModelPointer(scorer.version, str(path), at_ms), await store.model()
-    await store.publish_model(pointer)
-    write_publications(path.parent, _noted(path.parent).after(pointer, replaced))
-    return scorer
-
-
-def _noted(models_dir: Path) -> Publications:
-    try:
-        return read_publications(models_dir)
-    except BundleError:  # what cannot be read is written anew
-        return Publications()
+        return Published(None, None)
+    for folder in (Path(pointer.path), models_dir / Path(pointer.version).name):
+        try:
+            return Published(pointer, Scorer.load(folder))
+        except BundleError:
+            continue
+    return Published(pointer, None)
 
 
 async def fill_caches(
@@ -67,12 +59,13 @@ async def fill_caches(
     at_ms: int,
     top_n: int,
     exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
+    limit: int = FILL_LEARNERS,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> int:
-    """Computes the cached list of every learner with engagement.
+    """Computes the lists of learners who wait for one, most recently active first, up to `limit`.
 
-    Everybody is marked first and a list is written only while its mark stands, so a worker that refreshes a learner at
-    the same time wins, and whoever this job does not reach is left marked for the workers.
+    A list is written only while its mark stands, so a worker that refreshes a learner at the same time wins. Whoever
+    this does not reach stays marked for the workers; the API ranks from the bundle meanwhile.
 
     Args:
         store: The online store.
@@ -80,29 +73,34 @@ async def fill_caches(
         at_ms: Now, ms since 1970 UTC.
         top_n: Courses in a list.
         exclusion: What a list leaves out.
+        limit: Most learners.
         progress: Called with learners done and learners in all.
 
     Returns:
-        How many lists were computed.
+        How many lists were written.
 
     Raises:
         ServiceUnavailable: When Redis does not answer.
     """
     topology = await store.topology()
     shards = [] if topology is None else topology.shards()
-    waiting = [await store.mark_all_dirty(shard) for shard in shards]
-    done = 0
-    for shard, marked in zip(shards, waiting, strict=True):
-        dirty = await store.dirty_users(shard, max(1, marked))
-        for start in range(0, len(dirty), _CHUNK):
-            chunk = dirty[start : start + _CHUNK]
+    share = -(-limit // max(1, len(shards)))
+    waiting = [(shard, await store.dirty_users(shard, share, newest=True)) for shard in shards]
+    total, done, written = sum(len(marks) for _, marks in waiting), 0, 0
+    for shard, marks in waiting:
+        for start in range(0, len(marks), _CHUNK):
+            chunk = marks[start : start + _CHUNK]
             states = await store.user_states(shard, [user for user, _ in chunk])
-            tops: list[tuple[CachedTop, int | None]] = []
-            for (user, mark), state in zip(chunk, states, strict=True):
-                exclude = exclusion.excluded(state.done, state.engagement)
-                ids, scores = scorer.rank(user, state.engagement, at_ms=at_ms, n=top_n, exclude=exclude)
-                tops.append((CachedTop(user, scorer.version, at_ms, ids, scores), mark))
-            await store.write_tops(shard, tops, only_if_marked=True)
+            learners = [
+                Learner(user, state.engagement, exclusion.excluded(state.done, state.engagement))
+                for (user, _), state in zip(chunk, states, strict=True)
+            ]
+            ranked = scorer.rank_many(learners, at_ms=at_ms, n=top_n)
+            tops = [
+                (CachedTop(user, scorer.version, at_ms, ids, scores), mark)
+                for (user, mark), (ids, scores) in zip(chunk, ranked, strict=True)
+            ]
+            written += await store.write_tops(shard, tops, only_if_marked=True)
             done += len(chunk)
-            progress(done, max(done, sum(waiting)))
-    return done
+            progress(done, total)
+    return written

@@ -75,7 +75,7 @@ def draw_bundle(models_dir: Path) -> Path:
 async def fill(url: str, bundle: Path) -> None:
     store, rng = RedisStore.for_stream(url), random.Random(0)
     await store.establish_topology(Topology(PARTITIONS))
-    await store.publish_model(ModelPointer(bundle.name, str(bundle), 0))
+    await store.publish_model(ModelPointer(bundle.name, str(bundle), 0), replacing=None)
     for user in map(str, range(N_USERS)):
         ids = tuple(f"c{i}" for i in rng.sample(range(N_COURSES), TOP))
         top = CachedTop(user, bundle.name, time.time_ns() // 1_000_000, ids, tuple(float(-i) for i in range(TOP)))

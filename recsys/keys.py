@@ -14,11 +14,12 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `trend` | hash course → 8-byte double | this shard's forward-decayed trending | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
+| `published` | string, JSON | copy of `MODEL_CURRENT`; other lists are refused | | none | all but serving | stream |
 | `counts` | hash | accepted, duplicate, refused, rerouted, expired records | records | none | stream | infra |
 | `guard` | hash | starts at one fence, isolation mode, quarantine, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
 | `TRENDING` | string, JSON | merged trending | score | none | stream | serving |
-| `MODEL_CURRENT`, `MODEL_PREVIOUS` | string, JSON | version and place of a bundle | | none | batch | all |
+| `MODEL_CURRENT`, `MODEL_PREVIOUS` | string, JSON | version and place of a bundle | | none | batch, infra | all |
 | `TOPOLOGY` | string, JSON | partition count, generation of the shards | | none | infra, stream | all |
 """
 
@@ -156,6 +157,10 @@ def dirty(shard: Shard) -> str:
 
 def top(shard: Shard, user_id: str) -> str:
     return f"{tag(shard)}:top:{user_id}"
+
+
+def published(shard: Shard) -> str:
+    return f"{tag(shard)}:model"
 
 
 def counts(shard: Shard) -> str:

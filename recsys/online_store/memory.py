@@ -33,6 +33,7 @@ class _Shard:
     trend: dict[str, float] = field(default_factory=dict)
     dirty: dict[str, int] = field(default_factory=dict)
     tops: dict[str, bytes] = field(default_factory=dict)
+    published: ModelPointer | None = None
     counts: Counter[str] = field(default_factory=Counter)
     guards: defaultdict[str, Guard] = field(default_factory=lambda: defaultdict(Guard))
     guarded_fences: dict[str, int | None] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class MemoryStore:
         self._shards: defaultdict[Shard, _Shard] = defaultdict(_Shard)
         self._trending: Trending | None = None
         self._model: ModelPointer | None = None
+        self._previous_model: ModelPointer | None = None
         self._topology: Topology | None = None
         self._workers: dict[str, str] = {}
 
@@ -189,26 +191,41 @@ class MemoryStore:
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
-    ) -> None:
-        state = self._shards[shard]
+    ) -> int:
+        state, written = self._shards[shard], 0
         for top, mark in tops:
+            if state.published is not None and top.model_version != state.published.version:
+                continue
             stands = mark is not None and state.dirty.get(top.user_id) == mark
             if stands or not only_if_marked:
                 state.tops[top.user_id] = pack_top(top)
+                written += 1
             if stands:
                 del state.dirty[top.user_id]
+        return written
 
     async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
         state = self._shards[shard]
         packed = state.tops.get(user_id)
         return (None if packed is None else unpack_top(packed)), frozenset(state.done[user_id])
 
-    async def mark_all_dirty(self, shard: Shard) -> int:
+    async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
+        if self._model is not None:
+            for shard in shards:
+                self._shards[shard].published = self._model
+        return self._model
+
+    async def drop_outdated_lists(self, shard: Shard) -> int:
         state = self._shards[shard]
-        users = [user for user, sums in state.engagement.items() if sums]
-        for user in users:
+        if state.published is None:
+            return 0
+        outdated = [
+            user for user, packed in state.tops.items() if unpack_top(packed).model_version != state.published.version
+        ]
+        for user in outdated:
             state.dirty.setdefault(user, 0)
-        return len(users)
+            del state.tops[user]
+        return len(outdated)
 
     async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
         sums = self._shards[shard].trend
@@ -223,8 +240,16 @@ class MemoryStore:
     async def model(self) -> ModelPointer | None:
         return self._model
 
-    async def publish_model(self, pointer: ModelPointer) -> None:
-        self._model = pointer
+    async def previous_model(self) -> ModelPointer | None:
+        return self._previous_model
+
+    async def publish_model(
+        self, pointer: ModelPointer, *, replacing: ModelPointer | None, over_unreadable: bool = False
+    ) -> bool:
+        if self._model not in (None, replacing):
+            return False
+        self._previous_model, self._model = self._model or self._previous_model, pointer
+        return True
 
     async def restore_model(self, pointer: ModelPointer) -> None:
         self._model = self._model or pointer

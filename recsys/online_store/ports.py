@@ -94,19 +94,40 @@ class Lists(Protocol):
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
-    ) -> None:
+    ) -> int:
         """Writes cached lists; clears each user's dirty mark if it still is the one given.
+
+        A list of another model than the published one, as the shard's copy of the pointer has it, is refused in the
+        same atomic step and its user's mark stays. Before a copy was written (`sync_publication`) any model's is taken.
 
         Args:
             shard: The shard.
             tops: Lists, each with the mark it was computed for (None: no mark).
             only_if_marked: Write a list only where its mark still stands, so that a slow batch job never replaces a
                 fresher list.
+
+        Returns:
+            How many lists were written.
         """
         ...
 
-    async def mark_all_dirty(self, shard: Shard) -> int:
-        """Marks every user with engagement for refresh (a new model was published); returns how many."""
+    async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
+        """Brings the shards' copies of the model pointer up to date.
+
+        Returns:
+            What is published, and what every one of the copies says; None where nothing is published, or the pointer
+            moved again and again meanwhile.
+
+        Raises:
+            UnreadableState: The pointer is none that this release can read; the copies stay.
+        """
+        ...
+
+    async def drop_outdated_lists(self, shard: Shard) -> int:
+        """Deletes every list of another model than the shard's copy of the pointer names, and marks its learner.
+
+        Goes through the learners in slices, each one atomic step. Returns how many lists it deleted.
+        """
         ...
 
     async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
@@ -126,15 +147,37 @@ class Control(Protocol):
     """What all processes agree on."""
 
     async def model(self) -> ModelPointer | None:
-        """The model in use, None before one was published."""
+        """The published model, None before one was published.
+
+        Raises:
+            UnreadableState: The value is corrupt, or a newer release wrote it.
+        """
+        ...
+
+    async def previous_model(self) -> ModelPointer | None:
+        """The model published before it; raises as `model`."""
         ...
 
     async def restore_model(self, pointer: ModelPointer) -> None:
         """Writes the pointer if there is none (Redis lost it); its bundle is the one in use."""
         ...
 
-    async def publish_model(self, pointer: ModelPointer) -> None:
-        """Moves the pointer; the pointer it replaces becomes `model:previous`."""
+    async def publish_model(
+        self, pointer: ModelPointer, *, replacing: ModelPointer | None, over_unreadable: bool = False
+    ) -> bool:
+        """Moves the pointer in one atomic step; the pointer it replaces becomes the previous one in that step.
+
+        Args:
+            pointer: The new publication; no earlier one has its version and time.
+            replacing: What the caller takes to be published. A pointer that Redis has lost may always be replaced.
+            over_unreadable: Replace a value that cannot be read, too.
+
+        Returns:
+            False, with nothing changed, where another model is published than `replacing`.
+
+        Raises:
+            UnreadableState: As `model`, unless `over_unreadable`.
+        """
         ...
 
     async def topology(self) -> Topology | None:

@@ -14,6 +14,11 @@ class ModelSettings(Section):
 
     models_dir: Folder = Field(default=Path("var/models"), description="Folder of the model bundles.")
     reports_dir: Folder = Field(default=Path("reports"), description="Folder of the retrain and evaluation reports.")
+    models_retained: int = Field(
+        default=10,
+        ge=2,
+        description="Bundles kept in the models folder; one that something refers to is never deleted (decision 0010).",
+    )
     model_poll_seconds: float = Field(
         default=1.0, gt=0, description="How often workers and the API look for a newly published model."
     )

@@ -19,6 +19,7 @@ OLDEST_MARK = Gauge(
     "How long the learner who waits longest has been waiting for a new cached top-N, in seconds.",
     ["partition"],
 )
+OUTDATED_LISTS = Counter("recsys_outdated_lists_dropped", "Lists of a model that is no longer published, deleted.")
 MODEL_LOADS = Counter(
     "recsys_model_loads",
     "Attempts to follow the published model: loaded, failed, or what could not be read.",

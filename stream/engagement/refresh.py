@@ -141,8 +141,10 @@ class Refresher:
                 (CachedTop(user, scorer.version, now_ms, ids, scores), mark)
                 for (user, mark), (ids, scores) in zip(waiting.users, lists, strict=True)
             ]
-            await self._store.write_tops(shard, tops)
-        metrics.REFRESHED.inc(len(tops))
+            written = await self._store.write_tops(shard, tops)
+        metrics.REFRESHED.inc(written)
+        if written < len(tops):
+            return written  # another model was published just now: once it is loaded, they are ranked again
         if waiting.count <= len(tops):
             self._show(shard, 0, None)
         return len(tops)

@@ -26,6 +26,7 @@ from recsys.online_store import OnlineStore
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.commit import Applied
+from stream.engagement.outdated_lists import OutdatedLists
 from stream.engagement.partitions import OwnedPartitions
 from stream.engagement.quietly import quietly
 from stream.engagement.refresh import Refresher
@@ -107,6 +108,11 @@ class EngagementWorker:
             now_ms=now_ms,
             exclusion=settings.exclusion,
         )
+        self._outdated_lists = OutdatedLists(
+            store,
+            shards=lambda: {topology.shard(partition) for partition in self._owned()},
+            poll_s=settings.model_poll_seconds,
+        )
         self._upkeep = Upkeep(
             settings,
             store,
@@ -134,6 +140,7 @@ class EngagementWorker:
             self._identity.keep,
             self._follow_model,
             self._refresher.run,
+            self._outdated_lists.run,
             self._upkeep.follow_topology,
             self._upkeep.trend,
         )

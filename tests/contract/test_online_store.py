@@ -172,17 +172,10 @@ async def test_a_worker_id_has_one_holder_at_a_time(store: OnlineStore) -> None:
     assert await store.hold_worker_id("w", "second", 60_000)
 
 
-async def test_a_new_model_marks_every_user_but_keeps_older_marks(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, Effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
-    await store.write_tops(0, [(CachedTop("u", "v1", 5, [], []), 10)])
-    assert await store.mark_all_dirty(0) == 2
-    assert sorted(await store.dirty_users(0, 9)) == [("u", 0), ("v", 10)]
-
-
 async def test_pointer_topology_and_trending_come_back_as_written(store: OnlineStore) -> None:
     assert (await store.model(), await store.topology(), await store.trending()) == (None, None, None)
     pointer, trending = ModelPointer("v2", "/models/v2", 7), Trending(9, ("a",), (1.5,))
-    await store.publish_model(pointer)
+    await store.publish_model(pointer, replacing=None)
     await store.write_trending(trending)
     assert await store.establish_topology(Topology(6)) == Topology(6)
     assert await store.establish_topology(Topology(4)) == Topology(6)

@@ -10,14 +10,15 @@ import argparse
 import asyncio
 import itertools
 import resource
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from batch.publish import publish
 from recsys.errors import RecsysError
 from recsys.model import bundle
+from recsys.model.publications import read_publications
+from recsys.model.publishing import publish_bundle
+from recsys.model.retention import RECENT_S, delete_unreferenced
 from recsys.online_store.redis.store import RedisStore
 from tests.faults.serving import draw_draft
 
@@ -42,19 +43,9 @@ async def write_and_publish(models_dir: Path, store: RedisStore, number: int, *,
     now_ms = time.time_ns() // 1_000_000
     draft = draw_draft(number, created_at_ms=now_ms, courses=COURSES, vector_dim=VECTOR_DIM)
     path = (write_in_place if in_place else bundle.write_bundle)(models_dir, draft)
-    await publish(store, path, at_ms=now_ms)
-    pointer = await store.model()
-    _sweep(models_dir, None if pointer is None else pointer.version)
-
-
-def _sweep(models_dir: Path, current: str | None) -> None:
-    """Deletes old bundles."""
-    versions = sorted(folder for folder in models_dir.iterdir() if not folder.name.startswith("."))
-    for old in versions[:-KEPT]:
-        if old.name != current:
-            # Out of sight first, as a folder that is half deleted is no bundle either.
-            gone = old.rename(models_dir / f".deleting-{old.name}")
-            shutil.rmtree(gone)
+    await publish_bundle(store, path, replacing=await store.model(), at_ms=now_ms, keep=KEPT)
+    later_ms = now_ms + int(RECENT_S * 1000) + 1  # as if it came a while after the publish before
+    delete_unreferenced(models_dir, read_publications(models_dir), keep=KEPT, now_ms=later_ms)
 
 
 async def main() -> None:

@@ -22,13 +22,14 @@ from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
-from recsys.online_store import ModelPointer
+from recsys.model.publishing import publish_bundle
 from recsys.online_store.redis.store import RedisStore
 from tests.faults.stage import Stage
 
 ASK_EVERY_S = 0.1
 ASK_TIMEOUT_S = 5.0
 START_S = 60.0
+KEPT = 10
 HYPER = HyperParameters(vector_dim=16, user_dim=4, hidden=16, text_dim=6, history_length=5)
 
 
@@ -77,7 +78,7 @@ def publish_model(stage: Stage) -> str:
 async def _point_at(redis_url: str, path: Path, now_ms: int) -> None:
     store = RedisStore.for_stream(redis_url)
     try:
-        await store.publish_model(ModelPointer(path.name, str(path), now_ms))
+        await publish_bundle(store, path, replacing=await store.model(), at_ms=now_ms, keep=KEPT)
     finally:
         await store.close()
 

@@ -1,4 +1,4 @@
-"""`Control` on Redis: the model pointer, the topology, worker ids, and the connection itself."""
+"""`Control` on Redis but for the model pointer (`publication`): topology, worker ids, the connection itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from recsys import keys
 from recsys.keys import Topology
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
-from recsys.online_store.values import ModelPointer
 
 
 class RedisControl:
@@ -26,20 +25,6 @@ class RedisControl:
         self._hold = connection.register_script(HOLD)
         self._release = connection.register_script(RELEASE)
         self._replace = connection.register_script(REPLACE)
-
-    async def model(self) -> ModelPointer | None:
-        return await read_json(self._client, keys.MODEL_CURRENT, ModelPointer)
-
-    async def restore_model(self, pointer: ModelPointer) -> None:
-        async with answering():
-            await self._client.set(keys.MODEL_CURRENT, msgspec.json.encode(pointer), nx=True)
-
-    async def publish_model(self, pointer: ModelPointer) -> None:
-        async with answering():
-            current = await self._client.get(keys.MODEL_CURRENT)
-            if current is not None:
-                await self._client.set(keys.MODEL_PREVIOUS, current)
-            await self._client.set(keys.MODEL_CURRENT, msgspec.json.encode(pointer))
 
     async def topology(self) -> Topology | None:
         return await read_json(self._client, keys.TOPOLOGY, Topology)

@@ -14,7 +14,7 @@ from recsys.keys import Shard
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
-from recsys.online_store.redis.users import sums_of, user_slices
+from recsys.online_store.redis.users import sums_of
 from recsys.online_store.values import CachedTop, Trending, UserState, Waiting
 
 _Scored = list[tuple[bytes, float]]
@@ -78,23 +78,14 @@ class RedisLists:
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
-    ) -> None:
+    ) -> int:
         if not tops:
-            return
+            return 0
         args: list[Any] = [keys.tag(shard), self._top_ttl_s, int(only_if_marked)]
         for top, mark in tops:
-            args += [top.user_id, "" if mark is None else mark, pack_top(top)]
+            args += [top.user_id, "" if mark is None else mark, top.model_version, pack_top(top)]
         async with answering():
-            await self._write_tops(keys=[keys.dirty(shard)], args=args)
-
-    async def mark_all_dirty(self, shard: Shard) -> int:
-        marked = 0
-        async for users in user_slices(self._client, shard):
-            async with answering():
-                # NX: a user who waits already keeps the mark of the event that made the list stale.
-                await self._client.zadd(keys.dirty(shard), dict.fromkeys(users, 0), nx=True)
-            marked += len(users)
-        return marked
+            return int(await self._write_tops(keys=[keys.dirty(shard), keys.published(shard)], args=args))
 
     async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
         async with answering():

@@ -88,14 +88,28 @@ return 1
 """
 
 WRITE_TOPS = """
+-- KEYS: the shard's dirty marks, its copy of the model pointer. ARGV: the shard's tag, the lists' life in seconds,
+-- whether a list is written only where its mark stands; then for each list its user id, mark, model version and bytes.
+-- A list of another model than the published one is refused and its mark stays. Where the copy cannot be read (its next
+-- synchronization mends it) nothing is written; where there is none, no model was published in this shard yet.
 local tag, ttl, only_if_marked = ARGV[1], ARGV[2], ARGV[3] == '1'
-for i = 4, #ARGV, 3 do
-  local user, mark = ARGV[i], ARGV[i + 1]
-  local stands = mark ~= '' and tonumber(redis.call('ZSCORE', KEYS[1], user) or '-1') == tonumber(mark)
-  if stands or not only_if_marked then redis.call('SET', tag .. ':top:' .. user, ARGV[i + 2], 'EX', ttl) end
-  if stands then redis.call('ZREM', KEYS[1], user) end
+local copy, published, written = redis.pcall('GET', KEYS[2]), nil, 0
+if copy then
+  local read, pointer = pcall(cjson.decode, copy)
+  published = read and type(pointer) == 'table' and pointer.version or ''
 end
-return 1
+for i = 4, #ARGV, 4 do
+  local user, mark, version = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if not published or version == published then
+    local stands = mark ~= '' and tonumber(redis.call('ZSCORE', KEYS[1], user) or '-1') == tonumber(mark)
+    if stands or not only_if_marked then
+      redis.call('SET', tag .. ':top:' .. user, ARGV[i + 3], 'EX', ttl)
+      written = written + 1
+    end
+    if stands then redis.call('ZREM', KEYS[1], user) end
+  end
+end
+return written
 """
 
 BEGIN = """

@@ -10,6 +10,7 @@ from recsys.online_store.redis.connection import client
 from recsys.online_store.redis.control import RedisControl
 from recsys.online_store.redis.guards import RedisGuards
 from recsys.online_store.redis.lists import RedisLists
+from recsys.online_store.redis.publication import RedisPublication
 from recsys.online_store.redis.shards import RedisShards
 from recsys.settings.redis import RedisAddress
 
@@ -17,7 +18,7 @@ STREAM_TIMEOUT_S = 5.0
 DAY_S = 86_400
 
 
-class RedisStore(RedisShards, RedisLists, RedisControl, RedisGuards):
+class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisGuards):
     """`OnlineStore` on one Redis.
 
     Args:
@@ -37,6 +38,7 @@ class RedisStore(RedisShards, RedisLists, RedisControl, RedisGuards):
     ) -> None:
         RedisShards.__init__(self, connection, max_courses=max_courses, dedupe_window_s=dedupe_window_s)
         RedisLists.__init__(self, connection, top_ttl_s=top_ttl_s)
+        RedisPublication.__init__(self, connection)
         RedisControl.__init__(self, connection)
         RedisGuards.__init__(self, connection)
 

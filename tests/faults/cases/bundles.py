@@ -11,6 +11,7 @@ from typing import Any
 
 from recsys import keys
 from recsys.errors import BundleError
+from recsys.model.publications import read_publications
 from recsys.model.scorer import Scorer
 from tests.faults.findings import Findings, case
 from tests.faults.stage import Stage
@@ -61,7 +62,12 @@ def _check(stage: Stage, models: Path, findings: Findings) -> str:
     """The current model and every bundle anybody can see must load; returns the current version."""
     raw: Any = stage.client.get(keys.MODEL_CURRENT)
     pointer = json.loads(raw)
-    folders = {Path(pointer["path"]), *(folder for folder in models.iterdir() if not folder.name.startswith("."))}
+    folders = {Path(pointer["path"]), *(file for file in models.iterdir() if file.is_dir() and file.name[0] != ".")}
+    noted = read_publications(models).current  # what an API started without Redis serves; raises if it cannot be read
+    if noted is None:
+        findings.problems.append("no publication is noted beside the bundles")
+    else:
+        folders.add(models / noted.version)
     for folder in folders:
         try:
             Scorer.load(folder)

@@ -19,15 +19,16 @@ from batch.commands import retrain as retrain_command
 from batch.evaluation.gate import Verdict, compare
 from batch.history import History
 from batch.pipeline import Retrained, prepare, retrain
-from batch.publish import current_model, fill_caches, publish
+from batch.publish import Published, fill_caches, published_model
 from recsys.catalog import Course
 from recsys.engagement import ForwardDecay
-from recsys.errors import BundleError, CandidateRejected, ConfigurationError, InputError, ServiceUnavailable
+from recsys.errors import CandidateRejected, ConfigurationError, InputError, ServiceUnavailable
 from recsys.files import course_frame, write_courses, write_interactions
 from recsys.keys import Topology, partition_of
 from recsys.model.hyperparameters import HyperParameters
+from recsys.model.publishing import publish_bundle
 from recsys.model.scorer import Scorer
-from recsys.online_store import Effects
+from recsys.online_store import Effects, ModelPointer
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings
 
@@ -90,11 +91,12 @@ def test_the_evaluated_model_has_not_seen_the_test_side(retrained: Retrained) ->
     assert retrained.experiment.model.data.last_ms < cutoff
 
 
-def test_publishing_moves_the_pointer_and_fills_every_learners_list(retrained: Retrained) -> None:
+def test_publishing_moves_the_pointer_and_fills_the_waiting_learners_lists(retrained: Retrained) -> None:
     async def scenario() -> None:
         store = await _with_engagement(["l1", "l2", "stranger"])
-        assert await current_model(store) is None
-        scorer = await publish(store, retrained.bundle, at_ms=NOW)
+        models_dir = retrained.bundle.parent
+        assert await published_model(store, models_dir) == Published(None, None)
+        scorer, pointer = await publish_bundle(store, retrained.bundle, replacing=None, at_ms=NOW, keep=10)
         assert await fill_caches(store, scorer, at_ms=NOW, top_n=7) == 3
         for user in ("l1", "l2", "stranger"):
             top, done = await store.top(partition_of(user, 3), user)
@@ -103,21 +105,36 @@ def test_publishing_moves_the_pointer_and_fills_every_learners_list(retrained: R
             assert len(top.course_ids) == 7
             assert "kafka-2" not in top.course_ids
             assert done == {"kafka-2"}
-        current = await current_model(store)
-        assert current is not None
-        assert current.version == scorer.version
+        published = await published_model(store, models_dir)
+        assert published.pointer == pointer
+        assert published.scorer is not None
+        assert published.scorer.version == scorer.version
         for partition in range(3):
             assert not await store.dirty_users(partition, 10)
 
     asyncio.run(scenario())
 
 
-def test_a_bundle_that_does_not_verify_is_not_published(retrained: Retrained, tmp_path: Path) -> None:
+def test_a_large_platform_is_not_filled_by_the_publisher_alone(retrained: Retrained) -> None:
+    async def scenario() -> None:
+        users = [f"l{n}" for n in range(40)]
+        store = await _with_engagement(users)
+        scorer, _ = await publish_bundle(store, retrained.bundle, replacing=None, at_ms=NOW, keep=10)
+        assert await fill_caches(store, scorer, at_ms=NOW, top_n=7, limit=12) <= 12
+        waiting = sum([len(await store.dirty_users(partition, 99)) for partition in range(3)])
+        assert waiting >= 28
+
+    asyncio.run(scenario())
+
+
+def test_the_published_model_is_found_in_our_own_folder_too(retrained: Retrained) -> None:
     async def scenario() -> None:
         store = MemoryStore()
-        with pytest.raises(BundleError):
-            await publish(store, tmp_path / retrained.bundle.name, at_ms=NOW)
-        assert await store.model() is None
+        elsewhere = ModelPointer(retrained.bundle.name, f"/publisher/{retrained.bundle.name}", NOW)
+        await store.publish_model(elsewhere, replacing=None)
+        published = await published_model(store, retrained.bundle.parent)
+        assert published.scorer is not None
+        assert (await published_model(store, retrained.bundle)).scorer is None
 
     asyncio.run(scenario())
 

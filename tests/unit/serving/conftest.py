@@ -197,7 +197,7 @@ class World:
         pointer = ModelPointer(path.name, str(path), self.published_at_ms)
         noted = read_publications(self.settings.models_dir)
         write_publications(self.settings.models_dir, noted.after(pointer, noted.current))
-        await self.store.publish_model(pointer)
+        assert await self.store.publish_model(pointer, replacing=await self.outage.store.model())
 
     async def poll(self) -> None:
         await self.service.follower.poll()

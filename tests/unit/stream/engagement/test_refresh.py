@@ -13,7 +13,7 @@ from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.exclusion import Exclusion
 from recsys.keys import Shard
 from recsys.model.scorer import Learner
-from recsys.online_store import Effects, UserState
+from recsys.online_store import CachedTop, Effects, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.refresh import Refresher
 from stream.engagement.trending import merge_trending
@@ -140,6 +140,19 @@ async def test_a_shard_that_cannot_be_read_stops_neither_the_worker_nor_the_othe
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(task), 0.1)
     task.cancel()
+
+
+async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the_next_model() -> None:
+    """Forty learners have lists of the new model; this worker still ranks with the old one and has not noticed."""
+    store, users = MemoryStore(), [f"u{n}" for n in range(40)]
+    await store.commit(0, "g", None, 9, Effects(engagement={user: {"a": 1.0} for user in users}))
+    await store.publish_model(ModelPointer("v2", "/models/v2", 2), replacing=None)
+    await store.sync_publication([Shard(0)])
+    await store.write_tops(Shard(0), [(CachedTop(user, "v2", 5, ["b"], [1.0]), None) for user in users])
+    assert await refresher(store).refresh(Shard(0)) == 0
+    versions = {top.model_version for user in users if (top := (await store.top(Shard(0), user))[0])}
+    assert versions == {"v2"}
+    assert len(await store.dirty_users(Shard(0), 99)) == 40
 
 
 async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None:

@@ -1,0 +1,77 @@
+"""The lists of a model that is no longer published: this worker takes them out of the shards it owns.
+
+A publish or a rollback changes what every cached list must be of. The worker brings the copies of the pointer in its
+shards up to date, from which instant no other model's list can be written there, and then goes through its learners
+once: a list of another model is deleted and its learner marked for refresh. The same happens once for every shard it is
+given, because the worker before may have been of a release that wrote lists unchecked. Nothing is ranked here; the
+refresh finds the marks at its next sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+import structlog
+
+from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.keys import Shard
+from recsys.online_store import Lists, ModelPointer
+from stream.engagement import metrics
+
+log = structlog.get_logger(__name__)
+
+
+class OutdatedLists:
+    """Keeps the shards of one worker free of other models' lists.
+
+    Args:
+        store: The online store.
+        shards: The shards this worker owns right now.
+        poll_s: Seconds between two looks at what is published.
+    """
+
+    def __init__(self, store: Lists, *, shards: Callable[[], Iterable[Shard]], poll_s: float) -> None:
+        self._store, self._shards, self._poll_s = store, shards, poll_s
+        self._cleared: dict[Shard, ModelPointer] = {}
+        self._named: set[str] = set()
+
+    async def run(self) -> NoReturn:
+        """Looks for ever; what cannot be reached or read is named once and looked at again."""
+        while True:
+            problems = await self.look()
+            for problem in problems - self._named:
+                log.warning("outdated_lists_not_looked_for", error=problem)
+            self._named = problems
+            await asyncio.sleep(self._poll_s)
+
+    async def look(self) -> set[str]:
+        """Clears every owned shard that was not cleared since the latest publication.
+
+        A shard that holds what cannot be read delays no other.
+
+        Returns:
+            What could not be reached or read.
+        """
+        owned = sorted(set(self._shards()))
+        self._cleared = {shard: pointer for shard, pointer in self._cleared.items() if shard in owned}
+        problems: set[str] = set()
+        try:
+            published = await self._store.sync_publication(owned)
+        except (ServiceUnavailable, UnreadableState) as error:
+            return {str(error)}
+        for shard in owned:
+            if published is not None and self._cleared.get(shard) != published:
+                try:
+                    await self._clear(shard, published)
+                except (ServiceUnavailable, UnreadableState) as error:
+                    problems.add(str(error))
+        return problems
+
+    async def _clear(self, shard: Shard, published: ModelPointer) -> None:
+        dropped = await self._store.drop_outdated_lists(shard)
+        self._cleared[shard] = published
+        if dropped:
+            metrics.OUTDATED_LISTS.inc(dropped)
+            log.info("outdated_lists_dropped", shard=shard, lists=dropped, published=published.version)
