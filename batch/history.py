@@ -6,29 +6,24 @@ so reading disturbs nobody and two runs over the same offsets give the same hist
 
 from __future__ import annotations
 
-import socket
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 
 from batch.stages import Progress
 from recsys.catalog import Course, decode_course
 from recsys.errors import InputError, InvalidEvent, ServiceUnavailable
 from recsys.events import decode
 from recsys.files import INTERACTION_COLUMNS, courses_in, read_courses, read_interactions
+from recsys.kafka.bounded import BoundedLog
+from recsys.kafka.clients import bounded_consumer
 from recsys.settings import Settings
 
-_POLL_MS = 500
-_POLL_RECORDS = 20_000
-_STALL_S = 30.0
-_REACH_S = 3.0
+_PROGRESS_EVERY = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +60,20 @@ def from_topic(settings: Settings, *, progress: Progress = lambda _done, _total:
     """Reads the interactions topic to its present end, and the catalogue.
 
     Raises:
-        ServiceUnavailable: When Kafka does not answer, stops answering, or has no such topic.
+        ServiceUnavailable: When Kafka does not answer or stops answering, or the catalogue is empty.
+        ConfigurationError: When Kafka has no such topic, or refuses the login.
     """
-    consumer = _connect(settings)
-    try:
+    with bounded_consumer(settings) as consumer:
+        log = BoundedLog(consumer, settings.interactions_topic)
+        offsets = {str(partition): (log.first[partition], log.end[partition]) for partition in log.first}
+        total = sum(end - first for first, end in offsets.values())
         reading = _Reading()
-        offsets: dict[str, tuple[int, int]] = {}
-        for record, done, total in _records(consumer, settings.interactions_topic, offsets):
+        for done, record in enumerate(log.records(), 1):
             reading.add(record)
-            if done % _POLL_RECORDS == 0 or done == total:
+            if done % _PROGRESS_EVERY == 0:
                 progress(done, total)
-        courses = _catalogue(consumer, settings.courses_topic)
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailable(
-            f"expected Kafka at {settings.kafka_bootstrap_servers} to answer, received {error}"
-        ) from None
-    finally:
-        consumer.close()
+        progress(total, total)
+        courses = _catalogue(BoundedLog(consumer, settings.courses_topic))
     return History(reading.frame(), courses, "topic", offsets, dict(reading.refused), reading.duplicates)
 
 
@@ -111,10 +103,10 @@ class _Reading:
         return frame.astype({"timestamp": "int64", "value": "float64"})
 
 
-def _catalogue(consumer: Any, topic: str) -> tuple[Course, ...]:
+def _catalogue(log: BoundedLog) -> tuple[Course, ...]:
     """The newest state of every course; a null value retires the course as it last was."""
     courses: dict[str, Course] = {}
-    for record, _, _ in _records(consumer, topic, {}):
+    for record in log.records():
         key = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
             if key in courses:
@@ -127,73 +119,10 @@ def _catalogue(consumer: Any, topic: str) -> tuple[Course, ...]:
         courses[course.course_id] = course
     if not courses:
         raise ServiceUnavailable(
-            f"expected courses in topic {topic}, received an empty catalogue (`recsys replay --courses`)"
+            f"expected courses in topic {log.topic}, received an empty catalogue (`recsys replay --courses`)"
         )
     return tuple(courses.values())
 
 
 def _retired(course: Course) -> Course:
     return Course(**{name: getattr(course, name) for name in course.__struct_fields__} | {"retired": True})
-
-
-def _connect(settings: Settings) -> Any:
-    servers = settings.kafka_bootstrap_servers
-    _reach(servers)
-    try:
-        return KafkaConsumer(
-            bootstrap_servers=servers.split(","),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            api_version=settings.kafka_api_version_tuple,
-            bootstrap_timeout_ms=5_000,
-            max_partition_fetch_bytes=4 << 20,
-        )
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailable(f"expected Kafka at {servers}, received {type(error).__name__}") from None
-
-
-def _reach(servers: str) -> None:
-    """Tries the addresses once: with a pinned version the consumer would look for a dead broker for ever."""
-    received: Exception = ValueError("no address")
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
-        except (OSError, ValueError) as error:
-            received = error
-        else:
-            return
-    raise ServiceUnavailable(f"expected Kafka at {servers}, received {received}")
-
-
-def _records(
-    consumer: Any,
-    topic: str,
-    offsets: dict[str, tuple[int, int]],
-) -> Iterator[tuple[Any, int, int]]:
-    """Each record of a topic up to its present end, with records done and in all; fills `offsets`."""
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise ServiceUnavailable(f"expected topic {topic}, received a broker without it (`recsys topics` creates it)")
-    partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
-    consumer.assign(partitions)
-    first, end = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
-    offsets |= {str(tp.partition): (first[tp], end[tp]) for tp in partitions}
-    for tp in partitions:
-        consumer.seek(tp, first[tp])
-    total = sum(end[tp] - first[tp] for tp in partitions)
-    done, moved, reached = 0, time.monotonic(), -1
-    while any(consumer.position(tp) < end[tp] for tp in partitions):
-        batches = consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
-        for tp, records in batches.items():
-            for record in records:
-                if record.offset < end[tp]:
-                    done += 1
-                    yield record, done, total
-        before, reached = reached, sum(consumer.position(tp) for tp in partitions)
-        if reached != before:  # also over aborted transactions, which hold no records
-            moved = time.monotonic()
-        elif time.monotonic() - moved > _STALL_S:
-            raise ServiceUnavailable(f"expected records of {topic} within {_STALL_S:.0f} s, received none")

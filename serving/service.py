@@ -11,6 +11,7 @@ from typing import Self
 import msgspec
 
 from recsys.kafka.clients import aiokafka_options
+from recsys.kafka.diagnosis import diagnose
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.settings import Settings
@@ -41,6 +42,7 @@ def kafka_producer(settings: Settings) -> KafkaEventProducer:
         aiokafka_options(settings),
         settings.interactions_topic,
         timeout_s=settings.serving_produce_timeout_ms / 1000,
+        reasons=lambda: "; ".join(finding.message for finding in diagnose(settings)),
     )
 
 

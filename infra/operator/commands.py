@@ -10,9 +10,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from infra.operator.status import SystemStatus, log_bounds, read_status
+from infra.operator.status import SystemStatus, read_status
 from infra.operator.topics import TopicReport, ensure_topics
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.kafka.admin import log_bounds
 from recsys.keys import Partition, Topology
 from recsys.online_store import Stop
 from recsys.online_store.redis.store import RedisStore
@@ -105,7 +106,7 @@ def resume(partition: int, until: int | None) -> None:
     nothing more is lost while it stands, as long as retention leaves it.
     """
     settings = load_settings()
-    bounds = log_bounds(settings)
+    bounds = log_bounds(settings, settings.interactions_topic)
     if partition not in bounds:
         raise ConfigurationError(f"expected a partition below {len(bounds)}, received {partition}")
     of_partition = bounds[partition]

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
-from kafka.errors import RetriableError, UnknownBrokerIdError
-
-from infra.operator.topics import admin_client, partition_leaders
-from recsys.errors import ConfigurationError
+from recsys.kafka.admin import log_bounds
 from recsys.keys import Partition, Topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings
@@ -71,7 +65,7 @@ async def read_status(settings: Settings) -> SystemStatus:
         ServiceUnavailable: One of them does not answer.
         ConfigurationError: The topic does not exist.
     """
-    bounds = await asyncio.to_thread(log_bounds, settings)
+    bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
     store = RedisStore.for_stream(settings.redis)
     try:
         topology = await store.topology() or Topology(len(bounds))
@@ -112,31 +106,3 @@ def lag(fence: int | None, log_start: int, log_end: int) -> int:
     """Records between the last applied one and the end of the log; those that retention deleted are not waiting."""
     next_offset = log_start if fence is None else max(fence + 1, log_start)
     return max(0, log_end - next_offset)
-
-
-def log_bounds(settings: Settings) -> dict[int, tuple[int, int] | None]:
-    """Partition → (first offset, offset after the last), None where no broker leads it or the one that does is silent.
-
-    Raises:
-        ServiceUnavailable: Kafka does not answer.
-        ConfigurationError: The topic does not exist.
-    """
-    topic = settings.interactions_topic
-    with admin_client(settings) as client:
-        leaders = partition_leaders(client, topic) if topic in client.list_topics() else None
-        if leaders is None:
-            raise ConfigurationError(
-                f"expected topic {topic} (`recsys topics` creates it), received a Kafka without it"
-            )
-        known: dict[int, tuple[int, int]] = {}
-        for leader in set(leaders.values()) - {None}:
-            led = [TopicPartition(topic, number) for number, by in leaders.items() if by == leader]
-            with suppress(RetriableError, UnknownBrokerIdError):  # a broker that died a moment ago still leads
-                known |= _bounds(client, led)
-    return {number: known.get(number) for number in sorted(leaders)}
-
-
-def _bounds(client: KafkaAdminClient, partitions: Sequence[TopicPartition]) -> dict[int, tuple[int, int]]:
-    first = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-    last = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
-    return {each.partition: (first[each].offset, last[each].offset) for each in partitions}

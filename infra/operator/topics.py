@@ -7,21 +7,18 @@ record's timestamp is its arrival), and `courses` is compacted (the newest recor
 from __future__ import annotations
 
 import contextlib
-import logging
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError
 
-from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.kafka.admin import ARRIVAL, TIMESTAMP_TYPE, check_configuration, partition_counts
+from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
 
-_CONNECT_SECONDS = 5.0
 _MAX_REPLICAS = 3
 _DAY_MS = 86_400_000
 _INTERACTIONS_RETENTION_MS = 2 * 365 * _DAY_MS
@@ -72,7 +69,7 @@ class TopicReport:
 
 def topic_plans(settings: Settings, partitions: int) -> tuple[TopicPlan, ...]:
     """Every topic of the system; `partitions` is that of `interactions`."""
-    arrival = {"message.timestamp.type": "LogAppendTime"}
+    arrival = {TIMESTAMP_TYPE: ARRIVAL}
     compacted = {"cleanup.policy": "compact"}
 
     def kept(milliseconds: int) -> dict[str, str]:
@@ -97,45 +94,6 @@ def topic_partitions(settings: Settings, partitions: int) -> dict[str, int]:
     return {plan.name: plan.partitions for plan in topic_plans(settings, partitions)}
 
 
-@contextmanager
-def admin_client(settings: Settings) -> Iterator[KafkaAdminClient]:
-    """An admin client of the settings' Kafka.
-
-    Raises:
-        ServiceUnavailable: Kafka does not answer within seconds, or stops answering inside the block.
-    """
-    servers = settings.kafka_bootstrap_servers
-    _reach(servers)
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its retries are told in our one line
-    try:
-        client = KafkaAdminClient(
-            bootstrap_servers=servers.split(","),
-            api_version=settings.kafka_api_version_tuple,
-            request_timeout_ms=int(_CONNECT_SECONDS * 2000),
-            bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
-        )
-        try:
-            yield client
-        finally:
-            client.close()
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailable(f"expected Kafka at {servers}, received {type(error).__name__}: {error}") from error
-
-
-def _reach(servers: str) -> None:
-    """Fails at once where nobody listens; the client would try for half a minute."""
-    said: OSError | ValueError | None = None
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
-        except (OSError, ValueError) as error:
-            said = error
-        else:
-            return
-    raise ServiceUnavailable(f"expected Kafka at {servers}, received {said}") from said
-
-
 def ensure_topics(settings: Settings, partitions: int) -> list[TopicReport]:
     """Creates the topics that are missing and checks the others.
 
@@ -146,7 +104,7 @@ def ensure_topics(settings: Settings, partitions: int) -> list[TopicReport]:
     """
     plans = topic_plans(settings, partitions)
     with admin_client(settings) as client:
-        before = _partition_counts(client, plans)
+        before = partition_counts(client, [plan.name for plan in plans])
         for plan in plans:
             if plan.name in before:
                 _check(client, plan, before[plan.name], embedded=settings.kafka_embedded)
@@ -161,28 +119,7 @@ def ensure_topics(settings: Settings, partitions: int) -> list[TopicReport]:
     ]
 
 
-def partition_count(client: KafkaAdminClient, topic: str) -> int | None:
-    """The partitions of a topic; None if it is not there."""
-    leaders = partition_leaders(client, topic)
-    return None if leaders is None else len(leaders)
-
-
-def partition_leaders(client: KafkaAdminClient, topic: str) -> dict[int, int | None] | None:
-    """Partition → the broker that leads it, None where none does; None if the topic is not there."""
-    found = [row for row in client.describe_topics([topic]) if not row["error_code"]]
-    if not found:
-        return None
-    leaders = {each["partition_index"]: each["leader_id"] for each in found[0]["partitions"]}
-    return {number: None if leader < 0 else leader for number, leader in leaders.items()}
-
-
-def _partition_counts(client: KafkaAdminClient, plans: Sequence[TopicPlan]) -> dict[str, int]:
-    there = set(client.list_topics())  # describing a topic that is not there would create it on some brokers
-    counted = {plan.name: partition_count(client, plan.name) for plan in plans if plan.name in there}
-    return {name: count for name, count in counted.items() if count is not None}
-
-
-def _check(client: KafkaAdminClient, plan: TopicPlan, partitions: int, *, embedded: bool) -> None:
+def _check(client: Any, plan: TopicPlan, partitions: int, *, embedded: bool) -> None:
     if plan.exact_partitions and partitions != plan.partitions:
         raise TopologyMismatch(
             f"expected topic {plan.name} with {plan.partitions} partitions, received {partitions}: "
@@ -190,23 +127,10 @@ def _check(client: KafkaAdminClient, plan: TopicPlan, partitions: int, *, embedd
         )
     if embedded or not plan.relied_upon:
         return  # the embedded broker knows no configuration
-    resource = ConfigResource(ConfigResourceType.TOPIC, plan.name)
-    described = client.describe_configs([resource], config_filter="all")
-    actual = _values(described, plan.name)
-    for name, value in plan.relied_upon.items():
-        if actual.get(name) != value:
-            raise ConfigurationError(
-                f"expected topic {plan.name} with {name}={value}, received {actual.get(name)}: set it with "
-                f"`kafka-configs --alter --entity-type topics --entity-name {plan.name} --add-config {name}={value}`"
-            )
+    check_configuration(client, plan.name, plan.relied_upon)
 
 
-def _values(described: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]], topic: str) -> dict[str, str]:
-    """Name → value of a topic's configuration, out of the admin client's answer."""
-    return {name: entry["value"] for name, entry in described["topic"][topic].items()}
-
-
-def _create(client: KafkaAdminClient, plans: Sequence[TopicPlan], settings: Settings) -> None:
+def _create(client: Any, plans: Sequence[TopicPlan], settings: Settings) -> None:
     if settings.kafka_embedded:
         names = ", ".join(plan.name for plan in plans)
         raise ServiceUnavailable(

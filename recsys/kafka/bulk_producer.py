@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,17 +10,16 @@ from typing import NamedTuple
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from recsys.errors import ServiceUnavailable
-from recsys.settings import Settings
+from recsys.errors import ConfigurationError, ServiceUnavailable
+from recsys.kafka.acknowledged import ACKNOWLEDGED, MAX_REQUEST_BYTES
+from recsys.kafka.bounded import missing_topic
+from recsys.kafka.clients import CONNECT_TIMEOUT_MS, answering, kafka_python_options
+from recsys.kafka.diagnosis import reach
+from recsys.settings.kafka import KafkaSettings
 
-CONNECT_TIMEOUT_MS = 5_000
-REACH_TIMEOUT_S = 3.0
 DELIVERY_TIMEOUT_MS = 30_000
 MAX_OUTSTANDING = 20_000
 PROGRESS_EVERY = 500
-
-MAX_REQUEST_BYTES = 8_000_000
-"""Above what a topic may be told to take, so that it is the broker who refuses a record."""
 
 
 class Record(NamedTuple):
@@ -39,58 +36,33 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def connect(settings: Settings, *topics: str) -> KafkaProducer:
+def connect(settings: KafkaSettings, *topics: str) -> KafkaProducer:
     """A producer that waits for all replicas, after checking that the topics are there.
 
     Raises:
-        ServiceUnavailable: The broker does not answer within seconds, or a topic is missing.
+        ServiceUnavailable: Kafka does not answer within seconds.
+        ConfigurationError: A topic is missing, or Kafka refuses the login.
     """
-    servers = settings.kafka_bootstrap_servers
-    reach(servers)
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its retries are told in our one line
-    try:
+    reach(settings)
+    with answering(settings):
         producer = KafkaProducer(
-            bootstrap_servers=servers.split(","),
-            api_version=settings.kafka_api_version_tuple,
-            acks="all",
+            **kafka_python_options(settings),
+            **ACKNOWLEDGED,
             linger_ms=20,
             batch_size=262_144,
             max_request_size=MAX_REQUEST_BYTES,
             max_block_ms=CONNECT_TIMEOUT_MS,
-            bootstrap_timeout_ms=CONNECT_TIMEOUT_MS,
             request_timeout_ms=DELIVERY_TIMEOUT_MS // 2,
             delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
             allow_auto_create_topics=False,
         )
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailable(f"expected Kafka at {servers}, received {type(error).__name__}") from None
     for topic in topics:
         try:
             producer.partitions_for(topic)
         except KafkaError:
             producer.close(timeout=0)
-            raise ServiceUnavailable(
-                f"expected topic {topic} at {servers}, received a broker without it (`recsys topics` creates it)"
-            ) from None
+            raise ConfigurationError(missing_topic(topic)) from None
     return producer
-
-
-def reach(servers: str) -> None:
-    """Tries the addresses once: with a pinned version a client itself would not notice that nobody is there.
-
-    Raises:
-        ServiceUnavailable: Nobody listens at any of them.
-    """
-    received: Exception = ValueError("no address")
-    for server in servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_TIMEOUT_S).close()
-        except (OSError, ValueError) as error:
-            received = error
-        else:
-            return
-    raise ServiceUnavailable(f"expected Kafka at {servers}, received {received}")
 
 
 class Deliveries:

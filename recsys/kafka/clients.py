@@ -5,12 +5,19 @@ No client is imported here before it is asked for; serving's image has aiokafka 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from recsys.errors import ServiceUnavailable
+from recsys.kafka.diagnosis import reach
+from recsys.kafka.records import READ_COMMITTED
 from recsys.kafka.tls import ssl_context
 from recsys.settings.kafka import KafkaSettings
 
 CONNECT_TIMEOUT_MS = 5_000
+FETCH_BYTES = 4 << 20
 
 
 def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -71,3 +78,70 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
             "sasl_plain_password": None if password is None else password.get_secret_value(),
         }
     return security
+
+
+@contextmanager
+def admin_client(settings: KafkaSettings) -> Iterator[Any]:
+    """kafka-python's admin client.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer within seconds, or stops answering inside the block.
+        ConfigurationError: The security settings do not fit the listener, or it refuses the login.
+    """
+    from kafka import KafkaAdminClient  # noqa: PLC0415 - see the module
+
+    options = {"request_timeout_ms": 2 * CONNECT_TIMEOUT_MS}
+    with _open(settings, lambda: KafkaAdminClient(**kafka_python_options(settings), **options)) as client:
+        yield client
+
+
+@contextmanager
+def bounded_consumer(settings: KafkaSettings) -> Iterator[Any]:
+    """kafka-python's consumer outside any group, for `bounded.BoundedLog`: only what is committed, nothing moved.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer within seconds, or stops answering inside the block.
+        ConfigurationError: The security settings do not fit the listener, or it refuses the login.
+    """
+    from kafka import KafkaConsumer  # noqa: PLC0415 - see the module
+
+    options = {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": READ_COMMITTED,
+        "max_partition_fetch_bytes": FETCH_BYTES,
+    }
+    with _open(settings, lambda: KafkaConsumer(**kafka_python_options(settings), **options)) as client:
+        yield client
+
+
+@contextmanager
+def answering(settings: KafkaSettings) -> Iterator[None]:
+    """Turns whatever kafka-python raises while Kafka is away into one error that says why.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+        ConfigurationError: The security settings do not fit the listener, or it refuses the login.
+    """
+    from kafka.errors import KafkaError  # noqa: PLC0415 - see the module
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its retries are told in our one line
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        reach(settings)
+        raise ServiceUnavailable(
+            f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {type(error).__name__}: {error}"
+        ) from error
+
+
+@contextmanager
+def _open(settings: KafkaSettings, make: Callable[[], Any]) -> Iterator[Any]:
+    reach(settings)  # the clients would try for half a minute, and not say why
+    with answering(settings):
+        client = make()
+        try:
+            yield client
+        finally:
+            client.close()

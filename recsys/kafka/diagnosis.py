@@ -96,7 +96,7 @@ def diagnose(settings: KafkaSettings) -> list[Finding]:
         except _Found as found:
             findings.append(found.finding)
         except NotKafka:
-            findings.append(Finding(Problem.LOGIN_NEEDED, _login_needed(settings, server)))
+            findings.append(_closed(settings, server))
         except TimeoutError:
             findings.append(Finding(Problem.SILENT, f"Kafka at {server} took a connection and does not answer"))
     findings.sort(key=lambda finding: finding.problem is Problem.UNREACHABLE)  # what was met says more
@@ -241,11 +241,19 @@ def _logged_in(settings: KafkaSettings, server: str, wire: Wire) -> Wire:
     return wire
 
 
-def _login_needed(settings: KafkaSettings, server: str) -> str:
-    return (
+def _closed(settings: KafkaSettings, server: str) -> Finding:
+    """The connection ended where a client's goes on: before its login, or for want of one."""
+    if settings.kafka_uses_sasl:
+        return Finding(
+            Problem.NO_LOGIN,
+            f"Kafka at {server} closed the connection at the login: its listener may know none "
+            "(RECSYS_KAFKA_SECURITY_PROTOCOL)",
+        )
+    return Finding(
+        Problem.LOGIN_NEEDED,
         f"Kafka at {server} closed the connection when it was asked for its brokers: it wants a login (set "
         f"RECSYS_KAFKA_SECURITY_PROTOCOL to {'SASL_SSL' if settings.kafka_uses_tls else 'SASL_PLAINTEXT'}, and "
-        "RECSYS_KAFKA_SASL_USERNAME and RECSYS_KAFKA_SASL_PASSWORD)"
+        "RECSYS_KAFKA_SASL_USERNAME and RECSYS_KAFKA_SASL_PASSWORD)",
     )
 
 

@@ -24,6 +24,11 @@ class WorkerSettings(Section):
     worker_stall_seconds: float = Field(
         default=60.0, gt=0, description="A worker with records to read and no progress for this long ends itself."
     )
+    worker_topic_check_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How often a worker checks that the interactions topic still stamps records with their arrival.",
+    )
     retry_seconds: float = Field(
         default=20.0,
         gt=0,

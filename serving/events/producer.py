@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordTooLargeError
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction, encode
+from recsys.kafka.acknowledged import ACKNOWLEDGED, close, must_be_replaced
 
 CONNECT_TIMEOUT_S = 5.0
-CLOSE_TIMEOUT_S = 2.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 2.0
-
-_REFUSED_ALONE = (MessageSizeTooLargeError, RecordTooLargeError)
 
 _log = structlog.get_logger(__name__)
 
@@ -61,14 +59,23 @@ class KafkaEventProducer:
         kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         topic: Where the events go.
         timeout_s: Longest wait for a connection and the acknowledgements of one call.
+        reasons: Blocking; says for the log why Kafka cannot be used.
     """
 
     # aiokafka negotiates the protocol version with each broker, the embedded one too; it has no version to pin.
 
-    def __init__(self, kafka: Mapping[str, Any], topic: str, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        topic: str,
+        *,
+        timeout_s: float,
+        reasons: Callable[[], str] = lambda: "",
+    ) -> None:
         self._kafka = kafka
         self._topic = topic
         self._timeout_s = timeout_s
+        self._reasons = reasons
         self._producer: AIOKafkaProducer | None = None
         self._available = asyncio.Event()
         self._broken = asyncio.Event()
@@ -105,8 +112,7 @@ class KafkaEventProducer:
                 f"expected Kafka's acknowledgement within {self._timeout_s:g} s, received none"
             ) from None
         except KafkaError as error:
-            if not error.retriable and not isinstance(error, _REFUSED_ALONE):
-                # A lost sequence number or a fenced producer does not heal: aiokafka needs a new one (its issue 1017).
+            if must_be_replaced(error):
                 self._available.clear()
                 self._broken.set()
             raise ServiceUnavailable(f"expected Kafka's acknowledgement, received {error!r}") from None
@@ -143,13 +149,14 @@ class KafkaEventProducer:
             await self._discard()
 
     async def _connect(self, *, first: bool) -> bool:
-        self._producer = AIOKafkaProducer(**self._kafka, acks="all", enable_idempotence=True, linger_ms=0)
+        self._producer = AIOKafkaProducer(**self._kafka, **ACKNOWLEDGED, linger_ms=0)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             if first:
-                _log.warning("kafka_unreachable", servers=self._kafka["bootstrap_servers"], error=repr(error))
+                reasons = await asyncio.to_thread(self._reasons) or repr(error)
+                _log.warning("kafka_unreachable", servers=self._kafka["bootstrap_servers"], error=reasons)
             await self._discard()
             return False
         self._broken.clear()
@@ -162,20 +169,4 @@ class KafkaEventProducer:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await producer.stop()
-        except TimeoutError:
-            await _abandon(producer)
-
-
-async def _abandon(producer: AIOKafkaProducer) -> None:
-    """Drops a producer whose brokers do not answer.
-
-    Its `stop()` waits for acknowledgements without a limit, and being idempotent it retries without one; the requests
-    whose events are left in it were answered with 503 long ago. aiokafka has no public way to give up, hence its
-    parts: the connections first, so that requests on their way fail now; last the batches nobody will send.
-    """
-    await producer.client.close()
-    await producer._sender.close()  # noqa: SLF001 (see above)
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 (see above)
+        await close(producer)

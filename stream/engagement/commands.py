@@ -9,12 +9,9 @@ from collections.abc import Mapping
 
 import click
 import msgspec
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from recsys.engagement import ForwardDecay
-from recsys.errors import ConfigurationError, ServiceUnavailable
-from recsys.kafka.clients import aiokafka_options
+from recsys.errors import ConfigurationError
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings, load_settings
 from recsys.times import parse_time
@@ -30,30 +27,6 @@ def stream_store(settings: Settings) -> RedisStore:
         dedupe_window_s=settings.dedupe_window_hours * 3600,
         top_ttl_s=settings.top_ttl_days * 86_400,
     )
-
-
-async def topic_partitions(settings: Settings) -> int:
-    """The partition count of the interactions topic.
-
-    Raises:
-        ServiceUnavailable: Kafka does not answer.
-        ConfigurationError: The topic does not exist.
-    """
-    admin = AIOKafkaAdminClient(**aiokafka_options(settings), request_timeout_ms=5000)
-    try:
-        await admin.start()
-        (topic,) = await admin.describe_topics([settings.interactions_topic])
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise ServiceUnavailable(
-            f"expected a Kafka broker at {settings.kafka_bootstrap_servers}, received {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        await admin.close()
-    if topic["error_code"] or not topic["partitions"]:
-        raise ConfigurationError(
-            f"expected a topic {settings.interactions_topic!r} (`recsys topics` creates it), received none"
-        )
-    return len(topic["partitions"])
 
 
 @click.command()

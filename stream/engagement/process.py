@@ -12,13 +12,14 @@ import structlog
 import uvloop
 
 from recsys.errors import TopologyMismatch
+from recsys.kafka.admin import check_arrival_time, topic_partitions
 from recsys.keys import Topology
 from recsys.online_store import Control
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
 from recsys.process.metrics_server import serve_metrics
 from recsys.settings import Settings, load_settings
-from stream.engagement.commands import stream_store, topic_partitions
+from stream.engagement.commands import stream_store
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,8 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
 
 async def _agreed_topology(settings: Settings, store: Control) -> Topology:
     """The topology in Redis. A topic with more partitions is read under it: their records are rerouted."""
-    in_kafka = await topic_partitions(settings)
+    in_kafka = await asyncio.to_thread(topic_partitions, settings)
+    await asyncio.to_thread(check_arrival_time, settings)
     topology = await store.establish_topology(Topology(in_kafka))
     if topology.partitions > in_kafka:
         raise TopologyMismatch(

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from recsys import dead_letters
 from recsys.errors import ServiceUnavailable
+from recsys.kafka.acknowledged import ACKNOWLEDGED, MAX_REQUEST_BYTES, close
 from recsys.keys import Partition
 from stream.engagement.fold import Misrouted, Refused
 
@@ -87,11 +88,11 @@ class KafkaSideOutputs:
     def _give_up(self) -> None:
         """Leaves the producer behind: an idempotent one holds what was not acknowledged for ever.
 
-        What it still delivers once Kafka takes it is a second dead letter; then it ends.
+        What it still delivers in the seconds that it is given to end is a second dead letter.
         """
         producer, self._producer = self._producer, None
         if producer is not None:
-            stopping = asyncio.create_task(producer.stop(), name="side-outputs-stop")
+            stopping = asyncio.create_task(close(producer), name="side-outputs-stop")
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
 
@@ -104,10 +105,9 @@ class KafkaSideOutputs:
     async def _start(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **self._kafka,
-            enable_idempotence=True,
-            acks="all",
+            **ACKNOWLEDGED,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
-            max_request_size=8_000_000,
+            max_request_size=MAX_REQUEST_BYTES,
         )
         try:
             await producer.start()

@@ -9,12 +9,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.kafka.admin import check_arrival_time
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Lists
@@ -55,6 +57,7 @@ class Upkeep:
         now_ms: Wall clock, ms since 1970 UTC.
         idle_check_every_s: Seconds between idle checks.
         topology_every_s: Seconds between reads of the topology in Redis.
+        check_topic: Blocking; raises where the topic has lost a property that is relied upon.
         switched: Set once the topology is another one: this worker has to end.
     """
 
@@ -67,6 +70,7 @@ class Upkeep:
     now_ms: Callable[[], int]
     idle_check_every_s: float = IDLE_CHECK_EVERY_S
     topology_every_s: float = TOPOLOGY_EVERY_S
+    check_topic: Callable[[Settings], None] = check_arrival_time
     switched: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def follow_topology(self) -> None:
@@ -124,6 +128,16 @@ class Upkeep:
     async def _merge_trending(self) -> None:
         decay, size = self.settings.trending_decay, self.settings.trending_size
         await merge_trending(self.store, self.topology.shards(), decay, size=size, now_ms=self.now_ms())
+
+    async def watch_topic(self) -> None:
+        """Notices that somebody altered the topic so that a record's time is no longer its arrival.
+
+        Raises:
+            ConfigurationError: They did.
+        """
+        while True:
+            await asyncio.sleep(self.settings.worker_topic_check_seconds)
+            await quietly(partial(asyncio.to_thread, self.check_topic, self.settings))
 
     async def watch(self) -> None:
         """Ends the worker when it makes no progress though it could.

@@ -143,6 +143,7 @@ class EngagementWorker:
             self._outdated_lists.run,
             self._upkeep.follow_topology,
             self._upkeep.trend,
+            self._upkeep.watch_topic,
         )
         ends = [
             asyncio.create_task(end, name=name)

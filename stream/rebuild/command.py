@@ -11,20 +11,17 @@ from typing import Protocol
 import click
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.kafka.admin import check_arrival_time, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
-from recsys.kafka.records import READ_COMMITTED
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Guards, ShardStore
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
-from stream.engagement.commands import stream_store, topic_partitions
+from stream.engagement.commands import stream_store
 from stream.engagement.fold import FoldRules
 from stream.engagement.side_outputs import KafkaSideOutputs
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
@@ -32,8 +29,6 @@ from stream.rebuild.log_reader import LogReader
 from stream.rebuild.spans import Span
 
 log = structlog.get_logger(__name__)
-
-REQUEST_TIMEOUT_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +91,12 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
     store = stream_store(settings)
     try:
         before = await store.topology()
-        old = before or Topology(await topic_partitions(settings))
-        topology = Topology(await _grown(settings, partitions), old.generation + 1)
+        await asyncio.to_thread(check_arrival_time, settings)
+        there = await asyncio.to_thread(topic_partitions, settings)
+        old = before or Topology(there)
+        if partitions is not None:
+            there = await asyncio.to_thread(grow_topic, settings, partitions)
+        topology = Topology(there, old.generation + 1)
         spans = await _spans(settings, store, old, topology.partitions)
         done = await _fill(settings, store, old, topology, spans)
         await _copy_overrides(store, old, topology, settings.consumer_group)
@@ -115,52 +114,26 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
     return done
 
 
-async def _grown(settings: Settings, partitions: int | None) -> int:
-    """Raises the topic's partition count if it is asked for; returns the count."""
-    there = await topic_partitions(settings)
-    if partitions is None or partitions == there:
-        return there
-    if partitions < there:
-        raise ConfigurationError(f"expected at least the topic's {there} partitions, received {partitions}")
-    admin = AIOKafkaAdminClient(**aiokafka_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
-    try:
-        await admin.start()
-        await admin.create_partitions({settings.interactions_topic: NewPartitions(partitions)})
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailable(f"expected Kafka to raise the partition count, received {error!r}") from error
-    finally:
-        await admin.close()
-    while (there := await topic_partitions(settings)) < partitions:  # noqa: ASYNC110 - the brokers tell nobody
-        await asyncio.sleep(0.1)
-    return there
-
-
 async def _spans(settings: Settings, store: RebuildStore, old: Topology, partitions: int) -> list[Span]:
     """Up to each fence; where there is none, up to the end of the log.
 
     A fence before the log's start stays where it is: what retention deleted after it is for the workers to stop at and
     for an operator to pass. So is what follows a partition's stop.
     """
-    places = [TopicPartition(settings.interactions_topic, partition) for partition in range(partitions)]
-    consumer = AIOKafkaConsumer(
-        **aiokafka_options(settings),
-        request_timeout_ms=REQUEST_TIMEOUT_MS,
-        isolation_level=READ_COMMITTED,
-    )
-    try:
-        await consumer.start()
-        starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
-    except (KafkaError, OSError) as error:
-        raise ServiceUnavailable(f"expected Kafka at {settings.kafka_bootstrap_servers}, received {error!r}") from error
-    finally:
-        await consumer.stop()
+    bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic, committed=True)
+    unknown = [str(partition) for partition in range(partitions) if bounds.get(partition) is None]
+    if unknown:
+        raise ServiceUnavailable(
+            f"no broker answers for partition {', '.join(unknown)} of the topic: start it and repeat"
+        )
     spans = []
-    for tp in places:
-        fence = await store.fence(old.shard(tp.partition), settings.consumer_group)
-        end = ends[tp] if fence is None else fence + 1
-        if fence is None and (await store.guard(old.shard(tp.partition), settings.consumer_group)).stop is not None:
-            end = starts[tp]
-        spans.append(Span(tp.partition, min(starts[tp], end), end, applied=fence is not None))
+    for partition in map(Partition, range(partitions)):
+        log_start, log_end = bounds[partition] or (0, 0)
+        fence = await store.fence(old.shard(partition), settings.consumer_group)
+        end = log_end if fence is None else fence + 1
+        if fence is None and (await store.guard(old.shard(partition), settings.consumer_group)).stop is not None:
+            end = log_start
+        spans.append(Span(partition, min(log_start, end), end, applied=fence is not None))
     return spans
 
 

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from recsys.errors import ServiceUnavailable
+from recsys.kafka.bounded import StallRule
 from recsys.kafka.records import READ_COMMITTED, Record
 from stream.rebuild.spans import Arrived, Span
 from stream.transport.raw_records import patch_aiokafka_raw_records
@@ -22,8 +23,6 @@ FETCH_BYTES_A_PARTITION = 8 * 1024 * 1024
 """Large slices: what the fold does once a learner and slice is then done for more events."""
 
 POLL_MS = 1000
-SILENCE_POLLS = 30
-"""Polls in a row without a record and without progress after which Kafka counts as away."""
 
 
 class LogReader:
@@ -36,7 +35,7 @@ class LogReader:
     """
 
     def __init__(self, kafka: Mapping[str, Any], topic: str, spans: Sequence[Span]) -> None:
-        self._kafka = kafka
+        self._kafka, self._topic = kafka, topic
         self._ends = {TopicPartition(topic, span.partition): span for span in spans if span.start < span.end}
         self._pending: dict[Any, list[Record]] = {}
 
@@ -72,15 +71,10 @@ class LogReader:
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> bool:
         """Waits until every partition that is not at its end has records pending; returns whether any has."""
-        silent, reached = 0, -1
+        stall = StallRule(self._topic)
         while wanted := await self._unfinished(consumer):
             fetched = await consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=RECORDS_A_PARTITION * len(wanted))
-            before, reached = reached, sum([await consumer.position(tp) for tp in self._ends])
-            silent = 0 if reached != before else silent + 1
-            if silent > SILENCE_POLLS:
-                raise ServiceUnavailable(
-                    f"expected records of {wanted}, received none for {silent * POLL_MS // 1000} s"
-                )
+            stall.check(sum([await consumer.position(tp) for tp in self._ends]))
             for tp, records in fetched.items():
                 kept = [record for record in records if record.offset < self._ends[tp].end]
                 if kept:

@@ -140,7 +140,7 @@ def test_an_unreachable_broker_is_one_clear_error(files: tuple[Path, Path], monk
         error = replay("--interactions", files[0]).exception
 
     assert isinstance(error, ServiceUnavailable)
-    assert "expected Kafka at 127.0.0.1" in str(error)
+    assert "Kafka cannot be reached: 127.0.0.1" in str(error)
 
 
 def test_a_missing_file_is_noticed_before_anything_is_sent(broker: EmbeddedKafka, files: tuple[Path, Path]) -> None:

@@ -11,9 +11,10 @@ from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.processes import free_port
 from infra.operator.commands import status, topics
 from infra.operator.status import lag
-from infra.operator.topics import TopicState, admin_client, ensure_topics, topic_partitions
+from infra.operator.topics import TopicState, ensure_topics, topic_partitions
 from recsys.cli import main
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
+from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
 
 
@@ -55,7 +56,10 @@ def test_a_topic_without_arrival_times_is_refused(settings: Settings) -> None:
     with admin_client(settings) as client:
         client.create_topics({settings.interactions_topic: {"num_partitions": 2, "replication_factor": 1}})
         client.wait_for_topics([settings.interactions_topic])
-    with pytest.raises(ConfigurationError, match=r"message\.timestamp\.type=LogAppendTime, received CreateTime"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"type=CreateTime and must have message\.timestamp\.type=LogAppendTime",
+    ):
         ensure_topics(settings, 2)
 
 
@@ -105,7 +109,7 @@ def test_an_unreachable_kafka_is_one_line_and_status_3(
         main([name])
     assert ended.value.code == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("recsys: expected Kafka at 127.0.0.1:")
+    assert line.startswith("recsys: Kafka cannot be reached: 127.0.0.1:")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class FakeConsumer:
     def position(self, tp: TopicPartition) -> int:
         return self.positions[tp]
 
-    def poll(self, timeout_ms: int) -> dict[TopicPartition, Sequence[Any]]:
+    def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, Sequence[Any]]:
         found = {}
         for tp, position in self.positions.items():
             if position < len(self.logs[tp.partition]):
@@ -111,7 +111,7 @@ def test_every_letter_is_read_once_and_the_filters_are_half_open() -> None:
     assert dlq.letter(0, 6).offset == 6
     with pytest.raises(ConfigurationError, match=r"\(0: 0–6, 1: 0–0\), received 0 7"):
         dlq.letter(0, 7)
-    with pytest.raises(ConfigurationError, match="received a Kafka without it"):
+    with pytest.raises(ConfigurationError, match="Kafka has no topic other: `recsys topics` creates it"):
         DeadLetterTopic(FakeConsumer({}), "other")
 
 

@@ -1,0 +1,48 @@
+"""The one rule of acknowledgement: a record counts as sent once all in-sync replicas have it, and once only.
+
+Shared by everything that produces: bulk commands (kafka-python), the API and the worker's side outputs (aiokafka).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+ACKNOWLEDGED = {"acks": "all", "enable_idempotence": True}
+"""What every producer is given, by the names that both libraries share."""
+
+MAX_REQUEST_BYTES = 8_000_000
+"""Above what a topic may be told to take, so that it is the broker who refuses a record."""
+
+CLOSE_TIMEOUT_S = 2.0
+
+
+def must_be_replaced(error: Exception) -> bool:
+    """Whether an aiokafka producer does no more work after this error.
+
+    A lost sequence number or a fenced producer does not heal (aiokafka's issue 1017); a record that is too large
+    harms nothing but itself, and what is retriable was retried.
+    """
+    from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError  # noqa: PLC0415 - see clients
+
+    if isinstance(error, MessageSizeTooLargeError | RecordTooLargeError):
+        return False
+    return isinstance(error, KafkaError) and not error.retriable
+
+
+async def close(producer: Any, within_s: float = CLOSE_TIMEOUT_S) -> None:
+    """Ends an aiokafka producer in bounded time.
+
+    Its `stop()` waits for acknowledgements without a limit, and being idempotent it retries without one. Where it
+    does not end in time its parts are ended, for which there is no public way: the connections first, so that requests
+    on their way fail now; last the batches that nobody will send. Who waited for them is told `ProducerClosed`.
+    """
+    from aiokafka.errors import ProducerClosed  # noqa: PLC0415 - see clients
+
+    try:
+        async with asyncio.timeout(within_s):
+            await producer.stop()
+    except TimeoutError:
+        await producer.client.close()
+        await producer._sender.close()  # noqa: SLF001 - see above
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - see above
