@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from recsys.errors import BundleError
 from recsys.model.bundle import load_manifest
 from recsys.model.publications import Publications, write_publications
 
+GOLDEN_FILE = "golden.json"
 LEFTOVERS_AFTER_S = 86_400.0
 RECENT_S = 600.0
 """A bundle that was the published one within this time may still be on its way into a process."""
@@ -25,6 +27,10 @@ RECENT_S = 600.0
 _VERSION = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 log = structlog.get_logger(__name__)
+
+
+class _Golden(msgspec.Struct, frozen=True):
+    version: str
 
 
 def bundle_versions(models_dir: Path) -> list[str]:
@@ -38,8 +44,8 @@ def bundle_versions(models_dir: Path) -> list[str]:
 def referenced_versions(models_dir: Path, noted: Publications, *, now_ms: int) -> dict[str, str]:
     """Version → why its bundle must stay, whatever its age.
 
-    The current and the previous publication, what was published within `RECENT_S` (a process may be loading it), and
-    the bundles that those name as their parents.
+    The current and the previous publication, what was published within `RECENT_S` (a process may be loading it), the
+    model that the gate's golden slice names as the best, and the bundles that any of these names as its parent.
     """
     reasons: dict[str, str] = {}
     replaced_at_ms: float = float("inf")
@@ -51,6 +57,9 @@ def referenced_versions(models_dir: Path, noted: Publications, *, now_ms: int) -
         elif now_ms - replaced_at_ms <= RECENT_S * 1000:
             reasons.setdefault(pointer.version, "recently published")
         replaced_at_ms = pointer.published_at_ms
+    best = _best_on_golden(models_dir)
+    if best is not None:
+        reasons.setdefault(best, "best on the golden slice")
     for version in list(reasons):
         with contextlib.suppress(BundleError):
             parent = load_manifest(models_dir / version).parent
@@ -76,6 +85,14 @@ def delete_unreferenced(models_dir: Path, noted: Publications, *, keep: int, now
         write_publications(models_dir, noted.kept(set(bundle_versions(models_dir))))
         log.info("bundles_deleted", versions=gone)
     return gone
+
+
+def _best_on_golden(models_dir: Path) -> str | None:
+    """The model that `golden.json`, which the gate keeps beside the bundles, compares candidates with."""
+    try:
+        return msgspec.json.decode((models_dir / GOLDEN_FILE).read_bytes(), type=_Golden).version
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _delete(folder: Path) -> bool:

@@ -73,6 +73,14 @@ def test_what_was_published_until_just_now_stays_for_those_who_are_loading_it(fo
     assert read_publications(folder.models_dir).versions() == {folder.versions[number] for number in (3, 6, 7)}
 
 
+@pytest.mark.parametrize(
+    ("content", "left"), [(b'{"version":"%s","best":0.1}', [1, 6, 7]), (b"not json %s", [6, 7]), (b"{}%s", [6, 7])]
+)
+def test_the_best_model_on_the_golden_slice_stays(folder: Folder, content: bytes, left: list[int]) -> None:
+    (folder.models_dir / "golden.json").write_bytes(content.replace(b"%s", folder.versions[1].encode()))
+    assert folder.delete(folder.note(7, 6), keep=2) == left
+
+
 def test_only_bundles_are_deleted(folder: Folder) -> None:
     for name in ("backup", "20260101", ".keep"):
         (folder.models_dir / name).mkdir()
