@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from recsys.engagement import DEFAULT_WEIGHTS, MIN_HALF_LIFE_DAYS, EngagementWeights, ForwardDecay
-from recsys.errors import ConfigurationError
 from recsys.events import DONE_PROGRESS
 from recsys.exclusion import Exclusion
 from recsys.settings.section import Numbers, Section
@@ -53,15 +52,10 @@ class EngagementSettings(Section):
     @field_validator("engagement_weights")
     @classmethod
     def _fill_weights(cls, given: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(given.keys() - DEFAULT_WEIGHTS.keys())
+        if unknown:
+            raise ValueError(f"expected weights of {', '.join(DEFAULT_WEIGHTS)}, and {unknown[0]!r} is none of them")
         return {**DEFAULT_WEIGHTS, **given}
-
-    @model_validator(mode="after")
-    def _derived_values_can_be_built(self) -> EngagementSettings:
-        try:
-            _ = self.weights, self.decay, self.trending_decay
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from None
-        return self
 
     @property
     def weights(self) -> EngagementWeights:

@@ -21,7 +21,7 @@ MAX_SHOWN_CHARS = 80
 MAX_SECRET_FILE_BYTES = 64 * 1024
 
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
-_USER_INFO = re.compile(r"//.*@", re.DOTALL)
+_USER_INFO = re.compile(r".*@", re.DOTALL)
 
 
 def variable_of(name: str, field: FieldInfo) -> str:
@@ -55,7 +55,8 @@ def check_names(environment: Mapping[str, str], model: type[BaseModel]) -> None:
 def _unknown(name: str, value: str, known: set[str]) -> str:
     if _SERVICE_LINK.search(name) and (value.startswith("tcp://") or "_SERVICE_" in name):
         return f"{name} is no setting but a service link of Kubernetes: set enableServiceLinks: false on the pod"
-    nearest = difflib.get_close_matches(name.upper(), sorted(known), n=1)
+    unprefixed = name.upper().removeprefix(PREFIX)
+    nearest = [unprefixed] if unprefixed in known else difflib.get_close_matches(name.upper(), sorted(known), n=1)
     return f"{name} is no setting: " + (f"did you mean {nearest[0]}?" if nearest else "`recsys settings` lists them")
 
 
@@ -115,5 +116,5 @@ def _field_at(location: str, model: type[BaseModel]) -> tuple[str, FieldInfo | N
 
 
 def shown(value: object) -> str:
-    """A rejected value as a message may repeat it: short, on one line, without the user part of a URL."""
-    return repr(_USER_INFO.sub("//***@", str(value))[:MAX_SHOWN_CHARS])
+    """A rejected value as a message may repeat it: short, on one line, without a user and password before an @."""
+    return repr(_USER_INFO.sub("***@", str(value))[:MAX_SHOWN_CHARS])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from recsys.settings.section import Name, OptionalFile, OptionalSecret, OptionalText, Section
+from recsys.settings.section import Name, OptionalFile, OptionalSecret, OptionalText, Section, set_among
 
 EMBEDDED_API_VERSION = "2.3"
 """The protocol version that kafka-python has to speak to the embedded broker, which it cannot ask for its own."""
@@ -126,17 +126,17 @@ class KafkaSettings(Section):
             )
         if not sasl and login != (None, None):
             raise ValueError(
-                "RECSYS_KAFKA_SASL_USERNAME and RECSYS_KAFKA_SASL_PASSWORD would not be used: set "
+                f"{set_among(self, 'kafka_sasl_username', 'kafka_sasl_password')} would not be used: set "
                 "RECSYS_KAFKA_SECURITY_PROTOCOL to SASL_SSL or SASL_PLAINTEXT"
             )
-        files = (self.kafka_ssl_ca_file, self.kafka_ssl_cert_file, self.kafka_ssl_key_file, self.kafka_ssl_key_password)
-        if not tls and files != (None,) * len(files):
-            raise ValueError(
-                "the RECSYS_KAFKA_SSL_… settings would not be used: set RECSYS_KAFKA_SECURITY_PROTOCOL to SSL or "
-                "SASL_SSL"
-            )
-        if self.kafka_ssl_cert_file is None and (self.kafka_ssl_key_file or self.kafka_ssl_key_password):
-            raise ValueError("RECSYS_KAFKA_SSL_KEY_FILE and its password need RECSYS_KAFKA_SSL_CERT_FILE")
+        files = set_among(
+            self, "kafka_ssl_ca_file", "kafka_ssl_cert_file", "kafka_ssl_key_file", "kafka_ssl_key_password"
+        )
+        if not tls and files:
+            raise ValueError(f"{files} would not be used: set RECSYS_KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL")
+        key = set_among(self, "kafka_ssl_key_file", "kafka_ssl_key_password")
+        if self.kafka_ssl_cert_file is None and key:
+            raise ValueError(f"{key} without RECSYS_KAFKA_SSL_CERT_FILE, whose key it is")
         return self
 
     @property

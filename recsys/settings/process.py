@@ -18,4 +18,6 @@ class ProcessSettings(Section):
     log_format: Annotated[Literal["console", "json"], Word] = Field(
         default="console", description="`console` for people, `json` for log collectors."
     )
-    seed: int = Field(default=0, description="Seed of everything random: negatives, initial weights, simulator.")
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="Seed of everything random: negatives, initial weights, simulator."
+    )

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from recsys.errors import ConfigurationError
-from recsys.settings.section import OptionalFile, OptionalSecret, OptionalText, Section
+from recsys.settings.section import OptionalFile, OptionalSecret, OptionalText, Section, set_among
 
 DEFAULT_PORT = 6379
 _FORM = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"
@@ -131,11 +131,14 @@ class RedisSettings(Section):
             raise ValueError("expected one user for Redis, and both REDIS_URL and RECSYS_REDIS_USERNAME name one")
         if self.redis_username is not None and self.redis_password is None and url.password is None:
             raise ValueError("RECSYS_REDIS_USERNAME needs RECSYS_REDIS_PASSWORD (or RECSYS_REDIS_PASSWORD_FILE)")
-        files = (self.redis_ssl_ca_file, self.redis_ssl_cert_file, self.redis_ssl_key_file, self.redis_ssl_key_password)
-        if not url.tls and files != (None,) * len(files):
-            raise ValueError("the RECSYS_REDIS_SSL_… settings would not be used: REDIS_URL has to begin with rediss://")
-        if self.redis_ssl_cert_file is None and (self.redis_ssl_key_file or self.redis_ssl_key_password):
-            raise ValueError("RECSYS_REDIS_SSL_KEY_FILE and its password need RECSYS_REDIS_SSL_CERT_FILE")
+        files = set_among(
+            self, "redis_ssl_ca_file", "redis_ssl_cert_file", "redis_ssl_key_file", "redis_ssl_key_password"
+        )
+        if not url.tls and files:
+            raise ValueError(f"{files} would not be used: REDIS_URL has to begin with rediss://")
+        key = set_among(self, "redis_ssl_key_file", "redis_ssl_key_password")
+        if self.redis_ssl_cert_file is None and key:
+            raise ValueError(f"{key} without RECSYS_REDIS_SSL_CERT_FILE, whose key it is")
         return self
 
     @property

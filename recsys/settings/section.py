@@ -36,6 +36,11 @@ def _existing_file(path: Path | None) -> Path | None:
     return path
 
 
+def set_among(section: BaseSettings, *fields: str) -> str:
+    """The names in the environment of those settings that are set; empty if none is."""
+    return ", ".join(f"{PREFIX}{field}".upper() for field in fields if getattr(section, field) is not None)
+
+
 def _folder(path: Path) -> Path:
     if not str(path).strip() or path == Path() or "\0" in str(path):
         raise ValueError("expected the path of a folder")

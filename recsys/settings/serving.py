@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from recsys.settings.section import Folder, Name, NestedNumbers, Section
 
@@ -31,6 +31,13 @@ def _proxies(text: str) -> str:
         except ValueError:
             raise ValueError("expected addresses and networks such as 10.0.0.5,10.1.0.0/16, or *") from None
     return ",".join(parts)
+
+
+def _shares(experiments: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    for name, shares in experiments.items():
+        if not shares or abs(sum(shares.values()) - 1.0) > SHARE_TOLERANCE or min(shares.values()) < 0:
+            raise ValueError(f"expected shares of experiment {name!r} that sum to 1")
+    return experiments
 
 
 RootPath = Annotated[str, AfterValidator(_root_path)]
@@ -66,14 +73,7 @@ class ServingSettings(Section):
     serving_state_dir: Folder = Field(
         default=Path("var/serving"), description="Where the API keeps its trending snapshot for Redis outages."
     )
-    experiments: NestedNumbers = Field(
+    experiments: Annotated[NestedNumbers, AfterValidator(_shares)] = Field(
         default_factory=dict,
         description='A/B experiments as JSON: {"name": {"variant": share, …}}; shares of one experiment sum to 1.',
     )
-
-    @model_validator(mode="after")
-    def _shares_of_an_experiment_sum_to_one(self) -> ServingSettings:
-        for name, shares in self.experiments.items():
-            if not shares or abs(sum(shares.values()) - 1.0) > SHARE_TOLERANCE or min(shares.values()) < 0:
-                raise ValueError(f"expected the shares of experiment {name!r} to sum to 1, received {shares}")
-        return self

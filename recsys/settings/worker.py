@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from recsys.settings.section import Section
+from recsys.settings.section import Name, Section
 
 
 class WorkerSettings(Section):
@@ -13,9 +13,8 @@ class WorkerSettings(Section):
     worker_max_poll_records: int = Field(
         default=3000, ge=1, le=5000, description="Most records fetched at once; bounds one commit."
     )
-    worker_metrics_host: str = Field(
+    worker_metrics_host: Name = Field(
         default="127.0.0.1",
-        min_length=1,
         description="Address where the worker serves `/metrics` and `/healthz`; loopback unless told otherwise.",
     )
     worker_metrics_port: int = Field(
