@@ -20,8 +20,9 @@ from pathlib import Path
 import redis
 
 from infra.devtools.local_redis import LocalRedis
-from recsys.keys import Shard
-from recsys.online_store import ID_DIGEST_BYTES, Effects
+from recsys.keys import COUNTS, EVENT_IDS, Shard
+from recsys.online_store import Effects
+from recsys.online_store.operations import ID_DIGEST_BYTES, CounterAdd, DigestAdd
 from recsys.online_store.redis.store import RedisStore
 
 GROUP = "bench"
@@ -53,7 +54,8 @@ async def fill(url: str, ids: int, chunk: int, shards: int) -> None:
             fresh = [secrets.token_bytes(ID_DIGEST_BYTES) for _ in range(size)]
             fence, last = fences[shard], (fences[shard] or 0) + size
             fences[shard] = last
-            if not await store.commit(Shard(shard), GROUP, fence, last, Effects(ids=fresh, counts={"accepted": size})):
+            effects = Effects([DigestAdd(EVENT_IDS, "0", fresh), CounterAdd(COUNTS, {"accepted": size})])
+            if not await store.commit(Shard(shard), GROUP, fence, last, effects):
                 raise SystemExit(f"expected the commit of shard {shard} to be taken, received a moved fence")
     finally:
         await store.close()

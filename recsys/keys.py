@@ -8,13 +8,17 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 |---|---|---|---|---|---|---|
 | `fence` | string | last applied offset of the partition | offset | none | stream | stream, infra |
 | `engagement` | hash course → 8-byte double | forward-decayed sum | weight | none | stream | all |
-| `done` | set of course ids | never to recommend again | | none | stream | stream, serving |
+| `done` | set of course ids, bounded | not to recommend | | none | stream | stream, serving |
 | `bot` | hash | detector features, state, reasons, since | | none | stream | stream, infra |
-| `event_ids` | set of 12-byte digests | ids of one dedupe bucket | | 2 windows | stream | stream |
+| `event_ids` | set of 12-byte digests | ids of one dedupe bucket | | none (log time) | stream | stream |
+| `state(DEDUPE)` | hash | the newest dedupe bucket | bucket | none | stream | stream |
 | `trend` | hash course → 8-byte double | this shard's forward-decayed trending | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
 | `published` | string, JSON | copy of `MODEL_CURRENT`; other lists are refused | | none | all but serving | stream |
+| `users` | set of user ids | learners with engagement | | none | stream, batch | batch, stream |
+| `indexed` | string | the count of accepted events up to which `users` is whole | | none | stream, batch | all |
+| `commit_intent` | string | there only while a commit is applied in part | | none | stream | stream, infra |
 | `counts` | hash | accepted, duplicate, refused, rerouted, expired records | records | none | stream | infra |
 | `guard` | hash | starts at one fence, isolation mode, quarantine, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
@@ -42,7 +46,19 @@ MODEL_CURRENT = "model:current"
 MODEL_PREVIOUS = "model:previous"
 TOPOLOGY = "topology"
 
+ENGAGEMENT, DONE, BOT, EVENT_IDS, DEDUPE = "eng", "done", "bot", "ids", "dedupe"
+TREND, DIRTY, COUNTS, USERS = "trend", "dirty", "counts", "users"
+"""Names of states (`state` spells their keys)."""
+
+EVERY_SHARD_PATTERN = "{s*}:*"
+"""A SCAN pattern for the keys of all shards: one pass serves however many are looked for."""
+
+EVERY_ENGAGEMENT_PATTERN = "{s*}:eng:*"
+"""A SCAN pattern for the `engagement` keys of all shards."""
+
 SHARDS_A_GENERATION = 10_000
+
+_ENGAGEMENT_KEY = re.compile(r"\{s(\d+)\}:eng:")
 
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
@@ -108,13 +124,27 @@ def tag(shard: Shard) -> str:
     return f"{{s{shard}}}"
 
 
-def shard_pattern(shard: Shard) -> str:
-    """A SCAN pattern for every key of a shard."""
-    return f"{tag(shard)}:*"
+def state(shard: Shard, name: str, owner: str = "") -> str:
+    """The key of a projection's state: of one owner, or of the shard itself."""
+    return state_under(tag(shard), name, owner)
+
+
+def state_under(prefix: str, name: str, owner: str = "") -> str:
+    """The same under any tag."""
+    return f"{prefix}:{name}:{owner}" if owner else f"{prefix}:{name}"
+
+
+def scratch_tag(shard: Shard, token: str) -> str:
+    """What every scratch key of one self-test begins with; they are deleted at its end."""
+    return f"{tag(shard)}:self-test:{token}"
 
 
 def guard(shard: Shard, group: str) -> str:
     return f"{tag(shard)}:guard:{group}"
+
+
+def commit_intent(shard: Shard, group: str) -> str:
+    return f"{tag(shard)}:intent:{group}"
 
 
 def fence(shard: Shard, group: str) -> str:
@@ -122,37 +152,41 @@ def fence(shard: Shard, group: str) -> str:
 
 
 def engagement(shard: Shard, user_id: str) -> str:
-    return f"{tag(shard)}:eng:{user_id}"
+    return state(shard, ENGAGEMENT, user_id)
 
 
-def engagement_pattern(shard: Shard) -> str:
-    """A SCAN pattern for every `engagement` key of a shard."""
-    return f"{tag(shard)}:eng:*"
+def learner_of_engagement(key: str) -> tuple[Shard, str] | None:
+    """The shard and the user id inside an `engagement` key (the id may itself hold colons and braces)."""
+    match = _ENGAGEMENT_KEY.match(key)
+    return None if match is None else (Shard(int(match[1])), key[match.end() :])
 
 
-def user_of_engagement(key: str) -> str:
-    """The user id inside an `engagement` key (which may itself hold colons and braces)."""
-    return re.sub(r"^\{s\d+\}:eng:", "", key)
+def users(shard: Shard) -> str:
+    return state(shard, USERS)
+
+
+def indexed(shard: Shard) -> str:
+    return state(shard, "indexed")
 
 
 def done(shard: Shard, user_id: str) -> str:
-    return f"{tag(shard)}:done:{user_id}"
+    return state(shard, DONE, user_id)
 
 
 def bot(shard: Shard, user_id: str) -> str:
-    return f"{tag(shard)}:bot:{user_id}"
+    return state(shard, BOT, user_id)
 
 
 def event_ids(shard: Shard, bucket: int) -> str:
-    return f"{tag(shard)}:ids:{bucket}"
+    return state(shard, EVENT_IDS, str(bucket))
 
 
 def trend(shard: Shard) -> str:
-    return f"{tag(shard)}:trend"
+    return state(shard, TREND)
 
 
 def dirty(shard: Shard) -> str:
-    return f"{tag(shard)}:dirty"
+    return state(shard, DIRTY)
 
 
 def top(shard: Shard, user_id: str) -> str:
@@ -164,7 +198,7 @@ def published(shard: Shard) -> str:
 
 
 def counts(shard: Shard) -> str:
-    return f"{tag(shard)}:counts"
+    return state(shard, COUNTS)
 
 
 def worker(worker_id: str) -> str:

@@ -6,7 +6,7 @@ themselves are `affinity.py`'s.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -60,6 +60,7 @@ class Scorer:
         self.courses: Mapping[str, Course] = {course.course_id: course for course in bundle.courses}
         self._affinity = Affinity(bundle)
         self._row_of = {course_id: row for row, course_id in enumerate(self.course_ids)}
+        self.catalogue: Container[str] = self._row_of.keys()
         self._user_row = {user_id: row for row, user_id in enumerate(bundle.users, start=1)}
         self._offered = np.array([not course.retired for course in bundle.courses], dtype=bool)
         self._ids = np.array(self.course_ids, dtype=object)

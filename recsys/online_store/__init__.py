@@ -7,13 +7,12 @@ A commit is all or nothing, and happens only if the fence still is what it was.
 
 from recsys.online_store.ports import Control, Guards, Lists, OnlineStore, ShardStore
 from recsys.online_store.values import (
-    ID_DIGEST_BYTES,
     CachedTop,
     Effects,
     Guard,
     ModelPointer,
-    ShardRead,
     ShardState,
+    ShardTrend,
     Stop,
     Trending,
     UserState,
@@ -21,7 +20,6 @@ from recsys.online_store.values import (
 )
 
 __all__ = [
-    "ID_DIGEST_BYTES",
     "CachedTop",
     "Control",
     "Effects",
@@ -30,9 +28,9 @@ __all__ = [
     "Lists",
     "ModelPointer",
     "OnlineStore",
-    "ShardRead",
     "ShardState",
     "ShardStore",
+    "ShardTrend",
     "Stop",
     "Trending",
     "UserState",

@@ -1,75 +1,170 @@
-"""The online store in this process's memory: for tests that need no Redis. Same contract suite as `RedisStore`."""
+"""The online store in this process's memory: for tests that need no Redis, and for the rebuild. Same contract suite."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from recsys import keys
 from recsys.keys import Shard, Topology
+from recsys.online_store.operations import (
+    SHARD_ITSELF,
+    Bound,
+    CounterAdd,
+    DigestAdd,
+    HashFloats,
+    HashText,
+    Operation,
+    Read,
+    ReadFloats,
+    ReadText,
+    SetAdd,
+    SortedSetMark,
+)
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.values import (
     CachedTop,
     Effects,
     Guard,
     ModelPointer,
-    ShardRead,
     ShardState,
+    ShardTrend,
     Stop,
     Trending,
     UserState,
     Waiting,
 )
 
+_Entries = TypeVar("_Entries")
+
+
+def _by_state(kind: Callable[[], _Entries]) -> Callable[[], defaultdict[str, defaultdict[str, _Entries]]]:
+    """State → owner → an empty hash, set or the like."""
+    return lambda: defaultdict(lambda: defaultdict(kind))
+
+
+@dataclass(slots=True)
+class ShardContents:
+    """The state of projections in one shard: state → owner → entries ("" owns what there is one of).
+
+    Attributes:
+        floats: Hashes of doubles.
+        texts: Hashes of text.
+        sets: Sets of ids.
+        digests: Sets of digests.
+        marks: Sorted sets, member → mark.
+        counters: Counters.
+        indexed: States in `floats` whose owners are learners to be found again.
+    """
+
+    floats: defaultdict[str, defaultdict[str, dict[str, float]]] = field(default_factory=_by_state(dict))
+    texts: defaultdict[str, defaultdict[str, dict[str, str]]] = field(default_factory=_by_state(dict))
+    sets: defaultdict[str, defaultdict[str, set[str]]] = field(default_factory=_by_state(set))
+    digests: defaultdict[str, defaultdict[str, set[bytes]]] = field(default_factory=_by_state(set))
+    marks: defaultdict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    counters: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    indexed: set[str] = field(default_factory=set)
+
+    def answer(self, reads: Sequence[Read], fence: int | None) -> ShardState:
+        """What the reads ask for."""
+        floats: dict[str, dict[str, dict[str, float]]] = {}
+        texts: dict[str, dict[str, str]] = {}
+        known: dict[str, set[bytes]] = {}
+        for read in reads:
+            if isinstance(read, ReadFloats):
+                hashes, wanted = self.floats[read.state], read.fields.items()
+                floats[read.state] = {
+                    owner: {name: hashes[owner].get(name, 0.0) for name in names} for owner, names in wanted
+                }
+            elif isinstance(read, ReadText):
+                fields = self.texts[read.state]
+                texts[read.state] = {owner: fields[owner].get(read.field, "") for owner in read.owners}
+            else:
+                held = set[bytes]().union(*(self.digests[read.state][owner] for owner in read.owners))
+                known[read.state] = held.intersection(read.digests)
+        return ShardState(fence, floats, texts, known)
+
+    def apply(self, operation: Operation, fence: int) -> None:
+        """Applies one operation; `fence` is the new one."""
+        match operation:
+            case HashFloats():
+                self._put_floats(operation)
+            case HashText(state, fields, texts):
+                for owner, entry in texts.items():
+                    self.texts[state][owner].update(zip(fields, entry, strict=True))
+            case SetAdd():
+                self._add_members(operation)
+            case DigestAdd(state, owner, digests):
+                self.digests[state][owner].update(digests)
+            case SortedSetMark(state, marked):
+                self.marks[state].update(dict.fromkeys(marked, fence))
+            case CounterAdd(state, amounts):
+                self.counters[state].update(amounts)
+            case _:
+                for owner in operation.owners:
+                    for kind in (self.floats, self.texts, self.sets, self.digests):
+                        kind[operation.state].pop(owner, None)
+
+    def _put_floats(self, operation: HashFloats) -> None:
+        if operation.indexed:
+            self.indexed.add(operation.state)
+        bound = operation.bound
+        for owner, entries in operation.values.items():
+            hashed = self.floats[operation.state][owner]
+            hashed.update(entries)
+            if bound is not None and len(hashed) > bound.most:
+                _drop_lowest(hashed, bound)
+
+    def _add_members(self, operation: SetAdd) -> None:
+        bound = operation.bound
+        for owner, added in operation.members.items():
+            held = self.sets[operation.state][owner]
+            held.update(added)
+            if bound is not None and len(held) > bound.most:
+                held.difference_update(sorted(held - set(added))[: len(held) - bound.limit])
+
+
+def _drop_lowest(hashed: MutableMapping[str, float], bound: Bound) -> None:
+    spared = bound.spared or (lambda _: True)
+    surplus = heapq.nsmallest(len(hashed) - bound.limit, hashed, key=lambda name: (spared(name), hashed[name], name))
+    for name in surplus:
+        del hashed[name]
+
 
 @dataclass(slots=True)
 class _Shard:
+    contents: ShardContents = field(default_factory=ShardContents)
     fences: dict[str, int] = field(default_factory=dict)
-    engagement: defaultdict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    done: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    bots: defaultdict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    ids: defaultdict[int, set[bytes]] = field(default_factory=lambda: defaultdict(set))
-    trend: dict[str, float] = field(default_factory=dict)
-    dirty: dict[str, int] = field(default_factory=dict)
     tops: dict[str, bytes] = field(default_factory=dict)
     published: ModelPointer | None = None
-    counts: Counter[str] = field(default_factory=Counter)
     guards: defaultdict[str, Guard] = field(default_factory=lambda: defaultdict(Guard))
     guarded_fences: dict[str, int | None] = field(default_factory=dict)
     tries: Counter[tuple[str, int]] = field(default_factory=Counter)
 
+    @property
+    def engagement(self) -> defaultdict[str, dict[str, float]]:
+        return self.contents.floats[keys.ENGAGEMENT]
 
-@dataclass(frozen=True, slots=True)
-class ShardContents:
-    """What a shard holds, but fences, marks and lists.
+    @property
+    def done(self) -> defaultdict[str, set[str]]:
+        return self.contents.sets[keys.DONE]
 
-    Attributes:
-        engagement: user id → {course id: stored sum}.
-        done: user id → courses never to recommend again.
-        bots: user id → the detector's hash.
-        trend: course id → stored trending sum.
-        ids: Dedupe bucket → remembered digests.
-        counts: Records by outcome.
-    """
+    @property
+    def trend(self) -> dict[str, float]:
+        return self.contents.floats[keys.TREND][SHARD_ITSELF]
 
-    engagement: Mapping[str, dict[str, float]]
-    done: Mapping[str, set[str]]
-    bots: Mapping[str, dict[str, str]]
-    trend: dict[str, float]
-    ids: Mapping[int, set[bytes]]
-    counts: dict[str, int]
+    @property
+    def dirty(self) -> dict[str, int]:
+        return self.contents.marks[keys.DIRTY]
 
 
 class MemoryStore:
-    """`OnlineStore` in memory.
+    """`OnlineStore` in memory."""
 
-    Args:
-        max_courses: Courses kept per learner; the lowest engagement is evicted.
-    """
-
-    def __init__(self, *, max_courses: int = 2000) -> None:
-        self._max_courses = max_courses
+    def __init__(self) -> None:
         self._shards: defaultdict[Shard, _Shard] = defaultdict(_Shard)
         self._trending: Trending | None = None
         self._model: ModelPointer | None = None
@@ -78,24 +173,12 @@ class MemoryStore:
         self._workers: dict[str, str] = {}
 
     def contents(self, shard: Shard) -> ShardContents:
-        """Everything a shard holds, to be copied elsewhere."""
-        state = self._shards[shard]
-        ids = {bucket: known for bucket, known in state.ids.items() if known}
-        return ShardContents(state.engagement, state.done, state.bots, state.trend, ids, dict(state.counts))
+        """The state of projections in a shard, to be copied elsewhere."""
+        return self._shards[shard].contents
 
-    async def read_shard(self, shard: Shard, group: str, request: ShardRead) -> ShardState:
+    async def read_shard(self, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
         state = self._shards[shard]
-        known, before = state.ids[request.bucket], state.ids[request.bucket - 1]
-        return ShardState(
-            fence=state.fences.get(group),
-            seen=[digest in known or digest in before for digest in request.ids],
-            engagement={
-                user: [state.engagement[user].get(course, 0.0) for course in courses]
-                for user, courses in request.touched.items()
-            },
-            bots={user: state.bots[user].get("features", "") for user in request.touched},
-            trend=[state.trend.get(course, 0.0) for course in request.courses],
-        )
+        return state.contents.answer(reads, state.fences.get(group))
 
     async def fence(self, shard: Shard, group: str) -> int | None:
         return self._shards[shard].fences.get(group)
@@ -106,25 +189,13 @@ class MemoryStore:
         state = self._shards[shard]
         if state.fences.get(group) != expected_fence:
             return False
-        for user, sums in effects.engagement.items():
-            state.engagement[user].update(sums)
-            self._evict(state.engagement[user])
-            state.dirty[user] = new_fence
-        for user, courses in effects.done.items():
-            state.done[user].update(courses)
-        for user, fields in effects.bots.items():
-            state.bots[user].update(fields)
-        state.ids[effects.bucket].update(effects.ids)
-        state.ids.pop(effects.bucket - 2, None)
-        state.trend.update(effects.trend)
-        state.counts.update(effects.counts)
+        for operation in effects.operations:
+            state.contents.apply(operation, new_fence)
         state.fences[group] = new_fence
         return True
 
-    def _evict(self, sums: dict[str, float]) -> None:
-        surplus = max(0, len(sums) - self._max_courses)
-        for course in heapq.nsmallest(surplus, sums, key=lambda course: (sums[course], course)):
-            del sums[course]
+    async def self_test(self, shard: Shard) -> None:
+        return
 
     async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
         state = self._shards[shard]
@@ -227,9 +298,11 @@ class MemoryStore:
             del state.tops[user]
         return len(outdated)
 
-    async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
+    async def trend(self, shard: Shard, limit: int, *, known: Callable[[str], bool] | None = None) -> ShardTrend:
         sums = self._shards[shard].trend
-        return {course: sums[course] for course in sorted(sums, key=lambda course: (-sums[course], course))[:limit]}
+        joined = sums if known is None else {course: stored for course, stored in sums.items() if known(course)}
+        best = heapq.nsmallest(limit, joined, key=lambda course: (-joined[course], course))
+        return ShardTrend({course: joined[course] for course in best}, len(sums) - len(joined))
 
     async def write_trending(self, trending: Trending) -> None:
         self._trending = trending
@@ -267,8 +340,9 @@ class MemoryStore:
         self._topology = topology
         return True
 
-    async def drop_shard(self, shard: Shard) -> None:
-        self._shards.pop(shard, None)
+    async def drop_shards(self, shards: Sequence[Shard]) -> None:
+        for shard in shards:
+            self._shards.pop(shard, None)
 
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         for user, sums in list(self._shards[shard].engagement.items()):
@@ -276,7 +350,7 @@ class MemoryStore:
                 yield user, dict(sums)
 
     async def counts(self, shard: Shard) -> Mapping[str, int]:
-        return dict(self._shards[shard].counts)
+        return dict(self._shards[shard].contents.counters[keys.COUNTS])
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires
         return self._workers.setdefault(worker_id, token) == token

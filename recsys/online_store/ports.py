@@ -13,17 +13,18 @@ when it answers with what no retry mends: a key of another type, a missing right
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from recsys.keys import Shard, Topology
+from recsys.online_store.operations import Read
 from recsys.online_store.values import (
     CachedTop,
     Effects,
     Guard,
     ModelPointer,
-    ShardRead,
     ShardState,
+    ShardTrend,
     Stop,
     Trending,
     UserState,
@@ -34,7 +35,7 @@ from recsys.online_store.values import (
 class ShardStore(Protocol):
     """The state of one Kafka partition, guarded by its fence."""
 
-    async def read_shard(self, shard: Shard, group: str, request: ShardRead) -> ShardState:
+    async def read_shard(self, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
         """The fence and all state a fold needs, in one round trip.
 
         Raises:
@@ -68,8 +69,16 @@ class ShardStore(Protocol):
         """Every user of a shard with the stored engagement sums."""
         ...
 
-    async def drop_shard(self, shard: Shard) -> None:
-        """Deletes every key of a shard that is not in use any more."""
+    async def drop_shards(self, shards: Sequence[Shard]) -> None:
+        """Deletes every key of shards that are not in use any more."""
+        ...
+
+    async def self_test(self, shard: Shard) -> None:
+        """Runs every script with every operation on scratch keys of the shard, which are deleted again.
+
+        Raises:
+            UnreadableState: A command is refused or unknown, so that a commit would fail; names it.
+        """
         ...
 
 
@@ -130,8 +139,14 @@ class Lists(Protocol):
         """
         ...
 
-    async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
-        """The highest stored trending sums of the shard, best first."""
+    async def trend(self, shard: Shard, limit: int, *, known: Callable[[str], bool] | None = None) -> ShardTrend:
+        """The highest stored trending sums of the shard, read in pages.
+
+        Args:
+            shard: The shard.
+            limit: Courses returned at most.
+            known: Whether a catalogue knows a course; others are left out. None knows all.
+        """
         ...
 
     async def write_trending(self, trending: Trending) -> None:

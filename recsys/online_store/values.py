@@ -3,68 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-ID_DIGEST_BYTES = 12
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRead:
-    """What a fold needs to know of its shard before it runs.
-
-    Attributes:
-        ids: One `ID_DIGEST_BYTES` digest per accepted event, in order.
-        bucket: The current dedupe bucket; the one before it is looked at too.
-        touched: user id → the courses the events touch.
-        courses: All courses the events touch, whose trending sums are needed.
-    """
-
-    ids: Sequence[bytes]
-    bucket: int
-    touched: Mapping[str, Sequence[str]]
-    courses: Sequence[str] = ()
+from recsys.online_store.operations import Operation
 
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """The state of a shard at one instant.
+    """What was asked of a shard, at one instant.
 
     Attributes:
         fence: Last applied offset; None before the first commit.
-        seen: For each id asked for, whether it is a duplicate.
-        engagement: user id → stored sums, aligned with `ShardRead.touched[user]` (0.0 where absent).
-        bots: user id → the detector's packed features, "" where absent.
-        trend: Stored trending sums of the shard, aligned with `ShardRead.courses` (0.0 where absent).
+        floats: State → owner → {field: value}; 0.0 where absent.
+        texts: State → {owner: value}; "" where absent.
+        known: State → the digests that it holds of those asked for.
     """
 
     fence: int | None
-    seen: Sequence[bool]
-    engagement: Mapping[str, Sequence[float]]
-    bots: Mapping[str, str]
-    trend: Sequence[float] = ()
+    floats: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    known: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Effects:
-    """What one chunk changes. Applied in one atomic step, or not at all.
+    """What one batch changes. Applied in one atomic step, or not at all.
 
     Attributes:
-        engagement: user id → {course id: new stored sum}; overwrites.
-        done: user id → courses never to recommend again; adds.
-        trend: course id → the shard's new trending sum; overwrites.
-        bots: user id → {field: value} of the detector's hash; overwrites.
-        ids: The digests of the events that counted.
-        bucket: The dedupe bucket they go to; the one two before it is dropped.
-        counts: Counter → records, added to the shard's totals.
+        operations: In the order in which they are applied.
+        counts: Outcome → records of the batch.
+        users: How many learners' state changes.
     """
 
-    engagement: dict[str, dict[str, float]] = field(default_factory=dict)
-    done: dict[str, list[str]] = field(default_factory=dict)
-    trend: dict[str, float] = field(default_factory=dict)
-    bots: dict[str, dict[str, str]] = field(default_factory=dict)
-    ids: list[bytes] = field(default_factory=list)
-    bucket: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
+    operations: Sequence[Operation] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    users: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +141,30 @@ class ModelPointer:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardTrend:
+    """A shard's part of trending.
+
+    Attributes:
+        sums: Course id → stored sum; best first.
+        unjoined: Courses left out because no catalogue knows them.
+    """
+
+    sums: Mapping[str, float]
+    unjoined: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Trending:
-    """The merged trending list: scores decayed to `computed_at_ms`, best first."""
+    """The merged trending list: scores decayed to `computed_at_ms`, best first.
+
+    Attributes:
+        computed_at_ms: When, ms since 1970 UTC.
+        course_ids: Best first.
+        scores: Aligned with `course_ids`.
+        unjoined: Courses that learners touched and no catalogue knows: left out, and back once one does.
+    """
 
     computed_at_ms: int
     course_ids: tuple[str, ...]
     scores: tuple[float, ...]
+    unjoined: int = 0

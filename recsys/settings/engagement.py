@@ -27,6 +27,12 @@ class EngagementSettings(Section):
         ge=10,
         description="Courses kept per learner; above it the lowest engagement is evicted (decision 0004).",
     )
+    engagement_max_done: int = Field(
+        default=10_000,
+        ge=100,
+        description="Courses remembered per learner as not to be recommended again; beyond it arbitrary ones are "
+        "forgotten, never those just added.",
+    )
     done_progress: float = Field(
         default=DONE_PROGRESS,
         gt=0,

@@ -21,12 +21,7 @@ SCORE_LINE = msgspec.json.Encoder()
 
 def stream_store(settings: Settings) -> RedisStore:
     """The online store under the speed layer's policy and limits."""
-    return RedisStore.for_stream(
-        settings.redis,
-        max_courses=settings.engagement_max_courses,
-        dedupe_window_s=settings.dedupe_window_hours * 3600,
-        top_ttl_s=settings.top_ttl_days * 86_400,
-    )
+    return RedisStore.for_stream(settings.redis, top_ttl_s=settings.top_ttl_days * 86_400)
 
 
 @click.command()

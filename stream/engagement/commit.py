@@ -235,7 +235,7 @@ class ShardWriter:
             effects = await self._step(records, expired)
             if effects is not None:
                 counts.update(effects.counts)
-                users += len(effects.engagement)
+                users += effects.users
             elif self.stopped():
                 return LEFT_ALONE
         if not counts:
@@ -264,16 +264,14 @@ class ShardWriter:
         fence, last, rules = self._fence, records[-1].offset, self._rules.fold
         poison = await self._isolation.quarantined(records)
         batch = decode_records(records, self._partition, rules) if poison is None else _refusal(poison, rules)
-        request = batch.request()
-        state = await self._store.read_shard(self._shard, self._group, request)
+        batch.expired = expired
+        state = await self._store.read_shard(self._shard, self._group, batch.reads(rules))
         if state.fence == fence:
-            effects = await fold_patiently(batch, request, state, rules)
+            effects = await fold_patiently(batch, state, rules)
             refused = len(batch.refused)
             if await self._isolation.stops(records, refused):
                 return None
             await self._outputs.send(batch.refused, batch.misrouted, partition=self._partition, now_ms=self._now_ms())
-            if expired:
-                effects.counts["expired"] = expired
             if await self._commit(last, effects):
                 self._isolation.passed(records, refused)
                 return effects

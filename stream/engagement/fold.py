@@ -6,20 +6,27 @@ every worker, redelivery, rebuild and oracle folds the same records to the same 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from xxhash import xxh3_128_digest
 
-from recsys.bots import BotFeatures
-from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
+from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.events import DONE_PROGRESS, Interaction, decode, is_done
+from recsys.events import DONE_PROGRESS, Interaction, decode
 from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
 from recsys.keys import Partition, Topology, partition_of
-from recsys.online_store import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
+from recsys.online_store import Effects, ShardState
+from recsys.online_store.operations import ID_DIGEST_BYTES, Read
 from recsys.settings import Settings
+from stream.engagement.projections import Events, Parameters, Projection, registered
+from stream.engagement.projections.dedupe import repeats
+
+
+def no_catalogue() -> Container[str] | None:
+    """No catalogue: every course is taken as known."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,11 @@ class FoldRules:
         topology: Partition count of the topic and generation of the shards.
         dedupe_window_ms: Length of one dedupe bucket, ms.
         done_progress: The `progress` that completes a course.
+        max_courses: Courses kept per learner.
+        max_done: Courses kept per learner as not to be recommended.
+        catalogue: The courses that are known right now; None while no catalogue is.
+        more_projections: Run after the registered ones.
+        projections: All that run.
     """
 
     weights: EngagementWeights
@@ -41,9 +53,26 @@ class FoldRules:
     topology: Topology
     dedupe_window_ms: int
     done_progress: float = DONE_PROGRESS
+    max_courses: int = 2000
+    max_done: int = 10_000
+    catalogue: Callable[[], Container[str] | None] = no_catalogue
+    more_projections: tuple[Projection, ...] = ()
+    projections: tuple[Projection, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parameters = Parameters(
+            self.decay, self.trending_decay, self.done_progress, self.max_courses, self.max_done, self.catalogue
+        )
+        object.__setattr__(self, "projections", (*registered(parameters), *self.more_projections))
 
     @classmethod
-    def of(cls, settings: Settings, topology: Topology) -> FoldRules:
+    def of(
+        cls,
+        settings: Settings,
+        topology: Topology,
+        *,
+        catalogue: Callable[[], Container[str] | None] = no_catalogue,
+    ) -> FoldRules:
         """The rules the settings name."""
         return cls(
             weights=settings.weights,
@@ -52,6 +81,9 @@ class FoldRules:
             topology=topology,
             dedupe_window_ms=int(settings.dedupe_window_hours * 3_600_000),
             done_progress=settings.done_progress,
+            max_courses=settings.engagement_max_courses,
+            max_done=settings.engagement_max_done,
+            catalogue=catalogue,
         )
 
 
@@ -83,6 +115,7 @@ class Batch:
         refused: Records to dead-letter.
         misrouted: Records to produce again under their right key.
         bucket: The dedupe bucket of the batch.
+        expired: Offsets before the batch that retention deleted, if an operator let them be passed.
     """
 
     events: list[Interaction] = field(default_factory=list)
@@ -91,6 +124,7 @@ class Batch:
     refused: list[Refused] = field(default_factory=list)
     misrouted: list[Misrouted] = field(default_factory=list)
     bucket: int = 0
+    expired: int = 0
 
     def accept(self, event: Interaction, record: Record) -> None:
         """Adds an event that belongs to this shard."""
@@ -98,20 +132,14 @@ class Batch:
         self.sources.append(record)
         self.ids.append(_digest(event))
 
-    def request(self) -> ShardRead:
-        """The state the fold of this batch needs."""
-        touched: dict[str, dict[str, None]] = {}
-        trending: dict[str, None] = {}
-        for event in self.events:
-            trending[event.course_id] = None
-            courses = touched.get(event.user_id)
-            if courses is None:
-                touched[event.user_id] = {event.course_id: None}
-            else:
-                courses[event.course_id] = None
-        return ShardRead(
-            self.ids, self.bucket, {user: list(courses) for user, courses in touched.items()}, list(trending)
-        )
+    def events_of(self, rules: FoldRules) -> Events:
+        """All accepted events, as projections read their state for them."""
+        return Events(self.events, self.ids, self.bucket, rules.weights)
+
+    def reads(self, rules: FoldRules) -> list[Read]:
+        """The state that the fold of this batch needs."""
+        events = self.events_of(rules)
+        return [read for projection in rules.projections for read in projection.reads(events)]
 
 
 def decode_records(records: Iterable[Record], partition: Partition, rules: FoldRules) -> Batch:
@@ -155,77 +183,37 @@ def _digest(event: Interaction) -> bytes:
     return xxh3_128_digest(f"{event.user_id}\0{event.event_id}".encode())[:ID_DIGEST_BYTES]
 
 
-def fold(batch: Batch, request: ShardRead, state: ShardState, rules: FoldRules) -> Effects:
+def fold(batch: Batch, state: ShardState, rules: FoldRules) -> Effects:
     """What the batch changes, given the state it touches.
 
     Args:
         batch: Decoded records.
-        request: What was asked of the store for it.
-        state: What the store answered.
-        rules: Weights, decay and topology.
+        state: What the store answered to `Batch.reads`; possibly for a larger batch.
+        rules: Weights and projections.
 
     Returns:
-        Effects whose counters add up to the batch's records: accepted + duplicate + refused + rerouted.
+        Effects whose counts add up to the batch's records: accepted + duplicate + refused + rerouted, and expired.
     """
-    fresh = _without_duplicates(batch.events, batch.ids, state.seen)
-    trending = dict(zip(request.courses, state.trend, strict=True))
-    trend: dict[str, float] = {}
-    learners: dict[str, _Learner] = {}
-    weigh, exp2 = rules.weights.weight, math.exp2
-    per_ms, trend_per_ms = rules.decay.per_ms, rules.trending_decay.per_ms
-    for event in fresh.values():
-        course, weight, age_ms = event.course_id, weigh(event), event.timestamp - LANDMARK_MS
-        learner = learners.get(event.user_id)
-        if learner is None:
-            learner = learners[event.user_id] = _Learner.before(event.user_id, request, state)
-        learner.sums[course] = learner.stored[course] = learner.stored[course] + weight * exp2(age_ms * per_ms)
-        learner.bot.add(event)
-        if is_done(event.type, event.value, done_progress=rules.done_progress):
-            learner.done.append(course)
-        if weight > 0:
-            trending[course] = trend[course] = trending[course] + weight * exp2(age_ms * trend_per_ms)
-    return Effects(
-        engagement={user: learner.sums for user, learner in learners.items()},
-        done={user: learner.done for user, learner in learners.items() if learner.done},
-        trend=trend,
-        bots={user: _bot_fields(learner.bot) for user, learner in learners.items()},
-        ids=list(fresh),
-        bucket=batch.bucket,
-        counts=_counts(batch, accepted=len(fresh)),
-    )
-
-
-@dataclass(slots=True)
-class _Learner:
-    """One learner during a fold: sums as of now, and those that changed."""
-
-    stored: dict[str, float]
-    bot: BotFeatures
-    sums: dict[str, float] = field(default_factory=dict)
-    done: list[str] = field(default_factory=list)
-
-    @classmethod
-    def before(cls, user: str, request: ShardRead, state: ShardState) -> _Learner:
-        stored = dict(zip(request.touched[user], state.engagement[user], strict=True))
-        return cls(stored, BotFeatures(state.bots[user]))
+    fresh = _without_duplicates(batch.events, batch.ids, repeats(state))
+    counts = _counts(batch, accepted=len(fresh))
+    events = Events([*fresh.values()], [*fresh], batch.bucket, rules.weights, counts)
+    operations = [operation for projection in rules.projections for operation in projection.fold(events, state)]
+    return Effects(operations, counts, len(events.touched))
 
 
 def _without_duplicates(
-    events: Sequence[Interaction], ids: Sequence[bytes], seen: Sequence[bool]
+    events: Sequence[Interaction], ids: Sequence[bytes], repeated: AbstractSet[bytes]
 ) -> dict[bytes, Interaction]:
     """Each event that counts, once, by its digest, in order; the first of a repeated id wins."""
-    fresh: dict[bytes, Interaction] = {}
-    for event, digest, duplicate in zip(events, ids, seen, strict=True):
-        if not duplicate and digest not in fresh:
-            fresh[digest] = event
+    if not repeated:
+        fresh = dict(zip(ids, events, strict=True))
+        if len(fresh) == len(events):
+            return fresh
+    fresh = {}
+    for event, digest in zip(events, ids, strict=True):
+        if digest not in repeated:
+            fresh.setdefault(digest, event)
     return fresh
-
-
-def _bot_fields(features: BotFeatures) -> dict[str, str]:
-    state = features.state()
-    if state == "human":
-        return {"features": features.packed()}
-    return {"features": features.packed(), "state": state, "reasons": features.reasons()}
 
 
 def _counts(batch: Batch, *, accepted: int) -> dict[str, int]:
@@ -234,5 +222,6 @@ def _counts(batch: Batch, *, accepted: int) -> dict[str, int]:
         "duplicate": len(batch.events) - accepted,
         "refused": len(batch.refused),
         "rerouted": len(batch.misrouted),
+        "expired": batch.expired,
     }
     return {name: records for name, records in counts.items() if records}

@@ -11,6 +11,10 @@ CHUNK_SECONDS = Histogram("recsys_chunk_seconds", "From a fetched chunk to its c
 FENCE = Gauge("recsys_fence_offset", "Last applied offset.", ["partition"])
 STOPPED = Gauge("recsys_partition_stopped", "1 while a partition waits for an operator.", ["partition"])
 UNREACHABLE = Gauge("recsys_partitions_unreachable", "Partitions about which Kafka or Redis does not answer.")
+UNJOINED = Gauge(
+    "recsys_trending_unjoined_courses",
+    "Courses that learners touched and the loaded model does not know; left out of trending until it does.",
+)
 REFRESHED = Counter("recsys_top_refreshed", "Cached top-N lists written.")
 REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of dirty users, in seconds.")
 DIRTY_USERS = Gauge("recsys_refresh_dirty_users", "Learners whose cached top-N is out of date.", ["partition"])

@@ -6,12 +6,11 @@ The fold is pure, so an exception in it is either the event's (it stays) or the 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.online_store import Effects, ShardRead, ShardState
+from recsys.online_store import Effects, ShardState
 from stream.engagement.fold import Batch, FoldRules, Refused, fold
 
 log = structlog.get_logger(__name__)
@@ -19,38 +18,36 @@ log = structlog.get_logger(__name__)
 FOLD_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
 
-async def fold_patiently(batch: Batch, request: ShardRead, state: ShardState, rules: FoldRules) -> Effects:
+async def fold_patiently(batch: Batch, state: ShardState, rules: FoldRules) -> Effects:
     """What the batch changes; an event the fold keeps failing on is moved to the refused ones.
 
     Args:
         batch: Decoded records; events that cannot be folded leave it.
-        request: What was asked of the store for it.
         state: What the store answered.
         rules: Of the fold.
     """
     try:
-        return await _tried_again(batch, request, state, rules)
+        return await _tried_again(batch, state, rules)
     except Exception:
         log.exception("fold_failed", records=len(batch.events))
     for event, source, digest in list(zip(batch.events, batch.sources, batch.ids, strict=True)):
         alone = Batch([event], [source], [digest], bucket=batch.bucket)
         try:
-            await _tried_again(alone, request, replace(state, seen=[False]), rules)
+            await _tried_again(alone, state, rules)
         except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
             at = batch.ids.index(digest)
             refusal = InvalidEvent(RefusalReason.FOLD_FAILED, repr(error))
             refusal.__cause__ = error  # the dead letter shows its stack
             batch.refused.append(Refused(source, refusal))
-            state = replace(state, seen=[*state.seen[:at], *state.seen[at + 1 :]])
             del batch.events[at], batch.sources[at], batch.ids[at]
-    return await _tried_again(batch, request, state, rules)
+    return await _tried_again(batch, state, rules)
 
 
-async def _tried_again(batch: Batch, request: ShardRead, state: ShardState, rules: FoldRules) -> Effects:
+async def _tried_again(batch: Batch, state: ShardState, rules: FoldRules) -> Effects:
     for pause in FOLD_PAUSES_S:
         try:
-            return fold(batch, request, state, rules)
+            return fold(batch, state, rules)
         except Exception as error:  # noqa: BLE001 - the last try raises it
             log.warning("fold_tried", records=len(batch.events), error=repr(error), pause_s=pause)
         await asyncio.sleep(pause)
-    return fold(batch, request, state, rules)
+    return fold(batch, state, rules)

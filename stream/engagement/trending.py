@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from recsys.engagement import ForwardDecay
 from recsys.keys import Shard
@@ -11,12 +11,39 @@ from recsys.online_store import Lists, Trending
 TREND_CANDIDATES = 1000
 
 
-async def merge_trending(store: Lists, shards: Iterable[Shard], decay: ForwardDecay, *, size: int, now_ms: int) -> None:
-    """Adds the shards' trending sums up and writes the merged list (scores decayed to `now_ms`)."""
+async def merge_trending(
+    store: Lists,
+    shards: Iterable[Shard],
+    decay: ForwardDecay,
+    *,
+    size: int,
+    now_ms: int,
+    catalogue: Container[str] | None = None,
+) -> Trending:
+    """Adds the shards' trending sums up, and writes the merged list.
+
+    Args:
+        store: The online store.
+        shards: All shards in use.
+        decay: Of the sums; the written scores are decayed to `now_ms`.
+        size: Courses in the list.
+        now_ms: Now, ms since 1970 UTC.
+        catalogue: The courses that may be shown; None where no catalogue is known. Others keep their sums, and join the
+            list once a catalogue knows them.
+
+    Returns:
+        The list.
+    """
     merged: dict[str, float] = {}
+    known = None if catalogue is None else catalogue.__contains__
+    unjoined = 0
     for shard in shards:
-        for course, stored in (await store.trend(shard, TREND_CANDIDATES)).items():
+        part = await store.trend(shard, TREND_CANDIDATES, known=known)
+        unjoined += part.unjoined
+        for course, stored in part.sums.items():
             merged[course] = merged.get(course, 0.0) + stored
     best = sorted(merged, key=lambda course: (-merged[course], course))[:size]
     scores = tuple(decay.score(merged[course], now_ms) for course in best)
-    await store.write_trending(Trending(now_ms, tuple(best), scores))
+    trending = Trending(now_ms, tuple(best), scores, unjoined)
+    await store.write_trending(trending)
+    return trending

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -22,6 +22,7 @@ from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Lists
 from recsys.settings import Settings
 from stream.engagement import metrics
+from stream.engagement.fold import no_catalogue
 from stream.engagement.partitions import OwnedPartitions
 from stream.engagement.quietly import quietly
 from stream.engagement.trending import merge_trending
@@ -55,6 +56,7 @@ class Upkeep:
         owned: The partitions this worker owns right now.
         rebalancing: Whether partitions are changing hands; `owned` still names those that were revoked then.
         now_ms: Wall clock, ms since 1970 UTC.
+        catalogue: The courses that are known right now; None while no model is.
         idle_check_every_s: Seconds between idle checks.
         topology_every_s: Seconds between reads of the topology in Redis.
         check_topic: Blocking; raises where the topic has lost a property that is relied upon.
@@ -68,6 +70,7 @@ class Upkeep:
     owned: Callable[[], Iterable[Partition]]
     rebalancing: Callable[[], bool]
     now_ms: Callable[[], int]
+    catalogue: Callable[[], Container[str] | None] = no_catalogue
     idle_check_every_s: float = IDLE_CHECK_EVERY_S
     topology_every_s: float = TOPOLOGY_EVERY_S
     check_topic: Callable[[Settings], None] = check_arrival_time
@@ -127,7 +130,15 @@ class Upkeep:
 
     async def _merge_trending(self) -> None:
         decay, size = self.settings.trending_decay, self.settings.trending_size
-        await merge_trending(self.store, self.topology.shards(), decay, size=size, now_ms=self.now_ms())
+        merged = await merge_trending(
+            self.store,
+            self.topology.shards(),
+            decay,
+            size=size,
+            now_ms=self.now_ms(),
+            catalogue=self.catalogue(),
+        )
+        metrics.UNJOINED.set(merged.unjoined)
 
     async def watch_topic(self) -> None:
         """Notices that somebody altered the topic so that a record's time is no longer its arrival.

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import Any, NoReturn, cast
 
 import structlog
@@ -81,6 +81,7 @@ class EngagementWorker:
             store=store,
             outputs=self._outputs,
             log_of=self._log_of,
+            catalogue=self._catalogue,
             applied=self._applied,
             give_up=self._give_up,
             clock=time.monotonic,
@@ -121,6 +122,7 @@ class EngagementWorker:
             owned=self._owned,
             rebalancing=lambda: bool(self._app.rebalancing),
             now_ms=now_ms,
+            catalogue=self._catalogue,
         )
 
     async def run(self, stop: asyncio.Event) -> bool:
@@ -226,6 +228,10 @@ class EngagementWorker:
 
     def _owned(self) -> set[Partition]:
         return {Partition(tp.partition) for tp in self._app.consumer.assignment()}
+
+    def _catalogue(self) -> Container[str] | None:
+        """The courses of the loaded model."""
+        return None if self._model.current is None else self._model.current.catalogue
 
     async def _follow_model(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.kafka.admin import check_arrival_time, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
-from recsys.keys import Partition, Topology
+from recsys.keys import COUNTS, Partition, Topology
 from recsys.online_store import Control, Guards, ShardStore
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
@@ -107,8 +107,7 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
             await asyncio.sleep(
                 grace_s
             )  # workers and API poll every second; no process reads the old shards after that
-            for shard in old.shards():
-                await store.drop_shard(shard)
+            await store.drop_shards(old.shards())
     finally:
         await store.close()
     return done
@@ -160,7 +159,7 @@ async def _fill(
         if span.applied:
             guard = await store.guard(old.shard(span.partition), group)
             past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
-    bulk = BulkFold(FoldRules.of(settings, topology), max_courses=settings.engagement_max_courses, past=past)
+    bulk = BulkFold(FoldRules.of(settings, topology), past=past)
     outputs = KafkaSideOutputs(
         aiokafka_options(settings),
         dead_letter_topic=settings.dead_letter_topic,
@@ -176,11 +175,12 @@ async def _fill(
                 reader, spans, bulk, outputs, now_ms=_now_ms, progress=lambda n: bar.update(task, completed=n)
             )
             task = bar.add_task("shards", total=len(spans))
+            await store.drop_shards(topology.shards())  # what a rebuild before this one left half written
             counts: dict[str, int] = {}
             for span in spans:
                 shard = topology.shard(span.partition)
                 contents = bulk.memory.contents(shard)
-                for name, records in contents.counts.items():
+                for name, records in contents.counters[COUNTS].items():
                     counts[name] = counts.get(name, 0) + records
                 await write_shard(contents, store, shard, group=group, fence=span.end - 1)
                 await store.set_rebuilt_until(shard, group, span.end)

@@ -8,8 +8,9 @@ log. The fold is the workers' own. This module never touches the shards in use, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from recsys.errors import InvalidEvent, RefusalReason
@@ -18,14 +19,24 @@ from recsys.kafka.records import Record
 from recsys.keys import Partition, Shard
 from recsys.online_store import Effects, ShardStore
 from recsys.online_store.memory import MemoryStore, ShardContents
+from recsys.online_store.operations import (
+    CounterAdd,
+    DigestAdd,
+    HashFloats,
+    HashText,
+    Operation,
+    SetAdd,
+    SortedSetMark,
+)
 from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
 from stream.engagement.outputs import SideOutputs
 from stream.rebuild.spans import Arrived, Span, SpanReader
 
 GROUP = "rebuild"
-USERS_A_COMMIT = 2000
+ENTRIES_A_COMMIT = 10_000
 IDS_A_COMMIT = 20_000
 
+_Entries = TypeVar("_Entries", bound=Sized)
 _Item = TypeVar("_Item")
 
 
@@ -49,7 +60,6 @@ class BulkFold:
 
     Args:
         rules: Of the fold; their topology is the new one.
-        max_courses: Courses kept per learner.
         past: Partition → what workers made of it; absent where none has been.
 
     Attributes:
@@ -59,12 +69,12 @@ class BulkFold:
             rebuild has to refuse them too.
     """
 
-    def __init__(self, rules: FoldRules, *, max_courses: int, past: Mapping[Partition, Past]) -> None:
+    def __init__(self, rules: FoldRules, *, past: Mapping[Partition, Past]) -> None:
         self._rules, self._past = rules, past
         self._commits: Counter[Shard] = Counter()
         self._bucket = 0
         self.quarantined = {partition: set(one.quarantined) for partition, one in past.items()}
-        self.memory = MemoryStore(max_courses=max_courses)
+        self.memory = MemoryStore()
         self.records = 0
 
     async def add(self, arrived: Iterable[Arrived]) -> dict[Partition, list[Refused]]:
@@ -113,9 +123,8 @@ class BulkFold:
 
     async def _fold(self, batches: Mapping[Shard, Batch]) -> None:
         for shard, batch in batches.items():
-            request = batch.request()
-            state = await self.memory.read_shard(shard, GROUP, request)
-            effects = fold(batch, request, state, self._rules)
+            state = await self.memory.read_shard(shard, GROUP, batch.reads(self._rules))
+            effects = fold(batch, state, self._rules)
             await self.memory.commit(shard, GROUP, state.fence, self._commits[shard], effects)
             self._commits[shard] += 1
 
@@ -143,7 +152,7 @@ async def fold_log(
 
 
 async def write_shard(contents: ShardContents, store: ShardStore, shard: Shard, *, group: str, fence: int) -> None:
-    """Writes one shard that nobody reads yet, in commits of bounded size; whatever it held before is dropped.
+    """Writes one empty shard that no process reads yet, in commits of bounded size.
 
     Every learner is marked dirty, so that the workers fill the cached lists after the switch. The fence of a partition
     that has no records is −1: the record behind it is the first.
@@ -151,29 +160,57 @@ async def write_shard(contents: ShardContents, store: ShardStore, shard: Shard, 
     Raises:
         ServiceUnavailable: Redis does not answer.
     """
-    await store.drop_shard(shard)
     expected: int | None = None
-    for effects in _slices(contents):
-        await store.commit(shard, group, expected, fence, effects)
+    for operation in _operations(contents):
+        await store.commit(shard, group, expected, fence, Effects([operation]))
         expected = fence
+    await store.commit(shard, group, expected, fence, Effects())
 
 
-def _slices(contents: ShardContents) -> Iterator[Effects]:
-    """A shard's contents as effects; ids of the older bucket first, for a commit drops what lies two buckets back."""
-    newest = max(contents.ids, default=0)
-    for bucket in sorted(bucket for bucket in contents.ids if bucket >= newest - 1):
-        for ids in _in_parts(list(contents.ids[bucket]), IDS_A_COMMIT):
-            yield Effects(ids=ids, bucket=bucket)
-    for users in _in_parts(list(contents.engagement), USERS_A_COMMIT):
-        yield Effects(
-            engagement={user: contents.engagement[user] for user in users},
-            done={user: sorted(contents.done[user]) for user in users if user in contents.done},
-            bots={user: contents.bots[user] for user in users if user in contents.bots},
-            bucket=newest,
-        )
-    yield Effects(trend=contents.trend, counts=contents.counts, bucket=newest)
+def _operations(contents: ShardContents) -> Iterator[Operation]:
+    """The state of every projection, whatever it is, as operations of bounded size."""
+    for state, hashes in contents.floats.items():
+        for floats in _in_parts({owner: hashed for owner, hashed in hashes.items() if hashed}):
+            yield HashFloats(state, floats, indexed=state in contents.indexed)
+    for state, sets in contents.sets.items():
+        for members in _in_parts({owner: held for owner, held in sets.items() if held}):
+            yield SetAdd(state, members)
+    for state, records in contents.texts.items():
+        yield from _texts(state, records)
+    for state, buckets in contents.digests.items():
+        for owner, digests in buckets.items():
+            yield from (DigestAdd(state, owner, part) for part in _slices(digests, IDS_A_COMMIT))
+    for state, marks in contents.marks.items():
+        yield from (SortedSetMark(state, part) for part in _slices(marks, ENTRIES_A_COMMIT))
+    for state, amounts in contents.counters.items():
+        yield CounterAdd(state, amounts)
 
 
-def _in_parts(items: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
+def _texts(state: str, records: Mapping[str, Mapping[str, str]]) -> Iterator[Operation]:
+    """Hashes of text by the fields they have: an operation writes the same fields for each owner."""
+    alike: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
+    for owner, fields in records.items():
+        if fields:
+            alike.setdefault(tuple(fields), {})[owner] = tuple(fields.values())
+    for names, texts in alike.items():
+        yield from (HashText(state, names, part) for part in _in_parts(texts))
+
+
+def _slices(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
+        yield part
+
+
+def _in_parts(owners: Mapping[str, _Entries]) -> Iterator[dict[str, _Entries]]:
+    """As few mappings as keep each below `ENTRIES_A_COMMIT`, as far as one owner's entries do."""
+    part: dict[str, _Entries] = {}
+    size = 0
+    for owner, entries in owners.items():
+        if part and size + len(entries) > ENTRIES_A_COMMIT:
+            yield part
+            part, size = {}, 0
+        part[owner] = entries
+        size += len(entries)
+    if part:
+        yield part

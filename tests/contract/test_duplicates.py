@@ -28,14 +28,13 @@ async def stream(records: Sequence[FakeRecord]) -> Figures:
     store = MemoryStore()
     for record in records:
         batch = decode_records([record], 0, RULES)
-        request = batch.request()
-        state = await store.read_shard(0, GROUP, request)
-        await store.commit(0, GROUP, state.fence, record.offset, fold(batch, request, state, RULES))
+        state = await store.read_shard(0, GROUP, batch.reads(RULES))
+        await store.commit(0, GROUP, state.fence, record.offset, fold(batch, state, RULES))
     return dict(await store.counts(0))
 
 
 async def rebuild(records: Sequence[FakeRecord]) -> Figures:
-    bulk = BulkFold(RULES, max_courses=2000, past={})
+    bulk = BulkFold(RULES, past={})
     await bulk.add([(0, record) for record in records])
     return dict(await bulk.memory.counts(0))
 

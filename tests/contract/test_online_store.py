@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
-from recsys.keys import Topology
-from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, ShardRead, Stop, Trending
+from recsys.keys import ENGAGEMENT, EVENT_IDS, TREND, Shard, Topology
+from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, Stop, Trending
 from recsys.online_store.memory import MemoryStore
+from recsys.online_store.operations import SHARD_ITSELF, Drop, ReadFloats, ReadKnown
 from recsys.online_store.redis.store import RedisStore
+from tests.doubles.effects import effects
 
 GROUP = "g"
 MAX_COURSES = 12
@@ -21,9 +23,9 @@ MAX_COURSES = 12
 @pytest.fixture(params=["memory", "redis"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
     if request.param == "memory":
-        yield MemoryStore(max_courses=MAX_COURSES)
+        yield MemoryStore()
         return
-    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"), max_courses=MAX_COURSES)
+    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"))
     yield redis
     await redis.close()
 
@@ -32,17 +34,23 @@ def digest(n: int) -> bytes:
     return n.to_bytes(12, "big")
 
 
+async def known_of(store: OnlineStore, shard: int, ids: list[bytes], bucket: int) -> set[bytes]:
+    """Which of the ids a fold in this bucket takes for repeats."""
+    reads = [ReadKnown(EVENT_IDS, [str(bucket), str(bucket - 1)], ids)]
+    return {*(await store.read_shard(Shard(shard), GROUP, reads)).known[EVENT_IDS]}
+
+
 async def test_first_commit_expects_no_fence_and_moves_it(store: OnlineStore) -> None:
     assert await store.fence(3, GROUP) is None
-    assert await store.commit(3, GROUP, None, 41, Effects(engagement={"u": {"c": 1.5}}))
+    assert await store.commit(3, GROUP, None, 41, effects(engagement={"u": {"c": 1.5}}))
     assert await store.fence(3, GROUP) == 41
     assert (await store.user_states(3, ["u"]))[0].engagement == {"c": 1.5}
 
 
 @pytest.mark.parametrize("expected", [None, 40, 42])
 async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, expected: int | None) -> None:
-    await store.commit(3, GROUP, None, 41, Effects(engagement={"u": {"c": 1.5}}, trend={"c": 1.0}))
-    late = Effects(
+    await store.commit(3, GROUP, None, 41, effects(engagement={"u": {"c": 1.5}}, trend={"c": 1.0}))
+    late = effects(
         engagement={"u": {"c": 9.0}, "v": {"c": 1.0}},
         done={"u": ["c"]},
         trend={"c": 1.0},
@@ -55,40 +63,41 @@ async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, exp
     assert await store.fence(3, GROUP) == 41
     state, other = await store.user_states(3, ["u", "v"])
     assert (state.engagement, state.done, other.engagement) == ({"c": 1.5}, frozenset(), {})
-    assert await store.trend(3, 5) == {"c": 1.0}
+    assert (await store.trend(3, 5)).sums == {"c": 1.0}
     assert await store.counts(3) == {}
-    assert (await store.read_shard(3, GROUP, ShardRead([digest(1)], 7, {}))).seen == [False]
+    assert await known_of(store, 3, [digest(1)], 7) == set()
 
 
 async def test_of_two_racing_owners_exactly_one_commits(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 0, Effects())
-    results = await asyncio.gather(*(store.commit(0, GROUP, 0, 1, Effects(trend={"c": 1.0})) for _ in range(8)))
+    await store.commit(0, GROUP, None, 0, effects())
+    results = await asyncio.gather(*(store.commit(0, GROUP, 0, 1, effects(trend={"c": 1.0})) for _ in range(8)))
     assert sorted(results) == [False] * 7 + [True]
-    assert await store.trend(0, 1) == {"c": 1.0}
+    assert (await store.trend(0, 1)).sums == {"c": 1.0}
 
 
 @pytest.mark.parametrize("value", [1e-300, 1e300, 0.1, -5.0, math.pi, 5e-324])
 async def test_sums_are_kept_to_the_last_bit(store: OnlineStore, value: float) -> None:
-    await store.commit(0, GROUP, None, 0, Effects(engagement={"u": {"a": value, "b": -value}}))
-    await store.commit(0, GROUP, 0, 1, Effects(trend={"t": value}))
-    state = await store.read_shard(0, GROUP, ShardRead([], 0, {"u": ["b", "x", "a"], "new": ["a"]}, ["x", "t"]))
-    assert list(state.trend) == [0.0, value]
-    assert {user: list(sums) for user, sums in state.engagement.items()} == {"u": [-value, 0.0, value], "new": [0.0]}
+    await store.commit(0, GROUP, None, 0, effects(engagement={"u": {"a": value, "b": -value}}))
+    await store.commit(0, GROUP, 0, 1, effects(trend={"t": value}))
+    wanted = {"u": ["b", "x", "a"], "new": ["a"]}
+    reads = [ReadFloats(ENGAGEMENT, wanted), ReadFloats(TREND, {SHARD_ITSELF: ["x", "t"]})]
+    floats = (await store.read_shard(0, GROUP, reads)).floats
+    assert floats[TREND] == {SHARD_ITSELF: {"x": 0.0, "t": value}}
+    assert floats[ENGAGEMENT] == {"u": {"b": -value, "x": 0.0, "a": value}, "new": {"a": 0.0}}
 
 
-async def test_ids_are_remembered_for_two_buckets_and_then_dropped(store: OnlineStore) -> None:
+async def test_ids_are_remembered_by_bucket_until_it_is_dropped(store: OnlineStore) -> None:
     ids = [digest(n) for n in range(9001)]
-    await store.commit(0, GROUP, None, 0, Effects(ids=ids, bucket=10))
-    for bucket, known in ((9, False), (10, True), (11, True), (12, False)):
-        seen = (await store.read_shard(0, GROUP, ShardRead([*ids, digest(10**6)], bucket, {}))).seen
-        assert list(seen) == [known] * 9001 + [False], bucket
-    await store.commit(0, GROUP, 0, 1, Effects(bucket=12))
-    assert not any((await store.read_shard(0, GROUP, ShardRead(ids, 10, {}))).seen)
+    await store.commit(0, GROUP, None, 0, effects(ids=ids, bucket=10))
+    for bucket, known in ((9, set()), (10, {*ids}), (11, {*ids}), (12, set())):
+        assert await known_of(store, 0, [*ids, digest(10**6)], bucket) == known, bucket
+    await store.commit(0, GROUP, 0, 1, Effects([Drop(EVENT_IDS, ["9", "10"])]))
+    assert await known_of(store, 0, ids, 10) == set()
 
 
 async def test_the_lowest_engagement_is_evicted_above_the_limit(store: OnlineStore) -> None:
     sums = {f"c{n:02}": float(n % 7) - 3 for n in range(MAX_COURSES + 5)}
-    await store.commit(0, GROUP, None, 0, Effects(engagement={"u": sums}))
+    await store.commit(0, GROUP, None, 0, effects(engagement={"u": sums}, max_courses=MAX_COURSES))
     kept = (await store.user_states(0, ["u"]))[0].engagement
     lowest = sorted(sums, key=lambda course: (sums[course], course))[:5]
     assert kept == {course: value for course, value in sums.items() if course not in lowest}
@@ -97,10 +106,10 @@ async def test_the_lowest_engagement_is_evicted_above_the_limit(store: OnlineSto
 async def test_a_chunk_of_thousands_of_users_and_courses_is_applied_whole(store: OnlineStore) -> None:
     engagement = {f"u{u}": {f"c{c}": float(u * 7 + c) for c in range(3)} for u in range(4000)}
     trend = {f"c{c}": 0.5 + c for c in range(5000)}
-    await store.commit(0, GROUP, None, 0, Effects(engagement=engagement, trend=trend, counts={"accepted": 12000}))
+    await store.commit(0, GROUP, None, 0, effects(engagement=engagement, trend=trend, counts={"accepted": 12000}))
     states = await store.user_states(0, list(engagement))
     assert {user: state.engagement for user, state in zip(engagement, states, strict=True)} == engagement
-    assert await store.trend(0, 10_000) == trend
+    assert (await store.trend(0, 10_000)).sums == trend
     assert await store.counts(0) == {"accepted": 12000}
     assert {user: sums async for user, sums in store.engagement(0)} == engagement
 
@@ -109,8 +118,8 @@ async def test_a_chunk_of_thousands_of_users_and_courses_is_applied_whole(store:
     "user", ["a:b", "{s1}", "*", "u{", "u}", "}:eng:{", "u\r\nFLUSHALL\r\n", "ü 学习者", "x" * 128]
 )
 async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> None:
-    effects = Effects(engagement={user: {"c:*": 1.0}}, done={user: ["c:*"]}, bots={user: {"features": "f"}})
-    await store.commit(1, GROUP, None, 0, effects)
+    changes = effects(engagement={user: {"c:*": 1.0}}, done={user: ["c:*"]}, bots={user: {"features": "f"}})
+    await store.commit(1, GROUP, None, 0, changes)
     await store.write_tops(1, [(CachedTop(user, "v1", 5, ["c:*"], [1.0]), None)])
     assert {u: dict(sums) async for u, sums in store.engagement(1)} == {user: {"c:*": 1.0}}
     top, done = await store.top(1, user)
@@ -120,9 +129,9 @@ async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> No
 
 
 async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_one(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, Effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.commit(0, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
     assert list(await store.dirty_users(0, 9)) == [("u", 10), ("v", 10)]
-    await store.commit(0, GROUP, 10, 11, Effects(engagement={"u": {"c": 2.0}}))
+    await store.commit(0, GROUP, 10, 11, effects(engagement={"u": {"c": 2.0}}))
     tops = [(CachedTop(user, "v1", 5, ["a", "b"], [2.0, 1.0]), 10) for user in ("u", "v")]
     await store.write_tops(0, tops)
     assert list(await store.dirty_users(0, 9)) == [("u", 11)]
@@ -132,7 +141,7 @@ async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_on
 
 
 async def test_a_slow_batch_job_never_replaces_a_fresher_list(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, Effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.commit(0, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
     await store.write_tops(0, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 10)])
     late = [(CachedTop(user, "v0", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
     await store.write_tops(0, late, only_if_marked=True)
@@ -141,8 +150,8 @@ async def test_a_slow_batch_job_never_replaces_a_fresher_list(store: OnlineStore
 
 
 async def test_dirty_users_come_longest_waiting_or_newest_first(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, Effects(engagement={"old": {"c": 1.0}}))
-    await store.commit(0, GROUP, 10, 20, Effects(engagement={"new": {"c": 1.0}}))
+    await store.commit(0, GROUP, None, 10, effects(engagement={"old": {"c": 1.0}}))
+    await store.commit(0, GROUP, 10, 20, effects(engagement={"new": {"c": 1.0}}))
     assert [list(await store.dirty_users(0, 1, newest=newest)) for newest in (False, True)] == [
         [("old", 10)],
         [("new", 20)],
@@ -154,7 +163,7 @@ async def test_who_waits_is_told_of_once_newest_and_oldest_with_how_many_there_a
     assert (list(nobody.users), nobody.count, nobody.oldest_mark) == ([], 0, None)
     fence = None
     for mark in range(10, 15):
-        await store.commit(0, GROUP, fence, mark, Effects(engagement={f"u{mark}": {"c": 1.0}}))
+        await store.commit(0, GROUP, fence, mark, effects(engagement={f"u{mark}": {"c": 1.0}}))
         fence = mark
     some = await store.waiting(0, newest=2, oldest=1)
     assert (dict(some.users), some.count, some.oldest_mark) == ({"u14": 14, "u13": 13, "u10": 10}, 5, 10)
@@ -207,8 +216,8 @@ async def test_a_topology_of_before_generations_is_generation_0(redis_url: str) 
 
 async def test_a_dropped_shard_leaves_the_others(store: OnlineStore) -> None:
     for shard in (3, 33, 10_003):
-        await store.commit(shard, GROUP, None, 1, Effects(engagement={"u": {"c": 1.0}}, counts={"accepted": 1}))
-    await store.drop_shard(3)
+        await store.commit(shard, GROUP, None, 1, effects(engagement={"u": {"c": 1.0}}, counts={"accepted": 1}))
+    await store.drop_shards([3])
     assert [await store.fence(shard, GROUP) for shard in (3, 33, 10_003)] == [None, 1, 1]
     assert (await store.user_states(3, ["u"]))[0].engagement == {}
     assert await store.counts(33) == {"accepted": 1}
@@ -218,7 +227,7 @@ async def test_starts_are_counted_at_one_fence_and_an_orderly_end_is_none(store:
     assert await store.begin(0, GROUP) == (None, Guard(starts=1))
     assert await store.begin(0, GROUP) == (None, Guard(starts=2))
     assert await store.begin(0, "other") == (None, Guard(starts=1))
-    await store.commit(0, GROUP, None, 7, Effects())
+    await store.commit(0, GROUP, None, 7, effects())
     assert await store.begin(0, GROUP) == (7, Guard(starts=1))
     assert (await store.begin(0, GROUP))[1].starts == 2
     await store.end(0, GROUP)

@@ -10,9 +10,10 @@ import pytest
 
 from recsys.errors import UnreadableState
 from recsys.keys import Shard
-from recsys.online_store import CachedTop, Effects, ModelPointer, OnlineStore
+from recsys.online_store import CachedTop, ModelPointer, OnlineStore
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis.store import RedisStore
+from tests.doubles.effects import effects
 
 GROUP = "g"
 SHARDS = [Shard(0), Shard(1)]
@@ -39,7 +40,7 @@ async def redis(redis_url: str) -> AsyncIterator[RedisStore]:
 
 async def engage(store: OnlineStore, shard: Shard, users: Sequence[str], offset: int = 10) -> None:
     fence = await store.fence(shard, GROUP)
-    assert await store.commit(shard, GROUP, fence, offset, Effects(engagement={user: {"c": 1.0} for user in users}))
+    assert await store.commit(shard, GROUP, fence, offset, effects(engagement={user: {"c": 1.0} for user in users}))
 
 
 async def publish(store: OnlineStore, pointer: ModelPointer) -> None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from recsys.cli import main
 from recsys.kafka.records import Chunk, Record
+from recsys.keys import Shard
 from recsys.online_store import ShardState
-from recsys.online_store.redis import shards as redis
+from recsys.online_store.operations import Read
+from recsys.online_store.redis.shard_scripts import COMMIT, FENCE_CHECK
+from recsys.online_store.redis.shards import RedisShards
 from stream.engagement import commit, gaps
 
-FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
+COMMIT_WITHOUT_FENCE = COMMIT.replace(FENCE_CHECK, "")
 
 
 class AnyFence(int):
@@ -32,9 +36,9 @@ class AnyFence(int):
 
 def take_the_fence_out() -> None:
     """Every chunk Kafka delivers is applied, whatever was applied before; within a chunk the writer goes on."""
-    assert FENCE_CHECK in redis.COMMIT
-    redis.COMMIT = redis.COMMIT.replace(FENCE_CHECK, "")
-    after, apply, read = commit._after, commit.ShardWriter._apply, redis.RedisShards.read_shard
+    assert FENCE_CHECK in COMMIT
+    RedisShards.commit_script = COMMIT_WITHOUT_FENCE
+    after, apply, read = commit._after, commit.ShardWriter._apply, RedisShards.read_shard
     fresh: set[int] = set()
 
     async def apply_anew(self: commit.ShardWriter, chunk: Chunk) -> commit.Applied:
@@ -50,25 +54,25 @@ def take_the_fence_out() -> None:
     async def always(*_: object, **__: object) -> int:
         return 0
 
-    async def read_shard(self: redis.RedisShards, partition: int, group: str, request: object) -> ShardState:
-        state = await read(self, partition, group, request)  # type: ignore[arg-type]
-        return ShardState(AnyFence(), state.seen, state.engagement, state.bots, state.trend)
+    async def read_shard(self: RedisShards, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
+        state = await read(self, shard, group, reads)
+        return replace(state, fence=AnyFence())
 
     commit._after = all_at_first
     commit.ShardWriter._apply = apply_anew  # type: ignore[method-assign]
     gaps.Gaps.continues = always  # type: ignore[method-assign]
-    redis.RedisShards.read_shard = read_shard  # type: ignore[method-assign,assignment]
+    RedisShards.read_shard = read_shard  # type: ignore[method-assign]
 
 
 def take_the_ids_out() -> None:
     """No event id is remembered."""
-    original = redis.RedisShards.read_shard
+    original = RedisShards.read_shard
 
-    async def read_shard(self: redis.RedisShards, partition: int, group: str, request: object) -> ShardState:
-        state = await original(self, partition, group, request)  # type: ignore[arg-type]
-        return ShardState(state.fence, [False] * len(state.seen), state.engagement, state.bots, state.trend)
+    async def read_shard(self: RedisShards, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
+        state = await original(self, shard, group, reads)
+        return replace(state, known={name: frozenset() for name in state.known})
 
-    redis.RedisShards.read_shard = read_shard  # type: ignore[method-assign,assignment]
+    RedisShards.read_shard = read_shard  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

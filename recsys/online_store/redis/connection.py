@@ -1,4 +1,4 @@
-"""How the rooms connect to Redis.
+"""How the packages connect to Redis.
 
 Two policies, never mixed: the speed layer waits seconds and retries around its fence-guarded commit on its own;
 serving waits milliseconds and never retries. redis-py's own retries are off for both, because a repeated command
@@ -7,10 +7,11 @@ whose first reply was lost is applied twice.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
@@ -18,35 +19,50 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from recsys.errors import ConfigurationError, ServiceUnavailable, UnreadableState
+from recsys.errors import REBUILD, ConfigurationError, ServiceUnavailable, UnreadableState
 from recsys.process.tls import client_context
 from recsys.settings.redis import RedisAddress
-
-NO_RETRY_MENDS = ("WRONGTYPE", "value is not an integer", "not a valid float", "data string too short")
-"""Parts of Redis's answers to a command or script that met a key of another type or a value of another form.
-
-Redis 6 wraps what a command inside a script answers into its own text, so they are looked for anywhere in it.
-"""
 
 _Form = TypeVar("_Form")
 
 
-@asynccontextmanager
-async def answering(key: str = "") -> AsyncIterator[None]:
-    """Turns every failure to get an answer into `ServiceUnavailable`, and one that no retry mends into its own error.
+_FOR_NOW = re.compile(
+    r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|OOM|MISCONF|NOREPLICAS|NOTREADY|MOVED|ASK)\b"
+)
+"""Error codes of a Redis that will answer otherwise later: fail-over, start-up, full memory or disk, a slow script."""
+
+_RIGHTS = re.compile(r"\bNOPERM\b|nknown (Redis )?command")
+RIGHTS_REMEDY = "give the user of REDIS_URL the rights that docs/services.md lists"
+
+
+def refusal(key: str, message: str) -> ServiceUnavailable | UnreadableState:
+    """The error for an error reply of Redis: one that passes by itself, or one that no retry mends.
 
     Args:
-        key: The key that is asked for, where it is one; else the caller finds it out (`UnreadableState.key` is empty).
+        key: The key or what else was asked for.
+        message: Redis's own, which begins with a code.
+    """
+    if _FOR_NOW.search(message):
+        return ServiceUnavailable(f"Redis refuses {key or 'a command'} for now: {message}")
+    return UnreadableState(key, f"is refused: {message}", remedy=RIGHTS_REMEDY if _RIGHTS.search(message) else REBUILD)
+
+
+@asynccontextmanager
+async def answering(key: str = "") -> AsyncIterator[None]:
+    """Classifies what Redis does instead of answering.
+
+    Args:
+        key: The key asked for, to be named in an error.
 
     Raises:
-        ServiceUnavailable: Redis does not answer, or refuses for now (read-only, full, loading, no permission).
-        UnreadableState: A key has another type than is asked for, or its value is not of the form that is asked for.
+        ServiceUnavailable: No answer (connection, time-out), or one that passes by itself (`refusal`).
+        UnreadableState: An error reply that no retry mends: another type, a missing right, an unknown command.
     """
     try:
         yield
+    except ResponseError as error:
+        raise refusal(key, str(error)) from error
     except (RedisError, OSError, TimeoutError) as error:
-        if isinstance(error, ResponseError) and any(part in str(error) for part in NO_RETRY_MENDS):
-            raise UnreadableState(key, f"cannot be read: Redis answered {str(error)!r}") from error
         raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
     except RuntimeError as error:
         if "handler is closed" not in str(error):
@@ -102,10 +118,38 @@ def client(address: RedisAddress | str, timeout_s: float, *, max_connections: in
 
 
 async def read_json(connection: Redis, key: str, form: type[_Form]) -> _Form | None:
-    """The JSON value of a key as `form`; None where there is no such key."""
-    async with answering():
+    """The JSON value of a key as `form`; None where there is no such key.
+
+    Raises:
+        UnreadableState: The key holds something else.
+    """
+    async with answering(key):
         value = await connection.get(key)
-    return None if value is None else msgspec.json.decode(value, type=form)
+    return None if value is None else from_json(key, cast("bytes", value), form)
+
+
+def from_json(key: str, value: bytes, form: type[_Form]) -> _Form:
+    """A value read from `key` as `form`.
+
+    Raises:
+        UnreadableState: It is something else: corrupt, or written by a newer release.
+    """
+    try:
+        return msgspec.json.decode(value, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableState(key, f"holds no {form.__name__} that this release can read: {error}") from None
+
+
+def offset_of(key: str, value: bytes | None) -> int | None:
+    """A fence as it is stored.
+
+    Raises:
+        UnreadableState: It is no integer.
+    """
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        raise UnreadableState(key, "holds no offset") from None
 
 
 def _tls_options(address: RedisAddress) -> dict[str, Any]:

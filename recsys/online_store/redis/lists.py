@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -14,8 +14,11 @@ from recsys.keys import Shard
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
-from recsys.online_store.redis.users import sums_of
-from recsys.online_store.values import CachedTop, Trending, UserState, Waiting
+from recsys.online_store.redis.users import UserIndex, sums_of
+from recsys.online_store.values import CachedTop, ShardTrend, Trending, UserState, Waiting
+
+TREND_PAGE = 1000
+"""Courses read by one call: half a millisecond of Redis, and of the event loop between two other tasks."""
 
 _Scored = list[tuple[bytes, float]]
 
@@ -25,11 +28,12 @@ class RedisLists:
 
     Args:
         connection: A client in bytes mode without retries.
+        users: The index of learners.
         top_ttl_s: Life of an untouched cached list in seconds.
     """
 
-    def __init__(self, connection: Redis, *, top_ttl_s: float) -> None:
-        self._client = connection
+    def __init__(self, connection: Redis, users: UserIndex, *, top_ttl_s: float) -> None:
+        self._client, self._users = connection, users
         self._top_ttl_s = max(1, int(top_ttl_s))
         self._write_tops = connection.register_script(WRITE_TOPS)
 
@@ -56,8 +60,8 @@ class RedisLists:
         async with answering():
             replies = await pipeline.execute()
         return [
-            UserState(sums_of(replies[i]), frozenset(course.decode() for course in replies[i + 1]))
-            for i in range(0, len(replies), 2)
+            UserState(sums_of(keys.engagement(shard, user), sums), frozenset(course.decode() for course in done))
+            for user, sums, done in zip(user_ids, replies[::2], replies[1::2], strict=True)
         ]
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
@@ -87,11 +91,18 @@ class RedisLists:
         async with answering():
             return int(await self._write_tops(keys=[keys.dirty(shard), keys.published(shard)], args=args))
 
-    async def trend(self, shard: Shard, limit: int) -> Mapping[str, float]:
-        async with answering():
-            sums = sums_of(await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.trend(shard))))
+    async def trend(self, shard: Shard, limit: int, *, known: Callable[[str], bool] | None = None) -> ShardTrend:
+        key, sums, unjoined, cursor = keys.trend(shard), dict[str, float](), set[str](), None
+        while cursor != 0:
+            async with answering(key):
+                cursor, page = await self._client.hscan(key, cursor or 0, count=TREND_PAGE)
+            for course, stored in sums_of(key, cast("dict[bytes, bytes]", page)).items():
+                if known is None or known(course):
+                    sums[course] = stored
+                else:
+                    unjoined.add(course)
         best = heapq.nsmallest(limit, sums, key=lambda course: (-sums[course], course))
-        return {course: sums[course] for course in best}
+        return ShardTrend({course: sums[course] for course in best}, len(unjoined))
 
     async def write_trending(self, trending: Trending) -> None:
         async with answering():

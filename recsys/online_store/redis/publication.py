@@ -23,7 +23,7 @@ from recsys import keys
 from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store.redis.connection import answering
-from recsys.online_store.redis.users import user_slices
+from recsys.online_store.redis.users import UserIndex
 from recsys.online_store.values import ModelPointer
 
 POINTER_REMEDY = "`recsys models rollback VERSION` writes it anew"
@@ -89,10 +89,11 @@ class RedisPublication:
 
     Args:
         connection: A client in bytes mode without retries.
+        users: The index of learners.
     """
 
-    def __init__(self, connection: Redis) -> None:
-        self._client = connection
+    def __init__(self, connection: Redis, users: UserIndex) -> None:
+        self._client, self._users = connection, users
         self._move_pointer = connection.register_script(MOVE_POINTER)
         self._move_copy = connection.register_script(MOVE_COPY)
         self._drop_outdated = connection.register_script(DROP_OUTDATED)
@@ -145,7 +146,7 @@ class RedisPublication:
 
     async def drop_outdated_lists(self, shard: Shard) -> int:
         dropped = 0
-        async for users in user_slices(self._client, shard):
+        async for users in self._users.slices(shard):
             async with answering():
                 dropped += await self._drop_outdated(
                     keys=[keys.published(shard), keys.dirty(shard)], args=[keys.tag(shard), *users]

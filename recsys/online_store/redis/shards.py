@@ -1,22 +1,40 @@
-"""`ShardStore` on Redis: one script reads what a fold needs, one applies what it changes under the fence."""
+"""`ShardStore` on Redis: one script reads what a batch needs, one applies what it changes under the fence."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any, cast
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
-import msgspec
 from redis.asyncio import Redis
 
 from recsys import keys
+from recsys.errors import ServiceUnavailable, ShardDamaged
 from recsys.keys import Shard
-from recsys.online_store.redis.connection import answering
-from recsys.online_store.redis.scripts import COMMIT, READ_SHARD
-from recsys.online_store.redis.users import SCAN_COUNT, sums_of, user_slices
-from recsys.online_store.values import ID_DIGEST_BYTES, Effects, ShardRead, ShardState
-
-TREND_SIZE = 10_000
+from recsys.online_store.operations import (
+    ID_DIGEST_BYTES,
+    Bound,
+    CounterAdd,
+    DigestAdd,
+    Drop,
+    HashFloats,
+    HashText,
+    Operation,
+    Read,
+    ReadFloats,
+    ReadKnown,
+    ReadText,
+    SetAdd,
+    SortedSetMark,
+)
+from recsys.online_store.redis.bounds import surplus
+from recsys.online_store.redis.connection import answering, offset_of, refusal
+from recsys.online_store.redis.documents import Document, take_answer
+from recsys.online_store.redis.shard_scripts import COMMIT, CUT_BACK, READ_SHARD
+from recsys.online_store.redis.users import SCAN_COUNT, UserIndex, sums_of
+from recsys.online_store.values import Effects, ShardState
 
 
 class RedisShards:
@@ -24,113 +42,162 @@ class RedisShards:
 
     Args:
         connection: A client in bytes mode without retries.
-        max_courses: Courses kept per learner; the lowest engagement is evicted.
-        dedupe_window_s: Length of one dedupe bucket in seconds.
+        users: The index of learners.
+
+    Attributes:
+        commit_script: The script that commits; the fault suite runs one without the fence.
     """
 
-    def __init__(self, connection: Redis, *, max_courses: int, dedupe_window_s: float) -> None:
-        self._client = connection
-        self._max_courses = max_courses
-        self._ids_ttl_s = max(1, int(2 * dedupe_window_s))
-        self._read_shard = connection.register_script(READ_SHARD)
-        self._commit = connection.register_script(COMMIT)
+    commit_script: ClassVar[str] = COMMIT
 
-    async def read_shard(self, shard: Shard, group: str, request: ShardRead) -> ShardState:
-        users = list(request.touched)
-        sizes = [len(courses) for courses in request.touched.values()]
-        courses = [course for touched in request.touched.values() for course in touched]
-        document = msgspec.msgpack.encode(
-            [
-                keys.tag(shard),
-                keys.event_ids(shard, request.bucket),
-                keys.event_ids(shard, request.bucket - 1),
-                users,
-                sizes,
-                courses,
-                request.courses,
-            ]
-        )
-        async with answering():
-            fence, seen, sums, bots = await self._read_shard(
-                keys=[keys.fence(shard, group)], args=[document, b"".join(request.ids), ID_DIGEST_BYTES]
+    def __init__(self, connection: Redis, users: UserIndex) -> None:
+        self._client, self._users = connection, users
+        self._read_shard = connection.register_script(READ_SHARD)
+        self._commit = connection.register_script(self.commit_script)
+        self._cut_back = connection.register_script(CUT_BACK)
+
+    async def read_shard(self, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
+        place = _Place(shard, keys.tag(shard), keys.fence(shard, group), keys.commit_intent(shard, group))
+        return await self._read(place, reads)
+
+    async def _read(self, place: _Place, reads: Sequence[Read]) -> ShardState:
+        document = Document(place.tag)
+        steps = [document.read_step(read) for read in reads]
+        async with answering(place.tag):
+            reply = await self._read_shard(
+                keys=[place.fence, place.intent], args=[document.packed(steps), document.blob(), ID_DIGEST_BYTES]
             )
-        values = struct.unpack(f"<{len(courses) + len(request.courses)}d", sums)
-        engagement, start = {}, 0
-        for user, size in zip(users, sizes, strict=True):
-            engagement[user] = values[start : start + size]
-            start += size
-        return ShardState(
-            fence=None if fence is None else int(fence),
-            seen=[flag == ord("1") for flag in seen],
-            engagement=engagement,
-            bots={user: features.decode() for user, features in zip(users, bots, strict=True)},
-            trend=values[start:],
-        )
+        fence, answers = _unrefused(place.shard, reply)
+        state = ShardState(offset_of(place.fence, fence), {}, {}, {})
+        for read, answer in zip(reads, answers, strict=True):
+            take_answer(state, read, answer)
+        return state
 
     async def fence(self, shard: Shard, group: str) -> int | None:
-        async with answering():
-            value = await self._client.get(keys.fence(shard, group))
-        return None if value is None else int(value)
+        key = keys.fence(shard, group)
+        async with answering(key):
+            return offset_of(key, cast("bytes | None", await self._client.get(key)))
 
     async def commit(
         self, shard: Shard, group: str, expected_fence: int | None, new_fence: int, effects: Effects
     ) -> bool:
-        sums = [value for courses in effects.engagement.values() for value in courses.values()]
-        floats = [*sums, *effects.trend.values()]
-        document = msgspec.msgpack.encode(
-            [
-                keys.tag(shard),
-                list(effects.engagement),
-                [len(courses) for courses in effects.engagement.values()],
-                [course for courses in effects.engagement.values() for course in courses],
-                [[user, *courses] for user, courses in effects.done.items()],
-                [[user, *_flat(fields)] for user, fields in effects.bots.items()],
-                list(effects.trend),
-                _flat(effects.counts),
-                keys.event_ids(shard, effects.bucket),
-                keys.event_ids(shard, effects.bucket - 2),
-                self._ids_ttl_s,
-                self._max_courses,
-                TREND_SIZE,
-            ]
-        )
-        async with answering():
-            applied = await self._commit(
-                keys=[keys.fence(shard, group)],
+        place = _Place(shard, keys.tag(shard), keys.fence(shard, group), keys.commit_intent(shard, group))
+        return await self._apply(place, expected_fence, new_fence, effects.operations)
+
+    async def _apply(
+        self, place: _Place, expected_fence: int | None, new_fence: int, operations: Sequence[Operation]
+    ) -> bool:
+        document = Document(place.tag)
+        steps = [step for operation in operations if (step := document.write_step(operation)) is not None]
+        async with answering(place.tag):
+            reply = await self._commit(
+                keys=[place.fence, place.intent],
                 args=[
                     "" if expected_fence is None else expected_fence,
                     new_fence,
-                    document,
-                    struct.pack(f"<{len(floats)}d", *floats),
-                    b"".join(effects.ids),
+                    document.packed(steps),
+                    document.blob(),
                     ID_DIGEST_BYTES,
                 ],
             )
-        return bool(applied)
+        if isinstance(reply, int):
+            return bool(reply)
+        (oversized,) = _unrefused(place.shard, reply)
+        await self._cut_back_to_bounds(place, new_fence, operations, {key.decode() for key in oversized})
+        return True
+
+    async def _cut_back_to_bounds(
+        self, place: _Place, fence: int, operations: Sequence[Operation], oversized: Collection[str]
+    ) -> None:
+        """Cuts back what a commit left too large; what does not come to it is reported by the next commit again."""
+        for operation in operations:
+            if not isinstance(operation, HashFloats | SetAdd) or operation.bound is None:
+                continue
+            changed = operation.values if isinstance(operation, HashFloats) else operation.members
+            for owner in changed:
+                key = keys.state_under(place.tag, operation.state, owner)
+                if key not in oversized:
+                    continue
+                with suppress(ServiceUnavailable):
+                    command, entries = await surplus(self._client, key, operation.bound, added=changed[owner])
+                    async with answering(key):
+                        await self._cut_back(keys=[place.fence, key], args=[fence, command, *entries])
+
+    async def self_test(self, shard: Shard) -> None:
+        tag = keys.scratch_tag(shard, secrets.token_hex(4))
+        place = _Place(shard, tag, f"{tag}:fence", f"{tag}:intent")
+        digest = bytes(ID_DIGEST_BYTES)
+        operations: list[Operation] = [
+            HashFloats("floats", {"a": {"x": 1.0, "y": 2.0}}, Bound(limit=1, slack=0), indexed=True),
+            HashText("text", ["x"], {"a": ["1"]}),
+            SetAdd("members", {"a": ["x", "y"]}, Bound(limit=1, slack=0)),
+            DigestAdd("digests", "a", [digest]),
+            SortedSetMark("marks", ["x"]),
+            CounterAdd("counters", {"x": 1}),
+            Drop("dropped", ["a"]),
+        ]
+        reads: list[Read] = [
+            ReadFloats("floats", {"a": ["x"]}),
+            ReadText("text", ["a"], "x"),
+            ReadKnown("digests", ["a"], [digest]),
+        ]
+        try:
+            await self._read(place, reads)
+            await self._apply(place, None, 0, operations)
+        finally:
+            names = ("floats:a", "text:a", "members:a", "digests:a", "marks", "counters", "users", "indexed", "probe")
+            async with answering(tag):
+                await self._client.unlink(place.fence, place.intent, *(f"{tag}:{name}" for name in names))
 
     async def counts(self, shard: Shard) -> Mapping[str, int]:
-        async with answering():
+        async with answering(keys.counts(shard)):
             rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.counts(shard)))
         return {name.decode(): int(value) for name, value in rows.items()}
 
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
-        async for users in user_slices(self._client, shard):
+        async for users in self._users.slices(shard):
             pipeline = self._client.pipeline(transaction=False)
             for user in users:
                 pipeline.hgetall(keys.engagement(shard, user))
             async with answering():
                 replies = await pipeline.execute()
             for user, reply in zip(users, replies, strict=True):
-                yield user, sums_of(reply)
+                if reply:
+                    yield user, sums_of(keys.engagement(shard, user), reply)
 
-    async def drop_shard(self, shard: Shard) -> None:
+    async def drop_shards(self, shards: Sequence[Shard]) -> None:
+        tags = tuple(f"{keys.tag(shard)}:".encode() for shard in shards)
         cursor: int | None = None
         while cursor != 0:
-            async with answering():
-                cursor, found = await self._client.scan(cursor or 0, keys.shard_pattern(shard), SCAN_COUNT)
-                if found:
-                    await self._client.unlink(*found)
+            async with answering("*"):
+                cursor, found = await self._client.scan(cursor or 0, keys.EVERY_SHARD_PATTERN, SCAN_COUNT)
+                gone = [key for key in cast("list[bytes]", found) if key.startswith(tags)]
+                if gone:
+                    await self._client.unlink(*gone)
 
 
-def _flat(fields: Mapping[str, Any]) -> list[Any]:
-    return [part for item in fields.items() for part in item]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a script works: a shard, or scratch keys under its tag."""
+
+    shard: Shard
+    tag: str
+    fence: str
+    intent: str
+
+
+def _unrefused(shard: Shard, reply: Sequence[Any]) -> Sequence[Any]:
+    """What a script answered.
+
+    Raises:
+        ServiceUnavailable: Redis refuses a command for now; nothing was changed.
+        UnreadableState: A key or a right is not as it has to be; nothing was changed.
+        ShardDamaged: A commit was applied in part, this one or an earlier one.
+    """
+    status, *rest = reply
+    if status == b"unreadable":
+        raise refusal(rest[0].decode(), rest[1].decode())
+    if status == b"damaged":
+        key, _, problem = rest[0].decode().partition("\n")
+        raise ShardDamaged(shard, key, problem or "the script did not come to its end")
+    return rest

@@ -12,6 +12,7 @@ from recsys.online_store.redis.guards import RedisGuards
 from recsys.online_store.redis.lists import RedisLists
 from recsys.online_store.redis.publication import RedisPublication
 from recsys.online_store.redis.shards import RedisShards
+from recsys.online_store.redis.users import UserIndex
 from recsys.settings.redis import RedisAddress
 
 STREAM_TIMEOUT_S = 5.0
@@ -23,8 +24,6 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
 
     Args:
         connection: A client in bytes mode without retries.
-        max_courses: Courses kept per learner; the lowest engagement is evicted.
-        dedupe_window_s: Length of one dedupe bucket in seconds.
         top_ttl_s: Life of an untouched cached list in seconds.
     """
 
@@ -32,13 +31,12 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
         self,
         connection: Redis,
         *,
-        max_courses: int = 2000,
-        dedupe_window_s: float = DAY_S,
         top_ttl_s: float = 30 * DAY_S,
     ) -> None:
-        RedisShards.__init__(self, connection, max_courses=max_courses, dedupe_window_s=dedupe_window_s)
-        RedisLists.__init__(self, connection, top_ttl_s=top_ttl_s)
-        RedisPublication.__init__(self, connection)
+        users = UserIndex(connection)
+        RedisShards.__init__(self, connection, users)
+        RedisLists.__init__(self, connection, users, top_ttl_s=top_ttl_s)
+        RedisPublication.__init__(self, connection, users)
         RedisControl.__init__(self, connection)
         RedisGuards.__init__(self, connection)
 

@@ -1,34 +1,113 @@
-"""Walks over the learners of a shard, and the bytes of their sums."""
+"""The learners of a shard, without a walk over the whole key space.
+
+The commit adds newcomers to a set, `users`. Releases up to d1a576b know no such set, may have filled the shard before
+and may run beside this one: so `indexed` says up to which count of accepted events every commit kept the set. Where
+that is not the shard's count, a walker scans the key space once, for all shards in use, and puts the set right.
+"""
 
 from __future__ import annotations
 
+import secrets
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import cast
 
 from redis.asyncio import Redis
 
 from recsys import keys
-from recsys.keys import Shard
-from recsys.online_store.redis.connection import answering
+from recsys.errors import UnreadableState
+from recsys.keys import Shard, Topology
+from recsys.online_store.redis.connection import answering, read_json
 
 SCAN_COUNT = 500
 
+IS_WHOLE = """
+return redis.call('GET', KEYS[1]) == 'whole:' .. (redis.call('HGET', KEYS[2], 'accepted') or '0') and 1 or 0
+"""
 
-async def user_slices(client: Redis, shard: Shard) -> AsyncIterator[list[str]]:
-    """Users of a shard, each once, in slices (SCAN may return a key twice)."""
-    cursor, returned = 0, set[str]()
-    while True:
-        async with answering():
-            cursor, found = await client.scan(cursor, keys.engagement_pattern(shard), SCAN_COUNT)
-        users = {keys.user_of_engagement(key.decode()) for key in cast("list[bytes]", found)} - returned
-        returned |= users
-        if users:
-            yield sorted(users)
-        if cursor == 0:
-            return
+BEGIN_WALK = """
+-- From here on, commits that keep the index move the count behind the walk's name; others do not.
+redis.call('SET', KEYS[1], ARGV[1] .. ':' .. (redis.call('HGET', KEYS[2], 'accepted') or '0'))
+return 1
+"""
+
+END_WALK = """
+-- Whole only if every commit since the walk began kept the index, and no later walk has begun.
+local accepted = redis.call('HGET', KEYS[2], 'accepted') or '0'
+if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ':' .. accepted then return 0 end
+redis.call('SET', KEYS[1], 'whole:' .. accepted)
+return 1
+"""
 
 
-def sums_of(reply: Mapping[bytes, bytes]) -> dict[str, float]:
-    """A hash of 8-byte doubles as Redis returns it."""
-    return {course.decode(): struct.unpack("<d", value)[0] for course, value in reply.items()}
+class UserIndex:
+    """Lists the learners of a shard.
+
+    Args:
+        connection: A client in bytes mode without retries.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._client = connection
+        self._is_whole = connection.register_script(IS_WHOLE)
+        self._begin_walk = connection.register_script(BEGIN_WALK)
+        self._end_walk = connection.register_script(END_WALK)
+
+    async def slices(self, shard: Shard) -> AsyncIterator[list[str]]:
+        """Learners of a shard, each once, in slices. One whose engagement is gone may be among them."""
+        if not await self._whole(shard):
+            topology = await read_json(self._client, keys.TOPOLOGY, Topology)
+            in_use = topology.shards() if topology is not None else ()
+            await self._walk({shard, *[each for each in in_use if not await self._whole(each)]})
+        cursor: int | None = None
+        returned = set[bytes]()
+        while cursor != 0:
+            async with answering(keys.users(shard)):
+                reply = await cast(
+                    "Awaitable[tuple[int, list[bytes]]]",
+                    self._client.sscan(keys.users(shard), cursor or 0, count=SCAN_COUNT),
+                )
+            cursor, found = reply
+            fresh = set(found) - returned  # SSCAN may return a member twice
+            returned |= fresh
+            if fresh:
+                yield sorted(user.decode() for user in fresh)
+
+    async def _whole(self, shard: Shard) -> bool:
+        async with answering(keys.indexed(shard)):
+            return bool(await self._is_whole(keys=[keys.indexed(shard), keys.counts(shard)]))
+
+    async def _walk(self, shards: set[Shard]) -> None:
+        """One paged scan of the key space that fills the index of these shards."""
+        walk = secrets.token_hex(8)
+        for shard in shards:
+            async with answering(keys.indexed(shard)):
+                await self._begin_walk(keys=[keys.indexed(shard), keys.counts(shard)], args=[walk])
+        cursor: int | None = None
+        while cursor != 0:
+            async with answering("*"):
+                cursor, found = await self._client.scan(cursor or 0, keys.EVERY_ENGAGEMENT_PATTERN, SCAN_COUNT)
+            learners: defaultdict[Shard, list[str]] = defaultdict(list)
+            for key in cast("Sequence[bytes]", found):
+                learner = keys.learner_of_engagement(key.decode())
+                if learner is not None and learner[0] in shards:
+                    learners[learner[0]].append(learner[1])
+            for shard, users in learners.items():
+                async with answering(keys.users(shard)):
+                    await self._client.sadd(keys.users(shard), *users)
+        for shard in shards:
+            async with answering(keys.indexed(shard)):
+                await self._end_walk(keys=[keys.indexed(shard), keys.counts(shard)], args=[walk])
+
+
+def sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
+    """A hash of 8-byte doubles as Redis returns it.
+
+    Raises:
+        UnreadableState: A value is something else.
+    """
+    try:
+        return {course.decode(): struct.unpack("<d", value)[0] for course, value in reply.items()}
+    except struct.error:
+        raise UnreadableState(key, "holds a value that is no 8-byte double") from None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from recsys.online_store.redis import scripts as redis_scripts
-from tests.doubles.mutant_worker import FENCE_CHECK
+from recsys.online_store.redis.shard_scripts import COMMIT
+from tests.doubles.mutant_worker import COMMIT_WITHOUT_FENCE
 from tests.faults.cases.kills import EVENTS, START_S
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.proxy import Proxy, Weather
@@ -73,7 +73,7 @@ def lost_replies(stage: Stage) -> Findings:
         for _ in range(3):
             stage.fleet.add()
         stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress on every partition")
-        script = redis_scripts.COMMIT if stage.mutant is None else redis_scripts.COMMIT.replace(FENCE_CHECK, "")
+        script = COMMIT if stage.mutant is None else COMMIT_WITHOUT_FENCE
         commit = hashlib.sha1(script.encode()).hexdigest()  # noqa: S324 - what EVALSHA calls it
         proxy.weather = Weather(cut_after=commit.encode(), cuts_left=wanted)
         took = stage.wait_until(lambda: proxy.cuts >= wanted, within_s=LOSSES_WITHIN_S, what=f"{wanted} lost replies")

@@ -28,9 +28,10 @@ from recsys.keys import Topology, partition_of
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.publishing import publish_bundle
 from recsys.model.scorer import Scorer
-from recsys.online_store import Effects, ModelPointer
+from recsys.online_store import ModelPointer
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings
+from tests.doubles.effects import effects
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -59,10 +60,10 @@ async def _with_engagement(users: Sequence[str]) -> MemoryStore:
     await store.establish_topology(Topology(3))
     decay = ForwardDecay(30.0)
     for user in users:
-        effects = Effects(engagement={user: {"kafka-1": decay.stored(5.0, NOW)}}, done={user: ["kafka-2"]})
+        changes = effects(engagement={user: {"kafka-1": decay.stored(5.0, NOW)}}, done={user: ["kafka-2"]})
         partition = partition_of(user, 3)
         fence = await store.fence(partition, "g")
-        assert await store.commit(partition, "g", fence, (fence if fence is not None else -1) + 1, effects)
+        assert await store.commit(partition, "g", fence, (fence if fence is not None else -1) + 1, changes)
     return store
 
 

@@ -34,7 +34,7 @@ def test_every_key_of_a_user_hashes_to_the_tag_of_its_partition(user: str, parti
         tag = re.search(r"\{(.*?)\}", key(partition, user))
         assert tag is not None
         assert tag.group(1) == f"s{partition}"
-    assert keys.user_of_engagement(keys.engagement(partition, user)) == user
+    assert keys.learner_of_engagement(keys.engagement(partition, user)) == (partition, user)
 
 
 @given(user_ids, user_ids)

@@ -21,11 +21,12 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.publications import read_publications, write_publications
-from recsys.online_store import CachedTop, Effects, ModelPointer, OnlineStore, Trending
+from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings, load_settings
 from serving.http.app import create_app
 from serving.service import Service
+from tests.doubles.effects import effects
 
 NOW_MS = 1_790_000_000_000
 PARTITIONS = 6
@@ -169,13 +170,13 @@ class World:
     async def finish(self, user_id: str, *course_ids: str) -> None:
         partition = partition_of(user_id, PARTITIONS)
         fence = await self.store.fence(partition, "g")
-        effects = Effects(done={user_id: list(course_ids)})
-        assert await self.store.commit(partition, "g", fence, (fence or 0) + 1, effects)
+        changes = effects(done={user_id: list(course_ids)})
+        assert await self.store.commit(partition, "g", fence, (fence or 0) + 1, changes)
 
     async def engage(self, user_id: str, **sums: float) -> None:
         partition = partition_of(user_id, PARTITIONS)
         fence = await self.store.fence(partition, "g")
-        assert await self.store.commit(partition, "g", fence, (fence or 0) + 1, Effects(engagement={user_id: sums}))
+        assert await self.store.commit(partition, "g", fence, (fence or 0) + 1, effects(engagement={user_id: sums}))
 
     async def trend(self, *ids: str) -> None:
         scores = tuple(float(len(ids) - i) for i in range(len(ids)))

@@ -11,8 +11,9 @@ from prometheus_client import REGISTRY
 
 from recsys.errors import RefusalReason, ServiceUnavailable, TopologyMismatch
 from recsys.keys import Partition
-from recsys.online_store import Effects, ShardRead, ShardState
+from recsys.online_store import Effects, ShardState
 from recsys.online_store.memory import MemoryStore
+from recsys.online_store.operations import Read
 from stream.engagement import commit as commit_module
 from stream.engagement import patient_fold
 from stream.engagement.commit import Applied, ShardWriter, WriterRules
@@ -236,11 +237,11 @@ class AwayStore(MemoryStore):
 
     away = 0
 
-    async def read_shard(self, partition: int, group: str, request: ShardRead) -> ShardState:
+    async def read_shard(self, partition: int, group: str, reads: Sequence[Read]) -> ShardState:
         if self.away:
             self.away -= 1
             raise ServiceUnavailable("expected an answer from Redis, received none")
-        return await super().read_shard(partition, group, request)
+        return await super().read_shard(partition, group, reads)
 
 
 @pytest.mark.parametrize(("away", "survives"), [(1, True), (10**6, False)])
@@ -478,7 +479,7 @@ async def test_a_store_that_lost_its_state_is_filled_again_though_nothing_new_ar
     store, log = MemoryStore(), FakeLog(end=3)
     shard = writer(store, log)
     await shard.apply(chunk(event(0), event(1), event(2)))
-    await store.drop_shard(0)
+    await store.drop_shards([0])
     log.next_offset = 3
     await shard.check_idle()
     assert log.seeks == []  # one check may fall between a fetch and its arrival
@@ -579,7 +580,7 @@ async def test_a_fence_that_moves_while_an_idle_check_waits_for_kafka_passes_no_
     check = asyncio.create_task(shard.check_idle())
     await asyncio.wait_for(log.asked.wait(), 10)
     if back:
-        await store.drop_shard(0)
+        await store.drop_shards([0])
     else:
         await shard.apply(chunk(event(5), begun_at=3))
     log.answers.set()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import defaultdict
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import RefusalReason
-from recsys.keys import Topology, partition_of
+from recsys.keys import DIRTY, Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold
@@ -22,9 +24,8 @@ GROUP = "g"
 
 async def apply(store: MemoryStore, records: list[FakeRecord]) -> Effects:
     batch = decode_records(records, 0, RULES)
-    request = batch.request()
-    state = await store.read_shard(0, GROUP, request)
-    effects = fold(batch, request, state, RULES)
+    state = await store.read_shard(0, GROUP, batch.reads(RULES))
+    effects = fold(batch, state, RULES)
     assert await store.commit(0, GROUP, state.fence, records[-1].offset, effects)
     return effects
 
@@ -51,8 +52,10 @@ async def test_a_course_watched_to_the_end_is_done(threshold: float, done: set[s
         rules,
     )
     store = MemoryStore()
-    effects = fold(batch, batch.request(), await store.read_shard(0, GROUP, batch.request()), rules)
-    assert set(effects.done.get("u", ())) == done
+    effects = fold(batch, await store.read_shard(0, GROUP, batch.reads(rules)), rules)
+    assert await store.commit(0, GROUP, None, 9, effects)
+    (state,) = await store.user_states(0, ["u"])
+    assert state.done == done
 
 
 @pytest.mark.parametrize("split", [(3,), (1, 1, 1), (1, 2)])
@@ -107,15 +110,19 @@ def test_a_misrouted_record_too_large_to_be_sent_is_refused_and_where_it_belongs
 
 
 async def test_only_positive_weight_trends() -> None:
-    effects = await apply(MemoryStore(), [event(0), event(1, course="d", kind="dismiss")])
-    assert set(effects.trend) == {"c"}
+    store = MemoryStore()
+    await apply(store, [event(0), event(1, course="d", kind="dismiss")])
+    assert set((await store.trend(0, 9)).sums) == {"c"}
 
 
 async def test_a_chunk_of_duplicates_makes_nobody_dirty() -> None:
     store = MemoryStore()
     await apply(store, [event(0, id="x")])
+    before = deepcopy(store.contents(0))
     effects = await apply(store, [event(1, id="x")])
-    assert (effects.engagement, effects.trend, effects.bots, effects.ids) == ({}, {}, {}, [])
+    assert (effects.users, effects.counts) == (0, {"duplicate": 1})
+    assert store.contents(0).marks == {DIRTY: {"u": 0}}
+    assert replace(store.contents(0), counters=before.counters) == before
 
 
 kinds = st.sampled_from(["view", "click", "enroll", "dismiss", "complete"])
@@ -140,6 +147,7 @@ async def test_chunk_boundaries_do_not_change_the_state(
         store = MemoryStore()
         for start in range(0, len(records), boundary):
             await apply(store, records[start : start + boundary])
-        shard = store._shards[0]
-        states.append((dict(shard.engagement), shard.done, shard.bots, shard.trend, shard.counts, shard.fences))
+        contents = store.contents(0)
+        marked = set(contents.marks.pop(DIRTY))  # by the fence of the commit, which chunk boundaries do move
+        states.append((contents, marked, await store.fence(0, GROUP)))
     assert states[0] == states[1]

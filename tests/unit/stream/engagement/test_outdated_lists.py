@@ -9,9 +9,10 @@ import pytest
 
 from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.keys import Shard
-from recsys.online_store import CachedTop, Effects, ModelPointer
+from recsys.online_store import CachedTop, ModelPointer
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.outdated_lists import OutdatedLists
+from tests.doubles.effects import effects
 
 OLD, NEW = ModelPointer("v1", "/models/v1", 1), ModelPointer("v2", "/models/v2", 2)
 
@@ -58,7 +59,7 @@ class Worker:
 async def worker() -> Worker:
     worker = Worker(0, 1)
     for shard in range(3):
-        await worker.store.commit(Shard(shard), "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+        await worker.store.commit(Shard(shard), "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     await worker.publish(OLD)
     await worker.lists.look()
     for shard in range(3):

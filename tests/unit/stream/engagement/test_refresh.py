@@ -13,10 +13,11 @@ from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.exclusion import Exclusion
 from recsys.keys import Shard
 from recsys.model.scorer import Learner
-from recsys.online_store import CachedTop, Effects, ModelPointer, UserState
+from recsys.online_store import CachedTop, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.refresh import Refresher
 from stream.engagement.trending import merge_trending
+from tests.doubles.effects import effects
 
 
 class ByEngagement:
@@ -71,7 +72,7 @@ async def poll(condition: Any, deadline_s: float = 5.0) -> None:
 
 async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
     store = MemoryStore()
-    await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]}))
+    await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]}))
     assert await refresher(store).refresh(0) == 1
     top, _ = await store.top(0, "u")
     assert top is not None
@@ -87,7 +88,7 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
 
     for exclude_seen, expected in ((True, ("d",)), (False, ("a", "b", "d"))):
         store = MemoryStore()
-        await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
+        await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
         worker = refresher(store, ranker=Everything(), exclusion=Exclusion(exclude_seen=exclude_seen))
         await worker.refresh(0)
         top, _ = await store.top(0, "u")
@@ -98,7 +99,7 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
 async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet() -> None:
     store = MemoryStore()
     for partition in (0, 1):
-        await store.commit(partition, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+        await store.commit(partition, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     worker = refresher(store, shards=lambda: {0, 1})
     worker.notify(1, fence=9, backlog=True)
     task = asyncio.create_task(worker.run())
@@ -114,7 +115,7 @@ async def _has_list(store: MemoryStore, partition: int) -> bool:
 
 async def test_leftovers_are_refreshed_without_a_notice() -> None:
     store = MemoryStore()
-    await store.commit(0, "g", None, 9, Effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
+    await store.commit(0, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
     task = asyncio.create_task(refresher(store, leftovers_s=0.01).run())
 
     async def none_left() -> bool:
@@ -134,7 +135,7 @@ async def test_a_store_that_is_away_postpones_the_refresh_and_ends_nothing() -> 
 async def test_a_shard_that_cannot_be_read_stops_neither_the_worker_nor_the_other_shards() -> None:
     store = Unreadable()
     for shard in (Shard(0), Shard(1)):
-        await store.commit(shard, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+        await store.commit(shard, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     task = asyncio.create_task(refresher(store, shards=lambda: {0, 1}, leftovers_s=0.01).run())
     await poll(lambda: _has_list(store, 1))
     with pytest.raises(TimeoutError):
@@ -145,7 +146,7 @@ async def test_a_shard_that_cannot_be_read_stops_neither_the_worker_nor_the_othe
 async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the_next_model() -> None:
     """Forty learners have lists of the new model; this worker still ranks with the old one and has not noticed."""
     store, users = MemoryStore(), [f"u{n}" for n in range(40)]
-    await store.commit(0, "g", None, 9, Effects(engagement={user: {"a": 1.0} for user in users}))
+    await store.commit(0, "g", None, 9, effects(engagement={user: {"a": 1.0} for user in users}))
     await store.publish_model(ModelPointer("v2", "/models/v2", 2), replacing=None)
     await store.sync_publication([Shard(0)])
     await store.write_tops(Shard(0), [(CachedTop(user, "v2", 5, ["b"], [1.0]), None) for user in users])
@@ -157,7 +158,7 @@ async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the
 
 async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None:
     store = MemoryStore()
-    await store.commit(0, "g", None, 9, Effects(engagement={"u": {"a": 1.0}}))
+    await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     assert await refresher(store, up_to_date=False).refresh(0) == 0
     assert list(await store.dirty_users(0, 1)) == [("u", 9)]
 
@@ -167,7 +168,7 @@ async def test_trending_adds_the_shards_up_and_decays_to_now() -> None:
     at = 1_700_000_000_000
     for partition, sums in ((0, {"a": 1.0, "b": 3.0}), (1, {"a": 2.5})):
         stored = {course: decay.stored(weight, at) for course, weight in sums.items()}
-        await store.commit(partition, "g", None, 0, Effects(trend=stored))
+        await store.commit(partition, "g", None, 0, effects(trend=stored))
     await merge_trending(store, [0, 1], decay, size=1, now_ms=at)
     trending = await store.trending()
     assert trending is not None

@@ -13,9 +13,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from recsys.keys import Shard
-from recsys.online_store import CachedTop, Effects, UserState, Waiting
+from recsys.online_store import CachedTop, UserState, Waiting
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.refresh import Refresher
+from tests.doubles.effects import effects
 
 CALL_S = 0.0005
 """What a call of the store takes."""
@@ -47,9 +48,9 @@ class World(MemoryStore):
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
-    ) -> None:
+    ) -> int:
         await self._take(CALL_S)
-        await super().write_tops(shard, tops, only_if_marked=only_if_marked)
+        written = await super().write_tops(shard, tops, only_if_marked=only_if_marked)
         marked = {user for user, _ in await self.dirty_users(shard, 1_000_000)}
         for user in [top.user_id for top, _ in tops if top.user_id not in marked]:
             waited = self.now - self._since.pop((shard, user))
@@ -57,6 +58,7 @@ class World(MemoryStore):
             self.refreshed[shard] += 1
             if user.startswith("live"):
                 self.live_waits.append(waited)
+        return written
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """The refresher's way to wait: time passes in steps, and who clicks meanwhile ends the wait."""
@@ -68,7 +70,7 @@ class World(MemoryStore):
         """A learner did something; returns the fence."""
         self._marks += 1
         fence = await self.fence(Shard(shard), "g")
-        await self.commit(Shard(shard), "g", fence, self._marks, Effects(engagement={user: {"c": 1.0}}))
+        await self.commit(Shard(shard), "g", fence, self._marks, effects(engagement={user: {"c": 1.0}}))
         self._since.setdefault((shard, user), self.now)
         return self._marks
 

@@ -11,9 +11,10 @@ from aiokafka import TopicPartition
 
 from recsys.errors import RefusalReason
 from recsys.kafka.records import MAX_PRODUCED_BYTES
-from recsys.keys import Topology, partition_of
+from recsys.keys import BOT, COUNTS, DONE, ENGAGEMENT, EVENT_IDS, TREND, Topology, partition_of
 from recsys.online_store import OnlineStore
 from recsys.online_store.memory import MemoryStore
+from recsys.online_store.operations import SHARD_ITSELF
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
@@ -54,14 +55,13 @@ async def as_the_workers_do(logs: dict[int, list[FakeRecord]], under: FoldRules)
     for partition, records in logs.items():
         for record in records:  # chunks of one, so that every bucket boundary is met
             batch = decode_records([record], partition, under)
-            request = batch.request()
-            state = await store.read_shard(partition, GROUP, request)
-            assert await store.commit(partition, GROUP, state.fence, record.offset, fold(batch, request, state, under))
+            state = await store.read_shard(partition, GROUP, batch.reads(under))
+            assert await store.commit(partition, GROUP, state.fence, record.offset, fold(batch, state, under))
     return store
 
 
 async def rebuilt(logs: dict[int, list[FakeRecord]], under: FoldRules, slice_of: int = 77) -> BulkFold:
-    bulk = BulkFold(under, max_courses=2000, past={})
+    bulk = BulkFold(under, past={})
     arrived = sorted(((p, r) for p, records in logs.items() for r in records), key=lambda item: item[1].timestamp)
     for start in range(0, len(arrived), slice_of):
         await bulk.add(arrived[start : start + slice_of])
@@ -73,9 +73,9 @@ def learners(store: MemoryStore, shards: Sequence[int]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for shard in shards:
         contents = store.contents(shard)
-        for user, sums in contents.engagement.items():
+        for user, sums in contents.floats[ENGAGEMENT].items():
             if sums:
-                found[user] = (dict(sums), contents.done.get(user, set()), contents.bots[user])
+                found[user] = (dict(sums), contents.sets[DONE].get(user, set()), contents.texts[BOT][user])
     return found
 
 
@@ -86,7 +86,7 @@ async def test_every_learner_is_as_the_workers_made_them(before: int, after: int
     shards = Topology(after, 1).shards()
     assert learners(bulk.memory, shards) == learners(live, range(before))
     for shard in shards:
-        homes = {partition_of(user, after) for user in bulk.memory.contents(shard).engagement}
+        homes = {partition_of(user, after) for user in bulk.memory.contents(shard).floats[ENGAGEMENT]}
         assert homes <= {shard - 10_000}
 
 
@@ -95,7 +95,7 @@ async def test_counts_add_up_to_the_log(slice_of: int) -> None:
     logs = log_of(4)
     live, bulk = await as_the_workers_do(logs, rules(4)), await rebuilt(logs, rules(4, 1), slice_of)
     for partition in range(4):
-        assert bulk.memory.contents(10_000 + partition).counts == await live.counts(partition)
+        assert bulk.memory.contents(10_000 + partition).counters[COUNTS] == await live.counts(partition)
     assert bulk.records == 1000
 
 
@@ -112,10 +112,10 @@ async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_pa
 
 
 async def test_a_record_that_ends_workers_is_left_unread() -> None:
-    bulk = BulkFold(rules(1, 1), max_courses=9, past={0: Past(1, 0, frozenset({1}))})
+    bulk = BulkFold(rules(1, 1), past={0: Past(1, 0, frozenset({1}))})
     refused = await bulk.add([(0, event(0)), (0, event(1, "v")), (0, event(2))])
     assert [refusal.error.reason for refusal in refused[0]] == [RefusalReason.CRASHED_WORKER]
-    assert bulk.memory.contents(10_000).counts == {"accepted": 2, "refused": 1}
+    assert bulk.memory.contents(10_000).counters[COUNTS] == {"accepted": 2, "refused": 1}
 
 
 async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
@@ -127,10 +127,10 @@ async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -
     live = await as_the_workers_do(logs, rules(2))
     for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and sent nothing home
         past = {partition: Past(2, since) for partition in range(2)}
-        bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
+        bulk = BulkFold(rules(2, 1), past=past)
         await bulk.add([(1 - home, astray), (home, copy)])
         assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
-        counted = bulk.memory.contents(10_000 + 1 - home).counts
+        counted = bulk.memory.contents(10_000 + 1 - home).counters[COUNTS]
         assert counted == ({"rerouted": 1} if equal else {})
 
 
@@ -139,7 +139,7 @@ async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebui
     large = replace(event(3), headers=[("trace", b"x" * MAX_PRODUCED_BYTES)])  # its value alone would be accepted
     past = {1 - home: Past(2, 0)}
     for _ in range(3):
-        bulk = BulkFold(rules(2, 1), max_courses=9, past=past)
+        bulk = BulkFold(rules(2, 1), past=past)
         refused = await bulk.add([(1 - home, large)])
         assert [len(letters) for letters in refused.values()] == [1]
         past = {1 - home: Past(2, 4, frozenset(bulk.quarantined[1 - home]))}  # as the command hands it on
@@ -159,7 +159,7 @@ async def test_only_what_no_worker_passed_becomes_a_dead_letter_again() -> None:
     await fold_log(
         FakeReader([[(0, junk), (1, junk)]]),
         [Span(0, 0, 1, applied=True), Span(1, 0, 1, applied=False)],
-        BulkFold(rules(2, 1), max_courses=9, past={}),
+        BulkFold(rules(2, 1), past={}),
         outputs,  # type: ignore[arg-type]
         now_ms=lambda: 5,
         progress=lambda _: None,
@@ -183,17 +183,17 @@ async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: O
     contents = bulk.memory.contents(10_000)
     await write_shard(contents, store, 10_000, group=GROUP, fence=len(logs[0]) - 1)
     assert await store.fence(10_000, GROUP) == len(logs[0]) - 1
-    assert await store.counts(10_000) == contents.counts
-    assert await store.trend(10_000, 100) == contents.trend
+    assert await store.counts(10_000) == contents.counters[COUNTS]
+    assert (await store.trend(10_000, 100)).sums == contents.floats[TREND][SHARD_ITSELF]
     kept = {user: dict(sums) async for user, sums in store.engagement(10_000)}
-    assert kept == {user: sums for user, sums in contents.engagement.items() if sums}
+    assert kept == {user: sums for user, sums in contents.floats[ENGAGEMENT].items() if sums}
     states = await store.user_states(10_000, USERS)
-    assert [state.done for state in states] == [frozenset(contents.done.get(user, ())) for user in USERS]
+    assert [state.done for state in states] == [frozenset(contents.sets[DONE].get(user, ())) for user in USERS]
     assert {user for user, _ in await store.dirty_users(10_000, 100)} == set(kept)
     batch = decode_records(logs[0][-300:], 0, rules(1, 1))
-    known = await store.read_shard(10_000, GROUP, batch.request())
-    assert all(known.seen)
-    assert dict(known.bots) == {user: contents.bots[user]["features"] for user in known.bots}
+    state = await store.read_shard(10_000, GROUP, batch.reads(rules(1, 1)))
+    assert state.known[EVENT_IDS] == {*batch.ids}
+    assert state.texts[BOT] == {user: contents.texts[BOT][user]["features"] for user in state.texts[BOT]}
 
 
 async def test_spans_without_records_are_read_without_a_broker() -> None:

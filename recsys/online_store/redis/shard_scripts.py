@@ -1,0 +1,352 @@
+"""The Lua scripts of `shards.py`: one reads what a batch needs of a shard, one applies what it changes.
+
+Both know types of state and none of their meaning. A script touches keys of one hash tag only (`KEYS[1]` routes it on a
+cluster), so it runs atomically there too. They take one msgpack document, in which every list stands once and is named
+by its number, because learners' ids are in most operations; and one binary argument, because `cmsgpack` refuses
+msgpack's binary type: little-endian doubles and fixed-width digests, in the order of the operations that consume them.
+
+`unpack` puts its values on Lua's stack, which holds some thousand: all calls with many arguments go in slices.
+"""
+
+from __future__ import annotations
+
+FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
+"""What makes a commit happen once. By a name of its own so that the fault suite can take it out."""
+
+_COMMON = """
+-- ARGV[DOC]: {tag, lists, steps}; a step is {kind, state, ...} with the numbers of its lists.
+local SLICE = 3000
+local tag, lists, steps = doc[1], doc[2], doc[3]
+
+-- The key and the command in hand, so that a failure can be named.
+local at, doing = KEYS[1], ''
+
+local function key_of(state, owner)
+  if owner == '' then return tag .. ':' .. state end
+  return tag .. ':' .. state .. ':' .. owner
+end
+
+-- redis.call raises a table in Redis 7 and a text before it.
+local function said(problem)
+  if type(problem) == 'table' then problem = problem.err end
+  if doing ~= '' then return doing .. ': ' .. tostring(problem) end
+  return tostring(problem)
+end
+"""
+
+READ_SHARD = (
+    """
+local doc = cmsgpack.unpack(ARGV[1])
+local blob, width = ARGV[2], tonumber(ARGV[3])
+"""
+    + _COMMON
+    + """
+local absent = struct.pack('<d', 0)
+local read, byte = {}, 1
+
+-- The values of many hashes of doubles, as one text of 8 bytes each.
+function read.floats(state, owners, sizes, fields)
+  local values, n, first = {}, 0, 1
+  for o = 1, #owners do
+    at = key_of(state, owners[o])
+    local last = first + sizes[o] - 1
+    for from = first, last, SLICE do
+      local found = redis.call('HMGET', at, unpack(fields, from, math.min(from + SLICE - 1, last)))
+      for i = 1, #found do
+        local value = found[i] or absent
+        if #value ~= 8 then error({err = 'holds a value that is no 8-byte double'}) end
+        n = n + 1
+        values[n] = value
+      end
+    end
+    first = last + 1
+  end
+  return table.concat(values)
+end
+
+-- One field of many hashes of text.
+function read.text(state, owners, field)
+  local values = {}
+  for o = 1, #owners do
+    at = key_of(state, owners[o])
+    values[o] = redis.call('HGET', at, field) or ''
+  end
+  return values
+end
+
+-- For each digest '1' if any of the sets holds it, else '0'; as one text.
+function read.known(state, owners, count)
+  local flags = {}
+  for from = 1, count, SLICE do
+    local digests, last = {}, math.min(from + SLICE - 1, count)
+    for i = from, last do
+      digests[#digests + 1] = string.sub(blob, byte, byte + width - 1)
+      byte = byte + width
+    end
+    for o = 1, #owners do
+      at = key_of(state, owners[o])
+      local found = redis.call('SMISMEMBER', at, unpack(digests))
+      for i = 1, #found do
+        if found[i] == 1 then flags[from + i - 1] = '1' else flags[from + i - 1] = flags[from + i - 1] or '0' end
+      end
+    end
+  end
+  return table.concat(flags)
+end
+
+local fence, intent, answers
+local whole, problem = pcall(function()
+  fence = redis.call('GET', KEYS[1])
+  at = KEYS[2]
+  intent = redis.call('GET', KEYS[2])
+  answers = {}
+  for s = 1, #steps do
+    local step = steps[s]
+    local kind = step[1]
+    if kind == 'floats' then
+      answers[s] = read.floats(step[2], lists[step[3]], lists[step[4]], lists[step[5]])
+    elseif kind == 'text' then
+      answers[s] = read.text(step[2], lists[step[3]], step[4])
+    else
+      answers[s] = read.known(step[2], lists[step[3]], step[4])
+    end
+  end
+end)
+if not whole then return {'unreadable', at, said(problem)} end
+if intent then return {'damaged', intent} end
+return {'ok', fence, answers}
+"""
+)
+
+COMMIT = (
+    """
+local fence = redis.call('GET', KEYS[1])
+"""
+    + FENCE_CHECK
+    + """
+local doc = cmsgpack.unpack(ARGV[3])
+local blob, width = ARGV[4], tonumber(ARGV[5])
+"""
+    + _COMMON
+    + """
+-- KEYS[2] is written before the first change and deleted after the last. While it stands, a commit was applied in part:
+-- applying it again would count its sums twice, so nothing is applied to the shard any more.
+local intent = redis.call('GET', KEYS[2])
+if intent then return {'damaged', intent} end
+
+-- 1. Everything that can fail, before the first change: the type of every key, and every command on a scratch key.
+
+local WRITES = {  -- kind of step → the commands it writes with, and arguments that suit a scratch key
+  floats = {{'HSET', 'a', '0'}, {'SADD', 'a'}},
+  text = {{'HSET', 'a', '0'}},
+  members = {{'SADD', 'a'}},
+  digests = {{'SADD', 'a'}, {'PERSIST'}},
+  marks = {{'ZADD', '0', 'a'}},
+  counters = {{'HINCRBY', 'a', '1'}},
+  drop = {},
+}
+local SIZE = {floats = 'HLEN', text = 'HLEN', members = 'SCARD', digests = 'SCARD', marks = 'ZCARD'}
+local scratch, proven = tag .. ':probe', {}
+
+local function prove(kind)
+  for _, write in ipairs(WRITES[kind]) do
+    if not proven[write[1]] then
+      proven[write[1]] = true
+      at, doing = scratch, write[1]
+      redis.call(write[1], scratch, unpack(write, 2))
+      redis.call('UNLINK', scratch)
+    end
+  end
+  doing = ''
+end
+
+local keys, before = {}, {}  -- step → owner's number → key, and entries before the commit
+
+local function check(s, kind, state, owners)
+  local names, sizes, command = {}, {}, SIZE[kind]
+  for o = 1, #owners do
+    at = key_of(state, owners[o])
+    names[o] = at
+    sizes[o] = redis.call(command, at)
+  end
+  keys[s], before[s] = names, sizes
+end
+
+local SHARD = {''}  -- the owners of a state with one key a shard
+local counts = tag .. ':counts'
+local accepted
+local ready, problem = pcall(function()
+  at, doing = scratch, 'UNLINK'
+  redis.call('UNLINK', scratch)
+  for s = 1, #steps do
+    local step = steps[s]
+    local kind, state = step[1], step[2]
+    prove(kind)
+    if kind == 'counters' then
+      at = key_of(state, '')
+      local names = lists[step[3]]
+      local found = redis.call('HMGET', at, unpack(names))
+      for i = 1, #names do
+        if found[i] and not string.match(found[i], '^-?%d+$') then error({err = 'holds a count that is no integer'}) end
+      end
+    elseif kind == 'marks' then
+      check(s, kind, state, SHARD)
+    elseif kind == 'digests' then
+      check(s, kind, state, {step[3]})
+    elseif kind ~= 'drop' then
+      check(s, kind, state, lists[step[3]])
+    end
+  end
+  at = tag .. ':users'
+  redis.call('SCARD', at)
+  at = counts
+  accepted = redis.call('HGET', counts, 'accepted') or '0'
+  at, doing = KEYS[2], 'SET'
+  redis.call('SET', KEYS[2], KEYS[2])
+  doing = ''
+end)
+if not ready then return {'unreadable', at, said(problem)} end
+
+-- 2. The changes.
+
+local write, byte, oversized, newcomers = {}, 1, {}, {}
+
+local function float()
+  byte = byte + 8
+  return string.sub(blob, byte - 8, byte - 1)
+end
+
+-- {kind, state, owners, sizes, fields, entries that are too many, whether to index}
+function write.floats(s, step)
+  local owners, sizes, fields = lists[step[3]], lists[step[4]], lists[step[5]]
+  local most, indexed = step[6], step[7]
+  local first = 1
+  for o = 1, #owners do
+    at = keys[s][o]
+    local last, added = first + sizes[o] - 1, 0
+    if first == last then
+      added = redis.call('HSET', at, fields[first], float())
+    else
+      for from = first, last, SLICE do
+        local args, n = {}, 0
+        for i = from, math.min(from + SLICE - 1, last) do
+          args[n + 1], args[n + 2] = fields[i], float()
+          n = n + 2
+        end
+        added = added + redis.call('HSET', at, unpack(args))
+      end
+    end
+    if most > 0 and before[s][o] + added > most then oversized[#oversized + 1] = at end
+    if indexed and before[s][o] == 0 then newcomers[#newcomers + 1] = owners[o] end
+    first = last + 1
+  end
+end
+
+-- {kind, state, owners, fields, values}; the same fields for each owner
+function write.text(s, step)
+  local owners, fields, values = lists[step[3]], step[4], lists[step[5]]
+  local width = #fields
+  for o = 1, #owners do
+    at = keys[s][o]
+    if width == 1 then
+      redis.call('HSET', at, fields[1], values[o])
+    else
+      local args = {}
+      for f = 1, width do
+        args[2 * f - 1], args[2 * f] = fields[f], values[(o - 1) * width + f]
+      end
+      redis.call('HSET', at, unpack(args))
+    end
+  end
+end
+
+-- {kind, state, owners, sizes, members, entries that are too many}
+function write.members(s, step)
+  local owners, sizes, members, most = lists[step[3]], lists[step[4]], lists[step[5]], step[6]
+  local first = 1
+  for o = 1, #owners do
+    at = keys[s][o]
+    local last, added = first + sizes[o] - 1, 0
+    for from = first, last, SLICE do
+      added = added + redis.call('SADD', at, unpack(members, from, math.min(from + SLICE - 1, last)))
+    end
+    if most > 0 and before[s][o] + added > most then oversized[#oversized + 1] = at end
+    first = last + 1
+  end
+end
+
+-- {kind, state, owner, how many}. Releases up to d1a576b gave these keys a time to live, which must not run out while
+-- no worker reads the log: buckets are dropped by the log's own time.
+function write.digests(s, step)
+  at = keys[s][1]
+  for from = 1, step[4], SLICE do
+    local digests = {}
+    for i = from, math.min(from + SLICE - 1, step[4]) do
+      digests[#digests + 1] = string.sub(blob, byte, byte + width - 1)
+      byte = byte + width
+    end
+    redis.call('SADD', at, unpack(digests))
+  end
+  redis.call('PERSIST', at)
+end
+
+-- {kind, state, members}
+function write.marks(s, step)
+  local members, args = lists[step[3]], {}
+  at = keys[s][1]
+  for m = 1, #members do
+    args[#args + 1], args[#args + 2] = ARGV[2], members[m]
+    if #args >= SLICE or m == #members then
+      redis.call('ZADD', at, unpack(args))
+      args = {}
+    end
+  end
+end
+
+-- {kind, state, names, amounts}
+function write.counters(s, step)
+  local names, amounts = lists[step[3]], lists[step[4]]
+  at = key_of(step[2], '')
+  for i = 1, #names do redis.call('HINCRBY', at, names[i], amounts[i]) end
+end
+
+-- {kind, state, owners}
+function write.drop(s, step)
+  for _, owner in ipairs(lists[step[3]]) do
+    at = key_of(step[2], owner)
+    redis.call('UNLINK', at)
+  end
+end
+
+local applied, problem = pcall(function()
+  for s = 1, #steps do write[steps[s][1]](s, steps[s]) end
+  -- The index of learners. It is whole as long as every commit kept it, and a release that knows no index may commit in
+  -- between: so it says up to which count of accepted events it was kept (`users.py` reads that and mends it).
+  at = tag .. ':users'
+  for from = 1, #newcomers, SLICE do
+    redis.call('SADD', at, unpack(newcomers, from, math.min(from + SLICE - 1, #newcomers)))
+  end
+  at = tag .. ':indexed'
+  local indexed = redis.call('GET', at) or (not fence and 'whole:0')
+  local kept_by = indexed and string.match(indexed, '^(%w+:)' .. accepted .. '$')
+  if kept_by then redis.call('SET', at, kept_by .. (redis.call('HGET', counts, 'accepted') or '0')) end
+  at = KEYS[1]
+  redis.call('SET', KEYS[1], ARGV[2])
+  at = KEYS[2]
+  redis.call('UNLINK', KEYS[2])
+end)
+if not applied then
+  redis.pcall('SET', KEYS[2], at .. '\\n' .. said(problem))
+  return {'damaged', at .. '\\n' .. said(problem)}
+end
+if #oversized > 0 then return {'ok', oversized} end
+return 1
+"""
+)
+
+CUT_BACK = """
+-- Takes entries out of an oversized hash or set, unless another commit may have used them meanwhile.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+for from = 3, #ARGV, 3000 do redis.call(ARGV[2], KEYS[2], unpack(ARGV, from, math.min(from + 2999, #ARGV))) end
+return 1
+"""

@@ -1,0 +1,39 @@
+"""Bots: what the rules of `recsys.bots` remember of each learner, and their flag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recsys.bots import BotFeatures
+from recsys.keys import BOT
+from recsys.online_store import ShardState
+from recsys.online_store.operations import HashText, Operation, Read, ReadText
+from stream.engagement.projections.events import Events
+
+FEATURES = "features"
+FLAG = ("state", "reasons")
+
+
+class Bots:
+    """Learner → packed features; of a learner who is no plain human also state and reasons. A flag, no more."""
+
+    def reads(self, events: Events) -> Sequence[Read]:
+        """The features of every learner."""
+        return [ReadText(BOT, events.touched, FEATURES)]
+
+    def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
+        """Shows the rules every event, in order."""
+        stored = state.texts[BOT]
+        learners: dict[str, BotFeatures] = {}
+        for event in events.events:
+            features = learners.get(event.user_id)
+            if features is None:
+                features = learners[event.user_id] = BotFeatures(stored[event.user_id])
+            features.add(event)
+        flags = {
+            user: (flag, features.reasons())
+            for user, features in learners.items()
+            if (flag := features.state()) != "human"
+        }
+        packed = {user: (features.packed(),) for user, features in learners.items()}
+        return [HashText(BOT, (FEATURES,), packed), HashText(BOT, FLAG, flags)]
