@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from batch.history import History, from_files, from_topic
+from batch.preparation import prepare, rule_of
 from batch.stages import Stage, shown_stages
 from recsys.errors import ConfigurationError, InputError
 from recsys.model.hyperparameters import HyperParameters
@@ -82,14 +83,16 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
         _import_tensorflow(settings)
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.report import table, verdict, write_report  # noqa: PLC0415 - as above
-        from batch.pipeline import prepare, rule_of  # noqa: PLC0415 - TensorFlow
 
         prepared = prepare(history, at_ms=_now_ms())
+        for line in prepared.account.lines():
+            _tell(line)
         hyperparameters = _hyperparameters(settings, epochs)
         experiment = run_experiment(prepared.events, prepared.courses, hyperparameters, rule_of(settings), stage=stage)
-        document = {**experiment.document(), "history": prepared.facts}
+        facts = {"history": prepared.facts, "account_lines": prepared.account.lines()}
+        document = {**experiment.document(), **facts}
         if report is not None:
-            write_report(settings.reports_dir, report, experiment, {"history": prepared.facts})
+            write_report(settings.reports_dir, report, experiment, facts)
         if out is not None:
             _write_whole(out, msgspec.json.format(msgspec.json.encode(document), indent=1))
     click.echo("\n".join([*table(document), "", verdict(document)]))
@@ -114,6 +117,7 @@ async def _train_and_publish(
     settings: Settings, read: Callable[[], History], epochs: int | None, stage: Stage
 ) -> tuple[Retrained, int]:
     """Asks for Redis first: an hour of training must not end at a closed door."""
+    from batch.evaluation.golden import write_golden  # noqa: PLC0415 - as below
     from batch.publish import fill_caches, published_model  # noqa: PLC0415 - only with Redis
     from recsys.model.publishing import drop_outdated_lists, publish_bundle, settle_seconds  # noqa: PLC0415 - as above
 
@@ -125,6 +129,8 @@ async def _train_and_publish(
         scorer, _ = await publish_bundle(
             store, result.bundle, replacing=before.pointer, at_ms=_now_ms(), keep=settings.models_retained
         )
+        if result.golden is not None:
+            write_golden(result.bundle.parent, result.golden)
         stage("deleting the lists of the model before")
         await drop_outdated_lists(store, settle_s=settle_seconds(settings.model_poll_seconds))
         filled = await fill_caches(
@@ -147,7 +153,12 @@ def _train(
     _import_tensorflow(settings)
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
 
-    return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=_now_ms(), stage=stage)
+    return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=_now_ms(), stage=stage, tell=_tell)
+
+
+def _tell(line: str) -> None:
+    """On stderr, so that stdout stays one JSON object or the table."""
+    click.echo(line, err=True)
 
 
 def _import_tensorflow(settings: Settings) -> None:
@@ -161,11 +172,15 @@ def _hyperparameters(settings: Settings, epochs: int | None) -> HyperParameters:
 
 def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published: bool) -> None:
     from batch.evaluation.report import table, verdict  # noqa: PLC0415 - TensorFlow
+    from batch.pipeline import headline  # noqa: PLC0415 - TensorFlow
 
     document = result.experiment.document()
     if as_json:
         summary = {
             "version": result.bundle.name,
+            "model": result.candidate.name,
+            "headline": headline(result.candidate, result.verdict),
+            "history": result.account.document(),
             "bundle": str(result.bundle),
             "report": str(result.report),
             "published": published,
@@ -177,7 +192,8 @@ def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published
         }
         click.echo(msgspec.json.encode(summary))
         return
-    click.echo("\n".join([*table(document), "", verdict(document)]))
+    click.echo(headline(result.candidate, result.verdict))
+    click.echo("\n".join(["", *table(document), "", verdict(document)]))
     click.echo(f"{'published' if published else 'written'}: {result.bundle}\nreport: {result.report}")
     if published:
         click.echo(f"cached lists: {filled}")

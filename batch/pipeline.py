@@ -1,92 +1,51 @@
-"""The batch layer end to end: history → clean → bots → experiment → gate → fit on everything → bundle."""
+"""The batch layer end to end: history → clean → bots → experiment → candidate → gate → fit on everything → bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from batch.bots import find_bots, without_bots, without_repeated_instants
-from batch.clean import clean_courses, clean_interactions
-from batch.encoding import EngagementRule, encode
+from batch.account import HistoryAccount
+from batch.candidate import Candidate, choose_candidate, fit_candidate
+from batch.encoding import encode
 from batch.evaluation.experiment import Experiment, run_experiment
-from batch.evaluation.gate import Verdict, compare
+from batch.evaluation.gate import Verdict, judge_golden, judge_newest
+from batch.evaluation.golden import Golden
+from batch.evaluation.published import GoldenSlice, compare, newest_cutoff, published_models
 from batch.evaluation.report import write_report
 from batch.history import History
+from batch.preparation import Prepared, prepare, rule_of
 from batch.stages import Stage, silent
-from batch.train import fit_hybrid
-from recsys.catalog import Course
-from recsys.errors import CandidateRejected, InputError
-from recsys.files import course_frame, courses_in
-from recsys.model.bundle import load_manifest, write_bundle
+from recsys.errors import CandidateRejected
+from recsys.model.bundle import Draft, as_bundle, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
 from recsys.settings import Settings
 
-MIN_NEW_LEARNERS = 30
-"""Learners with new events it takes to compare a candidate with the model in use."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A cleaned history.
-
-    Attributes:
-        events: Accepted events of learners that are no bots.
-        courses: The catalogue.
-        facts: What was read, refused and dropped, as JSON values.
-    """
-
-    events: pd.DataFrame
-    courses: Sequence[Course]
-    facts: dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """What a retrain left behind: the bundle, its report, and what the gate said."""
+    """What a retrain left behind.
+
+    Attributes:
+        bundle: The new bundle's folder.
+        report: The report's folder.
+        verdict: What the gate said.
+        candidate: Which model the bundle holds, and why.
+        experiment: What it was compared with.
+        golden: The golden slice to keep beside the bundles once this one is published; None: none can be frozen.
+        account: What became of the history.
+    """
 
     bundle: Path
     report: Path
     verdict: Verdict
+    candidate: Candidate
     experiment: Experiment
-
-
-def prepare(history: History, *, at_ms: int) -> Prepared:
-    """Cleans a history and leaves bots out.
-
-    Args:
-        history: As read.
-        at_ms: Now, ms since 1970 UTC; later events are refused.
-
-    Raises:
-        InputError: When nothing is left.
-    """
-    events, cleaning = clean_interactions(history.events, arrival_ms=at_ms)
-    frame, catalogue = clean_courses(course_frame(history.courses))
-    bots = find_bots(without_repeated_instants(events))
-    kept = without_bots(events, set(bots["user_id"]))
-    if kept.empty:
-        raise InputError(f"expected interactions to train on, received none after cleaning ({cleaning})")
-    facts = {
-        "source": history.source,
-        "events": asdict(cleaning),
-        "courses": asdict(catalogue),
-        "refused": dict(history.refused),
-        "duplicates": history.duplicates,
-        "bots": bots["reason"].value_counts().to_dict(),
-        "offsets": dict(history.offsets),
-    }
-    return Prepared(kept, list(courses_in(frame)), facts)
-
-
-def rule_of(settings: Settings) -> EngagementRule:
-    """How the settings read an event."""
-    return EngagementRule(settings.weights, settings.decay, settings.exclusion)
+    golden: Golden | None
+    account: HistoryAccount
 
 
 def retrain(
@@ -97,11 +56,12 @@ def retrain(
     *,
     at_ms: int,
     stage: Stage = silent,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Retrained:
     """Trains, evaluates, and writes a bundle; publishing it is the caller's (`batch.publish`).
 
     What is evaluated is fitted before the test cut-off. What is written is fitted on everything, with the same
-    settings; its manifest carries the evaluation's figures.
+    hyperparameters; its manifest carries the evaluation's figures.
 
     Args:
         history: As read.
@@ -110,6 +70,7 @@ def retrain(
         current: The model in use.
         at_ms: Now, ms since 1970 UTC.
         stage: Shows progress.
+        tell: Shows a line at once: what became of the history.
 
     Raises:
         InputError: For a history too small.
@@ -117,34 +78,71 @@ def retrain(
         BundleError: When the bundle cannot be written.
     """
     prepared = prepare(history, at_ms=at_ms)
-    rule = rule_of(settings)
-    cutoff = _unseen_since(prepared.events, settings.models_dir, current)
+    for line in prepared.account.lines():
+        tell(line)
+    rule, models_dir = rule_of(settings), settings.models_dir.absolute()
+    in_use = None if current is None else current.version
+    cutoff, unseen = newest_cutoff(prepared.events, prepared.courses, rule, models_dir, in_use)
     experiment = run_experiment(prepared.events, prepared.courses, hyperparameters, rule, cutoff_ms=cutoff, stage=stage)
-    verdict = compare(experiment, current if cutoff is not None else None)
-    facts = {**prepared.facts, "gate": verdict.document(), "hyperparameters": asdict(experiment.hyperparameters)}
-    report = write_report(settings.reports_dir, f"retrain-{at_ms}", experiment, facts)
-    if not verdict.passed:
-        raise CandidateRejected(f"{verdict.reason}; report in {report}")
-    encoded = encode(prepared.events, prepared.courses, rule)
-    draft = fit_hybrid(encoded, experiment.hyperparameters, rule, progress=stage("training on everything"))
+    candidate = choose_candidate(experiment, rule)
+    golden = GoldenSlice.of(models_dir, prepared.events, prepared.courses, rule)
+    newest = []
+    if cutoff is not None:
+        others = published_models(models_dir, current, golden.best_version, cutoff)
+        newest = compare(candidate.per_user, others, experiment)
+    verdict = judge_newest(in_use, newest, fallback=candidate.is_fallback, unseen=unseen)
+    draft, scorer = None, None
+    if verdict.passed:
+        encoded = encode(prepared.events, prepared.courses, rule)
+        draft = fit_candidate(candidate, encoded, experiment, rule, progress=stage("training on everything"))
+        scorer = Scorer(as_bundle(draft))
+        verdict = judge_golden(verdict, None if current is None else golden.level(scorer))
+    report = _report(settings.reports_dir, at_ms, prepared, candidate, verdict, experiment)
+    if draft is None or scorer is None or not verdict.passed:
+        raise CandidateRejected(f"nothing published, {in_use} stays in use: {verdict.reason}; report in {report}")
+    bundle = write_bundle(models_dir, _finished(draft, history, candidate, verdict, experiment, at_ms))
+    kept = golden.after(verdict, scorer, bundle.name, experiment)
+    return Retrained(bundle, report, verdict, candidate, experiment, kept, prepared.account)
+
+
+def _report(
+    reports_dir: Path, at_ms: int, prepared: Prepared, candidate: Candidate, verdict: Verdict, experiment: Experiment
+) -> Path:
+    facts = {
+        "headline": headline(candidate, verdict),
+        "model": candidate.name,
+        "account_lines": prepared.account.lines(),
+        **prepared.facts,
+        "gate": verdict.document(),
+        "hyperparameters": asdict(experiment.hyperparameters),
+    }
+    return write_report(reports_dir, f"retrain-{at_ms}", experiment, facts)
+
+
+def headline(candidate: Candidate, verdict: Verdict) -> str:
+    """The first line of a retrain's report and of what it prints."""
+    decided = "To be published" if verdict.passed else f"Not published, {verdict.current} stays in use"
+    return f"{decided}. {candidate.reason} Gate: {verdict.reason}."
+
+
+def _finished(
+    draft: Draft,
+    history: History,
+    candidate: Candidate,
+    verdict: Verdict,
+    experiment: Experiment,
+    at_ms: int,
+) -> Draft:
+    """The draft with its time, its data range and the figures of the evaluation."""
     found = experiment.document()
-    draft = replace(
-        draft,
-        created_at_ms=at_ms,
-        data=_data_range(history, draft.data),
-        metrics={name: found[name] for name in ("hybrid", "best_baseline", "hybrid_minus_best_baseline", "users")},
-    )
-    return Retrained(write_bundle(settings.models_dir.absolute(), draft), report, verdict, experiment)
-
-
-def _unseen_since(events: pd.DataFrame, models_dir: Path, current: Scorer | None) -> int | None:
-    """The instant after the current model's history, if enough learners were there before and came again since."""
-    if current is None or not (models_dir / current.version).is_dir():
-        return None
-    cutoff = load_manifest(models_dir / current.version).data.last_ms + 1
-    late = events["timestamp"] >= cutoff
-    learners = set(events.loc[late, "user_id"]) & set(events.loc[~late, "user_id"])
-    return cutoff if len(learners) >= MIN_NEW_LEARNERS else None
+    kept = ("hybrid", "best_baseline", "hybrid_minus_best_baseline", "users")
+    metrics = {
+        "model": candidate.name,
+        "headline": headline(candidate, verdict),
+        "ndcg@10": float(candidate.per_user.mean()),
+        **{name: found[name] for name in kept},
+    }
+    return replace(draft, created_at_ms=at_ms, data=_data_range(history, draft.data), metrics=metrics)
 
 
 def _data_range(history: History, seen: DataRange) -> DataRange:

@@ -41,4 +41,7 @@ def split_share(events: pd.DataFrame, share_before: float) -> TimeSplit:
         split = split_at(events, int(times[min(int(times.size * share_before), times.size - 1)]))
         if len(split.before) and len(split.after):
             return split
-    raise InputError(f"expected interactions at several instants to cut in time, received {times.size} on one side")
+    raise InputError(
+        f"a history cannot be cut in time where all of its events are at one instant: {times.size} events, "
+        f"{np.unique(times).size} instants"
+    )

@@ -50,10 +50,7 @@ def fit_hybrid(
     Raises:
         InputError: For a history too small to train on.
     """
-    if len(encoded.time) < MIN_EVENTS or not (encoded.weight > 0).any():
-        raise InputError(
-            f"expected at least {MIN_EVENTS} interactions with catalogue courses, received {len(encoded.time)}"
-        )
+    _check_enough(encoded)
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
     text, attributes = fit_text(known, hyperparameters), fit_attributes(known)
@@ -62,7 +59,7 @@ def fit_hybrid(
     timeline = popularity_timeline(encoded, hyperparameters.popularity_half_life_days)
     inputs = TrainingInputs(examples, features, encoded.touched(), timeline.table, timeline.bucket(examples.time))
     now = log_popularity(decayed_popularity(encoded, int(encoded.time[-1]), hyperparameters.popularity_half_life_days))
-    draft = _draft(encoded, hyperparameters, rule)
+    draft = empty_draft(encoded, hyperparameters, rule)
     documents = {TFIDF_FILE: text.document(), ATTRIBUTES_FILE: attributes.document()}
 
     def after_epoch(epoch: int, loss: float, towers: HybridTowers) -> bool:
@@ -122,7 +119,22 @@ def recommender(draft: Draft) -> ScorerRecommender:
     return ScorerRecommender(Scorer(as_bundle(draft)), draft.courses)
 
 
-def _draft(encoded: EncodedEvents, hyperparameters: HyperParameters, rule: EngagementRule) -> Draft:
+def _check_enough(encoded: EncodedEvents) -> None:
+    """The parts for validation and test are cut off before training, so a part may be too small where all is not."""
+    if len(encoded.time) < MIN_EVENTS:
+        raise InputError(
+            f"too few interactions to train on: {len(encoded.time)} with courses of the catalogue in this part of the "
+            f"history, {MIN_EVENTS} are needed; a comparison trains on the first 64 % and 80 % of it"
+        )
+    if not (encoded.weight > 0).any():
+        raise InputError(
+            f"nothing to learn from: none of the {len(encoded.time)} interactions in this part of the history has a "
+            "positive weight"
+        )
+
+
+def empty_draft(encoded: EncodedEvents, hyperparameters: HyperParameters, rule: EngagementRule) -> Draft:
+    """A draft without arrays; its time is that of the last event until it is replaced."""
     return Draft(
         parent=None,
         created_at_ms=int(encoded.time[-1]),

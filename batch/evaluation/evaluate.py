@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from batch.encoding import EncodedEvents
@@ -94,6 +95,22 @@ def evaluate(
     names = rows[0] if rows else {}
     per_user = {name: np.array([row[name] for row in rows]) for name in names}
     return Evaluation(per_user, _overall(lists, facts))
+
+
+def ndcg(model: Recommender, cases: Sequence[Case], offered: NDArray[np.bool_]) -> Doubles:
+    """NDCG@10 of each case `(u,)`, as `evaluate` computes it, and nothing else.
+
+    Args:
+        model: What is evaluated.
+        cases: Learners with something relevant.
+        offered: Mask `(n_courses,)` of what may be recommended at all.
+    """
+    values = np.zeros(len(cases))
+    for place, case in enumerate(cases):
+        candidates = offered.copy()
+        candidates[case.excluded] = False
+        values[place] = ndcg_at(ranks(model.score(case), case.relevant, candidates), LIST_LENGTH)
+    return values
 
 
 def _figures(case: Case, places: Doubles, scores: Any, candidates: Any, facts: CatalogueFacts) -> dict[str, float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from batch.encoding import EncodedEvents, EngagementRule, encode
+from batch.encoding import EncodedEvents, EngagementRule, encode, event_weights
 from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate
 from batch.evaluation.metrics import Interval, paired_bootstrap
@@ -41,6 +42,7 @@ class Experiment:
     """Everything one comparison found.
 
     Attributes:
+        encoded: The training side.
         model: The hybrid fitted on the training side (not the one to publish).
         hyperparameters: With what the validation slice chose.
         exclusion: What every list leaves out.
@@ -54,6 +56,7 @@ class Experiment:
         times: First event, validation cut-off, test cut-off, last event; ms since 1970 UTC.
     """
 
+    encoded: EncodedEvents
     model: Draft
     hyperparameters: HyperParameters
     exclusion: Exclusion
@@ -114,6 +117,7 @@ def run_experiment(
     Raises:
         InputError: When the history is too small to cut or to train on, or nobody is left to test on.
     """
+    _check_likes(events, rule)
     test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
     validation = split_share(test.before, TRAIN_SHARE)
     inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, hyperparameters, rule)
@@ -128,7 +132,10 @@ def run_experiment(
     model = fit_hybrid(outer.encoded, hyperparameters, rule, progress=stage("training on the part before the test"))
     cases = warm(outer.cases)
     if not cases:
-        raise InputError("expected learners with courses before and after the test cut-off, received none")
+        raise InputError(
+            f"nobody to test on: no learner of the part before the cut-off ({_day(test.cutoff_ms)}) took something new "
+            "after it"
+        )
     stage("evaluating")
     hybrid = recommender(model)
     baselines = {
@@ -137,6 +144,7 @@ def run_experiment(
     }
     unknown = [case for case in outer.cases if case.user_row < 0]
     return Experiment(
+        encoded=outer.encoded,
         model=model,
         hyperparameters=hyperparameters,
         exclusion=rule.exclusion,
@@ -149,6 +157,19 @@ def run_experiment(
         curve=curve,
         times=(int(events["timestamp"].min()), validation.cutoff_ms, test.cutoff_ms, int(events["timestamp"].max())),
     )
+
+
+def _check_likes(events: pd.DataFrame, rule: EngagementRule) -> None:
+    if not (event_weights(events, rule.weights) > 0).any():
+        types = ", ".join(f"{number} {kind}" for kind, number in events["type"].value_counts().items())
+        raise InputError(
+            f"nothing to learn from: none of the {len(events)} interactions has a positive weight ({types}); check the "
+            "event types, the values of progress and rate, and RECSYS_ENGAGEMENT_WEIGHTS"
+        )
+
+
+def _day(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _slice(

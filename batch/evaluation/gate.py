@@ -1,23 +1,86 @@
-"""The gate: a candidate is published only if it is not worse than the model in use on the newest slice.
+"""The gate: what is shown to be worse is not published; what cannot be told apart is, within bounds.
 
-Only a slice that neither has seen can decide. So a retrain cuts its test side off where the current model's history
-ends; where too little has come since, nothing can be compared fairly and only the floor holds.
+Two slices judge. On the **newest** one, events that neither model has seen, the candidate is compared with the model in
+use, with the last `LAST_PUBLISHED` before it, and with the one that is best on the golden slice. It is refused when it
+is shown to be worse than any of them: when the 95 % interval of the paired difference lies below zero. An interval that
+holds zero refuses nothing: with some hundred learners it always does, and nothing newer could ever be published.
+
+So that losses too small to be shown cannot add up, the bundle itself must reach `1 − GOLDEN_TOLERANCE` of the best
+level of the published models on the **golden** slice, unless the newest slice shows it to be better than all of them.
+
+The rules are pure; `batch.pipeline` measures.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from batch.evaluation.evaluate import evaluate
-from batch.evaluation.experiment import Experiment
-from batch.evaluation.metrics import Interval, paired_bootstrap
-from batch.evaluation.tuning import METRIC, POPULARITY
-from batch.train import ScorerRecommender
-from recsys.model.scorer import Scorer
+from batch.evaluation.metrics import Interval
 
-TOLERANCE = 0.1
-"""Share of the current NDCG@10 by which the lower bound may lie below it: chance alone costs a small slice as much."""
+LAST_PUBLISHED = 5
+GOLDEN_TOLERANCE = 0.1
+"""Share of the best level on the golden slice that a model published without proof of a gain may lie below it."""
+MIN_LEARNERS = 30
+"""A slice of fewer learners is no ground for a comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A candidate beside one published model on the newest slice.
+
+    Attributes:
+        version: The other model.
+        learners: How many the difference is paired over.
+        difference: NDCG@10 of the candidate minus the other's, with its 95 % interval.
+    """
+
+    version: str
+    learners: int
+    difference: Interval
+
+    @property
+    def shown_worse(self) -> bool:
+        """Whether the candidate loses beyond chance."""
+        return self.difference.high < 0
+
+    @property
+    def shown_better(self) -> bool:
+        """Whether the candidate wins beyond chance."""
+        return self.difference.low > 0
+
+    def __str__(self) -> str:
+        mean, low, high = self.difference
+        return f"NDCG@10 {mean:+.4f} (95 % {low:+.4f} … {high:+.4f}) against {self.version}, {self.learners} learners"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenLevel:
+    """A candidate on the golden slice.
+
+    Attributes:
+        level: Its NDCG@10.
+        best: The best of the models published since the slice was frozen.
+        version: That model.
+        learners: Cases of the slice.
+    """
+
+    level: float
+    best: float
+    version: str
+    learners: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether the candidate is within the tolerance."""
+        return self.level >= (1.0 - GOLDEN_TOLERANCE) * self.best
+
+    def __str__(self) -> str:
+        return (
+            f"golden slice of {self.learners} learners: NDCG@10 {self.level:.4f}, best {self.best:.4f} by "
+            f"{self.version}, at least {(1.0 - GOLDEN_TOLERANCE) * self.best:.4f} needed"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,48 +89,79 @@ class Verdict:
 
     Attributes:
         passed: Whether the candidate may be published.
-        current: Version compared with; None when no model was in use.
-        difference: NDCG@10 of the candidate minus the current model's, paired by learner; None without a current model.
-        reason: One line.
+        reason: One line: what was decided, and from what.
+        current: The model in use; None where there is none.
+        newest: The comparisons on the newest slice, that with the model in use first.
+        golden: The candidate on the golden slice; None where it was not looked at.
     """
 
     passed: bool
-    current: str | None
-    difference: Interval | None
     reason: str
+    current: str | None = None
+    newest: Sequence[Comparison] = ()
+    golden: GoldenLevel | None = None
+
+    @property
+    def proves_gain(self) -> bool:
+        """Whether the newest slice shows the candidate to be better than every model it was compared with.
+
+        Better than the model in use alone is not enough: that one may lie below the best already.
+        """
+        return bool(self.newest) and all(each.shown_better for each in self.newest)
 
     def document(self) -> dict[str, Any]:
         """JSON values."""
-        return asdict(self) | {"difference": self.difference._asdict() if self.difference else None}
+        return asdict(self) | {
+            "newest": [asdict(each) | {"difference": each.difference._asdict()} for each in self.newest]
+        }
 
 
-def compare(experiment: Experiment, current: Scorer | None) -> Verdict:
-    """Compares candidate and current model on the test side of the experiment.
+def judge_newest(current: str | None, newest: Sequence[Comparison], *, fallback: bool, unseen: str = "") -> Verdict:
+    """The verdict of the newest slice, before the bundle is trained.
 
     Args:
-        experiment: Of the candidate; its hybrid was fitted on what came before the test side.
-        current: The model in use, None for the first, or where it has seen the test side.
+        current: The model in use.
+        newest: One comparison with each published model that has not seen the slice.
+        fallback: Whether the candidate is a baseline that stands in for a hybrid that lost to it; it replaces a model
+            in use only when it is shown to be better.
+        unseen: Why there is no comparison with the model in use, where there is none.
     """
-    seed = experiment.hyperparameters.seed
-    mine = experiment.hybrid.per_user.get(METRIC)
-    if mine is None:
-        return Verdict(passed=True, current=None, difference=None, reason="nobody to compare on")
-    floor = paired_bootstrap(mine, experiment.baselines[POPULARITY].per_user[METRIC], seed=seed)
-    if floor.high < 0:
-        reason = f"expected NDCG@10 not below plain popularity, received {floor.mean:+.4f} ({_span(floor)})"
-        return Verdict(passed=False, current=None, difference=None, reason=reason)
+    passed, reason = _on_newest(current, newest, fallback=fallback, unseen=unseen)
+    return Verdict(passed=passed, reason=reason, current=current, newest=newest)
+
+
+def _on_newest(current: str | None, newest: Sequence[Comparison], *, fallback: bool, unseen: str) -> tuple[bool, str]:
     if current is None:
-        return Verdict(passed=True, current=None, difference=None, reason="no other model to compare with fairly")
-    model = ScorerRecommender(current, experiment.model.courses)
-    theirs = evaluate(model, experiment.cases, experiment.facts).per_user[METRIC]
-    difference = paired_bootstrap(mine, theirs, seed=seed)
-    lowest = -TOLERANCE * float(theirs.mean())
-    reason = (
-        f"expected NDCG@10 not worse than that of {current.version} (lower bound at least {lowest:.4f}), "
-        f"received {difference.mean:+.4f} ({_span(difference)})"
-    )
-    return Verdict(passed=difference.low >= lowest, current=current.version, difference=difference, reason=reason)
+        return True, "no model is in use that could be loaded, so there is nothing to compare with"
+    worse = [each for each in newest if each.shown_worse]
+    against = next((each for each in newest if each.version == current), None)
+    if worse:
+        return False, f"shown to be worse on the newest slice: {worse[0]}"
+    if fallback and (against is None or not against.shown_better):
+        found = unseen if against is None else str(against)
+        return False, f"a baseline replaces {current} only where it is shown to be better: {found}"
+    if against is None:
+        return True, f"not compared with {current} on new events: {unseen}"
+    if against.shown_better:
+        return True, f"shown to be better: {against}"
+    return True, f"not shown to be worse, so the newer one is published: {against}"
 
 
-def _span(interval: Interval) -> str:
-    return f"95 % interval {interval.low:+.4f} … {interval.high:+.4f}"
+def judge_golden(verdict: Verdict, golden: GoldenLevel | None) -> Verdict:
+    """Adds the golden slice's word on the trained bundle to a verdict that let it pass so far.
+
+    Args:
+        verdict: Of the newest slice.
+        golden: None where no slice is frozen, or too little is left of it.
+    """
+    if not verdict.passed or golden is None:
+        return verdict
+    if golden.learners < MIN_LEARNERS:
+        return _with(verdict, golden, passed=True, said=f"{golden}; too few learners to decide")
+    if golden.reached or verdict.proves_gain:
+        return _with(verdict, golden, passed=True, said=str(golden))
+    return _with(verdict, golden, passed=False, said=f"below what a gain not proved may cost: {golden}")
+
+
+def _with(verdict: Verdict, golden: GoldenLevel, *, passed: bool, said: str) -> Verdict:
+    return replace(verdict, passed=passed, reason=f"{verdict.reason}; {said}", golden=golden)

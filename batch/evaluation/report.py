@@ -50,8 +50,12 @@ def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Ma
 
 def as_markdown(document: Mapping[str, Any]) -> str:
     """The figures as a page a person can read."""
+    headline = document.get("headline")
     lines = [
+        *([headline, ""] if headline else []),
         "# Evaluation",
+        "",
+        *[f"- {line}" for line in document.get("account_lines", [])],
         "",
         f"{document['users']} learners with history, ranked over the full catalogue. {document['excluded']}",
         "Cut in time: " + ", ".join(f"{name} {_day(ms)}" for name, ms in document["times_ms"].items()) + ".",

@@ -8,23 +8,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from batch import pipeline
+from batch.candidate import choose_candidate
 from batch.commands import evaluate as evaluate_command
 from batch.commands import retrain as retrain_command
-from batch.evaluation.gate import Verdict, compare
+from batch.encoding import EngagementRule
+from batch.evaluation.experiment import Experiment
+from batch.evaluation.gate import judge_newest
+from batch.evaluation.golden import write_golden
+from batch.evaluation.published import GoldenSlice, ndcg_of, newest_cutoff
+from batch.fallback import RECENT_POPULARITY, SERVABLE, fit_fallback
 from batch.history import History
-from batch.pipeline import Retrained, prepare, retrain
+from batch.pipeline import Retrained, headline, retrain
+from batch.popularity import decayed_popularity
+from batch.preparation import prepare
 from batch.publish import Published, fill_caches, published_model
 from recsys.catalog import Course
 from recsys.engagement import ForwardDecay
 from recsys.errors import CandidateRejected, ConfigurationError, InputError, ServiceUnavailable
 from recsys.files import course_frame, write_courses, write_interactions
 from recsys.keys import Topology, partition_of
+from recsys.model.bundle import write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.publishing import publish_bundle
 from recsys.model.scorer import Scorer
@@ -37,6 +46,7 @@ from tests.doubles.effects import effects
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NOW = 1_710_000_000_000
+DAY = 86_400_000
 
 
 @pytest.fixture(scope="module")
@@ -140,44 +150,106 @@ def test_the_published_model_is_found_in_our_own_folder_too(retrained: Retrained
     asyncio.run(scenario())
 
 
-def test_a_candidate_worse_than_the_current_model_is_rejected(retrained: Retrained) -> None:
-    """Against a current model that finds what the candidate misses, the lower bound lies below the tolerance."""
-    experiment = retrained.experiment
-    worse = replace(
-        experiment,
-        hybrid=replace(experiment.hybrid, per_user={n: v * 0.0 for n, v in experiment.hybrid.per_user.items()}),
-        baselines={n: replace(b, per_user={m: v * 0.0 for m, v in b.per_user.items()})
-                   for n, b in experiment.baselines.items()},
-    )  # fmt: skip
-    verdict = compare(worse, Scorer.load(retrained.bundle))
-    assert not verdict.passed
-    assert "not worse than" in verdict.reason
-    assert compare(experiment, None).passed
+def _weakened(experiment: Experiment, factor: float) -> Experiment:
+    """The experiment, had the hybrid found only a part of what it did."""
+    weak = {name: values * factor for name, values in experiment.hybrid.per_user.items()}
+    return replace(experiment, hybrid=replace(experiment.hybrid, per_user=weak))
 
 
-def test_a_candidate_below_plain_popularity_is_rejected(retrained: Retrained) -> None:
+def test_a_hybrid_that_loses_to_a_baseline_makes_way_for_it(retrained: Retrained, rule: EngagementRule) -> None:
+    """Seen on MovieLens-1M: the retrain ended with nothing published, and the system had no model at all."""
+    assert choose_candidate(retrained.experiment, rule).name == "hybrid"
+    candidate = choose_candidate(_weakened(retrained.experiment, 0.0), rule)
+    assert candidate.is_fallback
+    assert f"A baseline, {candidate.name}, is the candidate, because the hybrid model loses to it" in candidate.reason
+    verdict = judge_newest(None, [], fallback=True)
+    assert headline(candidate, verdict).startswith("To be published. A baseline")
+
+
+@pytest.mark.parametrize("name", SERVABLE)
+def test_a_baseline_is_served_as_any_bundle(
+    name: str, retrained: Retrained, rule: EngagementRule, tmp_path: Path, courses: list[Course]
+) -> None:
+    """Its bundle ranks as the baseline of the evaluation does, and a stranger gets the popular courses."""
     experiment = retrained.experiment
-    blind = {name: values * 0.0 for name, values in experiment.hybrid.per_user.items()}
-    verdict = compare(replace(experiment, hybrid=replace(experiment.hybrid, per_user=blind)), None)
-    assert not verdict.passed
-    assert "plain popularity" in verdict.reason
+    draft = fit_fallback(name, experiment.encoded, experiment.hyperparameters, experiment.options[name], rule)
+    scorer = Scorer.load(write_bundle(tmp_path, draft))
+    served = ndcg_of(scorer, experiment.cases, experiment.model.courses)
+    assert served.mean() == pytest.approx(experiment.baselines[name].mean("ndcg@10"), abs=0.05)
+    top, _ = scorer.rank("stranger", {}, at_ms=NOW, n=3)
+    half_life = experiment.options[name].get("half_life_days", np.inf) if name == RECENT_POPULARITY else np.inf
+    popularity = decayed_popularity(experiment.encoded, int(experiment.encoded.time[-1]), half_life)
+    assert top == [courses[row].course_id for row in np.argsort(-popularity, kind="stable")[:3]]
+
+
+def _newer(events: pd.DataFrame, learners: int) -> pd.DataFrame:
+    """One more course for so many learners, a day after everything else."""
+    first = events.drop_duplicates("user_id").head(learners)
+    other = first["course_id"].str.replace(r"(\w+)-.*", r"\1-19", regex=True)
+    ids = [f"n{i}" for i in range(len(first))]
+    late = first.assign(course_id=other, timestamp=events["timestamp"].max() + DAY, event_id=ids)
+    return pd.concat([events, late], ignore_index=True)
+
+
+def test_a_retrain_with_few_new_learners_says_so_and_publishes_the_newer_model(
+    history: History, retrained: Retrained, settings: Settings, small: HyperParameters
+) -> None:
+    newer = replace(history, events=_newer(history.events, 5))
+    result = retrain(newer, settings, replace(small, epochs=1), Scorer.load(retrained.bundle), at_ms=NOW + 5)
+    assert result.verdict.passed
+    assert f"not compared with {retrained.bundle.name} on new events" in result.verdict.reason
+    assert "(30 needed)" in result.verdict.reason
+    first_line = (result.report / "report.md").read_text().splitlines()[0]
+    assert first_line == headline(result.candidate, result.verdict)
+    metrics = json.loads((result.bundle / "manifest.json").read_text())["metrics"]
+    assert (metrics["model"], metrics["headline"]) == ("hybrid", first_line)
+
+
+def test_a_retrain_is_compared_with_the_model_in_use_on_what_neither_has_seen(
+    history: History, retrained: Retrained, settings: Settings, small: HyperParameters, rule: EngagementRule
+) -> None:
+    events = _newer(history.events, 80)
+    cutoff, said = newest_cutoff(events, history.courses, rule, settings.models_dir, retrained.bundle.name)
+    assert (cutoff, said) == (int(history.events["timestamp"].max()) + 1, "")
+    newer = replace(history, events=events)
+    result = retrain(newer, settings, replace(small, epochs=2), Scorer.load(retrained.bundle), at_ms=NOW + 6)
+    (comparison,) = result.verdict.newest
+    assert comparison.version == retrained.bundle.name
+    assert comparison.learners >= 30
+
+
+def test_the_golden_slice_is_frozen_once_and_found_again(
+    history: History, retrained: Retrained, rule: EngagementRule, tmp_path: Path
+) -> None:
+    golden = retrained.golden
+    assert golden is not None
+    assert golden.version == retrained.bundle.name
+    write_golden(tmp_path, golden)
+    slice_ = GoldenSlice.of(tmp_path, _newer(history.events, 80), history.courses, rule)
+    level = slice_.level(Scorer.load(retrained.bundle))
+    assert level is not None
+    assert (level.level, level.learners) == (pytest.approx(golden.best), len(golden.cases))
+    assert "l1" not in (tmp_path / "golden.json").read_text()  # it names no learner
+
+    few = history.events[history.events["user_id"].isin([f"l{i}" for i in range(20)])]
+    assert GoldenSlice.of(tmp_path, few, history.courses, rule).frozen is None
 
 
 def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
-    history: History,
-    retrained: Retrained,
-    settings: Settings,
-    small: HyperParameters,
-    monkeypatch: pytest.MonkeyPatch,
+    history: History, retrained: Retrained, settings: Settings, small: HyperParameters
 ) -> None:
-    refusal = Verdict(passed=False, current=retrained.bundle.name, difference=None, reason="worse")
-    monkeypatch.setattr(pipeline, "compare", lambda _experiment, _current: refusal)
+    """A bundle far below the best level on the golden slice is refused, and the report's first line says so."""
+    assert retrained.golden is not None
+    write_golden(settings.models_dir, msgspec.structs.replace(retrained.golden, best=2.0))
     before = set(settings.models_dir.iterdir())
-    with pytest.raises(CandidateRejected, match="worse; report in"):
-        retrain(history, settings, replace(small, epochs=1), None, at_ms=NOW + 1)
-    assert set(settings.models_dir.iterdir()) == before
-    report = json.loads((settings.reports_dir / f"retrain-{NOW + 1}" / "report.json").read_text())
-    assert report["gate"]["passed"] is False
+    current = Scorer.load(retrained.bundle)
+    with pytest.raises(CandidateRejected, match=r"nothing published.*golden slice.*report in"):
+        retrain(history, settings, replace(small, epochs=1), current, at_ms=NOW + 1)
+    (settings.models_dir / "golden.json").unlink()
+    assert set(settings.models_dir.iterdir()) | {settings.models_dir / "golden.json"} == before
+    folder = settings.reports_dir / f"retrain-{NOW + 1}"
+    assert json.loads((folder / "report.json").read_text())["gate"]["passed"] is False
+    assert (folder / "report.md").read_text().startswith(f"Not published, {retrained.bundle.name} stays in use.")
 
 
 def test_refused_and_repeated_events_are_counted_and_left_out(history: History) -> None:

@@ -206,5 +206,5 @@ def test_a_history_too_small_is_refused(encoded: EncodedEvents, rule: Engagement
     few = replace(
         encoded, user=encoded.user[:5], course=encoded.course[:5], time=encoded.time[:5], weight=encoded.weight[:5]
     )
-    with pytest.raises(InputError, match="at least 50 interactions"):
+    with pytest.raises(InputError, match="5 with courses of the catalogue in this part of the history, 50 are needed"):
         fit_hybrid(few, small, rule)

@@ -1,0 +1,129 @@
+"""What became of a history: read, refused, repeated, of bots, unjoined and used; the lines that say it, the warning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from batch.clean import DUPLICATE, CleaningReport
+from batch.history import History
+
+WARNING_SHARE = 0.05
+"""Left out beyond this share, a history gets a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryAccount:
+    """Where the events of a history went; `read` is the sum of all the others.
+
+    Attributes:
+        source: "topic", or the file's name.
+        read: Records or rows read.
+        refused: Reason → events that are none.
+        duplicates: Events whose learner and event id came before.
+        bots: Events of learners taken for bots.
+        unjoined: Events with a course that the catalogue does not hold.
+        examples: Some course ids of them, the most frequent first.
+        used: Events that are trained on.
+        courses_read: Courses of the catalogue as read.
+        courses_dropped: Reason → courses left out.
+    """
+
+    source: str
+    read: int
+    refused: Mapping[str, int]
+    duplicates: int
+    bots: int
+    unjoined: int
+    examples: tuple[str, ...]
+    used: int
+    courses_read: int
+    courses_dropped: Mapping[str, int]
+
+    @property
+    def left_out(self) -> float:
+        """Share of the events read that were refused or name an unknown course."""
+        return (sum(self.refused.values()) + self.unjoined) / self.read if self.read else 0.0
+
+    def lines(self) -> list[str]:
+        """The account for a person, a warning included where there is reason for one."""
+        refused = _counted(sum(self.refused.values()), "refused", self.refused)
+        named = f" (their course is not in the catalogue, such as {', '.join(self.examples)})" if self.examples else ""
+        parts = (
+            f"{self.read} events read",
+            refused,
+            f"{self.duplicates} duplicates",
+            f"{self.bots} of bots",
+            f"{self.unjoined} unjoined{named}",
+            f"{self.used} used",
+        )
+        lines = [
+            f"history {self.source}: {', '.join(parts)}",
+            f"catalogue: {self.courses_read} courses read, "
+            + _counted(sum(self.courses_dropped.values()), "left out", self.courses_dropped),
+        ]
+        if self.left_out > WARNING_SHARE:
+            lines.append(
+                f"WARNING: {self.left_out:.0%} of the history was left out as refused or unjoined: what is learned and "
+                "measured here comes from the rest"
+            )
+        return lines
+
+    def document(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "source": self.source,
+            "read": self.read,
+            "refused": dict(self.refused),
+            "duplicates": self.duplicates,
+            "bots": self.bots,
+            "unjoined": self.unjoined,
+            "unjoined_courses": list(self.examples),
+            "used": self.used,
+            "left_out": round(self.left_out, 4),
+            "courses_read": self.courses_read,
+            "courses_dropped": dict(self.courses_dropped),
+        }
+
+
+def account_for(
+    history: History,
+    events: CleaningReport,
+    catalogue: CleaningReport,
+    kept: pd.DataFrame,
+    known: Collection[str],
+) -> HistoryAccount:
+    """Adds up what reading, cleaning and the bot rules did.
+
+    Args:
+        history: As read.
+        events: What cleaning did to its events.
+        catalogue: What cleaning did to its courses.
+        kept: The events after cleaning, without those of bots.
+        known: Ids of the cleaned catalogue.
+    """
+    refused = dict(history.refused)
+    for reason, number in events.dropped.items():
+        if reason != DUPLICATE:
+            refused[str(reason)] = refused.get(str(reason), 0) + number
+    strangers = kept.loc[~kept["course_id"].isin(list(known)), "course_id"].value_counts()
+    return HistoryAccount(
+        source=history.source,
+        read=events.received + sum(history.refused.values()) + history.duplicates,
+        refused={str(reason): number for reason, number in refused.items()},
+        duplicates=history.duplicates + events.dropped.get(DUPLICATE, 0),
+        bots=events.kept - len(kept),
+        unjoined=int(strangers.sum()),
+        examples=tuple(repr(str(course_id)[:40]) for course_id in strangers.index[:3]),
+        used=len(kept) - int(strangers.sum()),
+        courses_read=catalogue.received,
+        courses_dropped=dict(catalogue.dropped),
+    )
+
+
+def _counted(total: int, what: str, by_reason: Mapping[str, int]) -> str:
+    said = ", ".join(f"{number} {reason}" for reason, number in by_reason.items())
+    return f"{total} {what}" + (f" ({said})" if said else "")

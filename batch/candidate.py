@@ -1,0 +1,67 @@
+"""Which model a retrain would publish: the hybrid one, or the baseline it loses to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch.encoding import EncodedEvents, EngagementRule
+from batch.evaluation.evaluate import ndcg
+from batch.evaluation.experiment import Experiment
+from batch.evaluation.metrics import Interval, paired_bootstrap
+from batch.evaluation.tuning import METRIC
+from batch.fallback import SERVABLE, fit_fallback
+from batch.stages import Progress
+from batch.train import fit_hybrid, recommender
+from recsys.model.bundle import Draft
+from recsys.model.inputs import Doubles
+
+HYBRID = "hybrid"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The model that a retrain would publish.
+
+    Attributes:
+        name: `HYBRID`, or one of `batch.fallback.SERVABLE`.
+        reason: One sentence; the first line of the report.
+        per_user: Its NDCG@10 on the cases of the experiment `(u,)`, as it would be served.
+        behind: NDCG@10 of the hybrid minus that of the best baseline a bundle can hold, paired by learner.
+    """
+
+    name: str
+    reason: str
+    per_user: Doubles
+    behind: Interval
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether a baseline stands in for the hybrid."""
+        return self.name != HYBRID
+
+
+def choose_candidate(experiment: Experiment, rule: EngagementRule) -> Candidate:
+    """The hybrid, unless it is shown to be worse than a baseline that a bundle can hold; then the best of those.
+
+    Worse is shown by the 95 % interval of the difference in NDCG@10, paired by learner, on the test side.
+    """
+    hybrid = experiment.hybrid.per_user[METRIC]
+    best = max(SERVABLE, key=lambda name: experiment.baselines[name].mean(METRIC))
+    behind = paired_bootstrap(hybrid, experiment.baselines[best].per_user[METRIC], seed=experiment.hyperparameters.seed)
+    said = f"NDCG@10 {behind.mean:+.4f} (95 % {behind.low:+.4f} … {behind.high:+.4f}) against {best}"
+    if behind.high >= 0:
+        return Candidate(HYBRID, f"The hybrid model is the candidate: {said}.", hybrid, behind)
+    draft = fit_fallback(best, experiment.encoded, experiment.hyperparameters, experiment.options[best], rule)
+    served = ndcg(recommender(draft), experiment.cases, experiment.facts.offered)
+    reason = f"A baseline, {best}, is the candidate, because the hybrid model loses to it: {said}."
+    return Candidate(best, reason, served, behind)
+
+
+def fit_candidate(
+    candidate: Candidate, encoded: EncodedEvents, experiment: Experiment, rule: EngagementRule, *, progress: Progress
+) -> Draft:
+    """Fits the candidate on the events given, with what the experiment chose."""
+    if not candidate.is_fallback:
+        return fit_hybrid(encoded, experiment.hyperparameters, rule, progress=progress)
+    options = experiment.options[candidate.name]
+    return fit_fallback(candidate.name, encoded, experiment.hyperparameters, options, rule)

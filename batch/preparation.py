@@ -1,0 +1,72 @@
+"""A history made ready: cleaned, without bots, joined with its catalogue, and accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from batch.account import HistoryAccount, account_for
+from batch.bots import find_bots, without_bots, without_repeated_instants
+from batch.clean import clean_courses, clean_interactions
+from batch.encoding import EngagementRule
+from batch.history import History
+from recsys.catalog import Course
+from recsys.errors import InputError
+from recsys.files import course_frame, courses_in
+from recsys.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A cleaned history.
+
+    Attributes:
+        events: Accepted events of learners that are no bots.
+        courses: The catalogue.
+        account: What became of everything that was read.
+        facts: The same with the cleaning reports, as JSON values.
+    """
+
+    events: pd.DataFrame
+    courses: Sequence[Course]
+    account: HistoryAccount
+    facts: dict[str, Any]
+
+
+def prepare(history: History, *, at_ms: int) -> Prepared:
+    """Cleans a history and leaves bots out.
+
+    Args:
+        history: As read.
+        at_ms: Now, ms since 1970 UTC; later events are refused.
+
+    Raises:
+        InputError: When nothing is left.
+    """
+    events, cleaning = clean_interactions(history.events, arrival_ms=at_ms)
+    frame, catalogue = clean_courses(course_frame(history.courses))
+    bots = find_bots(without_repeated_instants(events))
+    kept = without_bots(events, set(bots["user_id"]))
+    courses = list(courses_in(frame))
+    account = account_for(history, cleaning, catalogue, kept, {course.course_id for course in courses})
+    if not account.used:
+        raise InputError(f"no interactions are left to train on: {' · '.join(account.lines())}")
+    facts = {
+        "account": account.document(),
+        "source": history.source,
+        "events": asdict(cleaning),
+        "courses": asdict(catalogue),
+        "refused": dict(history.refused),
+        "duplicates": history.duplicates,
+        "bots": bots["reason"].value_counts().to_dict(),
+        "offsets": dict(history.offsets),
+    }
+    return Prepared(kept, courses, account, facts)
+
+
+def rule_of(settings: Settings) -> EngagementRule:
+    """How the settings read an event."""
+    return EngagementRule(settings.weights, settings.decay, settings.exclusion)
