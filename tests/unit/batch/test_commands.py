@@ -46,7 +46,6 @@ def test_tensorflow_says_nothing_as_it_is_imported(tmp_path: Path) -> None:
     *account, said = done.stderr.splitlines()
     assert [line.split()[0] for line in account] == ["history", "catalogue:"]
     assert said.startswith("recsys: a history cannot be cut in time")
-    assert done.stderr.count("\n") == 1
 
 
 def test_with_debug_tensorflow_says_what_it_has_to_say(tmp_path: Path) -> None:
