@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batch.datasets.text import is_visible, readable, unglue, unique
+from batch.datasets.text import is_visible, readable, unique
 from recsys.errors import RefusalReason
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS
 
@@ -94,20 +94,19 @@ def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
 
 
 def clean_courses(frame: pd.DataFrame) -> tuple[pd.DataFrame, CleaningReport]:
-    """Makes the catalogue's text plain, and keeps one row a course.
+    """Makes the catalogue's text readable (`batch.datasets.text`), and keeps one row a course.
 
     Args:
         frame: As `recsys.files.read_courses` gives it.
 
     Returns:
-        The courses in their order, index 0…n−1, and the report. Entities, tags, odd spaces and glued words are put
-        right; a course with an id that no event can name, or without a title, is dropped; of rows with the same id
-        the last one stays, as in the compacted topic.
+        The courses in their order, index 0…n−1, and the report. Text stays as its author wrote it (control
+        characters become blanks); a course with an id that no event can name, or with a title that shows nothing, is
+        dropped; of rows with the same id the last one stays, as in the compacted topic.
     """
     tidy = frame.copy()
     for name in _TEXT_COLUMNS:
         tidy[name] = pd.Series([readable(text) for text in frame[name]], index=frame.index, dtype=object)
-    tidy["intro"] = pd.Series(unglue(list(tidy["intro"])), index=frame.index, dtype=object)
     tidy["skills"] = pd.Series([unique(skills) for skills in frame["skills"]], index=frame.index, dtype=object)
     ids = frame["course_id"]
     bad_id = ~ids.str.len().between(1, MAX_ID_LENGTH) | ~_printable(ids)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,71 +16,57 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from batch.datasets.text import find_cuts
 from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats
+from recsys.model.markup import without_markup
+from recsys.model.text import TextModel, course_terms
 
 TFIDF_FILE = "tfidf.json"
 ATTRIBUTES_FILE = "attributes.json"
 COMPONENTS = "text_components"
-_OPTIONS: dict[str, Any] = {"sublinear_tf": True, "ngram_range": (1, 2), "strip_accents": "unicode"}
 _LABELS = ("category", "level", "language")
 _NO_TERMS = "empty vocabulary"
 
 
-def text_of(course: Course) -> str:
-    """The text TF-IDF sees; title and skills count twice, for they are short and say most."""
-    skills = " ".join(course.skills)
-    return f"{course.title} {course.title} {skills} {skills} {course.intro}"
+def fit_text(
+    courses: Sequence[Course], hyperparameters: HyperParameters, catalogue: Sequence[Course] | None = None
+) -> TextModel:
+    """Fits TF-IDF and projection on the text of the courses given.
 
-
-@dataclass(frozen=True, slots=True)
-class TextModel:
-    """A fitted TF-IDF and its projection.
-
-    Attributes:
-        vocabulary: Term → column, `v` terms.
-        idf: Inverse document frequencies `(v,)`.
-        components: Projection `(v, text_dim)`, from a truncated SVD (latent semantic analysis).
+    Args:
+        courses: What the training side knows.
+        hyperparameters: Of the model.
+        catalogue: Where glued words are looked for; None: in `courses`. How words are written says nothing about
+            learners, so the whole catalogue may tell.
     """
-
-    vocabulary: dict[str, int]
-    idf: list[float]
-    components: Floats
-
-    def tfidf(self, courses: Sequence[Course]) -> sparse.csr_array:
-        """Unit-length TF-IDF rows `(n, v)`; a course without a known term has an empty row."""
-        if not self.vocabulary:
-            return sparse.csr_array((len(courses), 0), dtype=np.float64)
-        vectorizer = TfidfVectorizer(vocabulary=self.vocabulary, **_OPTIONS)
-        vectorizer.idf_ = np.array(self.idf)
-        return sparse.csr_array(vectorizer.transform([text_of(course) for course in courses]))
-
-    def project(self, courses: Sequence[Course]) -> Floats:
-        """What the course tower sees, `(n, text_dim)`."""
-        return np.asarray(self.tfidf(courses) @ self.components, np.float32)
-
-    def document(self) -> dict[str, Any]:
-        """The JSON form (the projection is an array of the bundle)."""
-        return {"vocabulary": self.vocabulary, "idf": self.idf}
-
-
-def fit_text(courses: Sequence[Course], settings: HyperParameters) -> TextModel:
-    """Fits TF-IDF and projection on the text of the courses given."""
-    vectorizer = TfidfVectorizer(max_features=settings.text_terms, min_df=1 if len(courses) < 50 else 2, **_OPTIONS)  # noqa: PLR2004 - a tiny catalogue has no common terms
+    cuts = find_cuts([without_markup(course.intro) for course in catalogue or courses])
+    vectorizer = TfidfVectorizer(
+        analyzer=partial(course_terms, cuts=cuts),
+        sublinear_tf=True,
+        max_features=hyperparameters.text_terms,
+        min_df=1 if len(courses) < 50 else 2,  # noqa: PLR2004 - a tiny catalogue has no common terms
+    )
     try:
-        matrix = vectorizer.fit_transform([text_of(course) for course in courses])
+        matrix = vectorizer.fit_transform(courses)
     except ValueError as error:
         if _NO_TERMS not in str(error) and "no terms remain" not in str(error):
             raise
-        return TextModel({}, [], np.zeros((0, settings.text_dim), np.float32))
-    components = np.zeros((matrix.shape[1], settings.text_dim), np.float32)
-    size = min(settings.text_dim, min(matrix.shape) - 1)
+        return TextModel({}, [], {}, np.zeros((0, hyperparameters.text_dim), np.float32))
+    components = np.zeros((matrix.shape[1], hyperparameters.text_dim), np.float32)
+    size = min(hyperparameters.text_dim, min(matrix.shape) - 1)
     if size > 0:
-        svd = TruncatedSVD(size, random_state=settings.seed, n_iter=4).fit(matrix)
+        svd = TruncatedSVD(size, random_state=hyperparameters.seed, n_iter=4).fit(matrix)
         components[:, :size] = svd.components_.T
     vocabulary = {str(term): int(column) for term, column in vectorizer.vocabulary_.items()}
-    return TextModel(vocabulary, vectorizer.idf_.tolist(), components)
+    return TextModel(vocabulary, vectorizer.idf_.tolist(), cuts, components)
+
+
+def tfidf_matrix(text: TextModel, courses: Sequence[Course]) -> sparse.csr_array:
+    """Unit-length TF-IDF rows `(n, v)` (see `TextModel.tfidf`)."""
+    rows = text.tfidf(courses)
+    return sparse.csr_array((rows.values, rows.columns, rows.starts), shape=(len(courses), len(text.vocabulary)))
 
 
 @dataclass(frozen=True, slots=True)

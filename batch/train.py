@@ -53,7 +53,7 @@ def fit_hybrid(
     _check_enough(encoded)
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
-    text, attributes = fit_text(known, hyperparameters), fit_attributes(known)
+    text, attributes = fit_text(known, hyperparameters, encoded.courses), fit_attributes(known)
     features = course_features(encoded.courses, text, attributes, touched)
     examples = build_examples(encoded, hyperparameters, rule.decay.half_life_days)
     timeline = popularity_timeline(encoded, hyperparameters.popularity_half_life_days)

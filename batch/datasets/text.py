@@ -1,4 +1,4 @@
-"""Text as people read it: what scraped and exported catalogues do to words, undone where a rule is safe."""
+"""Text as people read it, which stays as its author wrote it; and what glued words the text model has to part."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from recsys.model.text import GLUED_SENTENCES, WORD
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
-_GLUED_SENTENCES = re.compile(r"(?<=[a-z]{2}[.!?;:,])(?=[A-Z][a-z])|(?<=[a-z])(?=\([a-z])|(?<=[a-z]\))(?=[A-Za-z])")
-_WORD = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)*")
 
 MIN_PART_COUNT = 20
 """A glued word is taken apart only into words the catalogue uses at least this often."""
@@ -48,29 +48,26 @@ def unique(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(seen.values())
 
 
-def unglue(texts: Sequence[str]) -> list[str]:
-    """Puts back spaces that line breaks left behind ("documents.As a part", "store allyour files").
+def find_cuts(texts: Sequence[str]) -> dict[str, int]:
+    """The words that lost the blank between them to a line break ("store allyour files"), for the text model.
 
-    Two rules, both safe by construction. Sentences are parted where a lower-case word, a punctuation mark and a
-    capitalised word touch. A word is parted into two only where the same texts write exactly these two words apart
-    `MIN_RATIO` times as often as together, and each of them at least `MIN_PART_COUNT` times; and only if there is one
-    such place. So "inbox" and "online" stay whole.
+    A word is parted into two only where the same texts write exactly these two words apart `MIN_RATIO` times as often
+    as together, and each of them at least `MIN_PART_COUNT` times; and only if there is one such place. So "inbox" and
+    "online" stay whole. What people read is not changed: a rule that mends "documents.As" would break `System.Out`.
 
     Args:
-        texts: The whole catalogue's texts: they are their own dictionary.
+        texts: All texts of the catalogue without markup: they are their own dictionary.
 
     Returns:
-        The texts in the same order.
+        Lower-case word → where it is parted (`recsys.model.text.part_words` parts it).
     """
-    parted = [_GLUED_SENTENCES.sub(" ", text) for text in texts]
     words: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
-    for text in parted:
-        sequence = [word.lower() for word in _WORD.findall(text)]
+    for text in texts:
+        sequence = [word.lower() for word in WORD.findall(GLUED_SENTENCES.sub(" ", text))]
         words.update(sequence)
         pairs.update(pairwise(sequence))
-    cuts = {word: cut for word in words if (cut := _cut(word, words, pairs))}
-    return [_WORD.sub(lambda match: _part(match[0], cuts), text) for text in parted]
+    return {word: cut for word in words if (cut := _cut(word, words, pairs))}
 
 
 def _cut(word: str, words: Counter[str], pairs: Counter[tuple[str, str]]) -> int:
@@ -82,8 +79,3 @@ def _cut(word: str, words: Counter[str], pairs: Counter[tuple[str, str]]) -> int
         and min(words[word[:place]], words[word[place:]]) >= MIN_PART_COUNT
     ]
     return places[0] if len(places) == 1 else 0
-
-
-def _part(word: str, cuts: dict[str, int]) -> str:
-    cut = cuts.get(word.lower(), 0)
-    return f"{word[:cut]} {word[cut:]}" if cut else word

@@ -24,7 +24,7 @@ from batch.evaluation.tuning import (
     tune_baselines,
     tune_hybrid,
 )
-from batch.features import fit_text
+from batch.features import fit_text, tfidf_matrix
 from batch.split import split_at, split_share
 from batch.stages import Stage, silent
 from batch.train import fit_hybrid, recommender
@@ -187,7 +187,7 @@ def _slice(
 def _facts(encoded: EncodedEvents, hyperparameters: HyperParameters) -> CatalogueFacts:
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
-    return CatalogueFacts(encoded, fit_text(known, hyperparameters).tfidf(encoded.courses))
+    return CatalogueFacts(encoded, tfidf_matrix(fit_text(known, hyperparameters, encoded.courses), encoded.courses))
 
 
 def _with_half_life(hyperparameters: HyperParameters, options: dict[str, Options]) -> HyperParameters:

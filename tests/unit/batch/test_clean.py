@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch.clean import clean_courses, clean_interactions, refusals
-from batch.datasets.text import is_visible, readable, unglue
+from batch.datasets.text import is_visible, readable
 from recsys.catalog import Course
 from recsys.errors import InvalidEvent
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS, from_mapping
@@ -192,23 +192,3 @@ def test_control_characters_become_blanks_and_letters_are_composed() -> None:
 def test_text_of_blanks_and_invisible_characters_shows_nothing(text: str) -> None:
     assert not is_visible(text)
     assert is_visible(text + ".")
-
-
-def test_glued_sentences_are_parted_but_names_and_numbers_are_not() -> None:
-    texts = ["Store your documents.As a part of it,you use Node.js and version 3.5,see U.S.A or e.g. this."]
-
-    assert unglue(texts) == [
-        "Store your documents. As a part of it,you use Node.js and version 3.5,see U.S.A or e.g. this."
-    ]
-
-
-def test_a_glued_word_is_parted_only_where_the_texts_write_it_apart() -> None:
-    texts = ["keep all your files in the inbox"] * 30 + ["in", "box"] * 30 + ["move Allyour mail to the inbox"]
-
-    assert unglue(texts)[-1] == "move All your mail to the inbox"
-
-
-def test_a_word_that_is_often_written_together_stays_together() -> None:
-    texts = ["open the home page"] * 30 + ["open the homepage"] * 5
-
-    assert unglue(texts) == texts

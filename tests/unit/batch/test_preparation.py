@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from batch.encoding import EngagementRule, done_events, encode, event_weights
 from batch.evaluation.cases import build_cases, warm
 from batch.examples import build_examples
-from batch.features import TextModel, course_features, fit_attributes, fit_text
+from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
 from batch.popularity import decayed_popularity, log_popularity, popularity_timeline
 from batch.split import split_at, split_share
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
-from recsys.errors import InputError
+from recsys.errors import BundleError, InputError
 from recsys.events import EVENT_TYPES, Interaction, is_done
 from recsys.exclusion import Exclusion
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import pool_engagement
+from recsys.model.text import TextModel
 
 WEIGHTS = EngagementWeights(DEFAULT_WEIGHTS)
 RULE = EngagementRule(WEIGHTS, ForwardDecay(30.0), Exclusion())
@@ -125,9 +126,16 @@ def test_disliked_courses_are_no_positives(courses: Sequence[Course], small: Hyp
 def test_tfidf_rebuilt_from_json_gives_identical_output(courses: Sequence[Course], small: HyperParameters) -> None:
     fitted = fit_text(courses[:30], small)
     saved = json.loads(json.dumps(fitted.document()))
-    rebuilt = TextModel(saved["vocabulary"], saved["idf"], fitted.components)
-    np.testing.assert_array_equal(rebuilt.tfidf(courses).toarray(), fitted.tfidf(courses).toarray())
+    rebuilt = TextModel.from_document(saved, fitted.components)
+    np.testing.assert_array_equal(tfidf_matrix(rebuilt, courses).toarray(), tfidf_matrix(fitted, courses).toarray())
     np.testing.assert_array_equal(rebuilt.project(courses), fitted.project(courses))
+
+
+def test_a_model_fitted_by_another_version_of_the_analyser_is_refused(small: HyperParameters) -> None:
+    fitted = fit_text([Course(course_id="1", title="bread soup")], small)
+    old = {name: part for name, part in fitted.document().items() if name != "analyser"}
+    with pytest.raises(BundleError, match="analysed by version 1"):
+        TextModel.from_document(old, fitted.components)
 
 
 def test_text_is_fitted_on_the_courses_given_only(courses: Sequence[Course], small: HyperParameters) -> None:

@@ -14,7 +14,7 @@ from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
 from batch.examples import build_examples
-from batch.features import course_features, fit_attributes, fit_text
+from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
 from batch.popularity import log_popularity, popularity_timeline
 from batch.split import split_share
 from batch.train import fit_hybrid, no_wide, recommender
@@ -105,7 +105,7 @@ def test_training_learns_what_each_learner_is_after(
     split = split_share(events, 0.7)
     encoded = encode(split.before, courses, rule)
     cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
-    facts = CatalogueFacts(encoded, fit_text(courses, small).tfidf(courses))
+    facts = CatalogueFacts(encoded, tfidf_matrix(fit_text(courses, small), courses))
     losses: list[float] = []
 
     def look(_epoch: int, loss: float, _model: Draft) -> bool:

@@ -15,7 +15,7 @@ from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
 from batch.evaluation.cases import build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
 from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap, ranks, recall_at, reciprocal_rank
-from batch.features import fit_text
+from batch.features import fit_text, tfidf_matrix
 from batch.split import split_share
 from batch.wide import ease, liked_matrix, strongest
 from recsys.catalog import Course
@@ -98,7 +98,7 @@ def test_baselines_that_read_the_learner_beat_popularity_where_tastes_are_all(
     split = split_share(events, 0.7)
     encoded = encode(split.before, courses, rule)
     cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
-    facts = CatalogueFacts(encoded, fit_text(courses, small).tfidf(courses))
+    facts = CatalogueFacts(encoded, tfidf_matrix(fit_text(courses, small), courses))
     popular = evaluate(Popularity(encoded), cases, facts).mean("ndcg@10")
     for model in (ItemKnn(encoded, 20, 30.0), Ease(encoded, 10.0, 30.0), TextProfile(encoded, facts.text, 30.0)):
         assert evaluate(model, cases, facts).mean("ndcg@10") > popular
@@ -108,7 +108,7 @@ def test_popularity_shows_everybody_the_same(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
     encoded = encode(events, courses, rule)
-    facts = CatalogueFacts(encoded, fit_text(courses, small).tfidf(courses))
+    facts = CatalogueFacts(encoded, tfidf_matrix(fit_text(courses, small), courses))
     late = events.assign(user_id="newcomer").tail(5)
     case = build_cases(encoded, late, rule, int(encoded.time[-1]))[0]
     result = evaluate(Popularity(encoded), [case, case], facts)
