@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -30,6 +30,8 @@ class HistoryAccount:
         used: Events that are trained on.
         courses_read: Courses of the catalogue as read.
         courses_dropped: Reason → courses left out.
+        courses_refused: Reason → records of the catalogue's topic that are no course.
+        course_remarks: A line for each of these reasons, with an example.
     """
 
     source: str
@@ -42,6 +44,8 @@ class HistoryAccount:
     used: int
     courses_read: int
     courses_dropped: Mapping[str, int]
+    courses_refused: Mapping[str, int] = field(default_factory=dict)
+    course_remarks: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> float:
@@ -64,6 +68,7 @@ class HistoryAccount:
             f"history {self.source}: {', '.join(parts)}",
             f"catalogue: {self.courses_read} courses read, "
             + _counted(sum(self.courses_dropped.values()), "left out", self.courses_dropped),
+            *self.course_remarks,
         ]
         if self.left_out > WARNING_SHARE:
             lines.append(
@@ -86,6 +91,8 @@ class HistoryAccount:
             "left_out": round(self.left_out, 4),
             "courses_read": self.courses_read,
             "courses_dropped": dict(self.courses_dropped),
+            "courses_refused": dict(self.courses_refused),
+            "course_remarks": list(self.course_remarks),
         }
 
 
@@ -121,6 +128,8 @@ def account_for(
         used=len(kept) - int(strangers.sum()),
         courses_read=catalogue.received,
         courses_dropped=dict(catalogue.dropped),
+        courses_refused=dict(history.catalogue.refused),
+        course_remarks=tuple(history.catalogue.remarks()),
     )
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from batch.stages import Progress
-from recsys.catalog import Course, decode_course
-from recsys.errors import InputError, InvalidEvent, ServiceUnavailable
+from recsys.catalog import Catalogue, Course
+from recsys.errors import InvalidEvent, ServiceUnavailable
 from recsys.events import decode
 from recsys.files import INTERACTION_COLUMNS, courses_in, read_courses, read_interactions
 from recsys.kafka.bounded import BoundedLog
@@ -37,6 +37,7 @@ class History:
         offsets: Partition → first offset read and the one after the last; empty for files.
         refused: Reason → records that are no valid event.
         duplicates: Records left out because the learner's event id came before.
+        catalogue: How the catalogue's topic was read; empty for files.
     """
 
     events: pd.DataFrame
@@ -45,6 +46,7 @@ class History:
     offsets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
+    catalogue: Catalogue = field(default_factory=Catalogue)
 
 
 def from_files(interactions: Path, courses: Path) -> History:
@@ -73,8 +75,16 @@ def from_topic(settings: Settings, *, progress: Progress = lambda _done, _total:
             if done % _PROGRESS_EVERY == 0:
                 progress(done, total)
         progress(total, total)
-        courses = _catalogue(BoundedLog(consumer, settings.courses_topic))
-    return History(reading.frame(), courses, "topic", offsets, dict(reading.refused), reading.duplicates)
+        catalogue = _catalogue(BoundedLog(consumer, settings.courses_topic))
+    return History(
+        reading.frame(),
+        tuple(catalogue.courses.values()),
+        "topic",
+        offsets,
+        dict(reading.refused),
+        reading.duplicates,
+        catalogue,
+    )
 
 
 class _Reading:
@@ -103,26 +113,12 @@ class _Reading:
         return frame.astype({"timestamp": "int64", "value": "float64"})
 
 
-def _catalogue(log: BoundedLog) -> tuple[Course, ...]:
-    """The newest state of every course; a null value retires the course as it last was."""
-    courses: dict[str, Course] = {}
+def _catalogue(log: BoundedLog) -> Catalogue:
+    """The newest state of every course. Records that are none are counted: they must not cost a training run."""
+    catalogue = Catalogue()
     for record in log.records():
-        key = (record.key or b"").decode("utf-8", "replace")
-        if record.value is None:
-            if key in courses:
-                courses[key] = _retired(courses[key])
-            continue
-        try:
-            course = decode_course(record.value)
-        except InputError:
-            continue  # one broken record of the catalogue must not cost a training run
-        courses[course.course_id] = course
-    if not courses:
-        raise ServiceUnavailable(
-            f"expected courses in topic {log.topic}, received an empty catalogue (`recsys replay --courses`)"
-        )
-    return tuple(courses.values())
-
-
-def _retired(course: Course) -> Course:
-    return Course(**{name: getattr(course, name) for name in course.__struct_fields__} | {"retired": True})
+        catalogue.add(record.key, record.value, record.offset)
+    if not catalogue.courses:
+        why = "; ".join(catalogue.remarks()) or "`recsys replay --courses` fills it"
+        raise ServiceUnavailable(f"topic {log.topic} holds no course: {why}")
+    return catalogue

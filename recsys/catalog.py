@@ -1,10 +1,14 @@
 """The catalogue: one `Course`, and its form as the value of a record in the compacted `courses` topic.
 
-Comes in: JSON bytes from Kafka or from a model bundle's `courses.json`. Goes out: frozen `Course` values. This module
+Comes in: JSON bytes from Kafka. Goes out: frozen `Course` values, and a count of the records that are none. This module
 reads no file and knows no data frame (`recsys.files` does), so the stream worker and the API may import it.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import msgspec
 
@@ -42,6 +46,35 @@ COURSE_FIELDS: tuple[str, ...] = Course.__struct_fields__
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Course)
+_text_decoder = msgspec.json.Decoder(str)
+_QUOTE = b'"'
+_SHOWN_CHARACTERS = 200
+
+
+class CourseRefusal(StrEnum):
+    """Why a record of the catalogue is refused: a closed list."""
+
+    NOT_JSON = "not_json"
+    BAD_ID = "bad_id"
+    """No `course_id`, or one that is no string of 1–128 printable characters."""
+    NO_TITLE = "no_title"
+    """No `title`, or one that is no string."""
+    SCHEMA = "schema"
+    """Another field of another type."""
+    BAD_KEY = "bad_key"
+    """A tombstone whose key names no course."""
+
+
+class InvalidCourse(InputError):
+    """A record of the catalogue is refused.
+
+    Attributes:
+        reason: One of the closed list.
+    """
+
+    def __init__(self, reason: CourseRefusal, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 def encode_course(course: Course) -> bytes:
@@ -56,12 +89,87 @@ def decode_course(value: bytes) -> Course:
         value: One JSON object in UTF-8. A tombstone (null value) is the caller's to recognise.
 
     Raises:
-        InputError: For anything that is not a valid course. Nothing else is raised.
+        InvalidCourse: For anything that is not a valid course. Nothing else is raised.
     """
     try:
         course = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"expected a course as one JSON object, received {error}") from None
+        raise InvalidCourse(_reason(error), f"expected a course as one JSON object, received {error}") from None
     if not course.course_id.isprintable():
-        raise InputError(f"expected a course_id of printable characters, received {course.course_id[:40]!r}")
+        shown = course.course_id[:40]
+        raise InvalidCourse(CourseRefusal.BAD_ID, f"expected a course_id of printable characters, received {shown!r}")
     return course
+
+
+def decode_key(key: bytes | None) -> str | None:
+    """The course id that a record's key is: the text itself, or a JSON string, as some serializers write it.
+
+    Returns:
+        None if the key is null, empty or no text.
+    """
+    if not key:
+        return None
+    try:
+        return (_text_decoder.decode(key) if key.startswith(_QUOTE) else key.decode()) or None
+    except UnicodeDecodeError:
+        return None
+    except msgspec.DecodeError:  # an id that begins with a quotation mark
+        return key.decode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """The catalogue as the records of its topic make it, each added in the order of the log.
+
+    Attributes:
+        courses: Course id → the newest valid state; a tombstone retires the course as it last was.
+        records: Records added, tombstones included.
+        tombstones: Records with a null value that name a course, whether or not the log still holds that course.
+        refused: `CourseRefusal` → records.
+        examples: `CourseRefusal` → where the first of them lies, and what is wrong with it.
+    """
+
+    courses: dict[str, Course] = field(default_factory=dict)
+    records: int = 0
+    tombstones: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """Takes one record; one that is no course is counted and changes nothing."""
+        self.records += 1
+        try:
+            if value is None:
+                self._retire(key)
+            else:
+                course = decode_course(value)
+                self.courses[course.course_id] = course
+        except InvalidCourse as error:
+            self.refused[error.reason] += 1
+            shown = (key or b"")[:40].decode("utf-8", "backslashreplace")
+            self.examples.setdefault(error.reason, f"offset {offset}, key {shown!r}: {error}"[:_SHOWN_CHARACTERS])
+
+    def remarks(self) -> list[str]:
+        """A line for each reason why records were refused, with how many and an example; none where all are good."""
+        return [
+            f"catalogue: {count} of {self.records} records refused as {reason}, the first at {self.examples[reason]}"
+            for reason, count in sorted(self.refused.items())
+        ]
+
+    def _retire(self, key: bytes | None) -> None:
+        course_id = decode_key(key)
+        if course_id is None:
+            raise InvalidCourse(CourseRefusal.BAD_KEY, "expected the course id as the key of a tombstone")
+        self.tombstones += 1
+        if course_id in self.courses:
+            self.courses[course_id] = msgspec.structs.replace(self.courses[course_id], retired=True)
+
+
+def _reason(error: Exception) -> CourseRefusal:
+    if not isinstance(error, msgspec.ValidationError):
+        return CourseRefusal.NOT_JSON
+    message = str(error)
+    for name, reason in (("course_id", CourseRefusal.BAD_ID), ("title", CourseRefusal.NO_TITLE)):
+        if f"`{name}`" in message or f"`$.{name}`" in message:
+            return reason
+    return CourseRefusal.SCHEMA

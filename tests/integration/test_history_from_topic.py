@@ -28,6 +28,9 @@ def test_every_record_is_an_event_a_duplicate_or_a_refusal() -> None:
             producer.send("courses", encode_course(Course(course_id="c1", title=version)), key=b"c1")
         producer.send("courses", encode_course(Course(course_id="c2", title="gone")), key=b"c2")
         producer.send("courses", None, key=b"c2")
+        producer.send("courses", encode_course(Course(course_id="c3", title="quoted")), key=b'"c3"')
+        producer.send("courses", None, key=b'"c3"')
+        producer.send("courses", b'{"course_id": "c1"}', key=b"c1")
         producer.flush(timeout=10)
         producer.close()
         history = from_topic(settings)
@@ -36,7 +39,16 @@ def test_every_record_is_an_event_a_duplicate_or_a_refusal() -> None:
     assert history.duplicates == 2
     assert sum(history.refused.values()) == 2
     assert sum(end - first for first, end in history.offsets.values()) == 104
-    assert {c.course_id: (c.title, c.retired) for c in history.courses} == {"c1": ("new", False), "c2": ("gone", True)}
+    assert {c.course_id: (c.title, c.retired) for c in history.courses} == {
+        "c1": ("new", False),
+        "c2": ("gone", True),
+        "c3": ("quoted", True),
+    }
+    (remark,) = history.catalogue.remarks()
+    assert remark.startswith(
+        "catalogue: 1 of 7 records refused as no_title, the first at offset 6, key 'c1': expected "
+    )
+    assert remark.endswith("missing required field `title`")
 
 
 @pytest.mark.parametrize("embedded", [False, True])

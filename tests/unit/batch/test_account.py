@@ -17,7 +17,7 @@ from batch.commands import evaluate as evaluate_command
 from batch.commands import retrain as retrain_command
 from batch.history import History
 from batch.preparation import prepare
-from recsys.catalog import Course
+from recsys.catalog import Catalogue, Course
 from recsys.errors import InputError
 from recsys.files import course_frame, write_courses, write_interactions
 
@@ -54,6 +54,19 @@ def test_the_lines_say_it_in_words(history: History) -> None:
     assert "12 refused (4 not_json, 8 unknown_type), 5 duplicates, 400 of bots, 40 unjoined" in first
     assert "(their course is not in the catalogue, such as 'x1', 'x2')" in first
     assert second == "catalogue: 40 courses read, 0 left out"
+
+
+def test_records_of_the_catalogue_that_are_no_course_have_a_line_and_an_example(history: History) -> None:
+    catalogue = Catalogue()
+    catalogue.add(b"c1", b"no JSON", 0)
+    catalogue.add(b"c2", b'{"course_id": "c2"}', 1)
+    account = prepare(replace(history, catalogue=catalogue), at_ms=NOW).account
+    assert account.document()["courses_refused"] == {"not_json": 1, "no_title": 1}
+    refused = [line for line in account.lines() if "records refused as" in line]
+    assert [line.partition(", the first at")[0] for line in refused] == [
+        "catalogue: 1 of 2 records refused as no_title",
+        "catalogue: 1 of 2 records refused as not_json",
+    ]
 
 
 @pytest.mark.parametrize(
