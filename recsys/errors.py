@@ -78,6 +78,11 @@ class UnreadableState(RecsysError):
         super().__init__(f"Redis key {key!r} {problem}; {remedy}")
         self.key, self.problem, self.remedy = key, problem, remedy
 
+    @property
+    def rebuild_heals(self) -> bool:
+        """Whether `recsys rebuild` mends it; else something else than the shard's state is wrong, a right say."""
+        return self.remedy == REBUILD
+
 
 class ShardDamaged(UnreadableState):
     """A commit was applied in part: applying it again would count its sums twice. A rebuild fills the shard anew.

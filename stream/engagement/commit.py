@@ -113,6 +113,7 @@ class ShardWriter:
             metrics=metrics,
             stop_records=rules.stop_records,
             stop_share=rules.stop_share,
+            clock=clock,
             now_ms=now_ms,
         )
         self._one_at_a_time = asyncio.Lock()

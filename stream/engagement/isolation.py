@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 MAX_ISOLATED_ATTEMPTS = 2
 """How often a record may be begun in isolation mode and still be applied: the third time it is quarantined."""
 
+TRY_AGAIN_S = 5.0
+"""How long a stop lasts that Redis does not keep, before the partition tries again by itself."""
+
 
 class Isolation:
     """One partition's isolation state.
@@ -39,6 +42,7 @@ class Isolation:
         metrics: The partition's metrics.
         stop_records: Records that the dead-letter stop rule counts.
         stop_share: The share of refused ones that is still normal, 0..1.
+        clock: Seconds, monotonic; for stops that Redis does not keep.
         now_ms: Wall clock, for the time of a stop.
 
     Attributes:
@@ -56,10 +60,11 @@ class Isolation:
         metrics: PartitionMetrics,
         stop_records: int,
         stop_share: float,
+        clock: Callable[[], float],
         now_ms: Callable[[], int],
     ) -> None:
         self._partition, self._shard, self._group = partition, shard, group
-        self._store, self._metrics, self._now_ms = store, metrics, now_ms
+        self._store, self._metrics, self._clock, self._now_ms = store, metrics, clock, now_ms
         self._share = RefusalShare(stop_records, stop_share)
         self._rule = f"more than {stop_share:.0%} of the last {stop_records} records or more would be dead letters"
         self._isolated_until: int | None = None
@@ -67,6 +72,8 @@ class Isolation:
         self._attempts = 0
         self._refusals_until = 0
         self._stop: Stop | None = None
+        self._try_again_at: float | None = None
+        self._told = ""
         self.expired_until = 0
         self.begun = False
         self._counted = False
@@ -127,19 +134,25 @@ class Isolation:
         await self._stop_at(Stop(due, reason, self._now_ms(), log_start))
 
     async def stop_at_unreadable(self, due: int, error: UnreadableState) -> None:
-        """Stops the partition because no retry mends what is in its state; said once, however often it is met.
+        """Stops the partition because no retry mends what Redis answers; told once, however often it is met.
 
-        The stop holds for this worker even where Redis does not take it: the key may be the one that keeps stops.
+        Redis keeps the stop where a rebuild heals the shard. Where something else is wrong (a right that is missing),
+        or the key is the one that keeps stops, the stop is this worker's own, and the partition tries again every
+        `TRY_AGAIN_S`.
         """
-        reason = str(error)
-        if self._stop is not None and self._stop.reason == reason:
+        stop = Stop(due, str(error), self._now_ms(), unreadable=error.key)
+        told_before, self._told = self._told == stop.reason, stop.reason
+        self._show(stop, tell=not told_before)
+        self._try_again_at = self._clock() + TRY_AGAIN_S
+        if not error.rebuild_heals:
             return
-        stop = Stop(due, reason, self._now_ms(), unreadable=error.key)
-        self._show(stop)
         try:
             await self._store.stop_partition(self._shard, self._group, stop)
         except (ServiceUnavailable, UnreadableState) as why:
-            log.warning("stop_not_kept", partition=self._partition, error=str(why))
+            if not told_before:
+                log.warning("stop_not_kept", partition=self._partition, error=str(why))
+        else:
+            self._try_again_at = None
 
     async def _stop_at(self, stop: Stop) -> None:
         await self._store.stop_partition(self._shard, self._group, stop)
@@ -147,6 +160,7 @@ class Isolation:
 
     def passed(self, records: Sequence[Record], refused: int) -> None:
         """The fence moved to the last of these records."""
+        self._told = ""
         self._share.add(len(records), refused)
         if self._isolated_until is not None and records[-1].offset >= self._isolated_until:
             self._isolated_until = None
@@ -156,16 +170,19 @@ class Isolation:
         return self._stop is not None
 
     async def may_resume(self) -> bool:
-        """Whether Redis keeps no stop of the partition (any more)."""
+        """Whether the partition may go on: Redis keeps no stop, and this worker's own has lasted its time."""
+        if self._try_again_at is not None and self._clock() < self._try_again_at:
+            return False
         return (await self._store.guard(self._shard, self._group)).stop is None
 
     async def resume(self) -> None:
-        """Goes on as Redis now says: an operator resumed the partition, or what could not be read can be."""
+        """Goes on: an operator resumed the partition, or it tries again by itself."""
         guard = await self._store.guard(self._shard, self._group)
         self._share.clear()
         self._refusals_until, self.expired_until = guard.refusals_until, guard.expired_until
+        by_operator, self._try_again_at = self._try_again_at is None, None
         self._show(guard.stop)
-        if guard.stop is None:
+        if guard.stop is None and by_operator:
             log.info(
                 "partition_resumed",
                 partition=self._partition,
@@ -173,8 +190,8 @@ class Isolation:
                 expired_until=guard.expired_until,
             )
 
-    def _show(self, stop: Stop | None) -> None:
+    def _show(self, stop: Stop | None, *, tell: bool = True) -> None:
         self._stop = stop
         self._metrics.stopped(stop is not None)
-        if stop is not None:
+        if stop is not None and tell:
             log.error("partition_stopped", partition=self._partition, offset=stop.offset, reason=stop.reason)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import pytest
@@ -12,75 +12,12 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
-from recsys.kafka.records import Chunk
-from recsys.keys import Partition, Topology, partition_of
+from recsys.keys import Partition
 from recsys.online_store.memory import MemoryStore
-from recsys.settings import load_settings
 from stream.engagement import metrics
-from stream.engagement.commit import Applied
-from stream.engagement.partitions import QUEUED_CHUNKS, OwnedPartitions
-from stream.engagement.upkeep import Upkeep
-from tests.doubles.stream import FakeDelivery, FakeLog, FakeOutputs, chunk, event, until
-
-PARTITIONS = 3
-TOPOLOGY = Topology(PARTITIONS)
-LEARNER = {partition_of(f"u{n}", PARTITIONS): f"u{n}" for n in range(50)}
-GROUP = load_settings().consumer_group
-
-
-async def never(_: Exception) -> NoReturn:
-    raise AssertionError
-
-
-@dataclass
-class Scene:
-    """The partitions of a worker without Faust: a log each, and what was applied in order."""
-
-    store: MemoryStore = field(default_factory=MemoryStore)
-    log: Callable[[], FakeLog] = FakeLog
-    release_s: float = 10.0
-    give_up: Callable[[Exception], Awaitable[NoReturn]] = never
-    applied: list[tuple[int, int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.logs = {Partition(number): self.log() for number in range(PARTITIONS)}
-        self.partitions = OwnedPartitions(
-            load_settings(),
-            TOPOLOGY,
-            store=self.store,
-            outputs=FakeOutputs(),
-            log_of=self.logs.__getitem__,
-            applied=self._note,
-            give_up=self.give_up,
-            clock=lambda: 0.0,
-            now_ms=lambda: 5,
-            release_s=self.release_s,
-        )
-        self.upkeep = Upkeep(
-            load_settings(),
-            self.store,
-            TOPOLOGY,
-            partitions=self.partitions,
-            owned=lambda: set(self.logs),
-            rebalancing=lambda: False,
-            now_ms=lambda: 5,
-            idle_check_every_s=0.001,
-            topology_every_s=0.001,
-        )
-
-    def _note(self, chunk: Chunk, _: Applied) -> None:
-        self.applied.append((chunk.partition, chunk.records[-1].offset))
-
-    async def put(self, partition: int, offset: int) -> FakeDelivery:
-        delivery = FakeDelivery(chunk(event(offset, LEARNER[partition]), partition=partition))
-        await self.partitions.put(delivery)
-        return delivery
-
-    async def fence(self, partition: int) -> int | None:
-        return await self.store.fence(TOPOLOGY.shard(Partition(partition)), GROUP)
-
-    async def starts(self, partition: int) -> int:
-        return (await self.store.guard(TOPOLOGY.shard(Partition(partition)), GROUP)).starts
+from stream.engagement.partitions import QUEUED_CHUNKS
+from tests.doubles.partitions import PARTITIONS, Scene
+from tests.doubles.stream import FakeLog, until
 
 
 class GatedStore(MemoryStore):
