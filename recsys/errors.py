@@ -60,6 +60,9 @@ class TopologyMismatch(RecsysError):
 REBUILD = "run `recsys rebuild`, which folds the state anew from the topic"
 """What mends a shard's state, whatever is wrong with it."""
 
+USE_NEWER_RELEASE = "use the release that wrote it"
+"""What mends a value of a newer format."""
+
 
 class UnreadableState(RecsysError):
     """A key in Redis holds what this release cannot read: another type, a corrupt value or a newer format.
@@ -81,7 +84,12 @@ class UnreadableState(RecsysError):
     @property
     def rebuild_heals(self) -> bool:
         """Whether `recsys rebuild` mends it; else something else than the shard's state is wrong, a right say."""
-        return self.remedy == REBUILD
+        return self.remedy.startswith(REBUILD)
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer release wrote the value, so that this one must not replace it."""
+        return self.remedy == USE_NEWER_RELEASE
 
 
 class ShardDamaged(UnreadableState):

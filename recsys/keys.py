@@ -139,6 +139,15 @@ def scratch_tag(shard: Shard, token: str) -> str:
     return f"{tag(shard)}:self-test:{token}"
 
 
+FENCE_PATTERN = "{s*}:fence:*"
+"""A SCAN pattern for the fences of all shards and groups."""
+
+
+def shard_of_key(key: str) -> Shard:
+    """The shard that a key with a hash tag belongs to."""
+    return Shard(int(key[2 : key.index("}")]))
+
+
 def guard(shard: Shard, group: str) -> str:
     return f"{tag(shard)}:guard:{group}"
 

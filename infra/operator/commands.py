@@ -117,6 +117,11 @@ def resume(partition: int, until: int | None) -> None:
     passed = f"refusals before {log_end if until is None else until}"
     if stop.log_start is not None:
         passed = f"records before {log_start if until is None else until} that retention deleted"
+    if stop.unreadable is not None:
+        click.echo(
+            f"partition {partition} goes on from offset {stop.offset} if Redis key {stop.unreadable!r} is mended"
+        )
+        return
     click.echo(f"partition {partition} goes on from offset {stop.offset}; {passed} are passed")
 
 
@@ -127,7 +132,9 @@ async def _resume(settings: Settings, partition: int, *, log_start: int, log_end
         stop = (await store.guard(shard, group)).stop
         if stop is None:
             raise ConfigurationError(f"expected a stopped partition, received {partition}, which is not")
-        if stop.log_start is None:
+        if stop.unreadable is not None:
+            await store.resume_partition(shard, group)
+        elif stop.log_start is None:
             await store.resume_partition(shard, group, refusals_until=log_end if until is None else until)
         else:
             await store.resume_partition(shard, group, expired_until=log_start if until is None else until)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from recsys.errors import UnreadableState
 from recsys.kafka.admin import log_bounds
 from recsys.keys import Partition, Topology
+from recsys.online_store import Guard
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ async def read_status(settings: Settings) -> SystemStatus:
     try:
         topology = await store.topology() or Topology(len(bounds))
         rows = [await _partition_status(store, settings, topology, Partition(p), bounds[p]) for p in sorted(bounds)]
-        model = await store.model()
+        model = await _model_version(store)
     finally:
         await store.close()
     names = sorted({name for row in rows for name in row.counts})
@@ -79,27 +84,50 @@ async def read_status(settings: Settings) -> SystemStatus:
         topic=settings.interactions_topic,
         group=settings.consumer_group,
         generation=topology.generation,
-        model=None if model is None else model.version,
+        model=model,
         lag=sum(lags) if len(lags) == len(rows) else None,
         counts={name: sum(row.counts.get(name, 0) for row in rows) for name in names},
         partitions=tuple(rows),
     )
 
 
+async def _model_version(store: RedisStore) -> str | None:
+    try:
+        model = await store.model()
+    except UnreadableState as error:
+        return f"unknown ({error})"
+    return None if model is None else model.version
+
+
 async def _partition_status(
     store: RedisStore, settings: Settings, topology: Topology, partition: Partition, bounds: tuple[int, int] | None
 ) -> PartitionStatus:
     shard, group = topology.shard(partition), settings.consumer_group
-    fence, guard = await store.fence(shard, group), await store.guard(shard, group)
+    problems: list[str] = []
+    fence = await _readable(store.fence(shard, group), None, problems)
+    guard = await _readable(store.guard(shard, group), Guard(), problems)
+    counts = await _readable(store.counts(shard), {}, problems)
+    stopped = None if guard.stop is None else f"at offset {guard.stop.offset}: {guard.stop.reason}"
+    if problems and stopped is None:
+        stopped = f"at its fence: {problems[0]}"
     return PartitionStatus(
         partition=partition,
         fence=fence,
         log_start=None if bounds is None else bounds[0],
         log_end=None if bounds is None else bounds[1],
-        lag=None if bounds is None else lag(fence, *bounds),
-        counts=dict(await store.counts(shard)),
-        stopped=None if guard.stop is None else f"at offset {guard.stop.offset}: {guard.stop.reason}",
+        lag=None if bounds is None or (fence is None and problems) else lag(fence, *bounds),
+        counts=dict(counts),
+        stopped=stopped,
     )
+
+
+async def _readable(read: Awaitable[T], otherwise: T, problems: list[str]) -> T:
+    """What is read; `otherwise` and a note where no retry mends the key."""
+    try:
+        return await read
+    except UnreadableState as error:
+        problems.append(str(error))
+        return otherwise
 
 
 def lag(fence: int | None, log_start: int, log_end: int) -> int:

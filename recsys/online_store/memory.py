@@ -352,6 +352,9 @@ class MemoryStore:
     async def counts(self, shard: Shard) -> Mapping[str, int]:
         return dict(self._shards[shard].contents.counters[keys.COUNTS])
 
+    async def newest_generation(self) -> int:
+        return max([0, *(shard // keys.SHARDS_A_GENERATION for shard, state in self._shards.items() if state.fences)])
+
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires
         return self._workers.setdefault(worker_id, token) == token
 

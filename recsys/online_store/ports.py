@@ -204,7 +204,14 @@ class Control(Protocol):
         ...
 
     async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
-        """Moves to the shards of another generation if the topology still is `before`; returns whether it did."""
+        """Moves to the shards of another generation if the topology still is `before`; returns whether it did.
+
+        A value that cannot be read is as if there was none (`before` is None), unless a newer release wrote it.
+        """
+        ...
+
+    async def newest_generation(self) -> int:
+        """The highest generation of which a shard has a fence; 0 where none has. Walks over all keys."""
         ...
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:

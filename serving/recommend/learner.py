@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.keys import Shard, Topology
 from recsys.online_store import CachedTop, Control, Lists
 from serving.recommend.answers import Source
@@ -55,7 +55,7 @@ class Learners:
             if shard is None:
                 return Learner(None, frozenset(), Source.CACHED)
             top, done = await self._circuit.call(lambda: self._store.top(shard, user_id))
-        except ServiceUnavailable:
+        except (ServiceUnavailable, UnreadableState):
             remembered = self._recent.recall(user_id, now_ms=now_ms)
             return Learner(remembered.top, remembered.done, Source.PROCESS_CACHE)
         self._recent.remember(user_id, top, done, now_ms=now_ms)
@@ -70,7 +70,7 @@ class Learners:
             if shard is None:
                 return {}
             (state,) = await self._circuit.call(lambda: self._store.user_states(shard, [user_id]))
-        except ServiceUnavailable:
+        except (ServiceUnavailable, UnreadableState):
             return {}
         return state.engagement
 

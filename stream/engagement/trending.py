@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from recsys.engagement import ForwardDecay
+from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store import Lists, Trending
 
@@ -19,6 +20,7 @@ async def merge_trending(
     size: int,
     now_ms: int,
     catalogue: Container[str] | None = None,
+    left_out: Callable[[UnreadableState], None] = lambda _: None,
 ) -> Trending:
     """Adds the shards' trending sums up, and writes the merged list.
 
@@ -30,6 +32,7 @@ async def merge_trending(
         now_ms: Now, ms since 1970 UTC.
         catalogue: The courses that may be shown; None where no catalogue is known. Others keep their sums, and join the
             list once a catalogue knows them.
+        left_out: Told why, for each shard whose part cannot be read.
 
     Returns:
         The list.
@@ -38,7 +41,11 @@ async def merge_trending(
     known = None if catalogue is None else catalogue.__contains__
     unjoined = 0
     for shard in shards:
-        part = await store.trend(shard, TREND_CANDIDATES, known=known)
+        try:
+            part = await store.trend(shard, TREND_CANDIDATES, known=known)
+        except UnreadableState as error:
+            left_out(error)
+            continue
         unjoined += part.unjoined
         for course, stored in part.sums.items():
             merged[course] = merged.get(course, 0.0) + stored

@@ -75,6 +75,7 @@ class Upkeep:
     topology_every_s: float = TOPOLOGY_EVERY_S
     check_topic: Callable[[Settings], None] = check_arrival_time
     switched: asyncio.Event = field(default_factory=asyncio.Event)
+    _missing: list[str] = field(default_factory=list)
 
     async def follow_topology(self) -> None:
         """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it.
@@ -130,6 +131,7 @@ class Upkeep:
 
     async def _merge_trending(self) -> None:
         decay, size = self.settings.trending_decay, self.settings.trending_size
+        missing: list[UnreadableState] = []
         merged = await merge_trending(
             self.store,
             self.topology.shards(),
@@ -137,8 +139,13 @@ class Upkeep:
             size=size,
             now_ms=self.now_ms(),
             catalogue=self.catalogue(),
+            left_out=missing.append,
         )
         metrics.UNJOINED.set(merged.unjoined)
+        told, now = set(self._missing), {str(error) for error in missing}
+        self._missing[:] = now
+        for error in now - told:
+            log.error("trending_incomplete", error=error)
 
     async def watch_topic(self) -> None:
         """Notices that somebody altered the topic so that a record's time is no longer its arrival.

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import click
 import msgspec
@@ -18,7 +17,6 @@ from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.kafka.admin import check_arrival_time, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import COUNTS, Partition, Topology
-from recsys.online_store import Control, Guards, ShardStore
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store
@@ -26,6 +24,7 @@ from stream.engagement.fold import FoldRules
 from stream.engagement.side_outputs import KafkaSideOutputs
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
 from stream.rebuild.log_reader import LogReader
+from stream.rebuild.previous import Previous
 from stream.rebuild.spans import Span
 
 log = structlog.get_logger(__name__)
@@ -83,37 +82,31 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool)
     )
 
 
-class RebuildStore(ShardStore, Control, Guards, Protocol):
-    """What a rebuild uses of the online store."""
-
-
 async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | None) -> Rebuilt:
     store = stream_store(settings)
     try:
-        before = await store.topology()
         await asyncio.to_thread(check_arrival_time, settings)
         there = await asyncio.to_thread(topic_partitions, settings)
-        old = before or Topology(there)
+        previous = await Previous.find(store, settings.consumer_group, there)
+        old = previous.topology
         if partitions is not None:
             there = await asyncio.to_thread(grow_topic, settings, partitions)
         topology = Topology(there, old.generation + 1)
-        spans = await _spans(settings, store, old, topology.partitions)
-        done = await _fill(settings, store, old, topology, spans)
-        await _copy_overrides(store, old, topology, settings.consumer_group)
-        if not await store.switch_topology(before, topology):
-            raise TopologyMismatch(f"expected the topology to stay {old} during a rebuild, received another one")
+        spans = await _spans(settings, previous, topology.partitions)
+        done = await _fill(settings, previous, topology, spans)
+        await _copy_overrides(previous, topology)
+        if not await store.switch_topology(previous.written, topology):
+            raise TopologyMismatch("the topology changed during the rebuild: another one ran; nothing was switched")
         log.info("switched", topology=topology)
         if grace_s is not None:
-            await asyncio.sleep(
-                grace_s
-            )  # workers and API poll every second; no process reads the old shards after that
+            await asyncio.sleep(grace_s)  # workers and API poll every second; none reads the old shards after that
             await store.drop_shards(old.shards())
     finally:
         await store.close()
     return done
 
 
-async def _spans(settings: Settings, store: RebuildStore, old: Topology, partitions: int) -> list[Span]:
+async def _spans(settings: Settings, previous: Previous, partitions: int) -> list[Span]:
     """Up to each fence; where there is none, up to the end of the log.
 
     A fence before the log's start stays where it is: what retention deleted after it is for the workers to stop at and
@@ -128,18 +121,19 @@ async def _spans(settings: Settings, store: RebuildStore, old: Topology, partiti
     spans = []
     for partition in map(Partition, range(partitions)):
         log_start, log_end = bounds[partition] or (0, 0)
-        fence = await store.fence(old.shard(partition), settings.consumer_group)
+        fence = await previous.fence(partition)
         end = log_end if fence is None else fence + 1
-        if fence is None and (await store.guard(old.shard(partition), settings.consumer_group)).stop is not None:
+        if fence is None and (await previous.guard(partition)).stop is not None:
             end = log_start
         spans.append(Span(partition, min(log_start, end), end, applied=fence is not None))
     return spans
 
 
-async def _copy_overrides(store: RebuildStore, old: Topology, topology: Topology, group: str) -> None:
+async def _copy_overrides(previous: Previous, topology: Topology) -> None:
     """Copies what holds of a partition to the new shards too: stops, operator overrides, quarantined records."""
-    for partition in old.every_partition():
-        guard, shard = await store.guard(old.shard(partition), group), topology.shard(partition)
+    store, group = previous.store, previous.group
+    for partition in previous.topology.every_partition():
+        guard, shard = await previous.guard(partition), topology.shard(partition)
         await store.resume_partition(
             shard, group, refusals_until=guard.refusals_until, expired_until=guard.expired_until
         )
@@ -149,16 +143,14 @@ async def _copy_overrides(store: RebuildStore, old: Topology, topology: Topology
             await store.quarantine(shard, group, offset)
 
 
-async def _fill(
-    settings: Settings, store: RebuildStore, old: Topology, topology: Topology, spans: list[Span]
-) -> Rebuilt:
+async def _fill(settings: Settings, previous: Previous, topology: Topology, spans: list[Span]) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
-    group = settings.consumer_group
+    store, group = previous.store, previous.group
     past: dict[Partition, Past] = {}
     for span in spans:
         if span.applied:
-            guard = await store.guard(old.shard(span.partition), group)
-            past[span.partition] = Past(old.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
+            guard = await previous.guard(span.partition)
+            past[span.partition] = Past(previous.topology.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
     bulk = BulkFold(FoldRules.of(settings, topology), past=past)
     outputs = KafkaSideOutputs(
         aiokafka_options(settings),

@@ -35,24 +35,26 @@ _RIGHTS = re.compile(r"\bNOPERM\b|nknown (Redis )?command")
 RIGHTS_REMEDY = "give the user of REDIS_URL the rights that docs/services.md lists"
 
 
-def refusal(key: str, message: str) -> ServiceUnavailable | UnreadableState:
+def refusal(key: str, message: str, remedy: str = REBUILD) -> ServiceUnavailable | UnreadableState:
     """The error for an error reply of Redis: one that passes by itself, or one that no retry mends.
 
     Args:
         key: The key or what else was asked for.
         message: Redis's own, which begins with a code.
+        remedy: What an operator does about a key that no retry mends.
     """
     if _FOR_NOW.search(message):
         return ServiceUnavailable(f"Redis refuses {key or 'a command'} for now: {message}")
-    return UnreadableState(key, f"is refused: {message}", remedy=RIGHTS_REMEDY if _RIGHTS.search(message) else REBUILD)
+    return UnreadableState(key, f"is refused: {message}", remedy=RIGHTS_REMEDY if _RIGHTS.search(message) else remedy)
 
 
 @asynccontextmanager
-async def answering(key: str = "") -> AsyncIterator[None]:
+async def answering(key: str = "", *, remedy: str = REBUILD) -> AsyncIterator[None]:
     """Classifies what Redis does instead of answering.
 
     Args:
         key: The key asked for, to be named in an error.
+        remedy: What an operator does about a key that no retry mends.
 
     Raises:
         ServiceUnavailable: No answer (connection, time-out), or one that passes by itself (`refusal`).
@@ -61,7 +63,7 @@ async def answering(key: str = "") -> AsyncIterator[None]:
     try:
         yield
     except ResponseError as error:
-        raise refusal(key, str(error)) from error
+        raise refusal(key, str(error), remedy) from error
     except (RedisError, OSError, TimeoutError) as error:
         raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
     except RuntimeError as error:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import cast
 
-import msgspec
 from redis.asyncio import Redis
 
 from recsys import keys
+from recsys.errors import UnreadableState
 from recsys.keys import Topology
-from recsys.online_store.redis.connection import answering, read_json
+from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
+from recsys.online_store.redis.topology import REMEDY, decode_topology, encode_topology
+
+SCAN_COUNT = 500
+WORKER_ID_REMEDY = "delete the key: it is no worker's claim"
 
 
 class RedisControl:
@@ -27,26 +31,42 @@ class RedisControl:
         self._replace = connection.register_script(REPLACE)
 
     async def topology(self) -> Topology | None:
-        return await read_json(self._client, keys.TOPOLOGY, Topology)
+        async with answering(keys.TOPOLOGY, remedy=REMEDY):
+            value = await self._client.get(keys.TOPOLOGY)
+        return decode_topology(cast("bytes | None", value))
 
     async def establish_topology(self, topology: Topology) -> Topology:
-        async with answering():
-            await self._client.set(keys.TOPOLOGY, msgspec.json.encode(topology), nx=True)
+        async with answering(keys.TOPOLOGY, remedy=REMEDY):
+            await self._client.set(keys.TOPOLOGY, encode_topology(topology), nx=True)
         return cast("Topology", await self.topology())
 
     async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
-        async with answering():
-            value = await self._client.get(keys.TOPOLOGY)
-            if (None if value is None else msgspec.json.decode(value, type=Topology)) != before:
-                return False
-            return bool(await self._replace(keys=[keys.TOPOLOGY], args=[value or b"", msgspec.json.encode(topology)]))
+        try:
+            async with answering(keys.TOPOLOGY, remedy=REMEDY):
+                value = await self._client.get(keys.TOPOLOGY)
+        except UnreadableState:  # a key of another type
+            async with answering(keys.TOPOLOGY, remedy=REMEDY):
+                return before is None and bool(await self._client.set(keys.TOPOLOGY, encode_topology(topology)))
+        if _readable(cast("bytes | None", value)) != before:
+            return False
+        async with answering(keys.TOPOLOGY, remedy=REMEDY):
+            return bool(await self._replace(keys=[keys.TOPOLOGY], args=[value or b"", encode_topology(topology)]))
+
+    async def newest_generation(self) -> int:
+        cursor, newest = None, 0
+        while cursor != 0:
+            async with answering():
+                cursor, found = await self._client.scan(cursor or 0, keys.FENCE_PATTERN, SCAN_COUNT)
+            for key in cast("list[bytes]", found):
+                newest = max(newest, keys.shard_of_key(key.decode()) // keys.SHARDS_A_GENERATION)
+        return newest
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:
-        async with answering():
+        async with answering(keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
             return bool(await self._hold(keys=[keys.worker(worker_id)], args=[token, ttl_ms]))
 
     async def release_worker_id(self, worker_id: str, token: str) -> None:
-        async with answering():
+        async with answering(keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
             await self._release(keys=[keys.worker(worker_id)], args=[token])
 
     async def ping(self) -> None:
@@ -55,3 +75,17 @@ class RedisControl:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _readable(value: bytes | None) -> Topology | None:
+    """A topology as it was read; None where it cannot be, as if Redis had lost it.
+
+    Raises:
+        UnreadableState: A newer release wrote it.
+    """
+    try:
+        return decode_topology(value)
+    except UnreadableState as error:
+        if error.newer:
+            raise
+        return None

@@ -9,6 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from recsys import keys
+from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import BEGIN, COUNT_ATTEMPT
@@ -31,28 +32,38 @@ class RedisGuards:
         self._count_attempt = connection.register_script(COUNT_ATTEMPT)
 
     async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
-        async with answering():
-            fence, rows = await self._begin(keys=[keys.fence(shard, group), keys.guard(shard, group)])
-        return (None if fence is None else int(fence)), _guard(dict(zip(rows[::2], rows[1::2], strict=True)))
+        fence_key, guard_key = keys.fence(shard, group), keys.guard(shard, group)
+        try:
+            async with answering():
+                fence, rows = await self._begin(keys=[fence_key, guard_key])
+        except UnreadableState as error:
+            async with answering():
+                is_fence = await self._client.type(fence_key) not in (b"string", b"none")
+            raise UnreadableState(fence_key if is_fence else guard_key, error.problem, remedy=error.remedy) from error
+        try:
+            applied = None if fence is None else int(fence)
+        except ValueError:
+            raise UnreadableState(fence_key, "holds no offset") from None
+        return applied, _guard(guard_key, dict(zip(rows[::2], rows[1::2], strict=True)))
 
     async def end(self, shard: Shard, group: str) -> None:
-        async with answering():
+        async with answering(keys.guard(shard, group)):
             await self._client.hdel(keys.guard(shard, group), "fence", "starts", "suspect", "tries")
 
     async def count_attempt(self, shard: Shard, group: str, offset: int) -> int:
-        async with answering():
+        async with answering(keys.guard(shard, group)):
             return int(await self._count_attempt(keys=[keys.guard(shard, group)], args=[offset]))
 
     async def quarantine(self, shard: Shard, group: str, offset: int) -> None:
-        async with answering():
+        async with answering(keys.guard(shard, group)):
             await self._client.hset(keys.guard(shard, group), f"{QUARANTINED}{offset}", "1")
 
     async def set_rebuilt_until(self, shard: Shard, group: str, offset: int) -> None:
-        async with answering():
+        async with answering(keys.guard(shard, group)):
             await self._client.hset(keys.guard(shard, group), "rebuilt_until", str(offset))
 
     async def stop_partition(self, shard: Shard, group: str, stop: Stop) -> None:
-        async with answering():
+        async with answering(keys.guard(shard, group)):
             await self._client.hset(keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
 
     async def resume_partition(
@@ -63,16 +74,29 @@ class RedisGuards:
             if offset is not None:
                 pipeline.hset(keys.guard(shard, group), name, str(offset))
         pipeline.hdel(keys.guard(shard, group), "stop")
-        async with answering():
+        async with answering(keys.guard(shard, group)):
             await pipeline.execute()
 
     async def guard(self, shard: Shard, group: str) -> Guard:
-        async with answering():
-            rows = self._client.hgetall(keys.guard(shard, group))
-            return _guard(await cast("Awaitable[dict[bytes, bytes]]", rows))
+        key = keys.guard(shard, group)
+        async with answering(key):
+            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(key))
+        return _guard(key, rows)
 
 
-def _guard(fields: dict[bytes, bytes]) -> Guard:
+def _guard(key: str, fields: dict[bytes, bytes]) -> Guard:
+    """The guard as a hash holds it.
+
+    Raises:
+        UnreadableState: A field holds something else.
+    """
+    try:
+        return _parsed(fields)
+    except (ValueError, msgspec.DecodeError):
+        raise UnreadableState(key, "holds a field that is no guard's") from None
+
+
+def _parsed(fields: dict[bytes, bytes]) -> Guard:
     attempted, stop = fields.get(b"suspect"), fields.get(b"stop")
     poison = [name[len(QUARANTINED) :] for name in fields if name.startswith(QUARANTINED.encode())]
     return Guard(

@@ -1,0 +1,49 @@
+"""The topology's value in Redis: read by every process, and written by releases of any age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from recsys import keys
+from recsys.errors import REBUILD, USE_NEWER_RELEASE, UnreadableState
+from recsys.keys import SHARDS_A_GENERATION, Topology
+
+FORMAT = 1
+"""The format that this release writes and reads; a value without a format has this one."""
+
+REMEDY = f"{REBUILD}; or delete the key while a worker runs: it writes its own topology back"
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What a value of any format says first: which it is."""
+
+    format: int = FORMAT
+
+
+def encode_topology(topology: Topology) -> bytes:
+    """The value that is written."""
+    return msgspec.json.encode(topology)
+
+
+def decode_topology(value: bytes | None) -> Topology | None:
+    """A value as it was read; None where there is no key.
+
+    Raises:
+        UnreadableState: It is no topology, or one of a newer format.
+    """
+    if value is None:
+        return None
+    try:
+        written_as = msgspec.json.decode(value, type=_Format).format
+        if written_as > FORMAT:
+            problem = f"was written by a newer release (format {written_as}; this release reads {FORMAT})"
+            raise UnreadableState(keys.TOPOLOGY, problem, remedy=USE_NEWER_RELEASE)
+        stored = msgspec.json.decode(value, type=Topology)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UnreadableState(keys.TOPOLOGY, "holds no topology", remedy=REMEDY) from None
+    if not 1 <= stored.partitions <= SHARDS_A_GENERATION or stored.generation < 0:
+        raise UnreadableState(keys.TOPOLOGY, "holds a topology that cannot be", remedy=REMEDY)
+    return stored

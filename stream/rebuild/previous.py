@@ -1,0 +1,78 @@
+"""What a rebuild reads of the shards in use; what cannot be read there is as if Redis had lost it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import structlog
+
+from recsys.errors import UnreadableState
+from recsys.keys import Partition, Topology
+from recsys.online_store import Control, Guard, Guards, ShardStore
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class PreviousStore(ShardStore, Control, Guards, Protocol):
+    """What is used of the online store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The shards in use when a rebuild begins.
+
+    Attributes:
+        store: The online store.
+        group: Consumer group.
+        written: The topology in Redis; None where there is none, or none that can be read.
+        topology: The shards in use as far as is known.
+    """
+
+    store: PreviousStore
+    group: str
+    written: Topology | None
+    topology: Topology
+
+    @classmethod
+    async def find(cls, store: PreviousStore, group: str, partitions: int) -> Previous:
+        """Reads the topology; where it cannot be read, the newest generation of which a shard has a fence is in use.
+
+        Args:
+            store: The online store.
+            group: Consumer group.
+            partitions: Partition count of the topic, where Redis does not say it.
+
+        Raises:
+            UnreadableState: A newer release wrote the topology: its shards are not this release's to replace.
+        """
+        try:
+            written = await store.topology()
+        except UnreadableState as error:
+            if error.newer:
+                raise
+            log.warning("unreadable_state_left_out", error=str(error))
+            return cls(store, group, None, Topology(partitions, await store.newest_generation()))
+        return cls(store, group, written, written or Topology(partitions))
+
+    async def fence(self, partition: Partition) -> int | None:
+        """The last applied offset; None where there is none, or none that can be read."""
+        return await _readable(self.store.fence(self.topology.shard(partition), self.group), None)
+
+    async def guard(self, partition: Partition) -> Guard:
+        """The guard, without a stop that a rebuild heals; an empty one where it cannot be read."""
+        guard = await _readable(self.store.guard(self.topology.shard(partition), self.group), Guard())
+        if guard.stop is None or guard.stop.unreadable is None:
+            return guard
+        return replace(guard, stop=None)
+
+
+async def _readable(read: Awaitable[T], otherwise: T) -> T:
+    try:
+        return await read
+    except UnreadableState as error:
+        log.warning("unreadable_state_left_out", error=str(error))
+        return otherwise
