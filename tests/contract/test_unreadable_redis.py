@@ -16,20 +16,25 @@ from recsys.online_store import Effects, Guard, ModelPointer, Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
 from stream.rebuild.previous import Previous
-from tests.doubles.partitions import PARTITIONS, TOPOLOGY, Scene
+from tests.doubles.partitions import LEARNER, PARTITIONS, TOPOLOGY, Scene
 
 GROUP = load_settings().consumer_group
 SHARD = TOPOLOGY.shard(Partition(1))
 FENCE, GUARD = keys.fence(SHARD, GROUP), keys.guard(SHARD, GROUP)
-
+ENGAGEMENT, BOT = keys.engagement(SHARD, LEARNER[1]), keys.bot(SHARD, LEARNER[1])
+COUNTS, TREND, DIRTY = keys.counts(SHARD), keys.trend(SHARD), keys.dirty(SHARD)
 
 Spoil = Callable[[redis.Redis], object]
 OTHER_TYPE: dict[str, Spoil] = {
     key: lambda client, key=key: (client.delete(key), client.xadd(key, {"of": "another application"}))  # type: ignore[misc]
-    for key in (FENCE, GUARD)
+    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, DIRTY, COUNTS)
 }
 OTHER_VALUE: dict[str, Spoil] = {
+    FENCE: lambda client: client.set(FENCE, "twelve"),
     GUARD: lambda client: client.hset(GUARD, "refusals_until", "many"),
+    ENGAGEMENT: lambda client: client.hset(ENGAGEMENT, "c", "five"),
+    TREND: lambda client: client.hset(TREND, "c", "five"),
+    COUNTS: lambda client: client.hset(COUNTS, "accepted", "many"),
 }
 SPOILT = [
     *(pytest.param(key, spoil, id=f"type {key}") for key, spoil in OTHER_TYPE.items()),
