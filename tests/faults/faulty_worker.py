@@ -16,7 +16,7 @@ from typing import Any
 
 from recsys.cli import main
 from recsys.online_store.redis.store import RedisStore
-from stream.engagement import commit, patient_fold
+from stream.engagement import commit, outdated_lists, patient_fold
 from stream.engagement import side_outputs as dead_letters
 from tests.doubles import mutant_worker
 
@@ -135,6 +135,15 @@ def take_the_acknowledgement_out() -> None:
     dead_letters.KafkaSideOutputs.send = send  # type: ignore[method-assign]
 
 
+def take_the_list_check_out() -> None:
+    """Nobody brings the shards' copies of the model pointer up to date, nor looks for lists of another model."""
+
+    async def look(_: Any) -> set[str]:
+        return set()
+
+    outdated_lists.OutdatedLists.look = look  # type: ignore[method-assign]
+
+
 async def _quietly(work: Any) -> None:
     try:
         await work
@@ -151,6 +160,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "slow-head": slow_head,
     "clock": clock_is_off,
     "no-acknowledgement": take_the_acknowledgement_out,
+    "no-list-check": take_the_list_check_out,
     "no-fence": mutant_worker.take_the_fence_out,
 }
 

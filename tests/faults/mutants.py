@@ -13,6 +13,7 @@ from rich.table import Table
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.processes import free_port
 from tests.faults.cases.bundles import IN_PLACE
+from tests.faults.cases.publishing import NO_LIST_CHECK
 from tests.faults.findings import CASES, Outcome
 from tests.faults.runner import run_case, say, terminal, write_report
 
@@ -21,6 +22,7 @@ MUTANTS = (
     ("the fence removed", "no-fence", "T11"),
     ("the wait for the dead letter's acknowledgement removed", "no-acknowledgement", "T15"),
     ("the atomic rename removed", IN_PLACE, "T20"),
+    ("the check of a list's model removed", NO_LIST_CHECK, "T25"),
 )
 """What is missing, the mutant's name, and the case that must notice."""
 

@@ -89,6 +89,7 @@ class Api:
     Attributes:
         statuses: HTTP status (0: no answer) → how often.
         sources: The ladder's rungs that answered → how often.
+        versions: Model version in an answer → how often.
         slowest_s: The longest answer.
     """
 
@@ -98,6 +99,7 @@ class Api:
         self._child = Child("api", command, log=stage.folder / "api.log", environment=stage.environment())
         self.statuses: Counter[int] = Counter()
         self.sources: Counter[str] = Counter()
+        self.versions: Counter[str] = Counter()
         self.slowest_s = 0.0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._ask_on, daemon=True)
@@ -117,7 +119,7 @@ class Api:
 
     def forget(self) -> None:
         """Starts counting anew."""
-        self.statuses, self.sources, self.slowest_s = Counter(), Counter(), 0.0
+        self.statuses, self.sources, self.versions, self.slowest_s = Counter(), Counter(), Counter(), 0.0
 
     def problems(self) -> list[str]:
         """What was not a good answer."""
@@ -134,6 +136,7 @@ class Api:
             self.statuses[0 if answer is None else answer[0]] += 1
             if answer is not None and "source" in answer[1]:
                 self.sources[answer[1]["source"]] += 1
+                self.versions[str(answer[1]["model_version"])] += 1
 
     def _ask(self, user: str) -> tuple[int, dict[str, Any]] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ASK_TIMEOUT_S)

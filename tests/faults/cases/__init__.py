@@ -8,5 +8,6 @@ from tests.faults.cases import (  # noqa: F401
     operations,
     outages,
     processing,
+    publishing,
     random_schedule,
 )
