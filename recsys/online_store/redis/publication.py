@@ -105,7 +105,7 @@ class RedisPublication:
         return _pointer(keys.MODEL_PREVIOUS, await self._value(keys.MODEL_PREVIOUS))
 
     async def restore_model(self, pointer: ModelPointer) -> None:
-        async with answering():
+        async with answering(keys.MODEL_CURRENT):
             await self._client.set(keys.MODEL_CURRENT, msgspec.json.encode(pointer), nx=True)
 
     async def publish_model(
@@ -122,7 +122,7 @@ class RedisPublication:
         else:
             if current is not None and current != replacing:
                 return False
-        async with answering():
+        async with answering(keys.MODEL_CURRENT):
             moved = await self._move_pointer(
                 keys=[keys.MODEL_CURRENT, keys.MODEL_PREVIOUS], args=[value or b"", msgspec.json.encode(pointer), how]
             )
@@ -147,7 +147,7 @@ class RedisPublication:
     async def drop_outdated_lists(self, shard: Shard) -> int:
         dropped = 0
         async for users in self._users.slices(shard):
-            async with answering():
+            async with answering(keys.dirty(shard)):
                 dropped += await self._drop_outdated(
                     keys=[keys.published(shard), keys.dirty(shard)], args=[keys.tag(shard), *users]
                 )
@@ -162,11 +162,11 @@ class RedisPublication:
         return [None if isinstance(reply, ResponseError) else reply for reply in replies]
 
     async def _copy(self, shard: Shard, copy: bytes | None, value: bytes) -> bool:
-        async with answering():
+        async with answering(keys.published(shard)):
             return bool(await self._move_copy(keys=[keys.published(shard)], args=[copy or b"", value]))
 
     async def _value(self, key: str) -> bytes | None:
-        async with answering():
+        async with answering(key):
             try:
                 value = cast("bytes | None", await self._client.get(key))
             except ResponseError as error:
