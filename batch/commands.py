@@ -76,7 +76,7 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
     """Compare the hybrid model with its baselines on files alone, cut in time; needs no services."""
     settings = load_settings()
     if out is not None and not out.absolute().parent.is_dir():
-        raise InputError(f"expected an existing folder for {out}, received {out.parent}")
+        raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
     with shown_stages() as stage:
         stage("reading")
         history = from_files(interactions, courses)
@@ -171,32 +171,12 @@ def _hyperparameters(settings: Settings, epochs: int | None) -> HyperParameters:
 
 
 def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published: bool) -> None:
-    from batch.evaluation.report import table, verdict  # noqa: PLC0415 - TensorFlow
-    from batch.pipeline import headline  # noqa: PLC0415 - TensorFlow
+    from batch.summary import document, lines  # noqa: PLC0415 - TensorFlow
 
-    document = result.experiment.document()
     if as_json:
-        summary = {
-            "version": result.bundle.name,
-            "model": result.candidate.name,
-            "headline": headline(result.candidate, result.verdict),
-            "history": result.account.document(),
-            "bundle": str(result.bundle),
-            "report": str(result.report),
-            "published": published,
-            "cached_lists": filled,
-            "gate": result.verdict.document(),
-            "hybrid": document["hybrid"],
-            "best_baseline": document["best_baseline"],
-            "users": document["users"],
-        }
-        click.echo(msgspec.json.encode(summary))
-        return
-    click.echo(headline(result.candidate, result.verdict))
-    click.echo("\n".join(["", *table(document), "", verdict(document)]))
-    click.echo(f"{'published' if published else 'written'}: {result.bundle}\nreport: {result.report}")
-    if published:
-        click.echo(f"cached lists: {filled}")
+        click.echo(msgspec.json.encode(document(result, filled, published=published)))
+    else:
+        click.echo("\n".join(lines(result, filled, published=published)))
 
 
 def _write_whole(path: Path, value: bytes) -> None:
@@ -205,7 +185,7 @@ def _write_whole(path: Path, value: bytes) -> None:
         temporary.write_bytes(value)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"expected to write {path}, received {error.strerror}") from None
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _now_ms() -> int:

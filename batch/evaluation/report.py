@@ -44,7 +44,7 @@ def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Ma
         temporary.rename(target)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise InputError(f"expected to write a report in {target}, received {error}") from None
+        raise InputError(f"cannot write the report {target}: {error}") from None
     return target
 
 
