@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from html.entities import html5
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pandas as pd
 
 from recsys.errors import InputError
 
+_SEMICOLON = re.compile(r"&(?:#[0-9]+|#[xX][0-9A-Fa-f]+|(?P<name>[A-Za-z][A-Za-z0-9]*));|;")
 _TRUE_WORDS = frozenset({"true", "1"})
 _FALSE_WORDS = frozenset({"false", "0", ""})
 
@@ -93,10 +96,19 @@ def skills(column: pd.Series[Any], path: Path) -> list[tuple[str, ...]]:
     return [value for value in read if value is not None]
 
 
+def skill_ends(text: str) -> list[int]:
+    """Where ";" parts the skills of one field: not where it ends a character reference ("R&amp;D; Java" are two)."""
+    found = _SEMICOLON.finditer(text)
+    return [
+        match.end() - 1 for match in found if match[0] == ";" or (match["name"] and f"{match['name']};" not in html5)
+    ]
+
+
 def _split(value: object) -> tuple[str, ...] | None:
     """The texts of one field; None where it holds anything else, such as a number or a null inside a list."""
     if isinstance(value, str):
-        parts: list[object] = list(value.split(";"))
+        ends = [-1, *skill_ends(value), len(value)]
+        parts: list[object] = [value[start + 1 : end] for start, end in pairwise(ends)]
     elif isinstance(value, list | tuple | np.ndarray):
         parts = list(value)
     else:

@@ -21,7 +21,7 @@ import msgspec
 import pandas as pd
 
 from recsys.catalog import COURSE_FIELDS, Course
-from recsys.columns import absent_as_none, booleans, milliseconds, numbers, skills, strings
+from recsys.columns import absent_as_none, booleans, milliseconds, numbers, skill_ends, skills, strings
 from recsys.errors import InputError
 from recsys.tables import FILE_FORMATS, read_table, require_columns
 
@@ -101,7 +101,7 @@ def write_courses(frame: pd.DataFrame, path: Path) -> None:
         InputError: As `write_interactions` does.
     """
     require_columns(frame, path, COURSE_COLUMNS)
-    joined = [SKILL_SEPARATOR.join(skill.replace(";", ",") for skill in taught) for taught in frame["skills"]]
+    joined = [SKILL_SEPARATOR.join(map(_as_one_skill, taught)) for taught in frame["skills"]]
     _write(frame[list(COURSE_COLUMNS)].assign(skills=joined), path)
 
 
@@ -122,6 +122,12 @@ def course_frame(courses: Iterable[Course]) -> pd.DataFrame:
     """Courses as the frame `read_courses` would give."""
     rows = [msgspec.structs.asdict(course) for course in courses]
     return pd.DataFrame(rows, columns=list(COURSE_COLUMNS), dtype=object).astype({"retired": bool})
+
+
+def _as_one_skill(skill: str) -> str:
+    """The text with a comma for each semicolon that would part it in two when read."""
+    ends = set(skill_ends(skill))
+    return "".join("," if place in ends else character for place, character in enumerate(skill)) if ends else skill
 
 
 def _read(path: Path, required: tuple[str, ...]) -> pd.DataFrame:

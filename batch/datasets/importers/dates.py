@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from batch.datasets.importers.distinct import distinct
 from recsys.errors import ConfigurationError, InputError
 
 ISO = "YYYY-MM-DD hh:mm:ss"
@@ -62,10 +63,10 @@ def milliseconds(column: pd.Series[Any], path: Path, date_format: str | None) ->
         utc = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
         values = utc.astype("datetime64[ms]").astype("int64").astype("Int64")
         return values.where(column.notna(), pd.NA)
-    codes, distinct = pd.factorize(column.astype(object), use_na_sentinel=True)
+    codes, found = distinct(column)
     first_rows = pd.Series(codes).drop_duplicates()
     rows = {int(code): int(row) + 1 for row, code in first_rows.items() if code >= 0}  # type: ignore[call-overload]  # positions
-    read = _read_distinct([_text(value) for value in distinct], rows, path, str(column.name), date_format)
+    read = _read_distinct([_text(value) for value in found], rows, path, str(column.name), date_format)
     values = pd.array([None if moment is None else _ms(moment) for moment in read] + [None], dtype="Int64")
     return pd.Series(values[codes], index=column.index)  # code −1, an absent value, takes the last
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from batch.clean import EMPTY_TITLE, MAX_ID_LENGTH, refusals
 from batch.datasets.importers import dates
+from batch.datasets.importers.distinct import distinct
 from batch.datasets.importers.results import FileReport, ImportOptions, Refused
 from batch.datasets.text import is_visible, readable
 from recsys.errors import InputError, RefusalReason
@@ -263,12 +264,9 @@ def _count(counts: dict[str, Refused], reason: str, rows: int, example: str) -> 
 
 def _by_distinct(column: pd.Series[Any], read: Callable[[Any], Any], *, default: Any) -> pd.Series[Any]:
     """`read` of each distinct value, laid out as the column; `default` where it is null."""
-    plain = column.astype(object)
-    if pd.api.types.is_object_dtype(column.dtype):
-        plain = plain.map(lambda value: None if isinstance(value, list | dict | np.ndarray) else value).astype(object)
-    codes, distinct = pd.factorize(plain, use_na_sentinel=True)
-    values = np.empty(len(distinct) + 1, dtype=object)
-    values[:-1] = [read(value) for value in distinct]
+    codes, found = distinct(column)
+    values = np.empty(len(found) + 1, dtype=object)
+    values[:-1] = [read(value) for value in found]
     values[-1] = default
     return pd.Series(values[codes], index=column.index, dtype=object)
 

@@ -238,3 +238,13 @@ def test_blanks_after_the_delimiters_become_no_part_of_an_id(tmp_path: Path) -> 
     read = read_interactions(written(tmp_path, "event_id, user_id, course_id, type, timestamp\n1, 2, 3, view, 4\n"))
 
     assert read.loc[0, ["user_id", "course_id", "type"]].to_list() == ["2", "3", "view"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_semicolon_of_a_character_reference_parts_no_skill(tmp_path: Path, suffix: str) -> None:
+    written_skills = ("R&amp;D", "AT&T", "&#1080;&#x438;", "a&lt;b")
+    path = tmp_path / f"c.{suffix}"
+
+    write_courses(course_frame([Course(course_id="1", title="t", skills=(*written_skills, "c; d"))]), path)
+
+    assert read_courses(path).loc[0, "skills"] == (*written_skills, "c, d")
