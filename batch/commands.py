@@ -23,6 +23,7 @@ from recsys.errors import ConfigurationError, InputError
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.scorer import Scorer
 from recsys.online_store.redis.store import DAY_S, RedisStore
+from recsys.process.folders import require_writable
 from recsys.process.native_logs import import_tensorflow
 from recsys.settings import Settings, load_settings
 
@@ -56,6 +57,8 @@ def retrain(
     Writes a bundle and a report, moves the pointer in Redis, and fills the cached lists of every learner.
     """
     settings = load_settings()
+    require_writable(settings.models_dir, "RECSYS_MODELS_DIR")
+    require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
     with shown_stages() as stage:
         read = _history_source(settings, from_topic_, interactions, courses, stage)
         if no_publish:
@@ -77,6 +80,10 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
     settings = load_settings()
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
+    if out is not None:
+        require_writable(out.absolute().parent, "--json")
+    if report is not None:
+        require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
     with shown_stages() as stage:
         stage("reading")
         history = from_files(interactions, courses)

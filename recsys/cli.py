@@ -1,7 +1,7 @@
 """The `recsys` command: a table of commands, each imported only when it is called.
 
-This is the one place that names every room, by string; so `recsys --help` answers without importing TensorFlow,
-and `recsys` (the package) imports no room.
+This is the one place that names every layer's package, by string; so `recsys --help` answers without importing
+TensorFlow, and `recsys` (the package) imports none of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import sys
 
 import click
 
-from recsys.errors import RecsysError
+from recsys.errors import ConfigurationError, RecsysError
+from recsys.process.standard_output import flush_standard_output, prepare_standard_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
@@ -53,7 +54,13 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"`recsys {cmd_name}` is not part of this installation: there is no module {error.name} "
+                "(an image holds what its processes need; `make setup` installs everything)"
+            ) from None
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,8 +80,12 @@ def recsys() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; an error raised on purpose becomes one line on stderr and its exit status."""
+    prepare_standard_output()
     try:
-        recsys.main(args=arguments, prog_name="recsys")
+        try:
+            recsys.main(args=arguments, prog_name="recsys")
+        finally:
+            flush_standard_output()
     except RecsysError as error:
         click.echo(f"recsys: {' '.join(str(error).split())}", err=True)
         sys.exit(error.exit_status)

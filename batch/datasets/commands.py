@@ -25,6 +25,7 @@ from batch.datasets.simulator import simulate as run_simulation
 from batch.stages import shown_stages
 from recsys.errors import ConfigurationError, InputError
 from recsys.files import write_courses, write_interactions
+from recsys.process.folders import require_writable
 from recsys.tables import FILE_FORMATS
 
 Importer = Callable[[Path, ImportOptions], Imported]
@@ -72,6 +73,7 @@ def simulate(  # noqa: PLR0917 - click passes options by name
     Equal arguments write equal files. With --bots, `bots.csv` tells who is one, for measuring a detector.
     """
     end_ms = _time_ms(end)
+    require_writable(out, "--out")
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("simulating", total=1.0)
@@ -110,6 +112,7 @@ def _add(name: str, importer: Importer, summary: str, *, has_dates: bool) -> Non
     def command(source: Path, out: Path, file_format: str, as_json: bool, date_format: str | None = None) -> None:
         if date_format is not None:
             check_format(date_format)
+        require_writable(out, "--out")
         with shown_stages() as stage:
             imported = importer(source, ImportOptions(time.time_ns() // 1_000_000, date_format, stage))
         written = _write(out, file_format, imported.interactions, imported.courses)

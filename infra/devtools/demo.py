@@ -26,6 +26,7 @@ from infra.devtools.stack import DemoFailed, DemoStack
 from infra.operator.status import read_status
 from recsys.errors import InputError, ServiceUnavailable
 from recsys.files import read_courses, read_interactions
+from recsys.process.folders import require_writable
 
 PARTITIONS = 4
 LEARNERS = 800
@@ -48,6 +49,8 @@ def command(once: bool, out: Path | None) -> None:
     """
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"expected an existing folder for {out}, received {out.parent}")
+    if out is not None:
+        require_writable(out.absolute().parent, "--json")
     console = Console(stderr=True)
     with (
         _ending_on_sigterm(),

@@ -1,0 +1,56 @@
+"""A folder that cannot be written is told before the work, and the question leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import ConfigurationError
+from recsys.process.folders import require_writable
+
+
+def test_a_folder_that_is_there_or_can_be_made_is_left_as_it_was(tmp_path: Path) -> None:
+    require_writable(tmp_path, "--out")
+    require_writable(tmp_path / "a" / "b", "--out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_under_a_file_is_refused_by_name_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ConfigurationError, match=r"^cannot write to .*file/models \(RECSYS_MODELS_DIR\): Not a directory$"
+    ):
+        require_writable(tmp_path / "file" / "models", "RECSYS_MODELS_DIR")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (["retrain", "--interactions", "i.csv", "--courses", "c.csv"], "RECSYS_MODELS_DIR"),
+        (["retrain", "--from-topic"], "RECSYS_MODELS_DIR"),
+        (["evaluate", "--interactions", "i.csv", "--courses", "c.csv", "--report", "r"], "RECSYS_REPORTS_DIR"),
+        (["simulate", "--out", "file/out"], "--out"),
+        (["import", "mars", "--source", "nowhere", "--out", "file/out"], "--out"),
+    ],
+)
+def test_commands_say_so_before_they_read_anything(tmp_path: Path, command: list[str], named: str) -> None:
+    """Before, a retrain found out after the training."""
+    (tmp_path / "file").touch()
+    environment = {"PATH": "", "RECSYS_MODELS_DIR": "file/models", "RECSYS_REPORTS_DIR": "file/reports"}
+    done = subprocess.run(
+        [sys.executable, "-m", "recsys.cli", *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("recsys: cannot write to file/")
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1, json.dumps(done.stderr)
