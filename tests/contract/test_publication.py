@@ -83,6 +83,21 @@ async def test_of_many_publishers_one_wins(store: OnlineStore) -> None:
     assert await store.previous_model() == OLD
 
 
+class HeldUp(RedisStore):
+    """A publisher that is overtaken after it read the pointer."""
+
+    async def _value(self, key: str) -> bytes | None:
+        value = await super()._value(key)
+        await self._client.set(key, b'{"version":"v2","path":"/models/v2","published_at_ms":2}')
+        return value
+
+
+async def test_a_publisher_overtaken_between_reading_and_writing_changes_nothing(redis: RedisStore) -> None:
+    await redis.publish_model(OLD, replacing=None)
+    assert not await HeldUp(redis._client).publish_model(NEWEST, replacing=OLD)
+    assert (await redis.model(), await redis.previous_model()) == (NEW, None)
+
+
 async def test_a_pointer_that_was_lost_may_be_replaced_and_is_restored_over_nothing_only(store: OnlineStore) -> None:
     assert await store.publish_model(NEW, replacing=OLD)
     await store.restore_model(OLD)
