@@ -56,7 +56,7 @@ format: setup ## Ruff: mend what can be mended, format.
 types: setup ## Mypy, strict.
 	$(BIN)/mypy
 
-imports: setup ## Import contracts: no room imports another, no TensorFlow in worker and API.
+imports: setup ## Import contracts: no layer imports another, no TensorFlow in worker and API.
 	$(BIN)/lint-imports
 
 check: lint types imports test ## Everything that CI looks at.

@@ -1,6 +1,7 @@
-"""Infrastructure: what the rooms run on, never what they compute.
+"""Infrastructure: what the layers run on, never what they compute.
 
-Comes in: settings and addresses. Goes out: running services (embedded, local processes, compose), topics, the demo.
-Holds: nothing listens beyond loopback, nothing is left behind, the other rooms are started as commands and never
-imported.
+`operator` holds an operator's commands (topics, status, dead letters, replay of files), `devtools` what a developer
+runs (embedded and local services, the demo), which production images do not hold. Docker, Kafka and Prometheus have
+their files beside them. Nothing listens beyond loopback unless it is told to, nothing is left behind, and the other
+layers are started as commands and never imported.
 """

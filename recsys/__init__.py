@@ -1,6 +1,6 @@
-"""What the rooms share: the event, the key space, the engagement score, the online store and the model.
+"""What the layers share: the event, the key space, the engagement score, the online store and the model.
 
-Comes in: nothing but arguments and the environment (`settings`). Goes out: pure functions and frozen values.
-Holds: no room (`stream`, `batch`, `serving`, `infra`) is imported from here, nothing does I/O at import, and
-TensorFlow is imported only by `recsys.model.towers` and `recsys.model.training`.
+Only arguments and the environment (`settings`) come in; pure functions and frozen values go out. This package imports
+none of the layers (`stream`, `batch`, `serving`, `infra`), and no module does I/O when it is imported. TensorFlow is
+imported by `recsys.model.towers` and `recsys.model.training` alone.
 """

@@ -1,4 +1,4 @@
-# The project's own processes. One image per room: EXTRAS names the extras of pyproject.toml it gets, so that the API's
+# The project's own processes. One image per layer: EXTRAS names the extras of pyproject.toml it gets, so that the API's
 # image holds no TensorFlow. Every package comes from requirements/lock.txt and is checked against its hashes.
 FROM python:3.11-slim-bookworm AS build
 ARG EXTRAS="serving"

@@ -1,1 +1,1 @@
-"""The HTTP side of the API: application, routes, errors, OpenAPI, server."""
+"""The HTTP side of the API: application, routes, problems, OpenAPI document, server."""

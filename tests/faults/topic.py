@@ -1,4 +1,4 @@
-"""Reads a whole topic with librdkafka, which no room uses: what the oracle folds, and the dead letters."""
+"""Reads a whole topic with librdkafka, which no layer uses: what the oracle folds, and the dead letters."""
 
 from __future__ import annotations
 
