@@ -68,7 +68,7 @@ class ShardContents:
     counters: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     indexed: set[str] = field(default_factory=set)
 
-    def answer(self, reads: Sequence[Read], fence: int | None) -> ShardState:
+    def answer(self, shard: Shard, fence: int | None, reads: Sequence[Read]) -> ShardState:
         """What the reads ask for."""
         floats: dict[str, dict[str, dict[str, float]]] = {}
         texts: dict[str, dict[str, str]] = {}
@@ -85,7 +85,7 @@ class ShardContents:
             else:
                 held = set[bytes]().union(*(self.digests[read.state][owner] for owner in read.owners))
                 known[read.state] = held.intersection(read.digests)
-        return ShardState(fence, floats, texts, known)
+        return ShardState(shard, fence, floats, texts, known)
 
     def apply(self, operation: Operation, fence: int) -> None:
         """Applies one operation; `fence` is the new one."""
@@ -178,7 +178,7 @@ class MemoryStore:
 
     async def read_shard(self, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
         state = self._shards[shard]
-        return state.contents.answer(reads, state.fences.get(group))
+        return state.contents.answer(shard, state.fences.get(group), reads)
 
     async def fence(self, shard: Shard, group: str) -> int | None:
         return self._shards[shard].fences.get(group)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from recsys.keys import Shard
 from recsys.online_store.operations import Operation
 
 
@@ -14,12 +15,14 @@ class ShardState:
     """What was asked of a shard, at one instant.
 
     Attributes:
+        shard: Which.
         fence: Last applied offset; None before the first commit.
         floats: State → owner → {field: value}; 0.0 where absent.
         texts: State → {owner: value}; "" where absent.
         known: State → the digests that it holds of those asked for.
     """
 
+    shard: Shard
     fence: int | None
     floats: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import asyncio
 
 import structlog
 
-from recsys.errors import InvalidEvent, RefusalReason
+from recsys.errors import InvalidEvent, RefusalReason, UnreadableState
 from recsys.online_store import Effects, ShardState
 from stream.engagement.fold import Batch, FoldRules, Refused, fold
 
@@ -25,9 +25,14 @@ async def fold_patiently(batch: Batch, state: ShardState, rules: FoldRules) -> E
         batch: Decoded records; events that cannot be folded leave it.
         state: What the store answered.
         rules: Of the fold.
+
+    Raises:
+        UnreadableState: What the store answered is no state of a projection.
     """
     try:
         return await _tried_again(batch, state, rules)
+    except UnreadableState:
+        raise  # neither the event's nor the machine's: what is stored cannot be read
     except Exception:
         log.exception("fold_failed", records=len(batch.events))
     for event, source, digest in list(zip(batch.events, batch.sources, batch.ids, strict=True)):
@@ -47,6 +52,8 @@ async def _tried_again(batch: Batch, state: ShardState, rules: FoldRules) -> Eff
     for pause in FOLD_PAUSES_S:
         try:
             return fold(batch, state, rules)
+        except UnreadableState:
+            raise
         except Exception as error:  # noqa: BLE001 - the last try raises it
             log.warning("fold_tried", records=len(batch.events), error=repr(error), pause_s=pause)
         await asyncio.sleep(pause)

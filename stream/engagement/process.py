@@ -13,7 +13,7 @@ import uvloop
 
 from recsys.errors import TopologyMismatch
 from recsys.kafka.admin import check_arrival_time, topic_partitions
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from recsys.online_store import Control
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
@@ -49,6 +49,7 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
         if settings.worker_metrics_port:
             serve_metrics(settings.worker_metrics_host, settings.worker_metrics_port, asyncio.get_running_loop())
         topology = await _agreed_topology(settings, store)
+        await store.self_test(topology.shard(Partition(0)))  # a right that is missing is told now, not in a commit
         worker = EngagementWorker(settings, store, topology=topology, worker_id=worker_id)
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):

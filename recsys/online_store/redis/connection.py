@@ -31,7 +31,7 @@ _FOR_NOW = re.compile(
 )
 """Error codes of a Redis that will answer otherwise later: fail-over, start-up, full memory or disk, a slow script."""
 
-_RIGHTS = re.compile(r"\bNOPERM\b|nknown (Redis )?command")
+_RIGHTS = re.compile(r"\bNOPERM\b|can't run this command|nknown (Redis )?command")
 RIGHTS_REMEDY = "give the user of REDIS_URL the rights that docs/services.md lists"
 
 

@@ -77,6 +77,17 @@ class RedisGuards:
         async with answering(keys.guard(shard, group)):
             await pipeline.execute()
 
+    async def _test_guards(self, shard: Shard, group: str) -> None:
+        """Runs both scripts and every command on the guard of a group that nobody uses, and deletes it."""
+        await self.guard(shard, group)
+        await self.set_rebuilt_until(shard, group, 0)
+        await self.end(shard, group)
+        await self.begin(shard, group)
+        await self.count_attempt(shard, group, 0)
+        await self.end(shard, group)
+        async with answering(keys.guard(shard, group)):
+            await self._client.unlink(keys.guard(shard, group))
+
     async def guard(self, shard: Shard, group: str) -> Guard:
         key = keys.guard(shard, group)
         async with answering(key):

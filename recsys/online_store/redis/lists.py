@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -90,6 +91,21 @@ class RedisLists:
             args += [top.user_id, "" if mark is None else mark, top.model_version, pack_top(top)]
         async with answering():
             return int(await self._write_tops(keys=[keys.dirty(shard), keys.published(shard)], args=args))
+
+    async def _test_lists(self, shard: Shard) -> None:
+        """Runs the script that writes lists, with every command, on scratch keys of the shard, and deletes them."""
+        tag = keys.scratch_tag(shard, secrets.token_hex(4))
+        dirty, published, top = f"{tag}:dirty", f"{tag}:published", f"{tag}:top:a"
+        async with answering(tag):
+            try:
+                # One by one first: what a script is refused, Redis does not name.
+                await self._client.set(top, b"", ex=self._top_ttl_s)
+                await self._client.zadd(dirty, {"a": 1})
+                await self._client.zscore(dirty, "a")
+                await self._client.zrem(dirty, "b")
+                await self._write_tops(keys=[dirty, published], args=[tag, self._top_ttl_s, 0, "a", 1, "v", b"list"])
+            finally:
+                await self._client.unlink(dirty, published, top)
 
     async def trend(self, shard: Shard, limit: int, *, known: Callable[[str], bool] | None = None) -> ShardTrend:
         key, sums, unjoined, cursor = keys.trend(shard), dict[str, float](), set[str](), None

@@ -47,6 +47,7 @@ local read, byte = {}, 1
 -- The values of many hashes of doubles, as one text of 8 bytes each.
 function read.floats(state, owners, sizes, fields)
   local values, n, first = {}, 0, 1
+  doing = 'HMGET'
   for o = 1, #owners do
     at = key_of(state, owners[o])
     local last = first + sizes[o] - 1
@@ -67,6 +68,7 @@ end
 -- One field of many hashes of text.
 function read.text(state, owners, field)
   local values = {}
+  doing = 'HGET'
   for o = 1, #owners do
     at = key_of(state, owners[o])
     values[o] = redis.call('HGET', at, field) or ''
@@ -77,6 +79,7 @@ end
 -- For each digest '1' if any of the sets holds it, else '0'; as one text.
 function read.known(state, owners, count)
   local flags = {}
+  doing = 'SMISMEMBER'
   for from = 1, count, SLICE do
     local digests, last = {}, math.min(from + SLICE - 1, count)
     for i = from, last do
@@ -96,6 +99,7 @@ end
 
 local fence, intent, answers
 local whole, problem = pcall(function()
+  doing = 'GET'
   fence = redis.call('GET', KEYS[1])
   at = KEYS[2]
   intent = redis.call('GET', KEYS[2])
@@ -120,7 +124,8 @@ return {'ok', fence, answers}
 
 COMMIT = (
     """
-local fence = redis.call('GET', KEYS[1])
+local fence = redis.pcall('GET', KEYS[1])
+if type(fence) == 'table' then return {'unreadable', KEYS[1], fence.err} end
 """
     + FENCE_CHECK
     + """
@@ -164,6 +169,7 @@ local keys, before = {}, {}  -- step → owner's number → key, and entries bef
 
 local function check(s, kind, state, owners)
   local names, sizes, command = {}, {}, SIZE[kind]
+  doing = command
   for o = 1, #owners do
     at = key_of(state, owners[o])
     names[o] = at
@@ -176,14 +182,18 @@ local SHARD = {''}  -- the owners of a state with one key a shard
 local counts = tag .. ':counts'
 local accepted
 local ready, problem = pcall(function()
-  at, doing = scratch, 'UNLINK'
+  -- The first write has to be one that takes memory: Redis refuses it when memory is full, and after the first write of
+  -- a script it refuses none.
+  at, doing = scratch, 'SET'
+  redis.call('SET', scratch, '')
+  doing = 'UNLINK'
   redis.call('UNLINK', scratch)
   for s = 1, #steps do
     local step = steps[s]
     local kind, state = step[1], step[2]
     prove(kind)
     if kind == 'counters' then
-      at = key_of(state, '')
+      at, doing = key_of(state, ''), 'HMGET'
       local names = lists[step[3]]
       local found = redis.call('HMGET', at, unpack(names))
       for i = 1, #names do
@@ -197,9 +207,9 @@ local ready, problem = pcall(function()
       check(s, kind, state, lists[step[3]])
     end
   end
-  at = tag .. ':users'
+  at, doing = tag .. ':users', 'SCARD'
   redis.call('SCARD', at)
-  at = counts
+  at, doing = counts, 'HGET'
   accepted = redis.call('HGET', counts, 'accepted') or '0'
   at, doing = KEYS[2], 'SET'
   redis.call('SET', KEYS[2], KEYS[2])

@@ -68,7 +68,7 @@ class RedisShards:
                 keys=[place.fence, place.intent], args=[document.packed(steps), document.blob(), ID_DIGEST_BYTES]
             )
         fence, answers = _unrefused(place.shard, reply)
-        state = ShardState(offset_of(place.fence, fence), {}, {}, {})
+        state = ShardState(place.shard, offset_of(place.fence, fence), {}, {}, {})
         for read, answer in zip(reads, answers, strict=True):
             take_answer(state, read, answer)
         return state
@@ -143,6 +143,9 @@ class RedisShards:
         ]
         try:
             await self._read(place, reads)
+            async with answering(tag):  # by themselves first: what a script is refused, Redis does not name
+                await self._client.hdel(f"{tag}:floats:a", "x")
+                await self._client.srem(f"{tag}:members:a", "x")
             await self._apply(place, None, 0, operations)
         finally:
             names = ("floats:a", "text:a", "members:a", "digests:a", "marks", "counters", "users", "indexed", "probe")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from redis.asyncio import Redis
 
+from recsys.keys import Shard
 from recsys.online_store.redis.connection import client
 from recsys.online_store.redis.control import RedisControl
 from recsys.online_store.redis.guards import RedisGuards
@@ -39,6 +41,11 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
         RedisPublication.__init__(self, connection, users)
         RedisControl.__init__(self, connection)
         RedisGuards.__init__(self, connection)
+
+    async def self_test(self, shard: Shard) -> None:
+        await super().self_test(shard)
+        await self._test_lists(shard)
+        await self._test_guards(shard, f"self-test:{secrets.token_hex(4)}")
 
     @classmethod
     def for_stream(cls, address: RedisAddress | str, **limits: Any) -> RedisStore:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recsys.bots import BotFeatures
-from recsys.keys import BOT
+from recsys.errors import UnreadableState
+from recsys.keys import BOT, Shard, bot
 from recsys.online_store import ShardState
 from recsys.online_store.operations import HashText, Operation, Read, ReadText
 from stream.engagement.projections.events import Events
@@ -28,7 +29,7 @@ class Bots:
         for event in events.events:
             features = learners.get(event.user_id)
             if features is None:
-                features = learners[event.user_id] = BotFeatures(stored[event.user_id])
+                features = learners[event.user_id] = _unpacked(state.shard, event.user_id, stored[event.user_id])
             features.add(event)
         flags = {
             user: (flag, features.reasons())
@@ -37,3 +38,10 @@ class Bots:
         }
         packed = {user: (features.packed(),) for user, features in learners.items()}
         return [HashText(BOT, (FEATURES,), packed), HashText(BOT, FLAG, flags)]
+
+
+def _unpacked(shard: Shard, user: str, packed: str) -> BotFeatures:
+    try:
+        return BotFeatures(packed)
+    except ValueError:
+        raise UnreadableState(bot(shard, user), "holds no features of a learner") from None

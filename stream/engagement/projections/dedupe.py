@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from recsys.errors import UnreadableState
 from recsys.keys import DEDUPE, EVENT_IDS
+from recsys.keys import state as state_key
 from recsys.online_store import ShardState
 from recsys.online_store.operations import (
     SHARD_ITSELF,
@@ -40,14 +42,22 @@ class Dedupe:
         """Remembers the events that count, and drops the buckets that the log has passed."""
         if not events.digests:
             return []
-        bucket, newest = events.bucket, state.texts[DEDUPE][SHARD_ITSELF]
+        bucket, newest = events.bucket, _newest(state)
         operations: list[Operation] = [DigestAdd(EVENT_IDS, str(bucket), events.digests)]
-        if not newest or bucket > int(newest):
+        if newest is None or bucket > newest:
             # Two buckets back without having been told: of a release that does not say which it wrote.
-            there = {bucket - 2} if not newest else {bucket - 2, int(newest), int(newest) - 1}
+            there = {bucket - 2} if newest is None else {bucket - 2, newest, newest - 1}
             passed = [str(each) for each in sorted(there) if each < bucket - 1]
             operations += [Drop(EVENT_IDS, passed), HashText(DEDUPE, (NEWEST,), {SHARD_ITSELF: (str(bucket),)})]
         return operations
+
+
+def _newest(state: ShardState) -> int | None:
+    stored = state.texts[DEDUPE][SHARD_ITSELF]
+    try:
+        return int(stored) if stored else None
+    except ValueError:
+        raise UnreadableState(state_key(state.shard, DEDUPE), "holds no number of a bucket") from None
 
 
 def repeats(state: ShardState) -> AbstractSet[bytes]:
