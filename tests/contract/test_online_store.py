@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
 
 import pytest
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.keys import ENGAGEMENT, EVENT_IDS, TREND, Shard, Topology
 from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, Stop, Trending
-from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF, Drop, ReadFloats, ReadKnown
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
 GROUP = "g"
 MAX_COURSES = 12
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"))
-    yield redis
-    await redis.close()
 
 
 def digest(n: int) -> bytes:

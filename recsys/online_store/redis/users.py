@@ -23,7 +23,10 @@ from recsys.online_store.redis.connection import answering, read_json
 SCAN_COUNT = 500
 
 IS_WHOLE = """
-return redis.call('GET', KEYS[1]) == 'whole:' .. (redis.call('HGET', KEYS[2], 'accepted') or '0') and 1 or 0
+-- A shard in which no event was accepted has no learners to be found.
+local accepted = redis.call('HGET', KEYS[2], 'accepted') or '0'
+if (redis.call('GET', KEYS[1]) or 'whole:0') == 'whole:' .. accepted then return 1 end
+return 0
 """
 
 BEGIN_WALK = """
