@@ -71,7 +71,8 @@ class ServingSettings(Section):
         default=2000, ge=1, le=60_000, description="Longest wait of `POST /v1/events` for Kafka's acknowledgement."
     )
     serving_state_dir: Folder = Field(
-        default=Path("var/serving"), description="Where the API keeps its trending snapshot for Redis outages."
+        default=Path("var/serving"),
+        description="Where the API keeps trending and the model pointer as it saw them last, for Redis outages.",
     )
     experiments: Annotated[NestedNumbers, AfterValidator(_shares)] = Field(
         default_factory=dict,
