@@ -16,9 +16,10 @@ from batch.evaluation.published import GoldenSlice, compare, newest_cutoff, publ
 from batch.evaluation.report import write_report
 from batch.history import History
 from batch.preparation import Prepared, prepare, rule_of
+from batch.split import split_at
 from batch.stages import Stage, silent
 from recsys.errors import CandidateRejected
-from recsys.model.bundle import Draft, as_bundle, write_bundle
+from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
@@ -91,17 +92,20 @@ def retrain(
         others = published_models(models_dir, current, golden.best_version, cutoff)
         newest = compare(candidate.per_user, others, experiment)
     verdict = judge_newest(in_use, newest, fallback=candidate.is_fallback, unseen=unseen)
-    draft, scorer = None, None
-    if verdict.passed:
-        encoded = encode(prepared.events, prepared.courses, rule)
-        draft = fit_candidate(candidate, encoded, experiment, rule, progress=stage("training on everything"))
-        scorer = Scorer(as_bundle(draft))
-        verdict = judge_golden(verdict, None if current is None else golden.level(scorer))
+    values = None
+    if verdict.passed and in_use is not None and golden.frozen is not None and not verdict.proves_gain:
+        before = split_at(prepared.events, golden.frozen.cutoff_ms).before
+        progress = stage("training on the part before the golden slice")
+        recipe = fit_candidate(candidate, encode(before, prepared.courses, rule), experiment, rule, progress=progress)
+        values = golden.measure(recipe)
+        verdict = judge_golden(verdict, golden.compare(values, seed=hyperparameters.seed))
     report = _report(settings.reports_dir, at_ms, prepared, candidate, verdict, experiment)
-    if draft is None or scorer is None or not verdict.passed:
+    if not verdict.passed:
         raise CandidateRejected(f"nothing published, {in_use} stays in use: {verdict.reason}; report in {report}")
+    encoded = encode(prepared.events, prepared.courses, rule)
+    draft = fit_candidate(candidate, encoded, experiment, rule, progress=stage("training on everything"))
     bundle = write_bundle(models_dir, _finished(draft, history, candidate, verdict, experiment, at_ms))
-    kept = golden.after(verdict, scorer, bundle.name, experiment)
+    kept = golden.after(verdict, values, bundle.name, candidate.per_user, experiment)
     return Retrained(bundle, report, verdict, candidate, experiment, kept, prepared.account)
 
 

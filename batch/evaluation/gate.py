@@ -5,8 +5,9 @@ use, with the last `LAST_PUBLISHED` before it, and with the one that is best on 
 is shown to be worse than any of them: when the 95 % interval of the paired difference lies below zero. An interval that
 holds zero refuses nothing: with some hundred learners it always does, and nothing newer could ever be published.
 
-So that losses too small to be shown cannot add up, the bundle itself must reach `1 − GOLDEN_TOLERANCE` of the best
-level of the published models on the **golden** slice, unless the newest slice shows it to be better than all of them.
+So that losses too small to be shown cannot add up, the recipe of the candidate is compared on the **golden** slice with
+the best one published since that slice was frozen. It is refused when it is shown to be worse there by more than
+`GOLDEN_TOLERANCE`, unless the newest slice shows it to be better than all it was compared with.
 
 The rules are pure; `batch.pipeline` measures.
 """
@@ -21,7 +22,7 @@ from batch.evaluation.metrics import Interval
 
 LAST_PUBLISHED = 5
 GOLDEN_TOLERANCE = 0.1
-"""Share of the best level on the golden slice that a model published without proof of a gain may lie below it."""
+"""Share of the best level on the golden slice that a candidate may be shown to lose without proof of a gain."""
 MIN_LEARNERS = 30
 """A slice of fewer learners is no ground for a comparison."""
 
@@ -56,30 +57,31 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class GoldenLevel:
-    """A candidate on the golden slice.
+class GoldenComparison:
+    """A candidate's recipe beside the best one on the golden slice.
 
     Attributes:
-        level: Its NDCG@10.
-        best: The best of the models published since the slice was frozen.
-        version: That model.
-        learners: Cases of the slice.
+        version: The best model published since the slice was frozen.
+        best: Its NDCG@10.
+        learners: How many the difference is paired over.
+        difference: NDCG@10 of the candidate minus the best, with its 95 % interval.
     """
 
-    level: float
-    best: float
     version: str
+    best: float
     learners: int
+    difference: Interval
 
     @property
-    def reached(self) -> bool:
-        """Whether the candidate is within the tolerance."""
-        return self.level >= (1.0 - GOLDEN_TOLERANCE) * self.best
+    def lost(self) -> bool:
+        """Whether the candidate is shown to be worse, by more than the tolerance."""
+        return self.difference.high < 0 and self.difference.mean < -GOLDEN_TOLERANCE * self.best
 
     def __str__(self) -> str:
+        mean, low, high = self.difference
         return (
-            f"golden slice of {self.learners} learners: NDCG@10 {self.level:.4f}, best {self.best:.4f} by "
-            f"{self.version}, at least {(1.0 - GOLDEN_TOLERANCE) * self.best:.4f} needed"
+            f"golden slice of {self.learners} learners: NDCG@10 {mean:+.4f} (95 % {low:+.4f} … {high:+.4f}) against "
+            f"the best, {self.best:.4f} by {self.version}"
         )
 
 
@@ -99,7 +101,7 @@ class Verdict:
     reason: str
     current: str | None = None
     newest: Sequence[Comparison] = ()
-    golden: GoldenLevel | None = None
+    golden: GoldenComparison | None = None
 
     @property
     def proves_gain(self) -> bool:
@@ -112,7 +114,8 @@ class Verdict:
     def document(self) -> dict[str, Any]:
         """JSON values."""
         return asdict(self) | {
-            "newest": [asdict(each) | {"difference": each.difference._asdict()} for each in self.newest]
+            "newest": [asdict(each) | {"difference": each.difference._asdict()} for each in self.newest],
+            "golden": self.golden and asdict(self.golden) | {"difference": self.golden.difference._asdict()},
         }
 
 
@@ -147,21 +150,15 @@ def _on_newest(current: str | None, newest: Sequence[Comparison], *, fallback: b
     return True, f"not shown to be worse, so the newer one is published: {against}"
 
 
-def judge_golden(verdict: Verdict, golden: GoldenLevel | None) -> Verdict:
-    """Adds the golden slice's word on the trained bundle to a verdict that let it pass so far.
+def judge_golden(verdict: Verdict, golden: GoldenComparison | None) -> Verdict:
+    """Adds the golden slice's word to a verdict that let the candidate pass so far.
 
     Args:
         verdict: Of the newest slice.
-        golden: None where no slice is frozen, or too little is left of it.
+        golden: None where no slice is frozen, too little is left of it, or the newest slice proves a gain.
     """
     if not verdict.passed or golden is None:
         return verdict
-    if golden.learners < MIN_LEARNERS:
-        return _with(verdict, golden, passed=True, said=f"{golden}; too few learners to decide")
-    if golden.reached or verdict.proves_gain:
-        return _with(verdict, golden, passed=True, said=str(golden))
-    return _with(verdict, golden, passed=False, said=f"below what a gain not proved may cost: {golden}")
-
-
-def _with(verdict: Verdict, golden: GoldenLevel, *, passed: bool, said: str) -> Verdict:
-    return replace(verdict, passed=passed, reason=f"{verdict.reason}; {said}", golden=golden)
+    lost = golden.lost and golden.learners >= MIN_LEARNERS and not verdict.proves_gain
+    said = f"a loss of more than {GOLDEN_TOLERANCE:.0%} is shown: {golden}" if lost else str(golden)
+    return replace(verdict, passed=not lost, reason=f"{verdict.reason}; {said}", golden=golden)

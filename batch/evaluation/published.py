@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -14,14 +13,14 @@ from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import ndcg
 from batch.evaluation.experiment import Experiment
-from batch.evaluation.gate import LAST_PUBLISHED, MIN_LEARNERS, Comparison, GoldenLevel, Verdict
-from batch.evaluation.golden import Golden, chosen, freeze, golden_cases, read_golden
+from batch.evaluation.gate import LAST_PUBLISHED, MIN_LEARNERS, Comparison, GoldenComparison, Verdict
+from batch.evaluation.golden import Golden, digest, freeze, golden_cases, read_golden
 from batch.evaluation.metrics import paired_bootstrap
 from batch.split import split_at
 from batch.train import ScorerRecommender
 from recsys.catalog import Course
 from recsys.errors import BundleError
-from recsys.model.bundle import load_manifest
+from recsys.model.bundle import Draft, as_bundle, load_manifest
 from recsys.model.inputs import Doubles
 from recsys.model.publishing import noted_publications
 from recsys.model.scorer import Scorer
@@ -56,28 +55,42 @@ class GoldenSlice:
         """The model that is best on it."""
         return None if self.frozen is None else self.frozen.version
 
-    def level(self, scorer: Scorer) -> GoldenLevel | None:
-        """A model on the slice; None where there is none."""
+    def measure(self, draft: Draft) -> Doubles:
+        """NDCG@10 of a model on each case `(u,)`."""
+        return ndcg_of(Scorer(as_bundle(draft)), self.cases, self.courses)
+
+    def compare(self, values: Doubles, *, seed: int) -> GoldenComparison:
+        """A candidate, by its NDCG@10 on each case, beside the best; only where a slice is frozen."""
         if self.frozen is None:
-            return None
-        level = float(np.mean(ndcg_of(scorer, self.cases, self.courses)))
-        return GoldenLevel(level, self.frozen.best, self.frozen.version, len(self.cases))
+            raise ValueError("no golden slice is frozen")
+        best = np.array([self.frozen.cases[digest(case, self.courses)] for case in self.cases])
+        difference = paired_bootstrap(values, best, seed=seed)
+        return GoldenComparison(self.frozen.version, float(best.mean()), len(best), difference)
 
-    def after(self, verdict: Verdict, scorer: Scorer, version: str, experiment: Experiment) -> Golden | None:
-        """The slice to keep once a model is published: this one, its best raised where the model is better.
+    def after(
+        self, verdict: Verdict, values: Doubles | None, version: str, mine: Doubles, experiment: Experiment
+    ) -> Golden | None:
+        """The slice to keep once a model is published: this one, its best replaced where the model is better.
 
-        A new one is frozen where there was none, and where the newest slice showed a gain: then the level may fall, as
-        the world has moved on. None where the test side has too few learners for one.
+        A new one is frozen where there was none, and where the newest slice proved a gain. None where the test side has
+        too few learners for one.
+
+        Args:
+            verdict: That let the model pass.
+            values: Its recipe's NDCG@10 on each case of this slice; None where it was not measured.
+            version: Of the model.
+            mine: Its recipe's NDCG@10 on each case of the experiment.
+            experiment: Of the model.
         """
         if self.frozen is not None and not verdict.proves_gain:
-            if verdict.golden is not None and verdict.golden.level > self.frozen.best:
-                return msgspec.structs.replace(self.frozen, best=verdict.golden.level, version=version)
+            if values is not None and verdict.golden is not None and verdict.golden.difference.mean > 0:
+                until_ms = self.frozen.until_ms
+                return freeze(self.cases, values, self.courses, until_ms=until_ms, version=version)
             return self.frozen
-        cases = chosen(experiment.cases, self.courses)
-        if len(cases) < MIN_LEARNERS:
+        if len(experiment.cases) < MIN_LEARNERS:
             return None
-        level = float(np.mean(ndcg_of(scorer, cases, self.courses)))
-        return freeze(cases, self.courses, until_ms=experiment.times[-1] + 1, level=level, version=version)
+        until_ms = experiment.times[-1] + 1
+        return freeze(experiment.cases, mine, self.courses, until_ms=until_ms, version=version)
 
 
 def newest_cutoff(

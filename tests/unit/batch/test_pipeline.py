@@ -221,15 +221,16 @@ def test_a_retrain_is_compared_with_the_model_in_use_on_what_neither_has_seen(
 def test_the_golden_slice_is_frozen_once_and_found_again(
     history: History, retrained: Retrained, rule: EngagementRule, tmp_path: Path
 ) -> None:
+    """Its values are those of a model that had not seen it, and it names no learner."""
     golden = retrained.golden
     assert golden is not None
     assert golden.version == retrained.bundle.name
+    assert sum(golden.cases.values()) / len(golden.cases) == pytest.approx(retrained.candidate.per_user.mean())
     write_golden(tmp_path, golden)
-    slice_ = GoldenSlice.of(tmp_path, _newer(history.events, 80), history.courses, rule)
-    level = slice_.level(Scorer.load(retrained.bundle))
-    assert level is not None
-    assert (level.level, level.learners) == (pytest.approx(golden.best), len(golden.cases))
-    assert "l1" not in (tmp_path / "golden.json").read_text()  # it names no learner
+    assert "l1" not in (tmp_path / "golden.json").read_text()
+    frozen = GoldenSlice.of(tmp_path, _newer(history.events, 80), history.courses, rule)
+    again = frozen.compare(frozen.measure(retrained.experiment.model), seed=0)
+    assert (again.difference.mean, again.learners) == (pytest.approx(0.0, abs=1e-9), len(golden.cases))
 
     few = history.events[history.events["user_id"].isin([f"l{i}" for i in range(20)])]
     assert GoldenSlice.of(tmp_path, few, history.courses, rule).frozen is None
@@ -238,9 +239,10 @@ def test_the_golden_slice_is_frozen_once_and_found_again(
 def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
     history: History, retrained: Retrained, settings: Settings, small: HyperParameters
 ) -> None:
-    """A bundle far below the best level on the golden slice is refused, and the report's first line says so."""
+    """A recipe shown to be far below the best on the golden slice is refused; the report's first line says so."""
     assert retrained.golden is not None
-    write_golden(settings.models_dir, msgspec.structs.replace(retrained.golden, best=2.0))
+    perfect = dict.fromkeys(retrained.golden.cases, 2.0)
+    write_golden(settings.models_dir, msgspec.structs.replace(retrained.golden, cases=perfect))
     before = set(settings.models_dir.iterdir())
     current = Scorer.load(retrained.bundle)
     with pytest.raises(CandidateRejected, match=r"nothing published.*golden slice.*report in"):
