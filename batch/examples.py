@@ -1,95 +1,168 @@
-"""Training examples: each first touch of a course, with the history the learner had strictly before it."""
+"""Training examples of the towers: a learner's history at some instant, and what they newly liked soon after it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 
 from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
+from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import LOG_SCALE, Doubles, Examples, Floats, Rows
+from recsys.model.inputs import Doubles, Floats, Rows
+
+FIRST_SHARE, LAST_SHARE = 0.25, 0.98
+"""Between these quantiles of the events' times lie the instants that all learners share."""
+
+HORIZON_SHARE = 0.1
+"""Targets come from the time that the last share of the events takes."""
 
 
-class _Histories(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TowerExamples:
+    """`e` examples; histories are padded to `history_length`.
+
+    Attributes:
+        user: User embedding row: user row + 1 `(e,)`.
+        time: The instant, ms since 1970 UTC `(e,)`.
+        rows: Most engaged courses, best first `(e, history_length)`; `n_courses` where padded.
+        pools: Their weight in each pool, each pool summing to 1 `(e, history_length, POOLS)`.
+        strength: `(e, STRENGTH_DIM)`.
+        targets: 1 for what was newly liked within the horizon `(e, n_courses)`.
+        known: 1 for what was liked before the instant, which is neither target nor negative `(e, n_courses)`.
+    """
+
+    user: Rows
+    time: Times
     rows: Rows
-    weights: Floats
+    pools: Floats
     strength: Floats
+    targets: sparse.csr_array
+    known: sparse.csr_array
 
 
-def build_examples(encoded: EncodedEvents, hyperparameters: HyperParameters, half_life_days: float) -> Examples:
-    """Turns encoded events into engagement- and recency-weighted positives.
-
-    A positive is the first interaction of a learner with a course whose engagement stayed positive; its history holds
-    only what came at strictly earlier times, so a model never sees the answer, nor the rest of a basket.
+def tower_examples(
+    encoded: EncodedEvents, before_ms: int, hyperparameters: HyperParameters, half_life_days: float
+) -> TowerExamples:
+    """Builds the examples from what came strictly before an instant.
 
     Args:
-        encoded: The training side.
-        hyperparameters: History length, pooling power and half-life of the examples.
-        half_life_days: Of the engagement scores.
+        encoded: Events in time order.
+        before_ms: Nothing at or after this is looked at, targets neither.
+        hyperparameters: How many instants, targets and examples.
+        half_life_days: Of the engagement sums.
+
+    Raises:
+        ValueError: When no learner liked anything new after an earlier like.
     """
-    position, loss_weight = _positives(encoded, hyperparameters)
-    user_order = np.argsort(encoded.user, kind="stable")
-    events = np.split(user_order, np.cumsum(np.bincount(encoded.user, minlength=len(encoded.users)))[:-1])
-    by_user = position[np.argsort(encoded.user[position], kind="stable")]
-    wanted = np.split(by_user, np.cumsum(np.bincount(encoded.user[by_user], minlength=len(encoded.users)))[:-1])
-    histories: list[_Histories] = []
-    group = np.zeros(len(encoded.time), np.int64)
-    groups = 0
-    for mine, targets in zip(events, wanted, strict=True):
-        if targets.size:
-            times, index = np.unique(encoded.time[targets], return_inverse=True)
-            group[targets] = groups + index
-            groups += len(times)
-            histories.append(_histories(encoded, mine, times, hyperparameters, half_life_days))
-    return Examples(
-        user=encoded.user[position] + 1,
-        course=encoded.course[position],
-        time=encoded.time[position],
-        weight=loss_weight,
-        group=group[position].astype(np.int32),
-        history_rows=np.concatenate([history.rows for history in histories]),
-        history_weights=np.concatenate([history.weights for history in histories]),
-        strength=np.concatenate([history.strength for history in histories]),
+    rng = np.random.default_rng(hyperparameters.seed)
+    end = int(np.searchsorted(encoded.time, before_ms))
+    liked = np.flatnonzero(encoded.weight[:end] > 0)
+    order = liked[np.argsort(encoded.user[liked], kind="stable")]
+    edges = np.flatnonzero(np.diff(encoded.user[order])) + 1
+    times = encoded.time[liked]
+    shared = np.quantile(times, np.linspace(FIRST_SHARE, LAST_SHARE, hyperparameters.shared_instants)).astype(np.int64)
+    horizon = int(times[-1] - np.quantile(times, 1 - HORIZON_SHARE)) + 1
+    found = [
+        queried
+        for mine in np.split(order, edges)
+        if len(mine) > 1
+        for queried in _Learner(encoded, mine, half_life_days, hyperparameters).queries(shared, horizon, rng)
+    ]
+    if not found:
+        raise ValueError("no learner liked a new course after an earlier one")
+    if len(found) > hyperparameters.max_examples:
+        kept = rng.choice(len(found), hyperparameters.max_examples, replace=False)
+        found = [found[at] for at in np.sort(kept)]
+    return _stacked(found, len(encoded.courses))
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One example before it is padded and stacked."""
+
+    user: int
+    time: int
+    rows: Rows
+    pools: Floats
+    strength: Floats
+    targets: Rows
+    known: Rows
+
+
+class _Learner:
+    """One learner's liking events in time order."""
+
+    def __init__(
+        self, encoded: EncodedEvents, mine: NDArray[np.intp], half_life_days: float, hyperparameters: HyperParameters
+    ) -> None:
+        self._user = int(encoded.user[mine[0]])
+        self._time, self._hyperparameters = encoded.time[mine], hyperparameters
+        self._courses, self._column = np.unique(encoded.course[mine], return_inverse=True)
+        self._first = np.unique(self._column, return_index=True)[1]
+        self._per_ms = 1.0 / (half_life_days * MS_PER_DAY)
+        # Relative to the last event, so that no exponent leaves a double's span.
+        self._added = encoded.weight[mine] * np.exp2((self._time - self._time[-1]) * self._per_ms)
+
+    def queries(self, shared: Times, horizon: int, rng: np.random.Generator) -> Iterator[_Query]:
+        """One example for each instant that has a history before it and a new like within the horizon."""
+        own = self._time[np.sort(self._first)[1:]]
+        count = min(self._hyperparameters.own_instants, len(own))
+        chosen = rng.choice(own, count, replace=False) if count else own[:0]
+        instants = np.unique(np.concatenate([shared, chosen]))
+        first_ms = self._time[self._first]
+        for at, scores in zip(instants, self._scores(instants), strict=True):
+            targets = np.flatnonzero((first_ms >= at) & (first_ms < at + horizon))
+            if targets.size and first_ms.min() < at:
+                yield self._query(int(at), scores, targets)
+
+    def _scores(self, instants: Times) -> Doubles:
+        """Decayed sums just before each instant `(g, courses)`, up to a factor common to the row."""
+        added = np.zeros((len(instants) + 1, len(self._courses)))
+        np.add.at(added, (np.searchsorted(instants, self._time, side="right"), self._column), self._added)
+        sums: Doubles = np.cumsum(added[:-1], axis=0)
+        return sums
+
+    def _query(self, at: int, scores: Doubles, targets: Rows) -> _Query:
+        best = np.argsort(-scores, kind="stable")[: self._hyperparameters.history_length]
+        best = best[scores[best] > 0]
+        weights = pool_weights(scores[best] / scores[best[0]], np.arange(len(best)))
+        total = scores.sum() * np.exp2((self._time[-1] - at) * self._per_ms)
+        known = np.flatnonzero(self._time[self._first] < at)
+        return _Query(
+            user=self._user + 1,
+            time=at,
+            rows=self._courses[best],
+            pools=weights / weights.sum(axis=0),
+            strength=strength(np.float64(len(known)), total),
+            targets=self._courses[targets[: self._hyperparameters.max_targets]],
+            known=self._courses[known],
+        )
+
+
+def _stacked(found: list[_Query], n_courses: int) -> TowerExamples:
+    length = max(len(query.rows) for query in found)
+    rows = np.full((len(found), length), n_courses, np.int32)
+    pools = np.zeros((len(found), length, found[0].pools.shape[1]), np.float32)
+    for at, query in enumerate(found):
+        rows[at, : len(query.rows)], pools[at, : len(query.rows)] = query.rows, query.pools
+    return TowerExamples(
+        user=np.array([query.user for query in found], np.int32),
+        time=np.array([query.time for query in found], np.int64),
+        rows=rows,
+        pools=pools,
+        strength=np.stack([query.strength for query in found]),
+        targets=_rows_of([query.targets for query in found], n_courses),
+        known=_rows_of([query.known for query in found], n_courses),
     )
 
 
-def _positives(encoded: EncodedEvents, hyperparameters: HyperParameters) -> tuple[np.ndarray, Floats]:
-    """Positions of the first touches of liked pairs, and the loss weight of each (mean 1)."""
-    pair = encoded.user.astype(np.int64) * len(encoded.courses) + encoded.course
-    _, first, inverse = np.unique(pair, return_index=True, return_inverse=True)
-    total = np.bincount(inverse, encoded.weight)
-    liked = np.sort(first[total > 0])[-hyperparameters.max_examples :]
-    liking = np.log1p(total[inverse[liked]])
-    age_days = (encoded.time[-1] - encoded.time[liked]) / MS_PER_DAY
-    weight = liking * np.exp2(-age_days / hyperparameters.example_half_life_days)
-    return liked, (weight / weight.mean()).astype(np.float32)
-
-
-def _histories(
-    encoded: EncodedEvents, mine: np.ndarray, times: Times, hyperparameters: HyperParameters, half_life_days: float
-) -> _Histories:
-    """What one learner's pool was just before each of `times` `(g,)`; the same numbers as `pool_engagement`."""
-    per_ms = 1.0 / (half_life_days * MS_PER_DAY)
-    last = encoded.time[mine[-1]]
-    courses, column = np.unique(encoded.course[mine], return_inverse=True)
-    # Sums relative to the learner's last event, so that no exponent leaves a double's span.
-    sums = np.zeros((len(times) + 1, len(courses)))
-    added = encoded.weight[mine] * np.exp2((encoded.time[mine] - last) * per_ms)
-    np.add.at(sums, (np.searchsorted(times, encoded.time[mine], side="right"), column), added)
-    scores = np.maximum(np.cumsum(sums[:-1], axis=0), 0.0)
-    strength = np.stack([scores.sum(1) * np.exp2((last - times) * per_ms), (scores > 0).sum(1)], axis=1)
-    rows, weights = _pooled(courses, scores, hyperparameters)
-    return _Histories(rows, weights, (np.log1p(strength) / LOG_SCALE).astype(np.float32))
-
-
-def _pooled(courses: Rows, scores: Doubles, hyperparameters: HyperParameters) -> tuple[Rows, Floats]:
-    length = hyperparameters.history_length
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :length]
-    kept = np.take_along_axis(scores, best, axis=1)
-    top = np.maximum(kept[:, :1], np.finfo(np.float64).tiny)
-    weights = np.where(kept > 0, (kept / top) ** hyperparameters.pool_power, 0.0)
-    weights /= np.maximum(weights.sum(1, keepdims=True), 1.0)
-    padding = ((0, 0), (0, length - best.shape[1]))
-    return np.pad(courses[best], padding).astype(np.int32), np.pad(weights, padding).astype(np.float32)
+def _rows_of(columns: list[Rows], n_courses: int) -> sparse.csr_array:
+    lengths = [len(some) for some in columns]
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indices = np.concatenate(columns)
+    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), shape=(len(columns), n_courses))

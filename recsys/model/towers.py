@@ -1,8 +1,8 @@
-"""The two towers of the hybrid model, in Keras. `recsys.model.scorer` computes the same from the exported arrays.
+"""The two towers of the hybrid model, in Keras. `recsys.model.ranker` computes the same from the exported arrays.
 
-User tower: user-id embedding ⊕ pool of the engaged courses (ids and text) ⊕ strength → dense, dropout → vector, plus
-the pool. Course tower: course-id embedding ⊕ projected TF-IDF ⊕ attributes → dense, dropout → vector, plus the id
-embedding; and a bias.
+User tower: `POOLS` pools of (course-id embedding + projected text) over the learner's most engaged courses ⊕ strength ⊕
+user-id embedding → dropout, dense, dropout → vector. Course tower: course-id embedding + projected TF-IDF + projected
+attributes → vector, and a bias.
 """
 
 from __future__ import annotations
@@ -15,51 +15,61 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import STRENGTH_DIM, CourseFeatures, Floats
+from recsys.model.inputs import CourseFeatures, Floats
+
+OFFSET_DAYS = (3.0, 14.0, 60.0, np.inf)
+"""Half-lives of the popularities whose weights are learned as offsets of the softmax."""
+
+_OFFSET_AT_START = 0.15
 
 
 class HybridTowers:
-    """User tower, course tower and the learned weight of popularity.
+    """User tower, course tower and the learned weights of popularity.
 
     Args:
-        settings: Sizes and dropout.
+        hyperparameters: Sizes and dropout.
         n_users: Known users.
-        n_courses: Courses in the catalogue.
-        n_attributes: Columns of `CourseFeatures.attributes`.
+        features: Of the catalogue, `n` courses.
 
     Attributes:
-        user: Keras model of `user_inputs` → vectors `(b, vector_dim)`.
-        course: Keras model of (index `(b,)`, text `(b, text_dim)`, attributes `(b, a)`) → vectors `(b, vector_dim)` and
-            biases `(b, 1)`.
-        popularity_weight: Scalar variable.
+        user: Keras model of (user `(b,)`, history rows `(b, l)`, pool weights `(b, l, POOLS)`, strength
+            `(b, STRENGTH_DIM)`) → vectors `(b, vector_dim)`. Row `n` of a history is padding.
+        course: Keras model of (index `(n,)`, text `(n, text_dim)`, attributes `(n, a)`) → vectors `(n, vector_dim)` and
+            biases `(n, 1)`.
+        offset_weights: Of log popularity by `OFFSET_DAYS`, in training only.
     """
 
-    def __init__(self, settings: HyperParameters, *, n_users: int, n_courses: int, n_attributes: int) -> None:
-        self.settings = settings
-        self.user: Any = _user_tower(settings, n_users, n_courses)
-        self.course: Any = _course_tower(settings, n_courses, n_attributes)
-        self.popularity_weight: Any = keras.Variable(settings.popularity_weight, name="popularity_weight")
+    def __init__(self, hyperparameters: HyperParameters, *, n_users: int, features: CourseFeatures) -> None:
+        self.hyperparameters, self.features = hyperparameters, features
+        self.user: Any = _user_tower(hyperparameters, n_users, features)
+        self.course: Any = _course_tower(hyperparameters, features)
+        self.offset_weights: Any = keras.Variable(
+            np.full(len(OFFSET_DAYS), _OFFSET_AT_START, np.float32), name="offset_weights"
+        )
 
     @property
     def trainable_variables(self) -> list[Any]:
         """Everything a training step moves."""
-        return [*self.user.trainable_variables, *self.course.trainable_variables, self.popularity_weight]
+        return [*self.user.trainable_variables, *self.course.trainable_variables, self.offset_weights]
 
-    def export(self, features: CourseFeatures, log_popularity: Floats) -> dict[str, Floats]:
-        """The arrays `recsys.model.scorer.Scorer` ranks with (all but the item-item part).
+    def catalogue(self) -> tuple[Any, Any]:
+        """Vectors `(n, vector_dim)` and biases `(n,)` of the whole catalogue, without dropout."""
+        vectors, bias = self.course(
+            [self.features.index, self.features.text, self.features.attributes], training=False
+        )
+        return vectors, bias[:, 0]
 
-        Args:
-            features: Of the whole catalogue, `n` courses.
-            log_popularity: At the end of training, `(n,)`.
-        """
-        vectors, bias = self.course([features.index, features.text, features.attributes], training=False)
-        weight = float(self.popularity_weight.value.numpy())
+    def export(self) -> dict[str, Floats]:
+        """The arrays `recsys.model.ranker` computes affinities with."""
+        vectors, bias = self.catalogue()
         user = {layer.name: [w.value.numpy() for w in layer.weights] for layer in self.user.layers}
+        known = (self.features.index > 0)[:, None]  # nobody's history taught the others an embedding
         return {
             "course_vectors": vectors.numpy(),
-            "course_bias": bias.numpy()[:, 0] + np.float32(weight) * log_popularity,
-            "history_vectors": user["history_id"][0][features.index] + features.text @ user["history_text"][0],
+            "course_bias": bias.numpy(),
+            "history_vectors": known * user["history_id"][0][:-1] + self.features.text @ user["history_text"][0],
             "user_embeddings": user["user_id"][0],
             "hidden_kernel": user["user_hidden"][0],
             "hidden_bias": user["user_hidden"][1],
@@ -78,35 +88,41 @@ class HybridTowers:
         return files
 
 
-def _embedding(rows: int, dim: int, name: str) -> Any:
-    return layers.Embedding(rows, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05), name=name)
+def _embedding(rows: int, dim: int, name: str, stddev: float) -> Any:
+    return layers.Embedding(rows, dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev), name=name)
 
 
-def _user_tower(settings: HyperParameters, n_users: int, n_courses: int) -> Any:
+def _user_tower(hyperparameters: HyperParameters, n_users: int, features: CourseFeatures) -> Any:
+    n_courses, d = len(features.index), hyperparameters.vector_dim
     user = keras.Input((), dtype="int32", name="user")
-    rows = keras.Input((settings.history_length,), dtype="int32", name="history_rows")
-    weights = keras.Input((settings.history_length,), name="history_weights")
-    text = keras.Input((settings.text_dim,), name="history_text_pool")
+    rows = keras.Input((None,), dtype="int32", name="history_rows")
+    pools = keras.Input((None, POOLS), name="history_pools")
     strength = keras.Input((STRENGTH_DIM,), name="strength")
-    ids = _embedding(n_courses + 1, settings.vector_dim, "history_id")(rows)
-    pooled = ops.sum(ids * ops.expand_dims(weights, -1), axis=1)
-    pooled += layers.Dense(settings.vector_dim, use_bias=False, name="history_text")(text)
-    features = layers.Concatenate()([_embedding(n_users + 1, settings.user_dim, "user_id")(user), pooled, strength])
-    hidden = layers.Dense(settings.hidden, activation="relu", name="user_hidden")(features)
-    hidden = layers.Dropout(settings.dropout)(hidden)
-    vector = layers.Dense(settings.vector_dim, name="user_vector")(hidden) + pooled
-    return keras.Model([user, rows, weights, text, strength], vector, name="user_tower")
+    text = np.concatenate([features.text, np.zeros((1, features.text.shape[1]), np.float32)])
+    texts = layers.Embedding(
+        n_courses + 1, text.shape[1], embeddings_initializer=keras.initializers.Constant(text), trainable=False,
+        name="history_text_table",
+    )(rows)  # fmt: skip
+    courses = _embedding(n_courses + 1, d, "history_id", 0.05)(rows)
+    courses += layers.Dense(d, use_bias=False, name="history_text")(texts)
+    pooled = layers.Reshape((POOLS * d,))(ops.einsum("blp,bld->bpd", pools, courses))
+    embedded = _embedding(n_users + 1, hyperparameters.user_dim, "user_id", 0.05)(user)
+    hidden = layers.Dropout(hyperparameters.dropout)(layers.Concatenate()([pooled, strength, embedded]))
+    hidden = layers.Dense(hyperparameters.hidden, activation="relu", name="user_hidden")(hidden)
+    hidden = layers.Dropout(hyperparameters.dropout)(hidden)
+    vector = layers.Dense(d, name="user_vector")(hidden)
+    return keras.Model([user, rows, pools, strength], vector, name="user_tower")
 
 
-def _course_tower(settings: HyperParameters, n_courses: int, n_attributes: int) -> Any:
+def _course_tower(hyperparameters: HyperParameters, features: CourseFeatures) -> Any:
+    n_courses, d = len(features.index), hyperparameters.vector_dim
     index = keras.Input((), dtype="int32", name="course")
-    text = keras.Input((settings.text_dim,), name="text")
-    attributes = keras.Input((n_attributes,), name="attributes")
-    embedded = _embedding(n_courses + 1, settings.vector_dim, "course_id")(index)
-    projected = layers.Dense(settings.vector_dim, use_bias=False, name="text_projection")(text)
-    features = layers.Concatenate()([embedded, projected, attributes])
-    hidden = layers.Dense(settings.hidden, activation="relu", name="course_hidden")(features)
-    hidden = layers.Dropout(settings.dropout)(hidden)
-    vector = layers.Dense(settings.vector_dim, name="course_vector")(hidden) + embedded
+    text = keras.Input((features.text.shape[1],), name="text")
+    attributes = keras.Input((features.attributes.shape[1],), name="attributes")
+    vector = _embedding(n_courses + 1, d, "course_id", 0.02)(index)
+    vector += layers.Dense(d, use_bias=False, name="text_projection")(text)
+    vector += layers.Dense(
+        d, use_bias=False, name="attribute_projection", kernel_initializer=keras.initializers.RandomNormal(stddev=0.02)
+    )(attributes)
     bias = layers.Embedding(n_courses + 1, 1, embeddings_initializer="zeros", name="course_bias")(index)
     return keras.Model([index, text, attributes], [vector, bias], name="course_tower")

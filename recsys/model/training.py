@@ -1,195 +1,166 @@
-"""Training of the hybrid model: one `tf.function` on batches of a fixed shape, sampled softmax with logQ correction.
+"""Training of the towers: one `tf.function`, several targets a learner, softmax over the whole catalogue.
 
-The positive's logit is compared with candidates drawn by `recsys.model.negatives`. A candidate's logit gets −log(k·Q),
-so that the sum over candidates estimates the sum over the catalogue; the positive was not drawn and gets nothing.
+The as-of popularity enters as an offset whose weights are learned, so that the towers learn what popularity does not
+already say (Menon and others: "Long-tail learning via logit adjustment", ICLR 2021).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import CourseFeatures, Examples, Floats, Rows
-from recsys.model.negatives import Candidates, Sampler, make_sampler
+from recsys.model.inputs import Floats, Rows
 from recsys.model.towers import HybridTowers
 
 _NEVER = -1e9
-_SMALLEST_BATCH = 256
-_STEPS_AN_EPOCH = 60
+_STEPS_AN_EPOCH = 40
+_SMALLEST_BATCH = 32
+_WARM_UP_STEPS = 50
+_LAST_RATE = 0.1
+_CLIP = 5.0
+_BIAS_L2 = 1e-4
 
-AfterEpoch = Callable[[int, float, HybridTowers], bool]
-"""Called with the epoch (1 and up), its mean loss and the towers; returns whether to go on."""
+Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingInputs:
-    """Everything a training run reads.
+class TowerInputs:
+    """What a training run reads, a batch at a time.
 
-    Attributes:
-        examples: The positives.
-        features: Of the catalogue, `n` courses.
-        touched: User row − 1 × course, nonzero wherever there was any interaction in the training window.
-        popularity: Log popularity by time bucket and course, `(buckets, n)`.
+    Args:
+        user: User embedding rows `(e,)`, 0 for the unknown user.
+        rows: History rows `(e, l)`.
+        pools: `(e, l, POOLS)`.
+        strength: `(e, STRENGTH_DIM)`.
+        targets: `(e, n)`.
+        known: `(e, n)`.
+        popularity: Log popularity by time bucket, course and half-life `(buckets, n, len(OFFSET_DAYS))`.
         bucket: The bucket of each example `(e,)`.
     """
 
-    examples: Examples
-    features: CourseFeatures
-    touched: sparse.csr_array
-    popularity: Floats
-    bucket: Rows
+    def __init__(
+        self,
+        *,
+        user: Rows,
+        rows: Rows,
+        pools: Floats,
+        strength: Floats,
+        targets: sparse.csr_array,
+        known: sparse.csr_array,
+        popularity: Floats,
+        bucket: Rows,
+    ) -> None:
+        self.user, self.rows, self.pools, self.strength = user, rows, pools, strength
+        self._targets, self._known, self._popularity, self._bucket = targets, known, popularity, bucket
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def batch(self, chosen: Rows) -> tuple[Any, ...]:
+        """The arrays of some examples `(b,)`, in the order of the training step's arguments."""
+        return (
+            self.user[chosen],
+            self.rows[chosen],
+            self.pools[chosen],
+            self.strength[chosen],
+            self._targets[chosen].toarray().astype(bool),
+            self._known[chosen].toarray().astype(bool),
+            self._popularity[self._bucket[chosen]],
+        )
 
 
 def train_towers(
-    inputs: TrainingInputs,
-    settings: HyperParameters,
+    towers: HybridTowers,
+    inputs: TowerInputs,
+    hyperparameters: HyperParameters,
     *,
-    after_epoch: AfterEpoch = lambda _epoch, _loss, _towers: True,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> HybridTowers:
-    """Trains new towers.
+    progress: Progress = lambda _done, _total: None,
+) -> list[float]:
+    """Trains towers, in place.
 
     Args:
-        inputs: See `TrainingInputs`.
-        settings: See `HyperParameters`; its seed fixes initial weights, order, negatives and dropout.
-        after_epoch: May end training early.
+        towers: New ones, or ones to go on from.
+        inputs: See `TowerInputs`.
+        hyperparameters: Its seed fixes order and dropout.
         progress: Called after each step with steps done and steps in all.
+
+    Returns:
+        The mean loss of each epoch.
     """
-    keras.utils.set_random_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    n_users, n_courses = inputs.touched.shape
-    towers = HybridTowers(
-        settings, n_users=n_users, n_courses=n_courses, n_attributes=inputs.features.attributes.shape[1]
-    )
-    # A small history is cut into enough steps to learn from; the shape stays fixed all the same.
-    size = min(settings.batch_size, max(_SMALLEST_BATCH, len(inputs.examples.course) // _STEPS_AN_EPOCH))
-    steps = -(-len(inputs.examples.course) // size)
-    step = _make_step(towers, inputs.features, settings, total_steps=steps * settings.epochs)
-    frequencies = np.bincount(inputs.examples.course, minlength=n_courses).astype(np.float64)
-    batches = _Batches(inputs, settings, make_sampler(settings.sampler, frequencies), rng, size)
-    for epoch in range(1, settings.epochs + 1):
+    keras.utils.set_random_seed(hyperparameters.seed)
+    rng = np.random.default_rng(hyperparameters.seed)
+    size = int(np.clip(len(inputs) // _STEPS_AN_EPOCH, _SMALLEST_BATCH, hyperparameters.batch_size))
+    size = min(size, len(inputs))
+    steps = len(inputs) // size
+    step = _TrainingStep(towers, hyperparameters, steps * hyperparameters.epochs)
+    curve = []
+    for epoch in range(hyperparameters.epochs):
+        order = rng.permutation(len(inputs))
         losses = []
-        for number, batch in enumerate(batches.epoch(), start=1):
-            losses.append(float(step(*batch)))
-            progress((epoch - 1) * steps + number, steps * settings.epochs)
-        if not after_epoch(epoch, float(np.mean(losses)), towers):
-            break
-    return towers
+        for at in range(steps):
+            losses.append(step(inputs.batch(order[at * size : (at + 1) * size])))
+            progress(epoch * steps + at + 1, steps * hyperparameters.epochs)
+        curve.append(float(np.mean(losses)))
+    return curve
 
 
-class _Batches:
-    """Padded batches of one epoch after another."""
+class _TrainingStep:
+    """One step of Adam on a batch of fixed size, compiled once."""
 
-    def __init__(
-        self, inputs: TrainingInputs, settings: HyperParameters, sampler: Sampler, rng: np.random.Generator, size: int
-    ) -> None:
-        self._inputs, self._settings, self._sampler, self._rng, self._size = inputs, settings, sampler, rng, size
-        groups = inputs.examples.history_rows
-        pools = sparse.csr_array(
-            (
-                inputs.examples.history_weights.ravel(),
-                groups.ravel(),
-                np.arange(len(groups) + 1, dtype=np.int64) * groups.shape[1],
+    def __init__(self, towers: HybridTowers, hyperparameters: HyperParameters, total: int) -> None:
+        self._towers, self._hyperparameters, self._total, self._done = towers, hyperparameters, total, 0
+        self._optimizer = keras.optimizers.Adam(hyperparameters.learning_rate)
+        self._optimizer.build(towers.trainable_variables)
+        n = len(towers.features.index)
+        self._features = [tf.constant(array) for array in (towers.features.text, towers.features.attributes)]
+        self._index = tf.constant(towers.features.index)
+        self._step = tf.function(
+            self._one,
+            input_signature=(
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, None), tf.int32),
+                tf.TensorSpec((None, None, POOLS), tf.float32),
+                tf.TensorSpec((None, STRENGTH_DIM), tf.float32),
+                tf.TensorSpec((None, n), tf.bool),
+                tf.TensorSpec((None, n), tf.bool),
+                tf.TensorSpec((None, n, None), tf.float32),
             ),
-            shape=(len(groups), len(inputs.features.index)),
-        )
-        self._text_pool = np.asarray(pools @ inputs.features.text, np.float32)
-
-    def epoch(self) -> Iterator[tuple[NDArray[Any], ...]]:
-        order = self._rng.permutation(len(self._inputs.examples.course))
-        for start in range(0, len(order), self._size):
-            picked = order[start : start + self._size]
-            padded = np.resize(picked, self._size)
-            weight = self._inputs.examples.weight[padded].copy()
-            weight[len(picked) :] = 0.0
-            yield self._batch(padded, weight)
-
-    def _batch(self, picked: NDArray[np.int64], weight: Floats) -> tuple[NDArray[Any], ...]:
-        e, popularity, rng = self._inputs.examples, self._inputs.popularity, self._rng
-        positives, users, group = e.course[picked], e.user[picked], e.group[picked]
-        drawn = self._sampler.draw(positives, self._settings.negatives, rng)
-        unknown = rng.random(len(picked)) < self._settings.unknown_user_rate
-        rows = np.concatenate([positives, drawn.courses])
-        index = self._hidden(self._inputs.features.index[rows])
-        history = self._hidden(self._inputs.features.index[e.history_rows[group]])
-        times = self._inputs.bucket[picked]
-        return (
-            np.where(unknown, 0, users).astype(np.int32),
-            history,
-            e.history_weights[group],
-            self._text_pool[group],
-            e.strength[group],
-            rows,
-            index,
-            popularity[times, positives],
-            popularity[:, drawn.courses][times],
-            self._log_counts(drawn),
-            self._negative(users, drawn.courses),
-            weight,
-            np.array(drawn.keep, np.int32),
         )
 
-    def _hidden(self, index: Rows) -> Rows:
-        """Takes some course ids away, so that the unknown course is trained too."""
-        taken = self._rng.random(index.shape) < self._settings.unknown_course_rate
-        return np.where(taken, 0, index).astype(np.int32)
+    def __call__(self, batch: tuple[Any, ...]) -> float:
+        self._done += 1
+        warm_up = min(1.0, self._done / max(1, min(_WARM_UP_STEPS, self._total // 10)))
+        falling = 1.0 - (1.0 - _LAST_RATE) * self._done / self._total
+        self._optimizer.learning_rate.assign(self._hyperparameters.learning_rate * warm_up * falling)
+        return float(self._step(*batch))
 
-    def _log_counts(self, drawn: Candidates) -> Floats:
-        return drawn.log_q[drawn.courses] + np.float32(np.log(len(drawn.courses)))
-
-    def _negative(self, users: Rows, candidates: Rows) -> NDArray[np.bool_]:
-        """Where a candidate is a negative: the learner touches it nowhere in the training window; `(batch, k)`."""
-        columns, inverse = np.unique(candidates, return_inverse=True)
-        place = np.full(self._inputs.touched.shape[1], -1)
-        place[columns] = np.arange(len(columns))
-        rows = self._inputs.touched[users - 1]
-        hit = place[rows.indices]
-        touched = np.zeros((len(users), len(columns)), dtype=bool)
-        touched[np.repeat(np.arange(len(users)), np.diff(rows.indptr))[hit >= 0], hit[hit >= 0]] = True
-        negative: NDArray[np.bool_] = ~touched[:, inverse]
-        return negative
-
-
-def _make_step(
-    towers: HybridTowers, features: CourseFeatures, settings: HyperParameters, *, total_steps: int
-) -> Callable[..., Any]:
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(settings.learning_rate, total_steps))
-    optimizer.build(towers.trainable_variables)
-    text, attributes = tf.constant(features.text), tf.constant(features.attributes)
-
-    def step(*batch: Any) -> Any:
-        user, history, weights, pool, strength, rows, index, pop, pops, log_counts, negative, weight, keep = batch
-        size = user.shape[0]
-        with tf.GradientTape() as tape:
-            vectors = towers.user([user, history, weights, pool, strength], training=True)
-            courses, bias = towers.course([index, tf.gather(text, rows), tf.gather(attributes, rows)], training=True)
-            bias, fame = bias[:, 0], towers.popularity_weight
-            positive = tf.reduce_sum(vectors * courses[:size], 1) + bias[:size] + fame * pop
-            others = tf.matmul(vectors, courses[size:], transpose_b=True) + bias[size:] + fame * pops - log_counts
-            others = _hardest(tf.where(negative, others, _NEVER), keep, hard=settings.sampler == "hard")
-            loss = tf.reduce_logsumexp(tf.concat([positive[:, None], others], 1), 1) - positive
-            loss = tf.reduce_sum(loss * weight) / tf.maximum(tf.reduce_sum(weight), 1e-6)
-            penalty = tf.reduce_mean(tf.reduce_sum(vectors**2, 1)) + tf.reduce_mean(tf.reduce_sum(courses**2, 1))
-            total = loss + settings.l2 * penalty
+    def _one(self, user: Any, rows: Any, pools: Any, strength: Any, targets: Any, known: Any, popularity: Any) -> Any:
+        towers, settings = self._towers, self._hyperparameters
         variables = towers.trainable_variables
-        optimizer.apply(tape.gradient(total, variables), variables)
+        with tf.GradientTape() as tape:
+            kept = tf.cast(tf.random.uniform((tf.shape(user)[0], 1)) >= settings.no_history_rate, tf.float32)
+            named = tf.random.uniform(tf.shape(user)) >= settings.unknown_user_rate
+            vectors = towers.user(
+                [tf.where(named, user, 0), rows, pools * kept[:, :, None], strength * kept], training=True
+            )
+            shown = tf.random.uniform(tf.shape(self._index)) >= settings.unknown_course_rate
+            courses, bias = towers.course([tf.where(shown, self._index, 0), *self._features], training=True)
+            logits = tf.matmul(vectors, courses, transpose_b=True) + bias[None, :, 0]
+            logits += tf.einsum("bnh,h->bn", popularity, tf.convert_to_tensor(towers.offset_weights))
+            logits = tf.where(known, _NEVER, logits)
+            wanted = tf.cast(targets, tf.float32)
+            likelihood = tf.where(targets, tf.nn.log_softmax(logits), 0.0) * wanted
+            loss = -tf.reduce_mean(tf.reduce_sum(likelihood, 1) / tf.maximum(tf.reduce_sum(wanted, 1), 1.0))
+            penalty = settings.l2 * tf.add_n([tf.reduce_sum(tf.square(v)) for v in variables])
+            penalty += _BIAS_L2 * tf.reduce_sum(tf.square(bias))
+            total = loss + penalty
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, [v.value for v in variables])]
+        clipped, _ = tf.clip_by_global_norm(gradients, _CLIP)
+        self._optimizer.apply(clipped, variables)
         return loss
-
-    compiled: Callable[..., Any] = tf.function(step)
-    return compiled
-
-
-def _hardest(logits: Any, keep: Any, *, hard: bool) -> Any:
-    """Leaves the `keep` highest logits of each row `(batch, k)` and takes the others out of the sum."""
-    if not hard:
-        return logits
-    floor = tf.math.top_k(logits, keep).values[:, -1:]
-    return tf.where(logits >= floor, logits, _NEVER)

@@ -1,0 +1,153 @@
+"""Training of the mixer: lists of candidates from as-of snapshots, a small network of the learner's context, in Keras.
+
+The loss is a smooth NDCG (Qin, Liu, Li: "A general approximation framework for direct optimization of information
+retrieval measures", Information Retrieval 13, 2010) beside a softmax cross-entropy. Candidates that were drawn with
+probability p stand for 1/p of their kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from recsys.model.inputs import Floats
+
+HIDDEN = 24
+DROPOUT = 0.1
+L2 = 1e-3
+LEARNING_RATE = 5e-3
+BATCH = 32
+LEAST_STEPS = 400
+LEAST_EPOCHS = 10
+MEMBERS = 3
+MOST_POSITIVES = 16
+CROSS_ENTROPY = 0.3
+NEVER = -1e9
+"""Log inverse probability of what is no candidate."""
+
+_SHARPNESS = 2.0
+_WARM_UP_STEPS = 30
+_CUT_OFF = 10.0
+_MANY_POSITIVES = 0.8
+
+
+class Lists(NamedTuple):
+    """Training lists: `l` learners with `c` candidates each.
+
+    Attributes:
+        signals: Standardised `(l, c, s)`.
+        features: Course features `(l, c, f)`, not standardised.
+        context: `(l, 2)`.
+        labels: 1 for what was newly liked `(l, c)`.
+        log_inverse: Log of the inverse probability with which a candidate was drawn, `NEVER` for padding `(l, c)`.
+    """
+
+    signals: Floats
+    features: Floats
+    context: Floats
+    labels: Floats
+    log_inverse: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Means and deviations of features `(f,)` and context `(2,)`."""
+
+    feature_mean: Floats
+    feature_scale: Floats
+    context_mean: Floats
+    context_scale: Floats
+
+
+def train_mixer(lists: Lists, scaling: Scaling, *, seed: int, members: int = MEMBERS) -> dict[str, Floats]:
+    """Trains the members and returns the arrays that `recsys.model.ranker` reads.
+
+    Args:
+        lists: Of all snapshots together.
+        scaling: Of features and context.
+        seed: Of initial weights, order and dropout.
+        members: How many are trained and averaged.
+    """
+    x = ((lists.features - scaling.feature_mean) / scaling.feature_scale).astype(np.float32)
+    inputs = np.concatenate([lists.signals, x], axis=2)
+    context = ((lists.context - scaling.context_mean) / scaling.context_scale).astype(np.float32)
+    trained = [
+        _Member(inputs.shape[2], lists.signals.shape[2], seed * members + member).fit(inputs, context, lists)
+        for member in range(members)
+    ]
+    return {name: np.stack([one[name] for one in trained]) for name in trained[0]} | {
+        "context_mean": scaling.context_mean,
+        "context_scale": scaling.context_scale,
+    }
+
+
+class _Member:
+    """One mixer."""
+
+    def __init__(self, width: int, signals: int, seed: int) -> None:
+        keras.utils.set_random_seed(seed)
+        self._rng = np.random.default_rng(seed)
+        self._weights = keras.Variable(np.full(width, 1.0 / max(1, signals), np.float32))
+        small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
+        self._hidden = layers.Dense(HIDDEN, activation="tanh")
+        self._output = layers.Dense(width, kernel_initializer=small)
+        self._net: Any = keras.Sequential([keras.Input((2,)), self._hidden, layers.Dropout(DROPOUT), self._output])
+
+    def fit(self, inputs: Floats, context: Floats, lists: Lists) -> dict[str, Floats]:
+        """Trains on lists `(l, c, s + f)` and returns the member's arrays."""
+        size = min(BATCH, len(inputs))
+        steps = len(inputs) // size
+        epochs = max(LEAST_EPOCHS, -(-LEAST_STEPS // steps))
+        optimizer = keras.optimizers.Adam(LEARNING_RATE)
+        variables = [self._weights, *self._net.trainable_variables]
+        optimizer.build(variables)
+        step = tf.function(lambda *batch: self._step(optimizer, variables, *batch), reduce_retracing=True)
+        done, total = 0, steps * epochs
+        for _ in range(epochs):
+            order = self._rng.permutation(len(inputs))
+            for at in range(steps):
+                chosen = order[at * size : (at + 1) * size]
+                done += 1
+                optimizer.learning_rate.assign(LEARNING_RATE * min(1.0, done / _WARM_UP_STEPS) * (1 - 0.95 * done / total))
+                step(inputs[chosen], context[chosen], lists.labels[chosen], lists.log_inverse[chosen])
+        hidden, output = self._hidden.get_weights(), self._output.get_weights()
+        return {
+            "mixer_weights": self._weights.value.numpy(),
+            "mixer_hidden_kernel": hidden[0],
+            "mixer_hidden_bias": hidden[1],
+            "mixer_output_kernel": output[0],
+            "mixer_output_bias": output[1],
+        }
+
+    def scores(self, inputs: Any, context: Any, *, training: bool = False) -> Any:
+        """`(b, c)` from inputs `(b, c, s + f)` and context `(b, 2)`."""
+        weights = tf.convert_to_tensor(self._weights)[None] + self._net(context, training=training)
+        return tf.einsum("bcf,bf->bc", inputs, weights)
+
+    def _step(self, optimizer: Any, variables: list[Any], inputs: Any, context: Any, labels: Any, log_inverse: Any) -> None:
+        with tf.GradientTape() as tape:
+            scores = self.scores(inputs, context, training=True)
+            loss = tf.reduce_mean(_loss(scores, labels, log_inverse))
+            loss += L2 * tf.add_n([tf.reduce_sum(tf.square(v)) for v in variables])
+        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+
+
+def _loss(scores: Any, labels: Any, log_inverse: Any) -> Any:
+    """Smooth NDCG@10 of up to `MOST_POSITIVES` positives beside cross-entropy, of each list `(b,)`."""
+    share = labels / tf.maximum(tf.reduce_sum(labels, 1, keepdims=True), 1.0)
+    entropy = -tf.reduce_sum(tf.where(labels > 0, tf.nn.log_softmax(scores + log_inverse), 0.0) * share, 1)
+    drawn = labels + tf.random.uniform(tf.shape(labels)) * 1e-3
+    top, at = tf.math.top_k(drawn, tf.minimum(MOST_POSITIVES, tf.shape(labels)[1]))
+    theirs = tf.gather(scores, at, batch_dims=1)
+    positive = tf.cast(top > 0.5, tf.float32)  # noqa: PLR2004 - labels are 0 or 1
+    weight = tf.where(log_inverse < NEVER / 10, 0.0, tf.exp(tf.minimum(log_inverse, 8.0)))
+    above = tf.sigmoid((scores[:, None] - theirs[:, :, None]) * _SHARPNESS) * weight[:, None]
+    rank = 0.5 + tf.reduce_sum(above, 2)
+    gain = tf.reduce_sum(positive * np.log(2.0) / tf.math.log(1.0 + rank), 1)
+    count = tf.maximum(tf.minimum(tf.reduce_sum(positive, 1), _CUT_OFF), 1.0)
+    return CROSS_ENTROPY * entropy - 2.0 * gain / count**_MANY_POSITIVES

@@ -1,0 +1,117 @@
+"""As-of snapshots: everything known strictly before one instant, and what learners newly liked in the time after it.
+
+A ranker trained on snapshots learns from the situation it is used in: history up to now, and likes to come. Nothing in
+a snapshot but `labels` looks at or beyond its instant; a test puts events there and sees no array change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from batch.encoding import EncodedEvents
+from recsys.engagement import MS_PER_DAY
+from recsys.model.course_features import FIRST_TOUCH_DAYS, POPULARITY_DAYS, CourseActivity
+from recsys.model.inputs import Doubles, Floats, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of `u` learners and `n` courses at one instant.
+
+    Attributes:
+        at_ms: The instant, ms since 1970 UTC.
+        sums: Engagement decayed to `at_ms`, positive sums only, `(u, n)`.
+        seen: 1 where there was any event, `(u, n)`.
+        activity: Of the courses.
+        labels: 1 for pairs liked in the time after the instant that no list would have left out, `(u, n)`.
+    """
+
+    at_ms: int
+    sums: sparse.csr_array
+    seen: sparse.csr_array
+    activity: CourseActivity
+    labels: sparse.csr_array
+
+    def learners(self) -> Rows:
+        """Rows of learners with engagement before the instant and labels after it."""
+        known = np.diff(self.sums.indptr) > 0
+        return np.flatnonzero(known & (np.diff(self.labels.indptr) > 0)).astype(np.int32)
+
+    def newcomers(self) -> Rows:
+        """Rows of learners without any event before the instant and with labels after it."""
+        unknown = np.diff(self.seen.indptr) == 0
+        return np.flatnonzero(unknown & (np.diff(self.labels.indptr) > 0)).astype(np.int32)
+
+
+def snapshot(
+    encoded: EncodedEvents, at_ms: int, until_ms: int | None, *, half_life_days: float, exclude_seen: bool
+) -> Snapshot:
+    """Takes a snapshot.
+
+    Args:
+        encoded: Events in time order.
+        at_ms: The instant; events at it count as later ones.
+        until_ms: Labels come from events before this; None for no labels.
+        half_life_days: Of the engagement sums.
+        exclude_seen: Whether lists leave out all courses seen, or only those the learner is done with.
+    """
+    now = int(np.searchsorted(encoded.time, at_ms))
+    end = now if until_ms is None else int(np.searchsorted(encoded.time, until_ms))
+    decay = np.exp2((encoded.time[:now] - at_ms) / (half_life_days * MS_PER_DAY))
+    sums = _by_pair(encoded, slice(0, now), encoded.weight[:now] * decay)
+    sums.data[sums.data <= 0] = 0.0
+    sums.eliminate_zeros()
+    seen = _indicator(_by_pair(encoded, slice(0, now), np.ones(now)))
+    left_out = seen if exclude_seen else _indicator(_by_pair(encoded, slice(0, now), encoded.done[:now].astype(float)))
+    liked = _indicator(_by_pair(encoded, slice(now, end), encoded.weight[now:end]))
+    labels = (liked - liked.multiply(left_out)).tocsr()
+    labels.eliminate_zeros()
+    return Snapshot(at_ms, sums, seen, activity_before(encoded, at_ms), labels)
+
+
+def activity_before(encoded: EncodedEvents, at_ms: int) -> CourseActivity:
+    """What happened to each course strictly before an instant."""
+    now = int(np.searchsorted(encoded.time, at_ms))
+    liked = np.flatnonzero(encoded.weight[:now] > 0)
+    course, time = encoded.course[liked], encoded.time[liked]
+    n = len(encoded.courses)
+    pair = encoded.user[liked].astype(np.int64) * n + course
+    first = np.unique(pair, return_index=True)[1]  # events are in time order: the first of a pair is its earliest
+    first_ms, last_ms = np.full(n, np.nan), np.full(n, np.nan)
+    first_ms[course[::-1]] = time[::-1]
+    last_ms[course] = time
+    return CourseActivity(
+        at_ms=at_ms,
+        popularity=_decayed_counts(course, time, at_ms, POPULARITY_DAYS, n),
+        first_touches=_decayed_counts(course[first], time[first], at_ms, FIRST_TOUCH_DAYS, n),
+        first_ms=first_ms,
+        last_ms=last_ms,
+    )
+
+
+def context(sums: sparse.csr_array) -> Floats:
+    """What the mixer's network sees of each learner: log1p of how many courses and how much engagement, `(u, 2)`."""
+    courses = np.diff(sums.indptr).astype(np.float64)
+    return np.log1p(np.stack([courses, np.asarray(sums.sum(axis=1)).ravel()], axis=1)).astype(np.float32)
+
+
+def _decayed_counts(course: Rows, time: Rows, at_ms: int, half_lives: tuple[float, ...], n: int) -> Doubles:
+    age_days = (at_ms - time) / MS_PER_DAY
+    return np.stack([np.bincount(course, np.exp2(-age_days / days), minlength=n) for days in half_lives])
+
+
+def _by_pair(encoded: EncodedEvents, part: slice, values: Doubles) -> sparse.csr_array:
+    """Sums of `values` by learner and course."""
+    cells = (encoded.user[part], encoded.course[part])
+    return sparse.coo_array((values, cells), shape=encoded.shape).tocsr()
+
+
+def _indicator(matrix: sparse.csr_array) -> sparse.csr_array:
+    """1 where the matrix is positive, nothing elsewhere."""
+    positive = matrix.copy()
+    positive.data = (positive.data > 0).astype(np.float32)
+    positive.eliminate_zeros()
+    return positive

@@ -1,0 +1,61 @@
+"""The ranker: how much to trust which signal and course feature, for whom. NumPy only.
+
+score = ⟨w + net(context), [signals, features]⟩, averaged over members trained from different seeds. Learners without
+positive engagement are ranked by one course feature alone, the popularity that was best for newcomers.
+`batch.ranking.mixer` trains it; a test holds both equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.model.inputs import Doubles, Floats, Rows
+from recsys.model.signals import SIGNALS, SignalModel, log_context, positive
+
+
+class Ranker:
+    """Scores learners; immutable.
+
+    Args:
+        arrays: Of the signals (`SignalModel`), and `features` `(n, f)` standardised, `context_mean`, `context_scale`
+            `(2,)`, `mixer_weights` `(members, s + f)`, `mixer_hidden_kernel` `(members, 2, h)`, `mixer_hidden_bias`
+            `(members, h)`, `mixer_output_kernel` `(members, h, s + f)`, `mixer_output_bias` `(members, s + f)`,
+            `newcomer_weights` `(f,)`.
+        history_length: Most courses the user tower pools.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
+        self._arrays = arrays
+        self._signals = SignalModel(arrays, history_length)
+        self._features = np.ascontiguousarray(arrays["features"].T)
+        self._newcomers: Floats = arrays["newcomer_weights"] @ self._features
+
+    def scores(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
+        """Of one learner for every course, `(n,)`.
+
+        Args:
+            user_row: Row of the user embeddings; 0 is the unknown user.
+            rows: All courses of the learner's history `(m,)`.
+            scores: Their engagement decayed to now `(m,)`, of either sign.
+        """
+        liked, engagement = positive(rows, scores)
+        if not len(liked):
+            return self._newcomers
+        weights = self.weights(log_context(len(liked), engagement.sum()))
+        signals = self._signals.signals(user_row, liked, engagement, rows)
+        mixed: Floats = weights[: len(SIGNALS)] @ signals
+        mixed += weights[len(SIGNALS) :] @ self._features
+        return mixed
+
+    def weights(self, context: Floats) -> Floats:
+        """The weights of signals and features for a learner of this context `(2,)`, `(s + f,)`."""
+        a = self._arrays
+        seen = (context - a["context_mean"]) / a["context_scale"]
+        hidden = np.tanh(np.einsum("c,mch->mh", seen, a["mixer_hidden_kernel"]) + a["mixer_hidden_bias"])
+        moved = np.einsum("mh,mhf->mf", hidden, a["mixer_output_kernel"]) + a["mixer_output_bias"]
+        weights: Floats = (a["mixer_weights"] + moved).mean(axis=0).astype(np.float32)
+        return weights
