@@ -10,4 +10,5 @@ from tests.faults.cases import (  # noqa: F401
     processing,
     publishing,
     random_schedule,
+    redis_answers,
 )
