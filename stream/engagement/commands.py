@@ -40,7 +40,7 @@ async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *,
     try:
         topology = await store.topology()
         if topology is None:
-            raise ConfigurationError("expected a topology in Redis (`recsys topics` writes it), received none")
+            raise ConfigurationError("Redis holds no topology: run `recsys topics`, which writes it")
         decay = settings.decay
         if user is not None:
             (state,) = await store.user_states(topology.shard_of(user), [user])

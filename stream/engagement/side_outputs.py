@@ -54,7 +54,7 @@ class KafkaSideOutputs:
             await asyncio.wait_for(self._send(refused, misrouted, partition, now_ms), ACKNOWLEDGED_WITHIN_S)
         except (KafkaError, OSError, TimeoutError) as error:
             self._give_up()
-            raise ServiceUnavailable(f"expected an acknowledged dead letter, received {error!r}") from error
+            raise ServiceUnavailable(f"Kafka did not acknowledge a dead letter or reroute: {error!r}") from error
 
     async def _send(
         self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], partition: Partition, now_ms: int

@@ -79,7 +79,7 @@ def fold_kills_on_the_marker() -> None:
 
 
 def cancelled_mid_batch(which: str) -> None:
-    """Once in the process's life, after some commits, cancels the lane that commits, or Faust's agent task."""
+    """Once in the process's life, after some commits, cancels the partition's task, or Faust's agent task."""
     original, countdown = RedisStore.commit, rng.randint(10, 40)
 
     async def commit_or_cancel(self: RedisStore, *rest: Any, **named: Any) -> bool:
@@ -97,7 +97,7 @@ def cancelled_mid_batch(which: str) -> None:
 
 def _tasks_of(which: str) -> list[asyncio.Task[Any]]:
     current = asyncio.current_task()
-    if which == "lane":
+    if which == "partition":
         return [] if current is None else [current]
     return [task for task in asyncio.all_tasks() if "_execute_actor" in str(task.get_coro())]
 
@@ -155,7 +155,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "fold-fails-now-and-then": fold_fails_now_and_then,
     "fold-fails-on-marker": fold_fails_on_the_marker,
     "fold-kills-on-marker": fold_kills_on_the_marker,
-    "cancelled-lane": lambda: cancelled_mid_batch("lane"),
+    "cancelled-task": lambda: cancelled_mid_batch("partition"),
     "cancelled-agent": lambda: cancelled_mid_batch("agent"),
     "slow-head": slow_head,
     "clock": clock_is_off,

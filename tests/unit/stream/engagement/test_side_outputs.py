@@ -52,8 +52,8 @@ async def test_a_broker_that_never_acknowledges_is_given_up_and_tried_anew(monke
     monkeypatch.setattr(dead_letters, "AIOKafkaProducer", broker)
     monkeypatch.setattr(dead_letters, "ACKNOWLEDGED_WITHIN_S", 0.02)
     outputs = KafkaSideOutputs({"bootstrap_servers": "k:1"}, dead_letter_topic="dlq", interactions_topic="events")
-    lanes = (outputs.send([LETTER], [], partition=partition, now_ms=5) for partition in (0, 1))
-    assert [type(end) for end in await asyncio.gather(*lanes, return_exceptions=True)] == [ServiceUnavailable] * 2
+    sends = (outputs.send([LETTER], [], partition=partition, now_ms=5) for partition in (0, 1))
+    assert [type(end) for end in await asyncio.gather(*sends, return_exceptions=True)] == [ServiceUnavailable] * 2
     await asyncio.sleep(0)
     assert [producer.stopped for producer in broker.made] == [True]
     broker.deaf = False
