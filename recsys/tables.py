@@ -191,7 +191,7 @@ def _rows_of_one_width(
                 f"{path}, row {row_number}: expected {width} fields, received {len(row)}"
                 f" (line {line + first_line}; a delimiter inside a field needs quotes around the field)"
             )
-        yield row[:width]
+        yield row[:width] if ends_in_delimiter else row
 
 
 def _encoding(path: Path, encodings: Sequence[str]) -> str:

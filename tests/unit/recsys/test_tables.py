@@ -88,6 +88,16 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, breaking: str, quoted: boo
     assert list(read_table(written(tmp_path, content), REQUIRED, layout)["title"]) == [f"Kn{breaking}ots", "Sails"]
 
 
+def test_a_carriage_return_inside_a_line_ends_none(tmp_path: Path) -> None:
+    plain = Layout(names=REQUIRED, separators=("::",), quoted=False)
+
+    assert list(read_table(written(tmp_path, "7::Kn\rots\r\n8::Sails"), REQUIRED, plain)["title"]) == [
+        "Kn\rots",
+        "Sails",
+    ]
+    assert list(read_table(written(tmp_path, 'id,title\n7,"Kn\rots"\n'), REQUIRED)["title"]) == ["Kn\rots"]
+
+
 @pytest.mark.parametrize(("encoding", "title"), [("utf-8", "Åse à Évora"), ("latin-1", "Åse à Évora")])
 def test_the_encoding_is_the_one_that_decodes_the_whole_file(tmp_path: Path, encoding: str, title: str) -> None:
     content = "id,title\n" + "1,plain\n" * 200_000 + f"7,{title}\n"
