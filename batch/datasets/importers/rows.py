@@ -177,8 +177,9 @@ class Rows:
             InputError: The dates can be read in two ways.
         """
         read = dates.milliseconds(self._raw[name], self._path, self._options.date_format)
-        expected = self._options.date_format or dates.ISO
-        self.refuse(read.isna().astype(bool), RefusalReason.BAD_TIMESTAMP, f"{expected} as {{}}", name)
+        given = self._options.date_format
+        expected = f"{given} as {{}}" if given else f"{dates.ISO} as {{}} (for another form: --date-format)"
+        self.refuse(read.isna().astype(bool), RefusalReason.BAD_TIMESTAMP, expected, name)
         return self._judged_times(read.fillna(0).astype("int64"), name)
 
     def seconds(self, name: str, *, shift_ms: int = 0) -> pd.Series[Any]:
@@ -244,7 +245,7 @@ class Rows:
     def _example(self, chosen: pd.Series[bool], expected: str, name: str) -> str:
         row = int(chosen.to_numpy().argmax())
         received = str(self._raw[name].iloc[row])[:80]
-        return f"row {row + 1}: expected {expected.format(name)}, received {received!r}"
+        return f"row {row + 1}: expected {expected.replace('{}', name)}, received {received!r}"
 
 
 def digests(columns: Sequence[pd.Series[Any]], kind: str) -> list[str]:

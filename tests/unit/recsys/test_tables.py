@@ -120,6 +120,11 @@ def test_bytes_of_no_allowed_encoding_are_refused_with_their_line(tmp_path: Path
     assert "'utf-8' cannot decode byte 0xe9 (line 2)" in refusal(tmp_path, b"id,title\n7,\xe9t\xe9\n", Layout())
 
 
+@pytest.mark.parametrize("content", ["id,title\r7,Knots\r", "id,title\n7,Kn\rots\n"])
+def test_a_carriage_return_that_ends_a_line_alone_is_named(tmp_path: Path, content: str) -> None:
+    assert "received a carriage return outside quotes (lines have to end in line feeds)" in refusal(tmp_path, content)
+
+
 def test_quotes_that_do_not_match_are_refused(tmp_path: Path) -> None:
     assert "(line 3)" in refusal(tmp_path, 'id,title\n7,Knots\n8,"Sails\n9,Oars\n')
 
