@@ -23,6 +23,7 @@ from recsys.keys import Partition, Topology
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
+from recsys.process.clock import now_ms
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.commit import Applied
@@ -38,11 +39,6 @@ from stream.transport.app import ConsumerLog, create_app
 from stream.transport.watchdog import Stalled
 
 log = structlog.get_logger(__name__)
-
-
-def now_ms() -> int:
-    """The wall clock, ms since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class EngagementWorker:
