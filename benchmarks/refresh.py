@@ -20,7 +20,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks.drawn import draw_bundle, draw_learners
 from benchmarks.refresh_services import waits_of_workers
 from infra.devtools.local_redis import LocalRedis
+from recsys import keys
 from recsys.keys import Shard, Topology
 from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Effects
+from recsys.online_store.operations import HashFloats, Operation, SetAdd, SortedSetMark
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.refresh import BATCH_USERS, Refresher
 
@@ -60,10 +62,11 @@ class Watched:
         self._written, self._write_tops = written, store.write_tops
         self.waiting, self.user_states = store.waiting, store.user_states
 
-    async def write_tops(self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]]) -> None:
+    async def write_tops(self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]]) -> int:
         """As the store's, then the note."""
-        await self._write_tops(shard, tops)
+        lists = await self._write_tops(shard, tops)
         self._written([top for top, _ in tops])
+        return lists
 
 
 def now_ms() -> int:
@@ -106,12 +109,14 @@ async def fill(store: RedisStore, learners: Sequence[Learner]) -> dict[str, Shar
     shard_of = {one.user_id: topology.shard_of(one.user_id) for one in learners}
     for shard in topology.shards():
         mine = [one for one in learners if shard_of[one.user_id] == shard]
-        effects = Effects(
-            engagement={one.user_id: dict(one.engagement) for one in mine},
-            done={one.user_id: list(one.exclude) for one in mine if one.exclude},
-        )
-        await store.commit(shard, GROUP, None, 0, effects)
+        done = SetAdd(keys.DONE, {one.user_id: list(one.exclude) for one in mine if one.exclude})
+        sums = {one.user_id: dict(one.engagement) for one in mine}
+        await store.commit(shard, GROUP, None, 0, Effects([*_touched(sums), done]))
     return shard_of
+
+
+def _touched(sums: Mapping[str, Mapping[str, float]]) -> list[Operation]:
+    return [HashFloats(keys.ENGAGEMENT, sums, indexed=True), SortedSetMark(keys.DIRTY, sums)]
 
 
 def refresher(store: RedisStore, scorer: Scorer, written: Callable[[Sequence[CachedTop]], None]) -> Refresher:
@@ -177,7 +182,7 @@ async def waits(
                 learner = rng.choice(learners)
                 shard = shard_of[learner.user_id]
                 course = f"c{rng.randrange(len(scorer.course_ids))}"
-                effects = Effects(engagement={learner.user_id: {course: rng.random() * 2.0**60}})
+                effects = Effects(_touched({learner.user_id: {course: rng.random() * 2.0**60}}))
                 fence = fences[shard] = fences[shard] + 1
                 marked[shard, fence] = time.perf_counter()
                 await store.commit(shard, GROUP, fence - 1, fence, effects)

@@ -58,7 +58,7 @@ def waits_of_workers(
 async def _publish(url: str, bundle: Path) -> None:
     store = RedisStore.for_stream(url)
     try:
-        await store.publish_model(ModelPointer(bundle.name, str(bundle), time.time_ns() // 1_000_000))
+        await store.publish_model(ModelPointer(bundle.name, str(bundle), time.time_ns() // 1_000_000), replacing=None)
     finally:
         await store.close()
 
