@@ -41,6 +41,7 @@ from recsys.online_store import CachedTop, Effects
 from recsys.online_store.operations import HashFloats, Operation, SetAdd, SortedSetMark
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.refresh import BATCH_USERS, Refresher
+from stream.engagement.shutdown import cancelled
 
 CATALOGUES = (1000, 4000, 10_000)
 LINKS, TOP_N, PARTITIONS, GROUP = 100, 50, 6, "engagement"
@@ -216,15 +217,18 @@ async def _beside(endless: Callable[[], Awaitable[None]], *works: Callable[[], A
     Raises:
         Exception: What any of them raised.
     """
-    ends = asyncio.ensure_future(works[0]())
-    others = [asyncio.ensure_future(work()) for work in (endless, *works[1:])]
+    ends = asyncio.create_task(_run(works[0]))
+    others = [asyncio.create_task(_run(work)) for work in (endless, *works[1:])]
     await asyncio.wait([ends, *others], return_when=asyncio.FIRST_COMPLETED)
-    for task in others:
-        task.cancel()
+    await cancelled([ends, *others])
     results = await asyncio.gather(ends, *others, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result
+
+
+async def _run(work: Callable[[], Awaitable[object]]) -> None:
+    await work()
 
 
 def show(figures: dict[str, Any]) -> None:

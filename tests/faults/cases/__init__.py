@@ -11,4 +11,5 @@ from tests.faults.cases import (  # noqa: F401
     publishing,
     random_schedule,
     redis_answers,
+    refresh,
 )
