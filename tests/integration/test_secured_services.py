@@ -21,6 +21,7 @@ from batch.datasets.simulator import simulate
 from infra.devtools.local_kafka import missing_programs
 from infra.devtools.secured import SecuredKafka, SecuredRedis
 from infra.operator.topics import ensure_topics
+from recsys.cli import main
 from recsys.errors import ConfigurationError
 from recsys.events import Interaction
 from recsys.files import write_courses, write_interactions
@@ -28,7 +29,7 @@ from recsys.kafka.admin import log_bounds
 from recsys.kafka.clients import admin_client, aiokafka_options, kafka_python_options
 from recsys.kafka.diagnosis import Problem, diagnose, reach
 from recsys.process.logs import configure_logging
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from serving.service import kafka_producer
 from tests.doubles.certificates import KEY_PASSWORD, PASSWORD, USERNAME, Certificates
 from tests.doubles.commands import Recsys, wait_until
@@ -202,6 +203,44 @@ def recsys(
     commands.stop_workers()
 
 
+@pytest.mark.parametrize(
+    ("variable", "content", "status", "told"),
+    [
+        ("RECSYS_KAFKA_SASL_PASSWORD_FILE", WRONG, 2, "refuses the login of user 'learner-events'"),
+        ("RECSYS_KAFKA_SSL_CA_FILE", None, 2, "RECSYS_KAFKA_SSL_CA_FILE names the authorities that are"),
+        ("RECSYS_REDIS_PASSWORD_FILE", WRONG, 3, "RECSYS_REDIS_USERNAME and RECSYS_REDIS_PASSWORD"),
+        ("RECSYS_REDIS_SSL_CA_FILE", None, 3, "RECSYS_REDIS_SSL_CA_FILE"),
+    ],
+)
+def test_a_wrong_password_or_authority_is_one_clear_line(
+    recsys: Recsys,
+    certificates: Certificates,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    variable: str,
+    content: str | None,
+    status: int,
+    told: str,
+) -> None:
+    for name, value in recsys.env.items():
+        monkeypatch.setenv(name, value)
+    ensure_topics(load_settings(), 1)
+    wrong = certificates.other_ca_file if content is None else tmp_path / "wrong"
+    if content is not None:
+        wrong.write_text(content)
+    monkeypatch.setenv(variable, str(wrong))
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["status"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == status
+    assert told in line
+    assert PASSWORD not in line
+    assert WRONG not in line
+
+
 def test_topics_events_worker_answer_status_dead_letters_and_rebuild(recsys: Recsys, tmp_path: Path) -> None:
     simulation = simulate(learners=30, courses=20, days=10, seed=4)
     write_interactions(simulation.interactions, tmp_path / "interactions.csv")
@@ -216,7 +255,8 @@ def test_topics_events_worker_answer_status_dead_letters_and_rebuild(recsys: Rec
     assert counts["accepted"] > 50
     user = str(simulation.interactions["user_id"].iloc[0])
     answer = json.loads(recsys.run("recommend", "--user", user, "--json"))
-    assert answer["items"]
+    assert answer["source"] == "trending"  # no model was trained; it was read from Redis
+    assert answer["recommendations"]
     assert recsys.run("dlq", "list", "--json") == ""
     recsys.run("rebuild", "--grace", "0")
     wait_until(lambda: _status(recsys)["generation"] == 1, within_s=30, what="the rebuilt generation")
