@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from recsys.cli import main
+from recsys.online_store.redis.shards import RedisShards
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement import commit, outdated_lists, patient_fold
 from stream.engagement import side_outputs as dead_letters
@@ -144,6 +145,30 @@ def take_the_list_check_out() -> None:
     outdated_lists.OutdatedLists.look = look  # type: ignore[method-assign]
 
 
+COMMIT_IN_PART = "commit-in-part"
+FAIL_IN_PART_AT = "fault:commit-in-part"
+"""A key in Redis: the tag of the shard whose commits fail after their sums were written."""
+
+_AFTER_THE_SUMS = "function write.counters(s, step)\n"
+_FAIL = f"  if redis.call('GET', '{FAIL_IN_PART_AT}') == tag then redis.call('LPUSH', KEYS[1], 'x') end\n"
+_CHECKS = ("prove(kind)\n", "redis.call('SET', KEYS[2], KEYS[2])\n", "if intent then return {'damaged', intent} end\n")
+
+
+def commits_fail_in_part() -> None:
+    """The commit script meets what no check can foresee, where a case says so."""
+    assert _AFTER_THE_SUMS in RedisShards.commit_script
+    RedisShards.commit_script = RedisShards.commit_script.replace(_AFTER_THE_SUMS, _AFTER_THE_SUMS + _FAIL)
+
+
+def take_the_intent_out() -> None:
+    """A commit is not checked before its first change, and nobody remembers that one was applied in part."""
+    commits_fail_in_part()
+    for check in _CHECKS:
+        assert check in RedisShards.commit_script, check
+        RedisShards.commit_script = RedisShards.commit_script.replace(check, "\n")
+    RedisShards.commit_script = RedisShards.commit_script.replace("redis.pcall('SET', KEYS[2], ", "tostring(")
+
+
 async def _quietly(work: Any) -> None:
     try:
         await work
@@ -161,6 +186,8 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "clock": clock_is_off,
     "no-acknowledgement": take_the_acknowledgement_out,
     "no-list-check": take_the_list_check_out,
+    COMMIT_IN_PART: commits_fail_in_part,
+    "no-intent": take_the_intent_out,
     "no-fence": mutant_worker.take_the_fence_out,
 }
 

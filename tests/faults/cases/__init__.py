@@ -3,6 +3,7 @@
 from tests.faults.cases import (  # noqa: F401
     bundles,
     cluster,
+    damage,
     kills,
     network,
     operations,
