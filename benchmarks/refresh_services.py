@@ -27,7 +27,7 @@ from recsys.model.scorer import Learner
 from recsys.online_store import ModelPointer
 from recsys.online_store.redis.store import RedisStore
 
-PARTITIONS, TOPIC = 6, "interactions"
+PARTITIONS, TOPIC, GROUP = 6, "interactions", "bench-refresh"
 RECSYS = [sys.executable, "-m", "recsys.cli"]
 START_S, WARM_UP_S, LOOK_EVERY_S = 60.0, 3.0, 0.05
 
@@ -35,13 +35,17 @@ START_S, WARM_UP_S, LOOK_EVERY_S = 60.0, 3.0, 0.05
 def waits_of_workers(
     bundle: Path, learners: Sequence[Learner], *, clicks_per_s: float, seconds: float
 ) -> dict[str, Any]:
-    """The age of the oldest list by partition, from the click's `produce` on; the first `WARM_UP_S` do not count."""
+    """The age of the oldest list by partition, from the click's `produce` on.
+
+    Nothing counts until `WARM_UP_S` after the worker has applied records of every partition: before, it joins its group.
+    """
     with tempfile.TemporaryDirectory() as name, LocalKafka() as kafka, LocalRedis() as server:
         env = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "REDIS_URL": server.url,
             "RECSYS_INTERACTIONS_TOPIC": TOPIC,
+            "RECSYS_CONSUMER_GROUP": GROUP,
             "RECSYS_MODELS_DIR": str(bundle.parent),
         }
         subprocess.run([*RECSYS, "topics", "--partitions", str(PARTITIONS)], env=env, check=True, stdout=sys.stderr)
@@ -70,23 +74,33 @@ def _click_and_look(
     clicked: dict[tuple[int, int], float] = {}
     ages = dict.fromkeys(range(PARTITIONS), 0.0)
     rng, began, looked = random.Random(0), time.perf_counter(), 0.0
-    clicks = 0
+    clicks, counted_from = 0, float("inf")
 
     def delivered(at: float, error: object, message: Message) -> None:
         if error is None:
             clicked[message.partition() or 0, message.offset() or 0] = at
 
-    while (now := time.perf_counter()) < began + WARM_UP_S + seconds:
+    while (now := time.perf_counter()) < min(began + START_S, counted_from) + seconds:
         while clicks < (now - began) * clicks_per_s:
             clicks += 1
             _produce(producer, rng.choice(learners).user_id, f"c{rng.randrange(4000)}", clicks, delivered)
         producer.poll(0.002)
         if now - looked > LOOK_EVERY_S:
             looked = now
-            if now > began + WARM_UP_S:
+            if counted_from == float("inf") and _all_applied(client):
+                counted_from = now + WARM_UP_S
+            if now > counted_from:
                 _look(client, clicked, ages)
+    if counted_from == float("inf"):
+        raise SystemExit(f"the worker has not applied records of every partition within {START_S:g} s")
     producer.flush(10)
     return {"clicks": clicks, "oldest_s": {str(partition): round(age, 3) for partition, age in ages.items()}}
+
+
+def _all_applied(client: redis.Redis) -> bool:
+    shards = [Shard(Partition(partition)) for partition in range(PARTITIONS)]
+    fences: Any = client.mget([keys.fence(shard, GROUP) for shard in shards])
+    return None not in fences
 
 
 def _produce(producer: Producer, user: str, course: str, number: int, delivered: Any) -> None:
