@@ -1,7 +1,7 @@
 """The worker with a safeguard taken out, to show that the tests notice: `python mutant_worker.py no-fence stream`.
 
 `no-fence` trusts Kafka's committed offsets alone; `no-fence-no-ids` takes the dedupe window out as well, which is the
-second line of defence behind the fence.
+second line of defence after the fencing.
 """
 
 from __future__ import annotations
