@@ -37,7 +37,7 @@ def waits_of_workers(
 ) -> dict[str, Any]:
     """The age of the oldest list by partition, from the click's `produce` on.
 
-    Nothing counts until `WARM_UP_S` after the worker has applied records of every partition: before, it joins its group.
+    Nothing counts until `WARM_UP_S` after the worker has applied records of every partition: it joins its group first.
     """
     with tempfile.TemporaryDirectory() as name, LocalKafka() as kafka, LocalRedis() as server:
         env = {
