@@ -13,7 +13,7 @@ PARTITIONS ?= 6
 # Services are started once a process, so that no two tests share one.
 TEST_PROCESSES ?= 3
 
-.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-dedupe soak services \
+.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-dedupe soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -74,6 +74,9 @@ bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, o
 
 bench-click: setup ## Milliseconds from a click to a changed answer, on real Kafka and Redis.
 	$(BIN)/python -m benchmarks.click_to_answer $(ARGS)
+
+bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting under clicks; ARGS="--services" with a worker.
+	$(BIN)/python -m benchmarks.refresh $(ARGS)
 
 bench-dedupe: setup ## Bytes of Redis a remembered event id costs.
 	$(BIN)/python -m benchmarks.dedupe_memory $(ARGS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.evaluate import ndcg
 from batch.evaluation.experiment import Experiment
@@ -12,6 +14,7 @@ from batch.evaluation.tuning import METRIC
 from batch.fallback import SERVABLE, fit_fallback
 from batch.stages import Progress
 from batch.train import fit_hybrid, recommender
+from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft
 from recsys.model.inputs import Doubles
 
@@ -60,8 +63,24 @@ def choose_candidate(experiment: Experiment, rule: EngagementRule) -> Candidate:
 def fit_candidate(
     candidate: Candidate, encoded: EncodedEvents, experiment: Experiment, rule: EngagementRule, *, progress: Progress
 ) -> Draft:
-    """Fits the candidate on the events given, with what the experiment chose."""
-    if not candidate.is_fallback:
-        return fit_hybrid(encoded, experiment.hyperparameters, rule, progress=progress)
-    options = experiment.options[candidate.name]
-    return fit_fallback(candidate.name, encoded, experiment.hyperparameters, options, rule)
+    """Fits the candidate on the events given, with what the experiment chose.
+
+    Raises:
+        CandidateRejected: When training ended in numbers that are none.
+    """
+    if candidate.is_fallback:
+        options = experiment.options[candidate.name]
+        return checked(fit_fallback(candidate.name, encoded, experiment.hyperparameters, options, rule))
+    return checked(fit_hybrid(encoded, experiment.hyperparameters, rule, progress=progress))
+
+
+def checked(draft: Draft) -> Draft:
+    """The draft, if all of its arrays are finite: the last fit is on everything, and no slice is left to judge it by.
+
+    Raises:
+        CandidateRejected: Names the arrays that are not.
+    """
+    broken = [name for name, array in draft.arrays.items() if not np.isfinite(array).all()]
+    if broken:
+        raise CandidateRejected(f"nothing published: training ended in numbers that are none, in {', '.join(broken)}")
+    return draft

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,8 @@ from recsys.errors import ConfigurationError, InputError
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.scorer import Scorer
 from recsys.online_store.redis.store import DAY_S, RedisStore
+from recsys.process.atomic import write_atomically
+from recsys.process.clock import now_ms
 from recsys.process.folders import require_writable
 from recsys.process.native_logs import import_tensorflow
 from recsys.settings import Settings, load_settings
@@ -91,7 +92,7 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.report import table, verdict, write_report  # noqa: PLC0415 - as above
 
-        prepared = prepare(history, at_ms=_now_ms())
+        prepared = prepare(history, at_ms=now_ms())
         for line in prepared.account.lines():
             _tell(line)
         hyperparameters = _hyperparameters(settings, epochs)
@@ -134,7 +135,7 @@ async def _train_and_publish(
         before = await published_model(store, settings.models_dir)
         result = await asyncio.to_thread(_train, settings, read, before.scorer, epochs, stage)
         scorer, _ = await publish_bundle(
-            store, result.bundle, replacing=before.pointer, at_ms=_now_ms(), keep=settings.models_retained
+            store, result.bundle, replacing=before.pointer, at_ms=now_ms(), keep=settings.models_retained
         )
         if result.golden is not None:
             write_golden(result.bundle.parent, result.golden)
@@ -143,7 +144,7 @@ async def _train_and_publish(
         filled = await fill_caches(
             store,
             scorer,
-            at_ms=_now_ms(),
+            at_ms=now_ms(),
             top_n=settings.refresh_top_n,
             exclusion=settings.exclusion,
             progress=stage("filling the caches"),
@@ -160,7 +161,7 @@ def _train(
     _import_tensorflow(settings)
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
 
-    return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=_now_ms(), stage=stage, tell=_tell)
+    return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=now_ms(), stage=stage, tell=_tell)
 
 
 def _tell(line: str) -> None:
@@ -187,13 +188,7 @@ def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published
 
 
 def _write_whole(path: Path, value: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
     try:
-        temporary.write_bytes(value)
-        temporary.replace(path)
+        write_atomically(path, value)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -25,51 +25,14 @@ from typing import Any
 import numpy as np
 import uvloop
 
+from benchmarks.drawn import draw_bundle
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.processes import free_port
-from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
 from recsys.keys import Topology
-from recsys.model.bundle import Draft, write_bundle
-from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import STRENGTH_DIM
-from recsys.model.manifest import DataRange, EngagementTable
 from recsys.online_store import CachedTop, ModelPointer
 from recsys.online_store.redis.store import RedisStore
 
 N_COURSES, N_USERS, TOP, PARTITIONS = 4000, 2000, 50, 6
-
-
-def draw_bundle(models_dir: Path) -> Path:
-    hyper, rng = HyperParameters(), np.random.default_rng(0)
-    n, d, width = N_COURSES, hyper.vector_dim, hyper.user_dim + hyper.vector_dim + STRENGTH_DIM
-    shapes = {
-        "course_vectors": (n, d),
-        "course_bias": (n,),
-        "history_vectors": (n, d),
-        "user_embeddings": (1, hyper.user_dim),
-        "hidden_kernel": (width, hyper.hidden),
-        "hidden_bias": (hyper.hidden,),
-        "output_kernel": (hyper.hidden, d),
-        "output_bias": (d,),
-        "wide_weights": (0,),
-    }
-    arrays: dict[str, Any] = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    arrays |= {"wide_indptr": np.zeros(n + 1, np.int64), "wide_indices": np.zeros(0, np.int32)}
-    courses = [Course(course_id=f"c{i}", title=f"Course {i} of the catalogue", category=f"k{i % 20}") for i in range(n)]
-    engagement = EngagementTable(half_life_days=30.0, landmark_ms=LANDMARK_MS, weights=dict(DEFAULT_WEIGHTS))
-    draft = Draft(
-        parent=None,
-        created_at_ms=time.time_ns() // 1_000_000,
-        data=DataRange(source="drawn", events=0, first_ms=0, last_ms=0),
-        settings=hyper,
-        engagement=engagement,
-        metrics={},
-        users=[],
-        courses=courses,
-        arrays=arrays,
-    )
-    return write_bundle(models_dir, draft)
 
 
 async def fill(url: str, bundle: Path) -> None:
@@ -145,7 +108,7 @@ def main() -> None:
     figures = {}
     with tempfile.TemporaryDirectory() as name, LocalRedis() as redis:
         folder = Path(name)
-        uvloop.run(fill(redis.url, draw_bundle(folder / "models")))
+        uvloop.run(fill(redis.url, draw_bundle(folder / "models", courses=N_COURSES)))
         with api(redis.url, folder) as port:
             uvloop.run(measure(port, 4, 1.0))  # warm-up
             for title, callers in (("one caller", 1), ("16 callers", 16)):

@@ -9,7 +9,7 @@ is one subtraction, and a ranking needs no decay at read time.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recsys.errors import ConfigurationError
@@ -94,3 +94,13 @@ class EngagementWeights:
         if event.type == "rate":
             return weight * ((event.value or RATING_MIDPOINT) - RATING_MIDPOINT)
         return weight
+
+
+def relative_to_first(scores: Sequence[float]) -> list[float]:
+    """Scores as they are shown where their size says nothing: 1 is the first. As they are if the first is not above 0.
+
+    Args:
+        scores: Non-increasing.
+    """
+    top = scores[0] if scores else 0.0
+    return [score / top for score in scores] if top > 0 else list(scores)

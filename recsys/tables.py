@@ -164,7 +164,9 @@ def _quoted_rows(file: TextIO, separator: str, is_padded: bool) -> Iterator[tupl
                 yield last, [field.strip() for field in row] if is_padded else row
             last = lines.line_num
     except csv.Error as error:
-        raise InputError(f"{file.name}: expected a readable csv file, received {error} (line {last + 2})") from None
+        raise InputError(
+            f"{file.name}: expected a readable csv file, received {_line(error)} (line {last + 2})"
+        ) from None
 
 
 def _plain_rows(file: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -191,7 +193,7 @@ def _rows_of_one_width(
                 f"{path}, row {row_number}: expected {width} fields, received {len(row)}"
                 f" (line {line + first_line}; a delimiter inside a field needs quotes around the field)"
             )
-        yield row[:width]
+        yield row[:width] if ends_in_delimiter else row
 
 
 def _encoding(path: Path, encodings: Sequence[str]) -> str:
@@ -248,4 +250,6 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _line(error: Exception) -> str:
+    if "new-line character" in str(error):
+        return "a carriage return outside quotes (lines have to end in line feeds)"
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +13,7 @@ from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.diagnosis import diagnose
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
+from recsys.process.clock import now_ms
 from recsys.settings import Settings
 from serving.events.producer import EventProducer, KafkaEventProducer
 from serving.metrics import Metrics
@@ -29,11 +29,6 @@ FIRST_POLL_S = 10.0
 FIRST_CONNECTION_S = 1.0
 POINTER_FILE = "model.json"
 """In the state folder: the pointer this process read last, for a start without Redis."""
-
-
-def now_ms() -> int:
-    """The wall clock, ms since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def kafka_producer(settings: Settings) -> KafkaEventProducer:

@@ -25,6 +25,7 @@ from batch.datasets.simulator import simulate as run_simulation
 from batch.stages import shown_stages
 from recsys.errors import ConfigurationError, InputError
 from recsys.files import write_courses, write_interactions
+from recsys.process.clock import now_ms
 from recsys.process.folders import require_writable
 from recsys.tables import FILE_FORMATS
 
@@ -114,7 +115,7 @@ def _add(name: str, importer: Importer, summary: str, *, has_dates: bool) -> Non
             check_format(date_format)
         require_writable(out, "--out")
         with shown_stages() as stage:
-            imported = importer(source, ImportOptions(time.time_ns() // 1_000_000, date_format, stage))
+            imported = importer(source, ImportOptions(now_ms(), date_format, stage))
         written = _write(out, file_format, imported.interactions, imported.courses)
         _report(written, out, as_json=as_json, files=imported.files)
         _warn(imported.files)

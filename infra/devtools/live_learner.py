@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from recsys.errors import ServiceUnavailable
+from recsys.process.clock import now_ms
 
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.001
@@ -90,14 +91,14 @@ class LiveLearner:
         Raises:
             ServiceUnavailable: The API did not accept them.
         """
-        now_ms = time.time_ns() // 1_000_000
+        at_ms = now_ms()
         events = [
             {
                 "event_id": uuid.uuid4().hex,
                 "user_id": self.user_id,
                 "course_id": course_id,
                 "type": "click",
-                "timestamp": now_ms,
+                "timestamp": at_ms,
             }
             for course_id in course_ids
         ]

@@ -43,6 +43,9 @@ class LocalRedis(LocalService):
     Args:
         directory: Where the append-only file goes; None makes a temporary folder that is removed at the end.
         port: Loopback port; None takes a free one.
+
+    Attributes:
+        options: More settings of redis.conf, read at the next start.
     """
 
     name = "redis"
@@ -50,6 +53,7 @@ class LocalRedis(LocalService):
     def __init__(self, directory: Path | None = None, port: int | None = None) -> None:
         super().__init__(directory)
         self.port = port or free_port()
+        self.options: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -80,6 +84,7 @@ class LocalRedis(LocalService):
             "save": "",
             "maxmemory-policy": "noeviction",
             "loglevel": "warning",
+            **self.options,
         }
         return [word for name, value in options.items() for word in (f"--{name}", value)]
 

@@ -1,4 +1,4 @@
-"""`recsys topics`, `status` and `resume`: what Kafka and Redis hold, whether they agree, and an operator's word."""
+"""`recsys topics` and `status` show what Kafka and Redis hold and whether they agree; `resume` overrides a stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay of dead letters: which of them go back to the interactions topic, and what becomes of their headers. Pure.
+"""Replay decides which dead letters go back to the interactions topic, and counts what it leaves out. Pure functions.
 
 Key, value and the record's own headers go back unchanged, so an event keeps its id and counts once however often it is
 replayed within the dedupe window. What the stream added on why it was refused is taken off; `dlq.replay_count` goes

@@ -1,4 +1,4 @@
-"""Dead letters as text. Whatever bytes one holds: what a terminal would obey is escaped. Pure."""
+"""Dead letters are printed as text in which everything a terminal would obey is escaped. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Dead letters read back from their topic: which are meant, and where they lie. Nothing here writes.
+"""This module reads dead letters from their topic, all of them or a selection. It writes nothing.
 
-What a letter holds is `recsys.dead_letters`.
+`recsys.dead_letters` decodes what a letter holds.
 """
 
 from __future__ import annotations

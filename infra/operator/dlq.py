@@ -1,6 +1,6 @@
-"""`recsys dlq`: what the stream refused, one letter of it in full, and back to the topic with what can be mended.
+"""`recsys dlq` lists what the stream refused, shows one letter in full, and replays letters to the interactions topic.
 
-The composition root of that: clients, progress bar and printing; what is done is in the modules imported here.
+This is the composition root: it makes clients, draws the progress and prints.
 """
 
 from __future__ import annotations

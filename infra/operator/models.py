@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from recsys.model.publishing import drop_outdated_lists, noted_publications, pub
 from recsys.model.retention import bundle_versions
 from recsys.online_store import ModelPointer
 from recsys.online_store.redis.store import RedisStore
+from recsys.process.clock import now_ms
 from recsys.settings import Settings, load_settings
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -41,7 +41,7 @@ def list_(as_json: bool) -> None:
     """List the bundles of the models folder, the newest first: which one is published, and how well each did."""
     settings = load_settings()
     standing = _with_store(settings, lambda store: _standing(settings, store))
-    rows = bundle_rows(settings.models_dir, standing, now_ms=_now_ms())
+    rows = bundle_rows(settings.models_dir, standing, now_ms=now_ms())
     if as_json:
         current, previous = (None if each is None else each.version for each in (standing.current, standing.previous))
         document = {"current": current, "previous": previous, "problem": standing.problem}
@@ -60,7 +60,7 @@ def show(version: str, as_json: bool) -> None:
     """Show one bundle: its manifest, whether every file verifies, and what it is now."""
     settings = load_settings()
     standing = _with_store(settings, lambda store: _standing(settings, store))
-    rows = {row.version: row for row in bundle_rows(settings.models_dir, standing, now_ms=_now_ms())}
+    rows = {row.version: row for row in bundle_rows(settings.models_dir, standing, now_ms=now_ms())}
     if version not in rows:
         raise ConfigurationError(f"{settings.models_dir} holds no bundle {version} (`recsys models list`)")
     row, folder = rows[version], folder_of(settings.models_dir, version, standing)
@@ -134,7 +134,7 @@ async def _roll_back(
         store,
         folder_of(settings.models_dir, chosen, standing),
         replacing=before,
-        at_ms=_now_ms(),
+        at_ms=now_ms(),
         keep=settings.models_retained,
         over_unreadable=unreadable,
     )
@@ -189,7 +189,3 @@ def _shown(name: str, value: object) -> str:
 
 def _time(at_ms: int | None) -> str:
     return "" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

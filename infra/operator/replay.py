@@ -1,4 +1,4 @@
-"""Replay: the neutral files produced to Kafka, one record an event, ended by the last acknowledgement.
+"""`recsys replay` produces the neutral files to Kafka, one record an event, and ends after the last acknowledgement.
 
 It sends what the files say, also rows that are no valid events: refusing them is the stream's work, which then has
 its dead letters to show. It never creates a topic.

@@ -1,4 +1,4 @@
-"""How far the workers are: the fence in Redis beside the end of each partition's log."""
+"""The status compares the fence in Redis with the end of each partition's log, which is how far the workers are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics: creates what is missing and checks what is there. Never deletes, shrinks or alters one.
+"""`recsys topics` creates the topics that are missing and checks the others. It never deletes, shrinks or alters one.
 
 Two properties are relied upon: `interactions` carries the broker's own time on each record (LogAppendTime: a
 record's timestamp is its arrival), and `courses` is compacted (the newest record of a course is the course).

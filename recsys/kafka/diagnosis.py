@@ -81,8 +81,12 @@ def reach(settings: KafkaSettings) -> None:
             raise finding.error()
 
 
-def diagnose(settings: KafkaSettings) -> list[Finding]:
-    """What is wrong, first the fatal; empty if nothing is. Takes a few seconds at most where nobody answers.
+def diagnose(settings: KafkaSettings, timeout_s: float = TIMEOUT_S) -> list[Finding]:
+    """What is wrong, first the fatal; empty if nothing is.
+
+    Args:
+        settings: Of Kafka.
+        timeout_s: For each connection, and for each answer on it.
 
     Raises:
         ConfigurationError: A file of the TLS settings cannot be used.
@@ -91,8 +95,8 @@ def diagnose(settings: KafkaSettings) -> list[Finding]:
     findings: list[Finding] = []
     for server in settings.kafka_servers:
         try:
-            with _listener(settings, server, context) as wire:
-                return _advertised(server, wire.brokers())
+            with _listener(settings, server, context, timeout_s) as wire:
+                return _advertised(server, wire.brokers(), timeout_s)
         except _Found as found:
             findings.append(found.finding)
         except NotKafka:
@@ -106,8 +110,8 @@ def diagnose(settings: KafkaSettings) -> list[Finding]:
     return findings
 
 
-def _advertised(server: str, brokers: list[tuple[str, int]]) -> list[Finding]:
-    silent = [f"{host}:{port}: {why}" for host, port in brokers if (why := _refusal(host, port))]
+def _advertised(server: str, brokers: list[tuple[str, int]], timeout_s: float) -> list[Finding]:
+    silent = [f"{host}:{port}: {why}" for host, port in brokers if (why := _refusal(host, port, timeout_s))]
     if not silent:
         return []
     message = (
@@ -117,21 +121,21 @@ def _advertised(server: str, brokers: list[tuple[str, int]]) -> list[Finding]:
     return [Finding(Problem.ADVERTISED, message, fatal=len(silent) == len(brokers))]
 
 
-def _refusal(host: str, port: int) -> str | None:
+def _refusal(host: str, port: int, timeout_s: float) -> str | None:
     try:
-        socket.create_connection((host, port), timeout=TIMEOUT_S).close()
+        socket.create_connection((host, port), timeout=timeout_s).close()
     except (OSError, UnicodeError) as error:
         return _reason(error)
     return None
 
 
 @contextmanager
-def _listener(settings: KafkaSettings, server: str, context: ssl.SSLContext | None) -> Iterator[Wire]:
+def _listener(settings: KafkaSettings, server: str, context: ssl.SSLContext | None, timeout_s: float) -> Iterator[Wire]:
     """A connection that is as far as a client's when it asks for the brokers."""
-    with _connected(server) as connection:
+    with _connected(server, timeout_s) as connection:
         if context is None:
             wire = Wire(connection)
-            _expect_plain(wire, server)
+            _expect_plain(wire, server, timeout_s)
             yield _logged_in(settings, server, wire)
             return
         with _encrypted(settings, connection, server, context) as encrypted:
@@ -148,27 +152,27 @@ def _listener(settings: KafkaSettings, server: str, context: ssl.SSLContext | No
             yield _logged_in(settings, server, wire)
 
 
-def _connected(server: str) -> socket.socket:
+def _connected(server: str, timeout_s: float) -> socket.socket:
     host, _, port = server.rpartition(":")
     try:
-        return socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT_S)
+        return socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
     except (OSError, UnicodeError) as error:
         raise _Found(Problem.UNREACHABLE, f"{server}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT_S:g} s"
+        return "no answer in time"
     if isinstance(error, socket.gaierror | UnicodeError):
         return "no such host name"
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)).lower()
 
 
-def _expect_plain(wire: Wire, server: str) -> None:
+def _expect_plain(wire: Wire, server: str, timeout_s: float) -> None:
     try:
         wire.api_versions()
     except (NotKafka, TimeoutError) as error:
-        if (isinstance(error, NotKafka) and error.tls) or _speaks_tls(server):
+        if (isinstance(error, NotKafka) and error.tls) or _speaks_tls(server, timeout_s):
             raise _Found(
                 Problem.TLS_NEEDED,
                 f"Kafka at {server} speaks TLS and was spoken to in plain text: set RECSYS_KAFKA_SECURITY_PROTOCOL to "
@@ -194,7 +198,7 @@ def _encrypted(
             "(RECSYS_KAFKA_SSL_CA_FILE names the authorities that are)",
         ) from None
     except (ssl.SSLError, ConnectionError, TimeoutError) as error:
-        if _speaks_plain(server):
+        if _speaks_plain(server, connection.gettimeout() or TIMEOUT_S):
             fitting = "SASL_PLAINTEXT" if settings.kafka_uses_sasl else "PLAINTEXT"
             raise _Found(
                 Problem.NO_TLS,
@@ -257,11 +261,11 @@ def _closed(settings: KafkaSettings, server: str) -> Finding:
     )
 
 
-def _speaks_tls(server: str) -> bool:
+def _speaks_tls(server: str, timeout_s: float) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent; only whether TLS is spoken
     try:
-        with _connected(server) as connection:
+        with _connected(server, timeout_s) as connection:
             context.wrap_socket(connection).close()
     except ssl.SSLError as error:
         return "CERTIFICATE" in str(error.reason)  # it wants to see one
@@ -270,9 +274,9 @@ def _speaks_tls(server: str) -> bool:
     return True
 
 
-def _speaks_plain(server: str) -> bool:
+def _speaks_plain(server: str, timeout_s: float) -> bool:
     try:
-        with _connected(server) as connection:
+        with _connected(server, timeout_s) as connection:
             Wire(connection).api_versions()
     except (_Found, NotKafka, OSError):
         return False

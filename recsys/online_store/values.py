@@ -158,12 +158,13 @@ class ShardTrend:
 
 @dataclass(frozen=True, slots=True)
 class Trending:
-    """The merged trending list: scores decayed to `computed_at_ms`, best first.
+    """The merged trending list, best first.
 
     Attributes:
         computed_at_ms: When, ms since 1970 UTC.
         course_ids: Best first.
-        scores: Aligned with `course_ids`.
+        scores: Aligned with `course_ids`, relative: 1 is the top. (Earlier workers wrote them decayed to
+            `computed_at_ms`, which can be as little as 1e-56.)
         unjoined: Courses that learners touched and no catalogue knows: left out, and back once one does.
     """
 

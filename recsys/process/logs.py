@@ -6,6 +6,7 @@ Records of the standard library (Faust, aiokafka, uvicorn) take the same way and
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,13 @@ from recsys.settings import Settings
 
 _QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio")
 """Libraries whose `info` is chatter: they are heard from `warning` on. With `debug` each is heard in full."""
+
+_WIRE_DUMP = "kafka.protocol.parser"
+"""Logs every byte that kafka-python sends: logins, and what learners did."""
+
+_KAFKA_CLIENTS = ("aiokafka", "kafka")
+_LOGIN_FIELD = re.compile(r"auth_bytes=|sasl_plain_password'?[:=] ?")
+"""What stands before a login in a request, an answer or a client's configuration, as they print them."""
 
 SAY_AGAIN_AFTER_S = 10.0
 MOST_LINES_REMEMBERED = 256
@@ -57,6 +65,22 @@ class RepeatsHeldBack(logging.Filter):
         return True
 
 
+class LoginsHidden(logging.Filter):
+    """Cuts a login, and all that follows it in the line, out of what Kafka clients log for debugging.
+
+    By PLAIN that is the password, by SCRAM what a password could be guessed from.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true; the record's message is changed where it holds such bytes."""
+        if record.name.partition(".")[0] in _KAFKA_CLIENTS:
+            message = record.getMessage()
+            found = _LOGIN_FIELD.search(message)
+            if found is not None:
+                record.msg, record.args = f"{message[: found.end()]}***", ()
+        return True
+
+
 def configure_logging(
     settings: Settings, stream: TextIO | None = None, *, quiet: Mapping[str, int] = MappingProxyType({})
 ) -> None:
@@ -84,13 +108,13 @@ def configure_logging(
     output = logging.StreamHandler(target)
     output.setFormatter(formatter)
     debugging = level <= logging.DEBUG
-    if not debugging:
-        output.addFilter(RepeatsHeldBack())
+    output.addFilter(LoginsHidden() if debugging else RepeatsHeldBack())
     root = logging.getLogger()
     root.handlers[:] = [output]
     root.setLevel(level)
     for name, lowest in (dict.fromkeys(_QUIET, logging.WARNING) | dict(quiet)).items():
         logging.getLogger(name).setLevel(level if debugging else max(level, lowest))
+    logging.getLogger(_WIRE_DUMP).setLevel(logging.INFO)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

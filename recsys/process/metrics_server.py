@@ -42,7 +42,7 @@ def serve_metrics(host: str, port: int, loop: asyncio.AbstractEventLoop) -> WSGI
         server_class = _ServerV6 if family == socket.AF_INET6 else _Server
         server = make_server(str(address[0]), port, metrics_app(loop), server_class, handler_class=_SilentHandler)
     except OSError as error:
-        raise ConfigurationError(f"expected to bind {host}:{port} for the metrics, received {error.strerror}") from None
+        raise ConfigurationError(f"cannot bind {host}:{port} for the metrics: {error.strerror}") from None
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
 

@@ -1,4 +1,4 @@
-"""The ASGI application: plain Starlette routes for what is called often, in one FastAPI app and OpenAPI document."""
+"""The ASGI application is one FastAPI app, and one OpenAPI document, whose routes are plain Starlette for speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every route shares: JSON out, measured, and no exception to the outside but as a documented body."""
+"""What every route shares: answers are JSON, requests are measured, and every error becomes a documented body."""
 
 from __future__ import annotations
 

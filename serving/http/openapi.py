@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that FastAPI cannot see: the plain Starlette routes, their schemas from msgspec."""
+"""FastAPI cannot see plain Starlette routes, so this module adds them to its OpenAPI document, schemas by msgspec."""
 
 from __future__ import annotations
 

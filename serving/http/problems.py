@@ -1,4 +1,4 @@
-"""What the API answers instead of a result: one JSON form, never a stack trace; and which error gets which status."""
+"""Every answer that is no result has one JSON form, never a stack trace. This module gives each error its status."""
 
 from __future__ import annotations
 

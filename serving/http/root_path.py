@@ -1,4 +1,4 @@
-"""The path under which a proxy shows the API, taken off for the routes and put in front of what the API links to."""
+"""A proxy may show the API under a path of its own, which routes must not see and links must begin with."""
 
 from __future__ import annotations
 

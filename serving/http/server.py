@@ -1,4 +1,4 @@
-"""One uvicorn process on uvloop and httptools: binds first, prints its URL when it answers, ends with exit status 0."""
+"""One uvicorn process serves the API on uvloop and httptools; it binds first and tells its URL once it answers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigurationError(f"expected an address to bind, received {host!r}: {error.strerror}") from None
+        raise ConfigurationError(f"cannot bind {host!r}: {error.strerror}") from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
-        raise ConfigurationError(f"expected to bind {host}:{port}, received {error.strerror}") from None
+        raise ConfigurationError(f"cannot bind {host}:{port}: {error.strerror}") from None
     return bound
 
 

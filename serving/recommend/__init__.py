@@ -1,1 +1,1 @@
-"""What is recommended: the fallback ladder and what each of its rungs needs. Nothing here knows HTTP."""
+"""This package decides what is recommended: the fallback ladder and what its rungs need. It knows nothing of HTTP."""

@@ -1,4 +1,4 @@
-"""The bodies of the answers, as msgspec structs: their schema in the OpenAPI document is made from them."""
+"""The bodies of the answers are msgspec structs, from which the OpenAPI document takes their schemas."""
 
 from __future__ import annotations
 

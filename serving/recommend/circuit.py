@@ -1,4 +1,4 @@
-"""A circuit breaker in front of Redis: while it is down, requests do not each wait for the time-out."""
+"""A circuit breaker stands in front of Redis, so that requests do not each wait for the time-out while it is down."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Circuit:
         if self.is_open:
             now = self._clock()
             if now < self._next_attempt:
-                raise ServiceUnavailable("expected an answer from Redis, received none the last times")
+                raise ServiceUnavailable(f"circuit open: the last {self._failures} calls to Redis failed")
             self._next_attempt = now + self._pause_s
         try:
             result = await request()

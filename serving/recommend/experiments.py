@@ -1,4 +1,4 @@
-"""A/B experiments: which variant a learner is in. Pure and stateless, so every process and restart agrees."""
+"""A/B experiments assign each learner to a variant by a hash, so that every process and every restart agrees."""
 
 from __future__ import annotations
 

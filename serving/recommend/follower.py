@@ -1,4 +1,4 @@
-"""The background task that keeps this process current: topology, published model, trending."""
+"""A background task polls the online store and keeps topology, published model and trending current."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
 from recsys.catalog import Course
+from recsys.engagement import relative_to_first
 from recsys.exclusion import Exclusion
 from recsys.model.follower import ModelFollower
 from serving.errors import NothingToRecommend
@@ -161,7 +163,8 @@ class Ladder:
         ranking = Ranking(self._trending.source, None, trending.computed_at_ms, trending.course_ids, trending.scores)
         # Without a model, the titles of the day the snapshot was taken are better than none.
         catalogue = (snapshot.courses or None) if model is None else model.courses
-        return _picked(ranking, query, exclude, catalogue)
+        picked = _picked(ranking, query, exclude, catalogue)
+        return None if picked is None else _relative(picked)
 
 
 def _picked(
@@ -176,3 +179,10 @@ def _utc(at_ms: int) -> datetime:
 
 def _age_seconds(computed_at_ms: int, now_ms: int) -> float:
     return max(0, now_ms - computed_at_ms) / 1000
+
+
+def _relative(picked: Picked) -> Picked:
+    """The same with scores relative to the first course that is left, whoever wrote the list."""
+    scores = relative_to_first([course.score for course in picked.courses])
+    courses = [replace(course, score=score) for course, score in zip(picked.courses, scores, strict=True)]
+    return Picked(picked.ranking, courses)

@@ -1,4 +1,4 @@
-"""What is known of a learner: from Redis, and when it does not answer, from this process's own short cache."""
+"""What is known of a learner comes from Redis or, when Redis does not answer, from this process's own short cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loaded model bundle, ready to rank under the filters of a request. Immutable, so a reference is a version."""
+"""A loaded model bundle ranks under the filters of a request. It is immutable, so a reference to it is a version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a user id and named parameters to a frozen `Query`, or an `InvalidQuery`. Pure."""
+"""A user id and named parameters are parsed into a frozen `Query`, or refused with `InvalidQuery`. Pure functions."""
 
 from __future__ import annotations
 

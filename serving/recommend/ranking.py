@@ -1,4 +1,4 @@
-"""From a ranked list of ids to the courses of an answer: the filters every rung keeps. Pure."""
+"""A ranked list of ids becomes the courses of an answer by the filters that hold on every rung. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This process's own short cache: the lists it last read from Redis, for when Redis does not answer."""
+"""This process keeps the lists it last read from Redis for a short time, for when Redis does not answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trending as this process last saw it, kept on disk so that it outlives Redis and a restart."""
+"""Trending as last read is kept on disk, so that it outlives an outage of Redis and a restart of this process."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Mapping
 
 import click
@@ -13,6 +12,7 @@ import msgspec
 from recsys.engagement import ForwardDecay
 from recsys.errors import ConfigurationError
 from recsys.online_store.redis.store import RedisStore
+from recsys.process.clock import now_ms
 from recsys.settings import Settings, load_settings
 from recsys.times import parse_time
 
@@ -31,7 +31,7 @@ def stream_store(settings: Settings) -> RedisStore:
 def engagement(user: str | None, at_text: str | None, as_json: bool) -> None:
     """Print the engagement scores the store holds, one line per learner and course."""
     settings = load_settings()
-    at_ms = time.time_ns() // 1_000_000 if at_text is None else parse_time(at_text, "--at")
+    at_ms = now_ms() if at_text is None else parse_time(at_text, "--at")
     asyncio.run(_print_engagement(settings, user, at_ms, as_json=as_json))
 
 
@@ -40,7 +40,7 @@ async def _print_engagement(settings: Settings, user: str | None, at_ms: int, *,
     try:
         topology = await store.topology()
         if topology is None:
-            raise ConfigurationError("expected a topology in Redis (`recsys topics` writes it), received none")
+            raise ConfigurationError("Redis holds no topology: run `recsys topics`, which writes it")
         decay = settings.decay
         if user is not None:
             (state,) = await store.user_states(topology.shard_of(user), [user])

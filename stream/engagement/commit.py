@@ -8,7 +8,6 @@ redelivery change nothing, and whatever was skipped is found as a gap and read a
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +19,13 @@ from recsys.errors import ServiceUnavailable, TopologyMismatch, UnreadableState
 from recsys.kafka.records import Chunk, Fetch, Record
 from recsys.keys import Partition
 from recsys.online_store import Effects, Guards, ShardStore
-from stream.engagement.fold import Batch, FoldRules, Refused, decode_records
+from stream.engagement.fold import FoldRules, decode_records
 from stream.engagement.gaps import Expired, Gaps, Observation, PartitionLog
 from stream.engagement.isolation import Isolation
 from stream.engagement.metrics import PartitionMetrics
 from stream.engagement.outputs import SideOutputs
 from stream.engagement.patient_fold import fold_patiently
+from stream.engagement.steps import after, of_one_bucket, refusal
 
 log = structlog.get_logger(__name__)
 
@@ -226,13 +226,13 @@ class ShardWriter:
             return LEFT_ALONE
         counts: Counter[str] = Counter()
         users = 0
-        while records := _after(chunk.records, self._fence):
+        while records := after(chunk.records, self._fence):
             if self._is_stale(chunk):
                 return LEFT_ALONE
             expired = await self._expired_before(chunk.fetch)
             if expired is None:
                 return LEFT_ALONE
-            records = _of_one_bucket(self._isolation.step(records), self._rules.fold.dedupe_window_ms)
+            records = of_one_bucket(self._isolation.step(records), self._rules.fold.dedupe_window_ms)
             effects = await self._step(records, expired)
             if effects is not None:
                 counts.update(effects.counts)
@@ -264,7 +264,7 @@ class ShardWriter:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""
         fence, last, rules = self._fence, records[-1].offset, self._rules.fold
         poison = await self._isolation.quarantined(records)
-        batch = decode_records(records, self._partition, rules) if poison is None else _refusal(poison, rules)
+        batch = decode_records(records, self._partition, rules) if poison is None else refusal(poison, rules)
         batch.expired = expired
         state = await self._store.read_shard(self._shard, self._group, batch.reads(rules))
         if state.fence == fence:
@@ -307,26 +307,3 @@ class ShardWriter:
                 f"the fence of partition {self._partition} is {fence} and its log ends at {log_end}: the topic was "
                 "made anew, or this Redis belongs to another one; use the Redis of this topic, or run `recsys rebuild`"
             )
-
-
-def _after(records: Sequence[Record], fence: int | None) -> Sequence[Record]:
-    """The records after the fence."""
-    if fence is None or records[0].offset > fence:
-        return records
-    return records[bisect_right(records, fence, key=lambda record: record.offset) :]
-
-
-def _of_one_bucket(records: Sequence[Record], window_ms: int) -> Sequence[Record]:
-    """The first records that share a dedupe bucket, so that no chunk boundary decides what a duplicate is."""
-    bucket = records[0].timestamp // window_ms
-    if records[-1].timestamp // window_ms == bucket:
-        return records
-    for at, record in enumerate(records):
-        if record.timestamp // window_ms != bucket:
-            return records[:at]
-    return records
-
-
-def _refusal(refused: Refused, rules: FoldRules) -> Batch:
-    """A batch of nothing but one refused record."""
-    return Batch(refused=[refused], bucket=refused.record.timestamp // rules.dedupe_window_ms)

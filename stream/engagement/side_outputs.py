@@ -7,7 +7,7 @@ dead letter, never a lost one; a misrouted record's event id makes it count once
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -30,10 +30,20 @@ class KafkaSideOutputs:
         kafka: How an aiokafka client connects (`recsys.kafka.clients.aiokafka_options`).
         dead_letter_topic: Where refused records go.
         interactions_topic: Where misrouted records go again.
+        make_producer: Makes an aiokafka producer.
+        acknowledged_within_s: How long acknowledgements are waited for, in seconds.
     """
 
-    def __init__(self, kafka: Mapping[str, Any], *, dead_letter_topic: str, interactions_topic: str) -> None:
-        self._kafka = kafka
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        *,
+        dead_letter_topic: str,
+        interactions_topic: str,
+        make_producer: Callable[..., AIOKafkaProducer] = AIOKafkaProducer,
+        acknowledged_within_s: float = ACKNOWLEDGED_WITHIN_S,
+    ) -> None:
+        self._kafka, self._make_producer, self._within_s = kafka, make_producer, acknowledged_within_s
         self._dead_letter_topic = dead_letter_topic
         self._interactions_topic = interactions_topic
         self._producer: AIOKafkaProducer | None = None
@@ -51,10 +61,10 @@ class KafkaSideOutputs:
         if not refused and not misrouted:
             return
         try:
-            await asyncio.wait_for(self._send(refused, misrouted, partition, now_ms), ACKNOWLEDGED_WITHIN_S)
+            await asyncio.wait_for(self._send(refused, misrouted, partition, now_ms), self._within_s)
         except (KafkaError, OSError, TimeoutError) as error:
             self._give_up()
-            raise ServiceUnavailable(f"expected an acknowledged dead letter, received {error!r}") from error
+            raise ServiceUnavailable(f"Kafka did not acknowledge a dead letter or reroute: {error!r}") from error
 
     async def _send(
         self, refused: Sequence[Refused], misrouted: Sequence[Misrouted], partition: Partition, now_ms: int
@@ -103,7 +113,7 @@ class KafkaSideOutputs:
             return self._producer
 
     async def _start(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
+        producer = self._make_producer(
             **self._kafka,
             **ACKNOWLEDGED,
             request_timeout_ms=REQUEST_TIMEOUT_MS,

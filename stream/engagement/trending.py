@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 
-from recsys.engagement import ForwardDecay
+from recsys.engagement import relative_to_first
 from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store import Lists, Trending
@@ -15,19 +15,19 @@ TREND_CANDIDATES = 1000
 async def merge_trending(
     store: Lists,
     shards: Iterable[Shard],
-    decay: ForwardDecay,
     *,
     size: int,
     now_ms: int,
     catalogue: Container[str] | None = None,
     left_out: Callable[[UnreadableState], None] = lambda _: None,
 ) -> Trending:
-    """Adds the shards' trending sums up, and writes the merged list.
+    """Adds the shards' trending sums up, and writes the merged list: who is above 0, relative to the top.
+
+    All sums decay alike, so relative scores need no decay, and they stay exact however long ago everybody was there.
 
     Args:
         store: The online store.
         shards: All shards in use.
-        decay: Of the sums; the written scores are decayed to `now_ms`.
         size: Courses in the list.
         now_ms: Now, ms since 1970 UTC.
         catalogue: The courses that may be shown; None where no catalogue is known. Others keep their sums, and join the
@@ -49,8 +49,9 @@ async def merge_trending(
         unjoined += part.unjoined
         for course, stored in part.sums.items():
             merged[course] = merged.get(course, 0.0) + stored
-    best = sorted(merged, key=lambda course: (-merged[course], course))[:size]
-    scores = tuple(decay.score(merged[course], now_ms) for course in best)
-    trending = Trending(now_ms, tuple(best), scores, unjoined)
+    above = [course for course, stored in merged.items() if stored > 0]
+    best = sorted(above, key=lambda course: (-merged[course], course))[:size]
+    scores = relative_to_first([merged[course] for course in best])
+    trending = Trending(now_ms, tuple(best), tuple(scores), unjoined)
     await store.write_trending(trending)
     return trending

@@ -130,13 +130,11 @@ class Upkeep:
                 await quietly(self._merge_trending)
 
     async def _merge_trending(self) -> None:
-        decay, size = self.settings.trending_decay, self.settings.trending_size
         missing: list[UnreadableState] = []
         merged = await merge_trending(
             self.store,
             self.topology.shards(),
-            decay,
-            size=size,
+            size=self.settings.trending_size,
             now_ms=self.now_ms(),
             catalogue=self.catalogue(),
             left_out=missing.append,

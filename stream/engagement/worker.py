@@ -23,6 +23,7 @@ from recsys.keys import Partition, Topology
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
+from recsys.process.clock import now_ms
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.commit import Applied
@@ -30,7 +31,15 @@ from stream.engagement.outdated_lists import OutdatedLists
 from stream.engagement.partitions import OwnedPartitions
 from stream.engagement.quietly import quietly
 from stream.engagement.refresh import Refresher
-from stream.engagement.shutdown import LAST_RESORT_S, RELEASE_S, RESTART_EXIT_STATUS, STOP_S, end_process, within
+from stream.engagement.shutdown import (
+    LAST_RESORT_S,
+    RELEASE_S,
+    RESTART_EXIT_STATUS,
+    STOP_S,
+    cancelled,
+    end_process,
+    within,
+)
 from stream.engagement.side_outputs import KafkaSideOutputs
 from stream.engagement.upkeep import Upkeep
 from stream.engagement.worker_id import WorkerId
@@ -38,11 +47,6 @@ from stream.transport.app import ConsumerLog, create_app
 from stream.transport.watchdog import Stalled
 
 log = structlog.get_logger(__name__)
-
-
-def now_ms() -> int:
-    """The wall clock, ms since 1970 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class EngagementWorker:
@@ -198,9 +202,9 @@ class EngagementWorker:
         self._stopping = True
         self._app.consumer.stop_flow()
         finished = await within(STOP_S, self._partitions.drain())
-        await within(RELEASE_S, _cancelled(of_the_consumer))
+        await within(RELEASE_S, cancelled(of_the_consumer))
         finished &= await within(STOP_S, self._app.stop())
-        await _cancelled(others)
+        await cancelled(others)
         finished &= await within(RELEASE_S, self._outputs.close())
         await self._partitions.end()
         await within(RELEASE_S, quietly(self._identity.release))
@@ -256,9 +260,3 @@ class EngagementWorker:
                 await self._partitions.end()
         finally:
             self._die(error)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from recsys.errors import ServiceUnavailable, WorkerIdTaken
+from recsys.errors import ServiceUnavailable, UnreadableState, WorkerIdTaken
 from recsys.online_store import Control
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,7 @@ class WorkerId:
         Raises:
             WorkerIdTaken: A live worker keeps renewing it.
             ServiceUnavailable: Redis does not answer.
+            UnreadableState: The key of the claim is something else.
         """
         if self.worker_id is None:
             return
@@ -57,7 +58,7 @@ class WorkerId:
             await asyncio.sleep(RENEW_EVERY_S)
             try:
                 held = await self._store.hold_worker_id(self.worker_id, self._token, TTL_MS)
-            except ServiceUnavailable as error:
+            except (ServiceUnavailable, UnreadableState) as error:
                 log.warning("worker_id_not_renewed", error=str(error))
                 continue
             if not held:

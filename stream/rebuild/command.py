@@ -17,6 +17,7 @@ from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.kafka.admin import check_arrival_time, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import COUNTS, Partition, Topology
+from recsys.process.clock import now_ms
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store
@@ -164,7 +165,7 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
         with _progress_bar(total) as bar:
             task = bar.add_task("records", total=total)
             await fold_log(
-                reader, spans, bulk, outputs, now_ms=_now_ms, progress=lambda n: bar.update(task, completed=n)
+                reader, spans, bulk, outputs, now_ms=now_ms, progress=lambda n: bar.update(task, completed=n)
             )
             task = bar.add_task("shards", total=len(spans))
             await store.drop_shards(topology.shards())  # what a rebuild before this one left half written
@@ -190,10 +191,6 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
         round(seconds, 3),
         round(bulk.records / seconds, 1),
     )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _progress_bar(total: int) -> Progress:

@@ -118,7 +118,7 @@ class BulkFold:
     def _decoded(self, partition: Partition, record: Record) -> Interaction:
         past = self._past.get(partition)
         if past is not None and record.offset in past.quarantined:
-            raise InvalidEvent(RefusalReason.CRASHED_WORKER, "expected a record that ends no worker, received one")
+            raise InvalidEvent(RefusalReason.CRASHED_WORKER, "poison record: workers ended while they applied it")
         return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
 
     async def _fold(self, batches: Mapping[Shard, Batch]) -> None:

@@ -63,9 +63,8 @@ class LogReader:
             while await self._fetch(consumer):
                 yield self._slice()
         except (KafkaError, OSError) as error:
-            raise ServiceUnavailable(
-                f"expected Kafka at {self._kafka['bootstrap_servers']}, received {error!r}"
-            ) from error
+            servers = self._kafka["bootstrap_servers"]
+            raise ServiceUnavailable(f"Kafka at {servers} stopped answering a rebuild: {error!r}") from error
         finally:
             await consumer.stop()
 

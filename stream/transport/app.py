@@ -39,7 +39,7 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
         ConfigurationError: If Faust's compiled stream loop is missing (a broken installation, several times slower).
     """
     if getattr(faust.streams, "_CStreamIterator", None) is None:
-        raise ConfigurationError("expected faust-streaming's compiled stream loop, received a pure Python installation")
+        raise ConfigurationError("faust-streaming lacks its compiled stream loop: install its wheel")
     app = faust.App(
         settings.consumer_group,
         **faust_options(settings),

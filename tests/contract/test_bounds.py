@@ -14,7 +14,7 @@ from recsys.online_store.operations import SHARD_ITSELF, Bound, HashFloats, SetA
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.trending import merge_trending
 from tests.doubles.effects import effects
-from tests.doubles.stream import ARRIVAL, RULES
+from tests.doubles.stream import ARRIVAL
 
 GROUP, SHARD = "g", Shard(0)
 REAL = [f"real-{n}" for n in range(5)]
@@ -61,7 +61,7 @@ async def test_trending_shows_what_the_catalogue_knows_and_the_rest_once_it_does
     await commit(store, HashFloats(keys.TREND, {SHARD_ITSELF: sums}))
 
     async def merged(catalogue: set[str] | None) -> tuple[tuple[str, ...], int]:
-        shown = await merge_trending(store, [SHARD], RULES.trending_decay, size=3, now_ms=ARRIVAL, catalogue=catalogue)
+        shown = await merge_trending(store, [SHARD], size=3, now_ms=ARRIVAL, catalogue=catalogue)
         assert await store.trending() == shown
         return shown.course_ids, shown.unjoined
 

@@ -12,6 +12,7 @@ from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store import CachedTop, ModelPointer, OnlineStore
 from recsys.online_store.memory import MemoryStore
+from recsys.online_store.packing import pack_top
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
@@ -155,6 +156,32 @@ async def test_after_a_rollback_the_lists_of_the_withdrawn_model_go(store: Onlin
     assert await store.write_tops(SHARDS[0], lists(USERS, NEW.version, None)) == 0
     assert await store.drop_outdated_lists(SHARDS[0]) == 40
     assert await store.write_tops(SHARDS[0], lists(USERS, OLD.version, 0)) == 40
+
+
+WRITE_TOPS_OF_D1A576B = """
+local tag, ttl, only_if_marked = ARGV[1], ARGV[2], ARGV[3] == '1'
+for i = 4, #ARGV, 3 do
+  local user, mark = ARGV[i], ARGV[i + 1]
+  local stands = mark ~= '' and tonumber(redis.call('ZSCORE', KEYS[1], user) or '-1') == tonumber(mark)
+  if stands or not only_if_marked then redis.call('SET', tag .. ':top:' .. user, ARGV[i + 2], 'EX', ttl) end
+  if stands then redis.call('ZREM', KEYS[1], user) end
+end
+return 1
+"""
+
+
+async def test_what_a_worker_of_the_release_before_writes_is_recognised_and_replaced(redis: RedisStore) -> None:
+    """It compares nothing: its list of the old model stands, its mark is gone, until the shard is gone through."""
+    await engage(redis, SHARDS[0], USERS)
+    await publish(redis, NEW)
+    write = redis._client.register_script(WRITE_TOPS_OF_D1A576B)
+    for top, mark in lists(USERS, OLD.version):
+        await write(keys=["{s0}:dirty"], args=["{s0}", 60, 0, top.user_id, str(mark), pack_top(top)])
+    assert await versions(redis, SHARDS[0], USERS) == [OLD.version] * 40
+    assert await redis.dirty_users(SHARDS[0], 99) == []
+    assert await redis.drop_outdated_lists(SHARDS[0]) == 40
+    assert await versions(redis, SHARDS[0], USERS) == [None] * 40
+    assert len(await redis.dirty_users(SHARDS[0], 99)) == 40
 
 
 async def test_a_shard_of_a_new_generation_gets_its_copy(store: OnlineStore) -> None:

@@ -17,21 +17,25 @@ from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
 from stream.rebuild.previous import Previous
 from tests.doubles.partitions import LEARNER, PARTITIONS, TOPOLOGY, Scene
+from tests.doubles.stream import ARRIVAL, HOUR_MS
 
 GROUP = load_settings().consumer_group
 SHARD = TOPOLOGY.shard(Partition(1))
 FENCE, GUARD = keys.fence(SHARD, GROUP), keys.guard(SHARD, GROUP)
 ENGAGEMENT, BOT = keys.engagement(SHARD, LEARNER[1]), keys.bot(SHARD, LEARNER[1])
-COUNTS, TREND, DIRTY = keys.counts(SHARD), keys.trend(SHARD), keys.dirty(SHARD)
+DEDUPE, COUNTS, TREND, DIRTY = keys.state(SHARD, keys.DEDUPE), keys.counts(SHARD), keys.trend(SHARD), keys.dirty(SHARD)
+IDS = keys.event_ids(SHARD, ARRIVAL // (24 * HOUR_MS))
 
 Spoil = Callable[[redis.Redis], object]
 OTHER_TYPE: dict[str, Spoil] = {
     key: lambda client, key=key: (client.delete(key), client.xadd(key, {"of": "another application"}))  # type: ignore[misc]
-    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, DIRTY, COUNTS)
+    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, DIRTY, COUNTS, IDS)
 }
 OTHER_VALUE: dict[str, Spoil] = {
     FENCE: lambda client: client.set(FENCE, "twelve"),
     GUARD: lambda client: client.hset(GUARD, "refusals_until", "many"),
+    BOT: lambda client: client.hset(BOT, "features", "nonsense"),
+    DEDUPE: lambda client: client.hset(DEDUPE, "newest", "yesterday"),
     ENGAGEMENT: lambda client: client.hset(ENGAGEMENT, "c", "five"),
     TREND: lambda client: client.hset(TREND, "c", "five"),
     COUNTS: lambda client: client.hset(COUNTS, "accepted", "many"),

@@ -1,7 +1,7 @@
 """The worker with a safeguard taken out, to show that the tests notice: `python mutant_worker.py no-fence stream`.
 
 `no-fence` trusts Kafka's committed offsets alone; `no-fence-no-ids` takes the dedupe window out as well, which is the
-second line of defence behind the fence.
+second line of defence after the fencing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def take_the_fence_out() -> None:
     """Every chunk Kafka delivers is applied, whatever was applied before; within a chunk the writer goes on."""
     assert FENCE_CHECK in COMMIT
     RedisShards.commit_script = COMMIT_WITHOUT_FENCE
-    after, apply, read = commit._after, commit.ShardWriter._apply, RedisShards.read_shard
+    after, apply, read = commit.after, commit.ShardWriter._apply, RedisShards.read_shard
     fresh: set[int] = set()
 
     async def apply_anew(self: commit.ShardWriter, chunk: Chunk) -> commit.Applied:
@@ -58,7 +58,7 @@ def take_the_fence_out() -> None:
         state = await read(self, shard, group, reads)
         return replace(state, fence=AnyFence())
 
-    commit._after = all_at_first
+    commit.after = all_at_first
     commit.ShardWriter._apply = apply_anew  # type: ignore[method-assign]
     gaps.Gaps.continues = always  # type: ignore[method-assign]
     RedisShards.read_shard = read_shard  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from recsys.cli import main
+from recsys.online_store.redis.shards import RedisShards
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement import commit, outdated_lists, patient_fold
 from stream.engagement import side_outputs as dead_letters
@@ -79,7 +80,7 @@ def fold_kills_on_the_marker() -> None:
 
 
 def cancelled_mid_batch(which: str) -> None:
-    """Once in the process's life, after some commits, cancels the lane that commits, or Faust's agent task."""
+    """Once in the process's life, after some commits, cancels the partition's task, or Faust's agent task."""
     original, countdown = RedisStore.commit, rng.randint(10, 40)
 
     async def commit_or_cancel(self: RedisStore, *rest: Any, **named: Any) -> bool:
@@ -97,7 +98,7 @@ def cancelled_mid_batch(which: str) -> None:
 
 def _tasks_of(which: str) -> list[asyncio.Task[Any]]:
     current = asyncio.current_task()
-    if which == "lane":
+    if which == "partition":
         return [] if current is None else [current]
     return [task for task in asyncio.all_tasks() if "_execute_actor" in str(task.get_coro())]
 
@@ -144,6 +145,30 @@ def take_the_list_check_out() -> None:
     outdated_lists.OutdatedLists.look = look  # type: ignore[method-assign]
 
 
+COMMIT_IN_PART = "commit-in-part"
+FAIL_IN_PART_AT = "fault:commit-in-part"
+"""A key in Redis: the tag of the shard whose commits fail after their sums were written."""
+
+_AFTER_THE_SUMS = "function write.counters(s, step)\n"
+_FAIL = f"  if redis.call('GET', '{FAIL_IN_PART_AT}') == tag then redis.call('LPUSH', KEYS[1], 'x') end\n"
+_CHECKS = ("prove(kind)\n", "redis.call('SET', KEYS[2], KEYS[2])\n", "if intent then return {'damaged', intent} end\n")
+
+
+def commits_fail_in_part() -> None:
+    """The commit script meets what no check can foresee, where a case says so."""
+    assert _AFTER_THE_SUMS in RedisShards.commit_script
+    RedisShards.commit_script = RedisShards.commit_script.replace(_AFTER_THE_SUMS, _AFTER_THE_SUMS + _FAIL)
+
+
+def take_the_intent_out() -> None:
+    """A commit is not checked before its first change, and nobody remembers that one was applied in part."""
+    commits_fail_in_part()
+    for check in _CHECKS:
+        assert check in RedisShards.commit_script, check
+        RedisShards.commit_script = RedisShards.commit_script.replace(check, "\n")
+    RedisShards.commit_script = RedisShards.commit_script.replace("redis.pcall('SET', KEYS[2], ", "tostring(")
+
+
 async def _quietly(work: Any) -> None:
     try:
         await work
@@ -155,12 +180,14 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "fold-fails-now-and-then": fold_fails_now_and_then,
     "fold-fails-on-marker": fold_fails_on_the_marker,
     "fold-kills-on-marker": fold_kills_on_the_marker,
-    "cancelled-lane": lambda: cancelled_mid_batch("lane"),
+    "cancelled-task": lambda: cancelled_mid_batch("partition"),
     "cancelled-agent": lambda: cancelled_mid_batch("agent"),
     "slow-head": slow_head,
     "clock": clock_is_off,
     "no-acknowledgement": take_the_acknowledgement_out,
     "no-list-check": take_the_list_check_out,
+    COMMIT_IN_PART: commits_fail_in_part,
+    "no-intent": take_the_intent_out,
     "no-fence": mutant_worker.take_the_fence_out,
 }
 

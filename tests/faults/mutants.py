@@ -22,6 +22,7 @@ MUTANTS = (
     ("the fence removed", "no-fence", "T11"),
     ("the wait for the dead letter's acknowledgement removed", "no-acknowledgement", "T15"),
     ("the atomic rename removed", IN_PLACE, "T20"),
+    ("the check before a commit's first change, and its mark, removed", "no-intent", "T27"),
     ("the check of a list's model removed", NO_LIST_CHECK, "T25"),
 )
 """What is missing, the mutant's name, and the case that must notice."""

@@ -80,7 +80,7 @@ class LoadProducer:
         self._thread.join()
 
     def lag_s(self, partition: int, fence: int | None) -> float:
-        """The age in seconds of the oldest record behind the fence; 0.0 if there is none."""
+        """The age in seconds of the oldest record after the fence; 0.0 if there is none."""
         applied = -1 if fence is None else fence
         history = self._history[partition]
         for at, end in reversed(history[-3000:]):

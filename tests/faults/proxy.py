@@ -138,7 +138,7 @@ class _Exchange:
                 return
             if weather.cut_after and self._cut(weather, chunk, request=request):
                 return
-            await self._hand_on(chunk, writer, weather.slice_bytes)
+            await self._pass_on(chunk, writer, weather.slice_bytes)
         writer.write_eof()
 
     def _cut(self, weather: Weather, chunk: bytes, *, request: bool) -> bool:
@@ -155,7 +155,7 @@ class _Exchange:
         self.committing, self.tail = False, b""
         return False
 
-    async def _hand_on(self, chunk: bytes, writer: asyncio.StreamWriter, longest: int) -> None:
+    async def _pass_on(self, chunk: bytes, writer: asyncio.StreamWriter, longest: int) -> None:
         at = 0
         while longest and at < min(len(chunk), SLICED_BYTES):
             size = self.proxy._rng.randint(1, longest)

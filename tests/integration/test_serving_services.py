@@ -27,10 +27,11 @@ from recsys.events import Interaction, decode
 from recsys.keys import Topology, partition_of
 from recsys.online_store import CachedTop
 from recsys.online_store.redis.store import RedisStore
+from recsys.process.clock import now_ms
 from recsys.settings import Settings, load_settings
 from serving.events.producer import KafkaEventProducer
 from serving.http.app import create_app
-from serving.service import Service, kafka_producer, now_ms
+from serving.service import Service, kafka_producer
 
 PARTITIONS = 6
 TOPIC = "interactions"

@@ -138,7 +138,7 @@ class Rows:
         """A column of ids as text: 17001 and 17001.0 are "17001"; 17001.5, blanks and rounded numbers are refused."""
         ids = _by_distinct(self._raw[name], _identifier, default=None)
         self.refuse(ids.isna(), RefusalReason.BAD_ID, _WHOLE_ID, name)
-        is_id = ids.fillna("").map(lambda text: 1 <= len(text) <= limit and text.isprintable())
+        is_id = _by_distinct(ids, lambda text: 1 <= len(text) <= limit and text.isprintable(), default=False)
         self.refuse(~is_id.astype(bool), RefusalReason.BAD_ID, _ID, name)
         return ids.fillna("").astype(object)
 
@@ -160,7 +160,8 @@ class Rows:
         if pd.api.types.is_numeric_dtype(raw.dtype) and not pd.api.types.is_bool_dtype(raw.dtype):
             values = raw.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
         else:
-            text = raw.astype(object).map(_text).astype("str").str.strip()
+            is_text = isinstance(raw.dtype, pd.StringDtype) and not raw.hasnans
+            text = (raw if is_text else raw.astype(object).map(_text).astype("str")).str.strip()
             values = pd.to_numeric(text.where(text.str.fullmatch(_NUMBER).astype(bool)), errors="coerce").to_numpy(
                 "float64"
             )
@@ -176,8 +177,9 @@ class Rows:
             InputError: The dates can be read in two ways.
         """
         read = dates.milliseconds(self._raw[name], self._path, self._options.date_format)
-        expected = self._options.date_format or dates.ISO
-        self.refuse(read.isna().astype(bool), RefusalReason.BAD_TIMESTAMP, f"{expected} as {{}}", name)
+        given = self._options.date_format
+        expected = f"{given} as {{}}" if given else f"{dates.ISO} as {{}} (for another form: --date-format)"
+        self.refuse(read.isna().astype(bool), RefusalReason.BAD_TIMESTAMP, expected, name)
         return self._judged_times(read.fillna(0).astype("int64"), name)
 
     def seconds(self, name: str, *, shift_ms: int = 0) -> pd.Series[Any]:
@@ -243,7 +245,7 @@ class Rows:
     def _example(self, chosen: pd.Series[bool], expected: str, name: str) -> str:
         row = int(chosen.to_numpy().argmax())
         received = str(self._raw[name].iloc[row])[:80]
-        return f"row {row + 1}: expected {expected.format(name)}, received {received!r}"
+        return f"row {row + 1}: expected {expected.replace('{}', name)}, received {received!r}"
 
 
 def digests(columns: Sequence[pd.Series[Any]], kind: str) -> list[str]:

@@ -3,6 +3,7 @@
 from tests.faults.cases import (  # noqa: F401
     bundles,
     cluster,
+    damage,
     kills,
     network,
     operations,
@@ -10,4 +11,6 @@ from tests.faults.cases import (  # noqa: F401
     processing,
     publishing,
     random_schedule,
+    redis_answers,
+    refresh,
 )

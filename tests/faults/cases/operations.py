@@ -113,7 +113,7 @@ def retention(stage: Stage) -> Findings:
 
 
 def _expect_stops(stage: Stage, findings: Findings, before: Mapping[int, int | None]) -> None:
-    """Without the operator's word the two partitions stand still, and everybody can see why; the others go on."""
+    """Without an operator override the two partitions stand still, and everybody can see why; the others go on."""
     others = [partition for partition in range(PARTITIONS) if partition not in DELETED_IN]
 
     def others_done() -> bool:

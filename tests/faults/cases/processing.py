@@ -64,13 +64,16 @@ def _expect_reason(stage: Stage, findings: Findings, reason: str) -> Findings:
     return findings
 
 
-@case("T14", "agent or lane cancelled mid-batch; a slow head, then a kill")
+@case("T14", "agent or partition task cancelled mid-batch; a slow head, then a kill")
 def cancelled(stage: Stage) -> Findings:
     findings = Findings()
     patience = stage.fleet.environment.get("RECSYS_WORKER_STALL_SECONDS", "60")
-    stage.fleet.environment["RECSYS_WORKER_STALL_SECONDS"] = "10"  # what notices a cancelled lane
+    stage.fleet.environment["RECSYS_WORKER_STALL_SECONDS"] = "10"  # what notices a cancelled partition task
     stage.start_load(rate=stage.rate(), events=EVENTS)
-    workers = [*start_faulty(stage, "cancelled-lane", workers=1), *start_faulty(stage, "cancelled-agent", workers=1)]
+    workers = [
+        *start_faulty(stage, "cancelled-task", workers=1),
+        *start_faulty(stage, "cancelled-agent", workers=1),
+    ]
 
     def each_cancelled() -> bool:
         return all("fault: cancelling" in worker.said for worker in workers)

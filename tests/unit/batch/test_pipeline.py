@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from batch.candidate import choose_candidate
+from batch.candidate import checked, choose_candidate
 from batch.commands import evaluate as evaluate_command
 from batch.commands import retrain as retrain_command
 from batch.encoding import EngagementRule
@@ -234,6 +234,14 @@ def test_the_golden_slice_is_frozen_once_and_found_again(
 
     few = history.events[history.events["user_id"].isin([f"l{i}" for i in range(20)])]
     assert GoldenSlice.of(tmp_path, few, history.courses, rule).frozen is None
+
+
+def test_a_model_whose_numbers_are_none_is_not_published(retrained: Retrained) -> None:
+    model = retrained.experiment.model
+    assert checked(model) is model
+    bias = np.where(np.arange(len(model.courses)) == 3, np.nan, model.arrays["course_bias"])
+    with pytest.raises(CandidateRejected, match="numbers that are none, in course_bias"):
+        checked(replace(model, arrays={**model.arrays, "course_bias": bias}))
 
 
 def test_a_rejected_candidate_leaves_its_report_and_no_bundle(

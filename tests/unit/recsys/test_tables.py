@@ -88,6 +88,16 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, breaking: str, quoted: boo
     assert list(read_table(written(tmp_path, content), REQUIRED, layout)["title"]) == [f"Kn{breaking}ots", "Sails"]
 
 
+def test_a_carriage_return_inside_a_line_ends_none(tmp_path: Path) -> None:
+    plain = Layout(names=REQUIRED, separators=("::",), quoted=False)
+
+    assert list(read_table(written(tmp_path, "7::Kn\rots\r\n8::Sails"), REQUIRED, plain)["title"]) == [
+        "Kn\rots",
+        "Sails",
+    ]
+    assert list(read_table(written(tmp_path, 'id,title\n7,"Kn\rots"\n'), REQUIRED)["title"]) == ["Kn\rots"]
+
+
 @pytest.mark.parametrize(("encoding", "title"), [("utf-8", "Åse à Évora"), ("latin-1", "Åse à Évora")])
 def test_the_encoding_is_the_one_that_decodes_the_whole_file(tmp_path: Path, encoding: str, title: str) -> None:
     content = "id,title\n" + "1,plain\n" * 200_000 + f"7,{title}\n"
@@ -108,6 +118,11 @@ def test_utf_8_with_a_damaged_byte_is_not_taken_for_latin_1(tmp_path: Path) -> N
 
 def test_bytes_of_no_allowed_encoding_are_refused_with_their_line(tmp_path: Path) -> None:
     assert "'utf-8' cannot decode byte 0xe9 (line 2)" in refusal(tmp_path, b"id,title\n7,\xe9t\xe9\n", Layout())
+
+
+@pytest.mark.parametrize("content", ["id,title\r7,Knots\r", "id,title\n7,Kn\rots\n"])
+def test_a_carriage_return_that_ends_a_line_alone_is_named(tmp_path: Path, content: str) -> None:
+    assert "received a carriage return outside quotes (lines have to end in line feeds)" in refusal(tmp_path, content)
 
 
 def test_quotes_that_do_not_match_are_refused(tmp_path: Path) -> None:

@@ -97,13 +97,13 @@ def test_a_port_that_is_taken_is_one_line_and_exit_status_2(run: Run) -> None:
         port = taken.getsockname()[1]
         ended = run("serve", "--port", str(port))
     assert ended.returncode == 2
-    assert ended.stderr == f"recsys: expected to bind 127.0.0.1:{port}, received Address already in use\n"
+    assert ended.stderr == f"recsys: cannot bind 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_an_address_that_is_not_ours_is_one_line(run: Run) -> None:
     ended = run("serve", "--host", "192.0.2.1")
     assert ended.returncode == 2
-    assert ended.stderr.startswith("recsys: expected to bind 192.0.2.1:0, received ")
+    assert ended.stderr.startswith("recsys: cannot bind 192.0.2.1:0: ")
     assert ended.stderr.count("\n") == 1
 
 

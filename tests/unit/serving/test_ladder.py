@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from recsys.online_store import Trending
+
 NOW_MS = 1_790_000_000_000
 ALL = [f"c{i}" for i in range(40)]
 NOT_RETIRED = [course_id for course_id in ALL if course_id != "c7"]
@@ -251,6 +253,22 @@ async def test_trending_comes_from_redis_then_from_disk_then_from_the_model(worl
     world.restarted().trending.load()
     second = (await world.get("/v1/trending", n=3)).json()
     assert (second["courses"], second["source"]) == (first["courses"], "snapshot")
+
+
+@pytest.mark.parametrize("scores", [(1.0, 0.5, 0.25), (4e-56, 2e-56, 1e-56)])
+async def test_trending_scores_are_relative_to_the_first_course_also_those_that_an_older_worker_wrote(
+    world: Any, scores: tuple[float, ...]
+) -> None:
+    await world.store.write_trending(Trending(world.clock.now_ms, ("retired-meanwhile", "c0", "c1"), scores))
+    await on_model(world)
+    shown = (await world.get("/v1/trending", n=3)).json()["courses"]
+    assert [(row["course_id"], row["score"]) for row in shown] == [("c0", 1.0), ("c1", 0.5)]
+
+
+async def test_trending_scores_that_decayed_to_nothing_stay_nothing(world: Any) -> None:
+    await world.store.write_trending(Trending(world.clock.now_ms, ("c0", "c1"), (0.0, 0.0)))
+    await on_model(world)
+    assert [row["score"] for row in (await world.get("/v1/trending", n=3)).json()["courses"]] == [0.0, 0.0]
 
 
 async def test_trending_before_any_event_is_the_models_ranking_for_an_unknown_learner(world: Any) -> None:

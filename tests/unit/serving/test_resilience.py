@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from recsys.catalog import Course
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.keys import Topology
 from recsys.online_store import CachedTop, Trending
+from recsys.online_store.memory import MemoryStore
 from serving.recommend.answers import Source
 from serving.recommend.circuit import Circuit
+from serving.recommend.learner import Learner, Learners
 from serving.recommend.recent import RecentLists, Remembered
 from serving.recommend.trending import LatestTrending
 
@@ -135,3 +139,22 @@ def test_without_a_catalogue_the_titles_of_the_snapshot_stay_and_the_file_is_lef
     other.update(Trending(6, ("c2",), (2.0,)), {})
     other.save(0)
     assert not (tmp_path / "other").exists()
+
+
+async def test_a_learner_whose_keys_cannot_be_read_is_answered_otherwise_and_opens_no_circuit() -> None:
+    class Spoilt(MemoryStore):
+        async def top(self, *_: object) -> NoReturn:
+            raise UnreadableState("{s0}:top:ada", "holds a list, not a string")
+
+        async def user_states(self, *_: object) -> NoReturn:
+            raise UnreadableState("{s0}:eng:ada", "holds a list, not a hash")
+
+    store = Spoilt()
+    await store.establish_topology(Topology(1))
+    circuit = Circuit(failures=1)
+    learners = Learners(store, circuit, RecentLists(ttl_ms=1000))
+    for _ in range(3):
+        found = await learners.find("ada", now_ms=5)
+        assert (found.top, found.source) == (None, Source.PROCESS_CACHE)
+        assert await learners.engagement("ada", Learner(None, frozenset(), Source.CACHED)) == {}
+    assert not circuit.is_open

@@ -8,8 +8,9 @@ import socket
 import pytest
 import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
-from recsys.errors import ServiceUnavailable
+from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.online_store.redis.connection import answering
 
 
@@ -48,3 +49,43 @@ async def test_a_bug_stays_a_bug() -> None:
     with pytest.raises(RuntimeError, match="dictionary changed size"):
         async with answering():
             raise RuntimeError("dictionary changed size during iteration")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "LOADING Redis is loading the dataset in memory",
+        "READONLY You can't write against a read only replica.",
+        "MASTERDOWN Link with MASTER is down",
+        "CLUSTERDOWN The cluster is down",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "BUSY Redis is busy running a script.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+        "@user_script: 24: -OOM command not allowed when used memory > 'maxmemory'.",  # as Redis 6 wraps it
+    ],
+)
+async def test_an_error_that_passes_by_itself_is_the_service_being_away(message: str) -> None:
+    with pytest.raises(ServiceUnavailable, match="for now"):
+        async with answering("key"):
+            raise ResponseError(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", "recsys rebuild"),
+        ("ERR hash value is not an integer", "recsys rebuild"),
+        ("NOPERM this user has no permissions to run the 'hset' command", "docs/services.md"),
+        ("ERR The user executing the script can't run this command or subcommand", "docs/services.md"),
+        ("ERR unknown command 'HINCRBY', with args beginning with:", "docs/services.md"),
+        ("ERR Unknown Redis command called from script", "docs/services.md"),
+    ],
+)
+async def test_an_error_that_no_retry_mends_names_the_key_and_the_remedy(message: str, remedy: str) -> None:
+    with pytest.raises(UnreadableState, match=remedy) as refused:
+        async with answering("{s3}:eng:u"):
+            raise ResponseError(message)
+    assert not isinstance(refused.value, ServiceUnavailable)
+    assert refused.value.key == "{s3}:eng:u"
+    assert message in str(refused.value)

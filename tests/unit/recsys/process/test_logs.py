@@ -18,7 +18,10 @@ from recsys.settings import load_settings
 def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode", "kafka", "asyncio")}
+    levels = {
+        name: logging.getLogger(name).level
+        for name in ("aiokafka", "faust", "mode", "kafka", "kafka.protocol.parser", "asyncio")
+    }
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -117,3 +120,16 @@ def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds() -> None:
     assert again is not None
     assert vars(again)["held_back"] == 4
     assert said("aiokafka.cluster", "Topic %s not found", 6) is None
+
+
+def test_a_login_is_cut_out_of_what_kafka_clients_log_for_debugging() -> None:
+    out = configured(log_level="debug")
+    request = r"SaslAuthenticateRequest_v1(sasl_auth_bytes=b'\x00user\x00hunter2-s3cret')"
+    logging.getLogger("aiokafka.conn").debug("Request to %s: %s", "k:9092", request)
+    logging.getLogger("kafka.net.connection").debug("%s", request.replace("sasl_", ""))
+    logging.getLogger("kafka.admin.client").debug("config: %s", {"sasl_plain_password": "hunter2-s3cret", "z": 1})
+    logging.getLogger("kafka.protocol.parser").debug("Sent: %r", b"hunter2-s3cret")
+    written = out.getvalue()
+    assert "hunter2-s3cret" not in written
+    assert written.count("auth_bytes=***") == 2
+    assert "Request to k:9092: SaslAuthenticateRequest_v1(" in written

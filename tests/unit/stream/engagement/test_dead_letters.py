@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from recsys.dead_letters import decode
 from recsys.errors import InvalidEvent, RefusalReason
-from stream.engagement import side_outputs
 from stream.engagement.fold import Refused
 from stream.engagement.side_outputs import KafkaSideOutputs
 from tests.doubles.stream import FakeRecord
@@ -32,10 +29,14 @@ class RecordingProducer:
         return acknowledged()
 
 
-async def test_a_refused_record_becomes_a_dead_letter_of_the_shared_format(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_record_becomes_a_dead_letter_of_the_shared_format() -> None:
     producer = RecordingProducer()
-    monkeypatch.setattr(side_outputs, "AIOKafkaProducer", lambda **_: producer)
-    outputs = KafkaSideOutputs({"bootstrap_servers": "nowhere:1"}, dead_letter_topic="i.dlq", interactions_topic="i")
+    outputs = KafkaSideOutputs(
+        {"bootstrap_servers": "nowhere:1"},
+        dead_letter_topic="i.dlq",
+        interactions_topic="i",
+        make_producer=lambda **_: producer,
+    )
     record = FakeRecord(41, b"\xff{", key=b"\x00k", headers=[("a", b"\xff")])
 
     await outputs.send([Refused(record, InvalidEvent(RefusalReason.NOT_JSON, "junk"))], [], partition=3, now_ms=77)

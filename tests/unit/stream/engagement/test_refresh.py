@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from recsys.engagement import ForwardDecay
 from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.exclusion import Exclusion
 from recsys.keys import Shard
@@ -16,7 +15,6 @@ from recsys.model.scorer import Learner
 from recsys.online_store import CachedTop, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.refresh import Refresher
-from stream.engagement.trending import merge_trending
 from tests.doubles.effects import effects
 
 
@@ -161,16 +159,3 @@ async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None
     await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     assert await refresher(store, up_to_date=False).refresh(0) == 0
     assert list(await store.dirty_users(0, 1)) == [("u", 9)]
-
-
-async def test_trending_adds_the_shards_up_and_decays_to_now() -> None:
-    store, decay = MemoryStore(), ForwardDecay(10.0)
-    at = 1_700_000_000_000
-    for partition, sums in ((0, {"a": 1.0, "b": 3.0}), (1, {"a": 2.5})):
-        stored = {course: decay.stored(weight, at) for course, weight in sums.items()}
-        await store.commit(partition, "g", None, 0, effects(trend=stored))
-    await merge_trending(store, [0, 1], decay, size=1, now_ms=at)
-    trending = await store.trending()
-    assert trending is not None
-    assert (trending.course_ids, trending.computed_at_ms) == (("a",), at)
-    assert trending.scores == pytest.approx([3.5])

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from recsys.errors import InvalidEvent, RefusalReason, ServiceUnavailable
-from stream.engagement import side_outputs as dead_letters
 from stream.engagement.fold import Refused
 from stream.engagement.side_outputs import KafkaSideOutputs
 from tests.doubles.stream import FakeRecord
@@ -47,13 +44,17 @@ class Producer:
         return acknowledgement
 
 
-async def test_a_broker_that_never_acknowledges_is_given_up_and_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_never_acknowledges_is_given_up_and_tried_anew() -> None:
     broker = Broker()
-    monkeypatch.setattr(dead_letters, "AIOKafkaProducer", broker)
-    monkeypatch.setattr(dead_letters, "ACKNOWLEDGED_WITHIN_S", 0.02)
-    outputs = KafkaSideOutputs({"bootstrap_servers": "k:1"}, dead_letter_topic="dlq", interactions_topic="events")
-    lanes = (outputs.send([LETTER], [], partition=partition, now_ms=5) for partition in (0, 1))
-    assert [type(end) for end in await asyncio.gather(*lanes, return_exceptions=True)] == [ServiceUnavailable] * 2
+    outputs = KafkaSideOutputs(
+        {"bootstrap_servers": "k:1"},
+        dead_letter_topic="dlq",
+        interactions_topic="events",
+        make_producer=broker,
+        acknowledged_within_s=0.02,
+    )
+    sends = (outputs.send([LETTER], [], partition=partition, now_ms=5) for partition in (0, 1))
+    assert [type(end) for end in await asyncio.gather(*sends, return_exceptions=True)] == [ServiceUnavailable] * 2
     await asyncio.sleep(0)
     assert [producer.stopped for producer in broker.made] == [True]
     broker.deaf = False

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.errors import ConfigurationError, ServiceUnavailable, UnreadableState
 from recsys.keys import TOPOLOGY, Topology
 from recsys.online_store.memory import MemoryStore
-from recsys.settings import load_settings
+from recsys.settings import Settings, load_settings
 from stream.engagement.upkeep import Upkeep
 from tests.doubles.stream import until
 
@@ -94,3 +94,35 @@ async def test_a_redis_that_is_away_postpones_the_look(following: tuple[Store, U
     asked = store.asked
     await until(lambda: store.asked > asked + 1)
     assert not upkeep.switched.is_set()
+
+
+async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_kafka_does_not() -> None:
+    answers: list[Exception | None] = [
+        None,
+        ServiceUnavailable("Kafka is away"),
+        ConfigurationError("CreateTime"),
+        None,
+    ]
+    asked: list[object] = []
+
+    def check(settings: Settings) -> None:
+        asked.append(settings)
+        answer = answers[len(asked) - 1]
+        if answer is not None:
+            raise answer
+
+    unused = cast("Any", None)
+    settings = load_settings(worker_topic_check_seconds=0.001)
+    upkeep = Upkeep(
+        settings,
+        MemoryStore(),
+        MINE,
+        partitions=unused,
+        owned=set,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        check_topic=check,
+    )
+    with pytest.raises(ConfigurationError, match="CreateTime"):
+        await asyncio.wait_for(upkeep.watch_topic(), 10)
+    assert asked == [settings] * 3

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
-import pytest
 from aiokafka.errors import KafkaConnectionError, LeaderNotAvailableError, NodeNotReadyError
 from faust.types.tuples import TP
 
-from stream.transport import broker_probe
 from stream.transport.broker_probe import reachable_partitions
 
 LED, LEADERLESS, SILENT, UNCOORDINATED = (TP("t", number) for number in range(4))
@@ -18,12 +16,14 @@ LED, LEADERLESS, SILENT, UNCOORDINATED = (TP("t", number) for number in range(4)
 class Client:
     """aiokafka's consumer without an assignment: one that had it would fetch, and cancel its caller as it stops."""
 
-    made: Client
-    starts = True
+    def __init__(self, *, starts: bool = True) -> None:
+        self.starts, self.stopped = starts, False
+        self.settings: dict[str, Any] = {}
 
-    def __init__(self, **settings: Any) -> None:
-        type(self).made = self
-        self.settings, self.stopped = settings, False
+    def __call__(self, **settings: Any) -> Client:
+        """Makes itself, as aiokafka's class does."""
+        self.settings = settings
+        return self
 
     async def start(self) -> None:
         if not self.starts:
@@ -45,23 +45,19 @@ class Client:
         return 5
 
 
-@pytest.fixture(autouse=True)
-def _client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_probe, "AIOKafkaConsumer", Client)
-    monkeypatch.setattr(broker_probe, "ANSWER_WITHIN_S", 0.05)
-    monkeypatch.setattr(Client, "starts", True)
+async def reachable(client: Client, *partitions: TP) -> set[TP]:
+    kafka, made = {"bootstrap_servers": "k:9092"}, cast("Any", client)
+    return await reachable_partitions(kafka, "workers", partitions, make_client=made, answer_within_s=0.05)
 
 
 async def test_reachable_is_what_has_a_leader_and_a_coordinator() -> None:
-    assert await reachable_partitions(
-        {"bootstrap_servers": "k:9092"}, "workers", {LED, LEADERLESS, SILENT, UNCOORDINATED}
-    ) == {LED}
-    client = Client.made
+    client = Client()
+    assert await reachable(client, LED, LEADERLESS, SILENT, UNCOORDINATED) == {LED}
     assert client.stopped
     assert (client.settings["group_id"], client.settings["enable_auto_commit"]) == ("workers", False)
 
 
-async def test_of_a_kafka_that_is_away_no_partition_is_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Client, "starts", False)
-    assert await reachable_partitions({"bootstrap_servers": "k:9092"}, "workers", {LED}) == set()
-    assert Client.made.stopped
+async def test_of_a_kafka_that_is_away_no_partition_is_reachable() -> None:
+    client = Client(starts=False)
+    assert await reachable(client, LED) == set()
+    assert client.stopped

@@ -171,7 +171,7 @@ async def test_the_offsets_between_two_chunks_are_recorded_as_gaps_that_are_comm
 
 
 async def test_commits_of_revoked_partitions_are_dropped(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So up to one commit interval is delivered again after every rebalance: behind the fence it changes nothing."""
+    """So up to one commit interval is delivered again after every rebalance; the fence lets it change nothing."""
     one = consumer(app)
     monkeypatch.setattr(one, "assignment", set)
     assert not await one._commit_offsets({PARTITION: 5})

@@ -85,7 +85,11 @@ def refused(report: FileReport) -> dict[str, int]:
         ({"quantity": "inf"}, "bad_value", "received 'inf'"),
         ({"quantity": "NaN"}, "bad_value", "received 'NaN'"),
         ({"quantity": ""}, "bad_value", "received ''"),
-        ({"date": ""}, "bad_timestamp", "expected YYYY-MM-DD hh:mm:ss as InvoiceDate, received ''"),
+        (
+            {"date": ""},
+            "bad_timestamp",
+            "expected YYYY-MM-DD hh:mm:ss as InvoiceDate (for another form: --date-format), received ''",
+        ),
         ({"date": "yesterday"}, "bad_timestamp", "received 'yesterday'"),
         ({"date": "1970-01-01 00:00:00"}, "before_2000", "expected a time in or after 2000 as InvoiceDate"),
         ({"date": "2999-01-01 00:00:00"}, "in_the_future", "expected a time that is not in the future as InvoiceDate"),
