@@ -12,7 +12,7 @@ from batch.evaluation.experiment import Experiment
 from batch.evaluation.metrics import Interval, paired_bootstrap
 from batch.evaluation.tuning import METRIC
 from batch.fallback import SERVABLE, fit_fallback
-from batch.stages import Progress
+from batch.stages import Stage
 from batch.train import fit_hybrid, recommender
 from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft
@@ -61,9 +61,24 @@ def choose_candidate(experiment: Experiment, rule: EngagementRule) -> Candidate:
 
 
 def fit_candidate(
-    candidate: Candidate, encoded: EncodedEvents, experiment: Experiment, rule: EngagementRule, *, progress: Progress
+    candidate: Candidate,
+    encoded: EncodedEvents,
+    experiment: Experiment,
+    rule: EngagementRule,
+    *,
+    learn: bool,
+    stage: Stage,
 ) -> Draft:
     """Fits the candidate on the events given, with what the experiment chose.
+
+    Args:
+        candidate: Which model.
+        encoded: The events.
+        experiment: Of the candidate.
+        rule: How events are read.
+        learn: Whether the hybrid learns its mixer from these events, or takes over that of the experiment, whose events
+            must then be among these.
+        stage: Shows progress.
 
     Raises:
         CandidateRejected: When training ended in numbers that are none.
@@ -71,7 +86,8 @@ def fit_candidate(
     if candidate.is_fallback:
         options = experiment.options[candidate.name]
         return checked(fit_fallback(candidate.name, encoded, experiment.hyperparameters, options, rule))
-    return checked(fit_hybrid(encoded, experiment.hyperparameters, rule, progress=progress))
+    learned = None if learn else experiment.model
+    return checked(fit_hybrid(encoded, experiment.hyperparameters, rule, learned=learned, stage=stage).draft)
 
 
 def checked(draft: Draft) -> Draft:

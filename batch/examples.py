@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,21 +48,20 @@ class TowerExamples:
 
 def tower_examples(
     encoded: EncodedEvents, before_ms: int, hyperparameters: HyperParameters, half_life_days: float
-) -> TowerExamples:
-    """Builds the examples from what came strictly before an instant.
+) -> TowerExamples | None:
+    """Builds the examples from what came strictly before an instant; None where nobody liked a new course again.
 
     Args:
         encoded: Events in time order.
         before_ms: Nothing at or after this is looked at, targets neither.
         hyperparameters: How many instants, targets and examples.
         half_life_days: Of the engagement sums.
-
-    Raises:
-        ValueError: When no learner liked anything new after an earlier like.
     """
     rng = np.random.default_rng(hyperparameters.seed)
     end = int(np.searchsorted(encoded.time, before_ms))
     liked = np.flatnonzero(encoded.weight[:end] > 0)
+    if not len(liked):
+        return None
     order = liked[np.argsort(encoded.user[liked], kind="stable")]
     edges = np.flatnonzero(np.diff(encoded.user[order])) + 1
     times = encoded.time[liked]
@@ -74,7 +74,7 @@ def tower_examples(
         for queried in _Learner(encoded, mine, half_life_days, hyperparameters).queries(shared, horizon, rng)
     ]
     if not found:
-        raise ValueError("no learner liked a new course after an earlier one")
+        return None
     if len(found) > hyperparameters.max_examples:
         kept = rng.choice(len(found), hyperparameters.max_examples, replace=False)
         found = [found[at] for at in np.sort(kept)]
@@ -127,7 +127,7 @@ class _Learner:
         sums: Doubles = np.cumsum(added[:-1], axis=0)
         return sums
 
-    def _query(self, at: int, scores: Doubles, targets: Rows) -> _Query:
+    def _query(self, at: int, scores: Doubles, targets: NDArray[np.integer[Any]]) -> _Query:
         best = np.argsort(-scores, kind="stable")[: self._hyperparameters.history_length]
         best = best[scores[best] > 0]
         weights = pool_weights(scores[best] / scores[best[0]], np.arange(len(best)))
@@ -138,7 +138,7 @@ class _Learner:
             time=at,
             rows=self._courses[best],
             pools=weights / weights.sum(axis=0),
-            strength=strength(np.float64(len(known)), total),
+            strength=strength(np.array(len(known), np.float64), np.asarray(total)),
             targets=self._courses[targets[: self._hyperparameters.max_targets]],
             known=self._courses[known],
         )

@@ -14,7 +14,8 @@ import numpy as np
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.popularity import decayed_popularity, log_popularity
-from batch.train import empty_draft, no_wide, wide_arrays
+from batch.train import empty_draft
+from batch.wide import ease, liked_matrix, strongest
 from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM, Floats
@@ -45,18 +46,33 @@ def fit_fallback(
         options: What the validation slice chose for the baseline: `half_life_days` or `l2`.
         rule: How events are read.
     """
-    small = replace(hyperparameters, vector_dim=1, user_dim=1, hidden=1, wide_weight=0.0, popularity_weight=1.0)
-    if name == EASE:
-        small = replace(small, wide_weight=1.0, wide_l2=options["l2"], pool_power=1.0, popularity_weight=_TIE_BREAK)
+    small = replace(hyperparameters, vector_dim=1, user_dim=1, hidden=1, pool_power=1.0)
     half_life = options.get("half_life_days", np.inf) if name == RECENT_POPULARITY else np.inf
     popularity = log_popularity(decayed_popularity(encoded, int(encoded.time[-1]), half_life))
+    item_item = _no_item_item(encoded)
+    if name == EASE:
+        popularity *= np.float32(_TIE_BREAK)
+        item_item = _item_item(encoded, options["l2"], small.neighbours)
     draft = replace(empty_draft(encoded, small, rule), users=())
-    wide = wide_arrays(encoded, small) if name == EASE else no_wide(encoded)
-    return replace(draft, arrays={**_blank_towers(len(encoded.courses)), **wide, **_bias(popularity, small)})
+    return replace(draft, arrays={**_blank_towers(len(encoded.courses)), **item_item, "course_bias": popularity})
 
 
-def _bias(popularity: Floats, hyperparameters: HyperParameters) -> dict[str, Floats]:
-    return {"course_bias": (popularity * hyperparameters.popularity_weight).astype(np.float32)}
+def _item_item(encoded: EncodedEvents, l2: float, neighbours: int) -> dict[str, np.ndarray]:
+    """EASE as `recsys.model.affinity` reads it: a sparse courses × courses matrix by rows."""
+    kept = strongest(ease(liked_matrix(encoded), l2), neighbours)
+    return {
+        "wide_indptr": kept.indptr.astype(np.int64),
+        "wide_indices": kept.indices.astype(np.int32),
+        "wide_weights": kept.data.astype(np.float32),
+    }
+
+
+def _no_item_item(encoded: EncodedEvents) -> dict[str, np.ndarray]:
+    return {
+        "wide_indptr": np.zeros(len(encoded.courses) + 1, np.int64),
+        "wide_indices": np.zeros(0, np.int32),
+        "wide_weights": np.zeros(0, np.float32),
+    }
 
 
 def _blank_towers(n_courses: int) -> dict[str, Floats]:

@@ -95,15 +95,17 @@ def retrain(
     values = None
     if verdict.passed and in_use is not None and golden.frozen is not None and not verdict.proves_gain:
         before = split_at(prepared.events, golden.frozen.cutoff_ms).before
-        progress = stage("training on the part before the golden slice")
-        recipe = fit_candidate(candidate, encode(before, prepared.courses, rule), experiment, rule, progress=progress)
+        stage("training on the part before the golden slice")
+        known = encode(before, prepared.courses, rule)
+        recipe = fit_candidate(candidate, known, experiment, rule, learn=True, stage=stage)
         values = golden.measure(recipe)
         verdict = judge_golden(verdict, golden.compare(values, seed=hyperparameters.seed))
     report = _report(settings.reports_dir, at_ms, prepared, candidate, verdict, experiment)
     if not verdict.passed:
         raise CandidateRejected(f"nothing published, {in_use} stays in use: {verdict.reason}; report in {report}")
     encoded = encode(prepared.events, prepared.courses, rule)
-    draft = fit_candidate(candidate, encoded, experiment, rule, progress=stage("training on everything"))
+    stage("training on everything")
+    draft = fit_candidate(candidate, encoded, experiment, rule, learn=False, stage=stage)
     bundle = write_bundle(models_dir, _finished(draft, history, candidate, verdict, experiment, at_ms))
     kept = golden.after(verdict, values, bundle.name, candidate.per_user, experiment)
     return Retrained(bundle, report, verdict, candidate, experiment, kept, prepared.account)

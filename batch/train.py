@@ -1,19 +1,25 @@
-"""Fits the hybrid model on one training side: features, examples, towers, item-item part → a draft of a bundle."""
+"""Fits the hybrid model on one training side: features, towers, item-item matrices, mixer → a draft of a bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.cases import Case
-from batch.examples import build_examples
-from batch.features import ATTRIBUTES_FILE, COMPONENTS, TFIDF_FILE, course_features, fit_attributes, fit_text
-from batch.popularity import decayed_popularity, log_popularity, popularity_timeline
-from batch.stages import Progress
-from batch.wide import ease, liked_matrix, strongest
+from batch.features import (
+    ATTRIBUTES_FILE,
+    COMPONENTS,
+    TFIDF_FILE,
+    course_features,
+    fit_attributes,
+    fit_text,
+    tfidf_matrix,
+)
+from batch.ranking.fit import RankerFit, catalogue_of
+from batch.stages import Stage, silent
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.model.bundle import Draft, as_bundle
@@ -21,13 +27,25 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
 from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
-from recsys.model.towers import HybridTowers
-from recsys.model.training import TrainingInputs, train_towers
 
 MIN_EVENTS = 50
 
-OnEpoch = Callable[[int, float, Draft], bool]
-"""Called with epoch, mean loss and the model so far (without item-item part); returns whether to go on."""
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """A fitted hybrid model.
+
+    Attributes:
+        draft: Of its bundle; its settings have the penalty that was chosen.
+        curve: Mean loss of each epoch of the towers.
+        penalties: NDCG@10 of each item-item penalty tried on the end of the training side.
+        lists: How many lists of learners the mixer learned from; 0 where it was taken over.
+    """
+
+    draft: Draft
+    curve: Sequence[float]
+    penalties: Mapping[float, float]
+    lists: int
 
 
 def fit_hybrid(
@@ -35,17 +53,18 @@ def fit_hybrid(
     hyperparameters: HyperParameters,
     rule: EngagementRule,
     *,
-    on_epoch: OnEpoch | None = None,
-    progress: Progress = lambda _done, _total: None,
-) -> Draft:
+    learned: Draft | None = None,
+    stage: Stage = silent,
+) -> Hybrid:
     """Trains the hybrid model.
 
     Args:
         encoded: The training side, at least `MIN_EVENTS` interactions.
         hyperparameters: Of model and training.
         rule: Of the engagement scores.
-        on_epoch: May look at the model after each epoch and end training.
-        progress: Called after each step with steps done and in all.
+        learned: A hybrid fitted on the begin of this history, whose mixer and penalty are taken over: what to trust for
+            whom changes slowly, and learning it takes most of the time. None learns them.
+        stage: Shows progress.
 
     Raises:
         InputError: For a history too small to train on.
@@ -55,42 +74,19 @@ def fit_hybrid(
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
     text, attributes = fit_text(known, hyperparameters, encoded.courses), fit_attributes(known)
     features = course_features(encoded.courses, text, attributes, touched)
-    examples = build_examples(encoded, hyperparameters, rule.decay.half_life_days)
-    timeline = popularity_timeline(encoded, hyperparameters.popularity_half_life_days)
-    inputs = TrainingInputs(examples, features, encoded.touched(), timeline.table, timeline.bucket(examples.time))
-    now = log_popularity(decayed_popularity(encoded, int(encoded.time[-1]), hyperparameters.popularity_half_life_days))
-    draft = empty_draft(encoded, hyperparameters, rule)
-    documents = {TFIDF_FILE: text.document(), ATTRIBUTES_FILE: attributes.document()}
-
-    def after_epoch(epoch: int, loss: float, towers: HybridTowers) -> bool:
-        return on_epoch is None or on_epoch(
-            epoch, loss, replace(draft, arrays=towers.export(features, now) | no_wide(encoded))
-        )
-
-    towers = train_towers(inputs, hyperparameters, after_epoch=after_epoch, progress=progress)
-    arrays = towers.export(features, now) | {COMPONENTS: text.components} | wide_arrays(encoded, hyperparameters)
-    return replace(draft, arrays=arrays, documents=documents, blobs=towers.weight_files())
-
-
-def wide_arrays(encoded: EncodedEvents, hyperparameters: HyperParameters) -> dict[str, np.ndarray]:
-    """The item-item part as the scorer reads it: a sparse courses × courses matrix by rows, scaled by its weight."""
-    if hyperparameters.wide_weight == 0 or not (encoded.weight > 0).any():
-        return no_wide(encoded)
-    kept = strongest(ease(liked_matrix(encoded), hyperparameters.wide_l2), hyperparameters.wide_neighbours)
-    return {
-        "wide_indptr": kept.indptr.astype(np.int64),
-        "wide_indices": kept.indices.astype(np.int32),
-        "wide_weights": (kept.data * hyperparameters.wide_weight).astype(np.float32),
-    }
-
-
-def no_wide(encoded: EncodedEvents) -> dict[str, np.ndarray]:
-    """An empty item-item part."""
-    return {
-        "wide_indptr": np.zeros(len(encoded.courses) + 1, np.int64),
-        "wide_indices": np.zeros(0, np.int32),
-        "wide_weights": np.zeros(0, np.float32),
-    }
+    catalogue = catalogue_of(tfidf_matrix(text, encoded.courses), features, hyperparameters.neighbours)
+    if learned is not None:
+        hyperparameters = replace(hyperparameters, item_item_l2=learned.settings.item_item_l2)
+    end_ms = int(encoded.time[-1]) + 1
+    fit = RankerFit(encoded, catalogue, hyperparameters, rule, end_ms=end_ms, stage=stage)
+    fitted = fit.fit(None if learned is None else learned.arrays)
+    draft = replace(
+        empty_draft(encoded, fitted.hyperparameters, rule),
+        arrays=fitted.arrays | {COMPONENTS: text.components},
+        documents={TFIDF_FILE: text.document(), ATTRIBUTES_FILE: attributes.document()},
+        blobs=fitted.blobs,
+    )
+    return Hybrid(draft, fitted.curve, fitted.penalties, fitted.lists)
 
 
 class ScorerRecommender:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +17,9 @@ from batch.evaluation.metrics import Interval, paired_bootstrap
 from batch.evaluation.tuning import (
     BASELINES,
     METRIC,
-    RECENT_POPULARITY,
-    Epoch,
     Options,
     Slice,
     tune_baselines,
-    tune_hybrid,
 )
 from batch.features import fit_text, tfidf_matrix
 from batch.split import split_at, split_share
@@ -52,7 +49,9 @@ class Experiment:
         hybrid: Figures of the hybrid, aligned with `cases`.
         baselines: Figures of each baseline.
         cold: Figures of the hybrid on learners the training side does not know, and how many they are.
-        curve: Loss and validation NDCG@10 by epoch.
+        curve: Mean loss of each epoch of the towers.
+        penalties: NDCG@10 of each item-item penalty tried on the end of the training side.
+        lists: How many lists of learners the mixer learned from.
         times: First event, validation cut-off, test cut-off, last event; ms since 1970 UTC.
     """
 
@@ -66,7 +65,9 @@ class Experiment:
     hybrid: Evaluation
     baselines: dict[str, Evaluation]
     cold: dict[str, float]
-    curve: list[Epoch]
+    curve: Sequence[float]
+    penalties: Mapping[float, float]
+    lists: int
     times: tuple[int, int, int, int]
 
     def best_baseline(self) -> str:
@@ -90,7 +91,9 @@ class Experiment:
             "hybrid_minus_best_baseline": self.difference()._asdict(),
             "cold_users": self.cold,
             "options": {name: dict(options) for name, options in self.options.items()},
-            "curve": [{"epoch": p.epoch, "loss": p.loss, "validation_ndcg@10": p.validation} for p in self.curve],
+            "curve": [{"epoch": epoch, "loss": loss} for epoch, loss in enumerate(self.curve, start=1)],
+            "penalties": {f"{l2:g}": value for l2, value in self.penalties.items()},
+            "lists": self.lists,
             "times_ms": dict(zip(("first", "validation_cutoff", "test_cutoff", "last"), self.times, strict=True)),
         }
 
@@ -124,20 +127,17 @@ def run_experiment(
     tuned = replace(inner, cases=warm(inner.cases))
     stage("tuning the baselines")
     options = tune_baselines(tuned, seed=hyperparameters.seed)
-    hyperparameters = _with_half_life(hyperparameters, options)
-    hyperparameters, curve = tune_hybrid(
-        tuned, hyperparameters, rule, progress=stage("training on the part before validation")
-    )
     outer = _slice(test.before, test.after, test.cutoff_ms, courses, hyperparameters, rule)
-    model = fit_hybrid(outer.encoded, hyperparameters, rule, progress=stage("training on the part before the test"))
     cases = warm(outer.cases)
     if not cases:
         raise InputError(
             f"nobody to test on: no learner of the part before the cut-off ({_day(test.cutoff_ms)}) took something new "
             "after it"
         )
+    stage("training on the part before the test")
+    fitted = fit_hybrid(outer.encoded, hyperparameters, rule, stage=stage)
     stage("evaluating")
-    hybrid = recommender(model)
+    hybrid = recommender(fitted.draft)
     baselines = {
         name: evaluate(build(outer.encoded, outer.facts.text, options[name]), cases, outer.facts)
         for name, (build, _) in BASELINES.items()
@@ -145,8 +145,8 @@ def run_experiment(
     unknown = [case for case in outer.cases if case.user_row < 0]
     return Experiment(
         encoded=outer.encoded,
-        model=model,
-        hyperparameters=hyperparameters,
+        model=fitted.draft,
+        hyperparameters=fitted.draft.settings,
         exclusion=rule.exclusion,
         options=options,
         cases=cases,
@@ -154,7 +154,9 @@ def run_experiment(
         hybrid=evaluate(hybrid, cases, outer.facts),
         baselines=baselines,
         cold=_cold(evaluate(hybrid, unknown, outer.facts), len(unknown)),
-        curve=curve,
+        curve=fitted.curve,
+        penalties=fitted.penalties,
+        lists=fitted.lists,
         times=(int(events["timestamp"].min()), validation.cutoff_ms, test.cutoff_ms, int(events["timestamp"].max())),
     )
 
@@ -188,11 +190,6 @@ def _facts(encoded: EncodedEvents, hyperparameters: HyperParameters) -> Catalogu
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
     return CatalogueFacts(encoded, tfidf_matrix(fit_text(known, hyperparameters, encoded.courses), encoded.courses))
-
-
-def _with_half_life(hyperparameters: HyperParameters, options: dict[str, Options]) -> HyperParameters:
-    """The hybrid's popularity fades as the best recent popularity does, at least a week: its buckets are days."""
-    return replace(hyperparameters, popularity_half_life_days=max(7.0, options[RECENT_POPULARITY]["half_life_days"]))
 
 
 def _cold(result: Evaluation, users: int) -> dict[str, float]:

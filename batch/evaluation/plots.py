@@ -47,15 +47,10 @@ def _metrics(experiment: Experiment, axes: Axes) -> None:
 
 
 def _training(experiment: Experiment, axes: Axes) -> None:
-    epochs = [point.epoch for point in experiment.curve]
-    axes.plot(epochs, [point.loss for point in experiment.curve], marker="o", color="tab:blue")
+    axes.plot(range(1, len(experiment.curve) + 1), experiment.curve, marker="o")
     axes.set_xlabel("epoch")
-    axes.set_ylabel("loss", color="tab:blue")
-    right = axes.twinx()
-    right.plot(epochs, [point.validation for point in experiment.curve], marker="s", color="tab:orange")
-    right.set_ylabel("validation NDCG@10", color="tab:orange")
-    right.grid(visible=False)
-    axes.set_title(f"Training; {experiment.hyperparameters.epochs} epochs")
+    axes.set_ylabel("loss")
+    axes.set_title("Training of the towers")
 
 
 def _popularity(experiment: Experiment, axes: Axes) -> None:

@@ -1,21 +1,20 @@
-"""Choices made on the validation slice, cut by time too: the baselines' options, and a few of the hybrid's."""
+"""Choices made on the validation slice, cut by time too: the options of the baselines.
+
+The hybrid chooses its one option itself, on the end of its training side (`batch.ranking.fit`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from batch.encoding import EncodedEvents, EngagementRule
+from batch.encoding import EncodedEvents
 from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
 from batch.evaluation.cases import Case, Recommender
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
-from batch.stages import Progress
-from batch.train import fit_hybrid, recommender
-from recsys.model.bundle import Draft
-from recsys.model.hyperparameters import HyperParameters
 
 METRIC = "ndcg@10"
 MAX_CASES = 600
@@ -23,7 +22,6 @@ MAX_CASES = 600
 
 POPULARITY = "popularity"
 RECENT_POPULARITY = "recent_popularity"
-WIDE_WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 Options = Mapping[str, float]
 Baseline = Callable[[EncodedEvents, sparse.csr_array, Options], Recommender]
@@ -65,15 +63,6 @@ class Slice:
         return [self.cases[i] for i in np.sort(drawn)]
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One point of the training curve."""
-
-    epoch: int
-    loss: float
-    validation: float
-
-
 def tune_baselines(part: Slice, *, seed: int) -> dict[str, Options]:
     """The best options of each baseline on the validation slice, by NDCG@10."""
     cases = part.sample(seed)
@@ -87,31 +76,3 @@ def tune_baselines(part: Slice, *, seed: int) -> dict[str, Options]:
         ]
         chosen[name] = grid[int(np.argmax(figures))]
     return chosen
-
-
-def tune_hybrid(
-    part: Slice, hyperparameters: HyperParameters, rule: EngagementRule, *, progress: Progress
-) -> tuple[HyperParameters, list[Epoch]]:
-    """Chooses how much the item-item part weighs, and shows how training goes.
-
-    The number of epochs is not chosen: on a slice of this size its figures move more by chance than by learning.
-
-    Returns:
-        The hyperparameters with `wide_weight` chosen, and the training curve.
-    """
-    cases = part.sample(hyperparameters.seed)
-    curve: list[Epoch] = []
-
-    def look(epoch: int, loss: float, model: Draft) -> bool:
-        curve.append(Epoch(epoch, loss, evaluate(recommender(model), cases, part.facts).mean(METRIC)))
-        return True
-
-    model = fit_hybrid(part.encoded, replace(hyperparameters, wide_weight=1.0), rule, on_epoch=look, progress=progress)
-    if not cases:
-        return hyperparameters, curve
-    figures = []
-    for weight in WIDE_WEIGHTS:
-        scaled = {"wide_weights": model.arrays["wide_weights"] * np.float32(weight)}
-        weighted = replace(model, arrays={**model.arrays, **scaled})
-        figures.append(evaluate(recommender(weighted), cases, part.facts).mean(METRIC))
-    return replace(hyperparameters, wide_weight=WIDE_WEIGHTS[int(np.argmax(figures))]), curve

@@ -10,30 +10,31 @@ import numpy as np
 from scipy import sparse
 
 from batch.encoding import EncodedEvents, EngagementRule
-from batch.evaluation.metrics import ndcg_at, ranks
-from batch.examples import tower_examples
-from batch.ranking.item_item import Inverse, Likes, likes, strongest, text_similarity
-from batch.ranking.lists import Lists, together, training_lists
-from batch.ranking.mixer import Scaling, train_mixer
+from batch.ranking.choices import best_popularity, newcomers, penalties
+from batch.ranking.item_item import Gram, likes, strongest, text_similarity
+from batch.ranking.lists import together, training_lists
+from batch.ranking.mixer import Lists, Scaling, train_mixer, untrained_mixer
 from batch.ranking.snapshots import Snapshot, activity_before, snapshot
+from batch.ranking.tower_fit import TowerFit
 from batch.stages import Stage, silent
-from recsys.engagement import MS_PER_DAY
-from recsys.model.course_features import NAMES, POPULARITY_DAYS, course_features, log_share
+from recsys.model.course_features import course_features
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import CourseFeatures, Floats
+from recsys.model.inputs import CourseFeatures, Floats, Rows
 from recsys.model.signals import SignalModel
-from recsys.model.towers import OFFSET_DAYS, HybridTowers
-from recsys.model.training import TowerInputs, train_towers
+from recsys.model.towers import HybridTowers
 
 FIRST_ORIGIN, LAST_ORIGIN, LABEL_SHARE = 0.5, 0.9, 0.2
 TOWER_ORIGINS = (0.5, 0.6, 0.7, 0.8)
-"""A fresh tower for each, so that none saw the labels of a list it takes part in."""
+"""Towers are brought up to date at each, so that none saw the labels of a list it takes part in."""
 
-PENALTIES = (100.0, 500.0, 2500.0, 10_000.0)
 MOST_TUNED_ON = 800
-OFFSET_BUCKETS = 50
 NEWCOMER_ORIGINS = 3
 MOST_NEWCOMERS = 1500
+LEARNED = (
+    "mixer_weights", "mixer_hidden_kernel", "mixer_hidden_bias", "mixer_output_kernel", "mixer_output_bias",
+    "context_mean", "context_scale", "feature_mean", "feature_scale", "newcomer_weights",
+)  # fmt: skip
+"""What is learned from the snapshots; another fit on a longer history may take it over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Fitted:
         arrays: As `recsys.model.ranker.Ranker` reads them.
         blobs: Keras weights of the towers.
         hyperparameters: With the penalty that was chosen.
-        penalties: NDCG@10 of each penalty tried on the last instant.
-        curve: Mean loss of each epoch of the last towers.
+        penalties: NDCG@10 of each penalty tried; empty where none was.
+        curve: Mean loss of each epoch of the towers.
         lists: How many lists the mixer learned from.
     """
 
@@ -96,110 +97,65 @@ class RankerFit:
         self._rule, self._end_ms, self._stage = rule, end_ms, stage
         self._times = encoded.time[encoded.time < end_ms]
         self._rng = np.random.default_rng(hyperparameters.seed)
+        self._towers = TowerFit(encoded, catalogue.features, hyperparameters, rule.decay.half_life_days)
 
-    def fit(self) -> Fitted:
-        """Trains everything."""
-        penalties = self._penalties()
-        if penalties:
-            best = max(penalties, key=lambda l2: penalties[l2])
-            self._hyperparameters = replace(self._hyperparameters, item_item_l2=best)
-        mixer, newcomers, lists = self._mixer()
-        self._stage("training the towers")
-        towers, curve = self._towers(self._end_ms)
-        activity = activity_before(self._encoded, self._end_ms)
-        features = course_features(activity)
-        arrays = self._signal_arrays(self._end_ms, towers)
-        arrays |= {name: array for name, array in mixer.items() if name not in ("feature_mean", "feature_scale")}
-        arrays["features"] = ((features - mixer["feature_mean"]) / mixer["feature_scale"]).astype(np.float32)
-        arrays["newcomer_weights"] = newcomers
-        return Fitted(arrays, towers.weight_files(), self._hyperparameters, penalties, curve, lists)
+    def fit(self, learned: Mapping[str, Any] | None = None) -> Fitted:
+        """Trains everything.
 
-    def _quantile(self, share: float) -> int:
-        return self._end_ms if share >= 1 else int(np.quantile(self._times, share))
-
-    def _snapshot(self, share: float, until: float) -> Snapshot:
-        return snapshot(
-            self._encoded,
-            self._quantile(share),
-            self._quantile(until),
-            half_life_days=self._rule.decay.half_life_days,
-            exclude_seen=self._rule.exclusion.exclude_seen,
-        )
-
-    def _likes(self, at_ms: int) -> Likes:
-        now = int(np.searchsorted(self._encoded.time, at_ms))
-        liked = np.flatnonzero(self._encoded.weight[:now] > 0)
-        e = self._encoded
-        return likes(e.user[liked], e.course[liked], e.time[liked], at_ms, e.shape)
+        Args:
+            learned: Arrays of a model fitted on the begin of this history. What it learned from its snapshots
+                (`LEARNED`) and its penalty, which is that of the hyperparameters, are taken over; None learns both.
+        """
+        tried: Mapping[float, float] = {}
+        lists = 0
+        if learned is None:
+            tried = self._penalties()
+            if tried:
+                best = max(tried, key=lambda l2: tried[l2])
+                self._hyperparameters = replace(self._hyperparameters, item_item_l2=best)
+            learned, lists = self._learned()
+        towers, curve = self._towers.before(self._end_ms, None, self._stage("training the towers"))
+        features = course_features(activity_before(self._encoded, self._end_ms))
+        arrays = self._signal_arrays(self._end_ms, towers) | {name: learned[name] for name in LEARNED}
+        arrays["features"] = ((features - learned["feature_mean"]) / learned["feature_scale"]).astype(np.float32)
+        return Fitted(arrays, towers.weight_files(), self._hyperparameters, tried, curve, lists)
 
     def _penalties(self) -> dict[float, float]:
-        """NDCG@10 of the item-item matrices on the last instant, by penalty; empty where nobody can be asked."""
+        """By NDCG@10 on the last snapshot; empty where nobody can be asked."""
         self._stage("choosing the item-item penalty")
         at = self._snapshot(LAST_ORIGIN, 1.0)
         learners = self._sample(at.learners(), MOST_TUNED_ON)
-        if not len(learners):
-            return {}
-        known = self._likes(at.at_ms)
-        found = {}
-        for l2 in PENALTIES:
-            inverse = Inverse(known, l2)
-            found[l2] = float(np.mean([_linear_ndcg(at, learners, matrix) for matrix in (inverse.ease(), inverse.future())]))
-        return found
+        return penalties(at, learners, self._gram(at.at_ms)) if len(learners) else {}
 
-    def _mixer(self) -> tuple[dict[str, Floats], Floats, int]:
-        """The mixer's arrays with the scaling of the features, the newcomers' weights, and the number of lists."""
+    def _learned(self) -> tuple[dict[str, Floats], int]:
+        """What the snapshots teach (`LEARNED`), and from how many lists."""
         parts: list[Lists] = []
         popular: list[Floats] = []
         features: list[Floats] = []
-        share = np.linspace(FIRST_ORIGIN, LAST_ORIGIN, self._hyperparameters.origins)
-        towers_at = list(TOWER_ORIGINS)
+        shares = np.linspace(FIRST_ORIGIN, LAST_ORIGIN, self._hyperparameters.origins)
         towers: HybridTowers | None = None
+        due = list(TOWER_ORIGINS)
         progress = self._stage("learning what to trust")
-        for number, origin in enumerate(share):
-            if towers is None or (towers_at and origin >= towers_at[0] - 1e-9):
-                towers, _ = self._towers(self._quantile(float(origin)))
-                towers_at = [later for later in towers_at if later > origin + 1e-9]
-            at = self._snapshot(float(origin), min(1.0, float(origin) + LABEL_SHARE))
+        for number, share in enumerate(shares.tolist()):
+            at = self._snapshot(share, min(1.0, share + LABEL_SHARE))
             features.append(course_features(at.activity))
+            popular.append(newcomers(at, self._sample(at.newcomers(), MOST_NEWCOMERS)))
             learners = self._sample(at.learners(), self._hyperparameters.lists // self._hyperparameters.origins)
             if len(learners):
+                if towers is None or (due and share >= due[0]):
+                    towers, _ = self._towers.before(at.at_ms, towers, self._stage(f"towers as of {share:.0%}"))
+                    due = [later for later in due if later > share]
                 model = SignalModel(self._signal_arrays(at.at_ms, towers), self._hyperparameters.history_length)
                 parts.append(training_lists(at, model, features[-1], learners, self._rng))
-            popular.append(_newcomers(at, self._sample(at.newcomers(), MOST_NEWCOMERS)))
-            progress(number + 1, len(share))
-        if not parts:
-            raise ValueError("no learner liked a new course after the first half of the history")
-        lists = together(parts)
-        scaling = _scaling(features, lists)
-        arrays = train_mixer(lists, scaling, seed=self._hyperparameters.seed)
+            progress(number + 1, len(shares))
+        scaling = _scaling(features, parts)
+        arrays = train_mixer(together(parts), scaling, self._hyperparameters) if parts else untrained_mixer(scaling)
         arrays |= {"feature_mean": scaling.feature_mean, "feature_scale": scaling.feature_scale}
-        return arrays, _best_popularity(popular[-NEWCOMER_ORIGINS:]), len(lists.context)
-
-    def _towers(self, before_ms: int) -> tuple[HybridTowers, list[float]]:
-        hyperparameters, encoded = self._hyperparameters, self._encoded
-        examples = tower_examples(encoded, before_ms, hyperparameters, self._rule.decay.half_life_days)
-        touched = np.zeros(len(encoded.courses), dtype=bool)
-        touched[encoded.course[: int(np.searchsorted(encoded.time, before_ms))]] = True
-        catalogue = self._catalogue.features
-        features = CourseFeatures(
-            np.where(touched, np.arange(1, len(touched) + 1), 0).astype(np.int32), catalogue.text, catalogue.attributes
-        )
-        table, bucket = _offsets(encoded, before_ms, examples.time)
-        inputs = TowerInputs(
-            user=examples.user,
-            rows=examples.rows,
-            pools=examples.pools,
-            strength=examples.strength,
-            targets=examples.targets,
-            known=examples.known,
-            popularity=table,
-            bucket=bucket,
-        )
-        towers = HybridTowers(hyperparameters, n_users=len(encoded.users), features=features)
-        return towers, train_towers(towers, inputs, hyperparameters, progress=self._stage(""))
+        arrays["newcomer_weights"] = best_popularity(popular[-NEWCOMER_ORIGINS:])
+        return arrays, sum(len(part.context) for part in parts)
 
     def _signal_arrays(self, at_ms: int, towers: HybridTowers) -> dict[str, Any]:
-        inverse = Inverse(self._likes(at_ms), self._hyperparameters.item_item_l2)
+        inverse = self._gram(at_ms).inverse(self._hyperparameters.item_item_l2)
         per_row = self._hyperparameters.neighbours
         matrices = {
             "ease": strongest(inverse.ease(), per_row),
@@ -213,7 +169,25 @@ class RankerFit:
             arrays[f"{name}_weights"] = matrix.data.astype(np.float32)
         return arrays
 
-    def _sample(self, rows: Any, most: int) -> Any:
+    def _snapshot(self, share: float, until: float) -> Snapshot:
+        return snapshot(
+            self._encoded,
+            self._quantile(share),
+            self._quantile(until),
+            half_life_days=self._rule.decay.half_life_days,
+            exclude_seen=self._rule.exclusion.exclude_seen,
+        )
+
+    def _gram(self, at_ms: int) -> Gram:
+        e = self._encoded
+        now = int(np.searchsorted(e.time, at_ms))
+        liked = np.flatnonzero(e.weight[:now] > 0)
+        return Gram(likes(e.user[liked], e.course[liked], e.time[liked], at_ms, e.shape))
+
+    def _quantile(self, share: float) -> int:
+        return self._end_ms if share >= 1 else int(np.quantile(self._times, share))
+
+    def _sample(self, rows: Rows, most: int) -> Rows:
         return rows if len(rows) <= most else np.sort(self._rng.choice(rows, most, replace=False))
 
 
@@ -222,61 +196,13 @@ def catalogue_of(tfidf: sparse.csr_array, features: CourseFeatures, neighbours: 
     return Catalogue(features, strongest(text_similarity(tfidf), neighbours))
 
 
-def _offsets(encoded: EncodedEvents, before_ms: int, times: Any) -> tuple[Floats, Any]:
-    """Log popularity by time bucket, course and half-life of `OFFSET_DAYS`, and the bucket of each time."""
-    now = int(np.searchsorted(encoded.time, before_ms))
-    liked = np.flatnonzero(encoded.weight[:now] > 0)
-    course, time, n = encoded.course[liked], encoded.time[liked], len(encoded.courses)
-    starts = np.quantile(time, np.linspace(0.02, 1.0, OFFSET_BUCKETS))
-    table = np.empty((OFFSET_BUCKETS, n, len(OFFSET_DAYS)), np.float32)
-    for bucket, at in enumerate(starts):
-        known = slice(0, int(np.searchsorted(time, at)))
-        age = (at - time[known]) / MS_PER_DAY
-        counts = np.stack([np.bincount(course[known], np.exp2(-age / days), minlength=n) for days in OFFSET_DAYS])
-        table[bucket] = log_share(counts).T
-    return table, np.clip(np.searchsorted(starts, times, side="right") - 1, 0, OFFSET_BUCKETS - 1)
-
-
-def _linear_ndcg(at: Snapshot, learners: Any, matrix: Floats) -> float:
-    """Mean NDCG@10 of `sqrt(sums) @ matrix` over some learners."""
-    roots = at.sums[learners]
-    roots.data = np.sqrt(roots.data)
-    scores = np.asarray(roots @ matrix, np.float32)
-    found = []
-    for row, learner in zip(scores, learners, strict=True):
-        labels = at.labels.indices[at.labels.indptr[learner] : at.labels.indptr[learner + 1]]
-        candidates = np.ones(len(row), dtype=bool)
-        candidates[at.seen.indices[at.seen.indptr[learner] : at.seen.indptr[learner + 1]]] = False
-        candidates[labels] = True
-        found.append(ndcg_at(ranks(row, labels, candidates), 10))
-    return float(np.mean(found))
-
-
-def _newcomers(at: Snapshot, learners: Any) -> Floats:
-    """NDCG@10 sums of each popularity over some newcomers, and their number, `(len(POPULARITY_DAYS) + 1,)`."""
-    everything = np.ones(at.seen.shape[1], dtype=bool)
-    found = np.zeros(len(POPULARITY_DAYS) + 1, np.float32)
-    for learner in learners:
-        labels = at.labels.indices[at.labels.indptr[learner] : at.labels.indptr[learner + 1]]
-        found[:-1] += [ndcg_at(ranks(row, labels, everything), 10) for row in at.activity.popularity]
-        found[-1] += 1
-    return found
-
-
-def _best_popularity(found: list[Floats]) -> Floats:
-    """The feature weights of newcomers: all on the popularity that ranked best for them; on 14 days without any."""
-    total = np.sum(found, axis=0)
-    best = int(np.argmax(total[:-1])) if total[-1] else POPULARITY_DAYS.index(14.0)
-    weights = np.zeros(len(NAMES), np.float32)
-    weights[best] = 1.0
-    return weights
-
-
-def _scaling(features: list[Floats], lists: Lists) -> Scaling:
+def _scaling(features: list[Floats], parts: list[Lists]) -> Scaling:
+    """Of the features over all snapshots, and of the contexts of the lists."""
     stacked = np.concatenate(features)
+    context = np.concatenate([part.context for part in parts]) if parts else np.zeros((1, 2), np.float32)
     return Scaling(
         feature_mean=stacked.mean(axis=0),
         feature_scale=stacked.std(axis=0) + np.float32(1e-2),
-        context_mean=lists.context.mean(axis=0),
-        context_scale=lists.context.std(axis=0) + np.float32(1e-2),
+        context_mean=context.mean(axis=0),
+        context_scale=context.std(axis=0) + np.float32(1e-2),
     )

@@ -15,17 +15,19 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from recsys.model.course_features import NAMES
+from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
+from recsys.model.signals import SIGNALS
 
 HIDDEN = 24
 DROPOUT = 0.1
 L2 = 1e-3
 LEARNING_RATE = 5e-3
 BATCH = 32
-LEAST_STEPS = 400
 LEAST_EPOCHS = 10
-MEMBERS = 3
 MOST_POSITIVES = 16
+UNTRAINED_POPULARITY = 0.2
 CROSS_ENTROPY = 0.3
 NEVER = -1e9
 """Log inverse probability of what is no candidate."""
@@ -64,23 +66,40 @@ class Scaling:
     context_scale: Floats
 
 
-def train_mixer(lists: Lists, scaling: Scaling, *, seed: int, members: int = MEMBERS) -> dict[str, Floats]:
+def train_mixer(lists: Lists, scaling: Scaling, hyperparameters: HyperParameters) -> dict[str, Floats]:
     """Trains the members and returns the arrays that `recsys.model.ranker` reads.
 
     Args:
         lists: Of all snapshots together.
         scaling: Of features and context.
-        seed: Of initial weights, order and dropout.
-        members: How many are trained and averaged.
+        hyperparameters: Its seed fixes initial weights, order and dropout.
     """
     x = ((lists.features - scaling.feature_mean) / scaling.feature_scale).astype(np.float32)
     inputs = np.concatenate([lists.signals, x], axis=2)
     context = ((lists.context - scaling.context_mean) / scaling.context_scale).astype(np.float32)
-    trained = [
-        _Member(inputs.shape[2], lists.signals.shape[2], seed * members + member).fit(inputs, context, lists)
-        for member in range(members)
-    ]
+    trained = []
+    for member in range(hyperparameters.members):
+        seed = hyperparameters.seed * hyperparameters.members + member
+        mixer = _Member(inputs.shape[2], lists.signals.shape[2], seed)
+        trained.append(mixer.fit(inputs, context, lists, hyperparameters.mixer_steps))
     return {name: np.stack([one[name] for one in trained]) for name in trained[0]} | {
+        "context_mean": scaling.context_mean,
+        "context_scale": scaling.context_scale,
+    }
+
+
+def untrained_mixer(scaling: Scaling) -> dict[str, Floats]:
+    """For a history without any list to learn from: all signals alike, and popularity where they say nothing."""
+    width = len(SIGNALS) + len(NAMES)
+    weights = np.zeros((1, width), np.float32)
+    weights[0, : len(SIGNALS)] = 1.0 / len(SIGNALS)
+    weights[0, len(SIGNALS) + NAMES.index("popularity_30d")] = UNTRAINED_POPULARITY
+    return {
+        "mixer_weights": weights,
+        "mixer_hidden_kernel": np.zeros((1, 2, HIDDEN), np.float32),
+        "mixer_hidden_bias": np.zeros((1, HIDDEN), np.float32),
+        "mixer_output_kernel": np.zeros((1, HIDDEN, width), np.float32),
+        "mixer_output_bias": np.zeros((1, width), np.float32),
         "context_mean": scaling.context_mean,
         "context_scale": scaling.context_scale,
     }
@@ -98,11 +117,11 @@ class _Member:
         self._output = layers.Dense(width, kernel_initializer=small)
         self._net: Any = keras.Sequential([keras.Input((2,)), self._hidden, layers.Dropout(DROPOUT), self._output])
 
-    def fit(self, inputs: Floats, context: Floats, lists: Lists) -> dict[str, Floats]:
+    def fit(self, inputs: Floats, context: Floats, lists: Lists, least_steps: int) -> dict[str, Floats]:
         """Trains on lists `(l, c, s + f)` and returns the member's arrays."""
         size = min(BATCH, len(inputs))
         steps = len(inputs) // size
-        epochs = max(LEAST_EPOCHS, -(-LEAST_STEPS // steps))
+        epochs = max(LEAST_EPOCHS, -(-least_steps // steps))
         optimizer = keras.optimizers.Adam(LEARNING_RATE)
         variables = [self._weights, *self._net.trainable_variables]
         optimizer.build(variables)
@@ -113,7 +132,9 @@ class _Member:
             for at in range(steps):
                 chosen = order[at * size : (at + 1) * size]
                 done += 1
-                optimizer.learning_rate.assign(LEARNING_RATE * min(1.0, done / _WARM_UP_STEPS) * (1 - 0.95 * done / total))
+                optimizer.learning_rate.assign(
+                    LEARNING_RATE * min(1.0, done / _WARM_UP_STEPS) * (1 - 0.95 * done / total)
+                )
                 step(inputs[chosen], context[chosen], lists.labels[chosen], lists.log_inverse[chosen])
         hidden, output = self._hidden.get_weights(), self._output.get_weights()
         return {
@@ -129,7 +150,9 @@ class _Member:
         weights = tf.convert_to_tensor(self._weights)[None] + self._net(context, training=training)
         return tf.einsum("bcf,bf->bc", inputs, weights)
 
-    def _step(self, optimizer: Any, variables: list[Any], inputs: Any, context: Any, labels: Any, log_inverse: Any) -> None:
+    def _step(
+        self, optimizer: Any, variables: list[Any], inputs: Any, context: Any, labels: Any, log_inverse: Any
+    ) -> None:
         with tf.GradientTape() as tape:
             scores = self.scores(inputs, context, training=True)
             loss = tf.reduce_mean(_loss(scores, labels, log_inverse))

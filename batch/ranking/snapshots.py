@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from batch.encoding import EncodedEvents
+from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
 from recsys.model.course_features import FIRST_TOUCH_DAYS, POPULARITY_DAYS, CourseActivity
 from recsys.model.inputs import Doubles, Floats, Rows
@@ -98,7 +98,7 @@ def context(sums: sparse.csr_array) -> Floats:
     return np.log1p(np.stack([courses, np.asarray(sums.sum(axis=1)).ravel()], axis=1)).astype(np.float32)
 
 
-def _decayed_counts(course: Rows, time: Rows, at_ms: int, half_lives: tuple[float, ...], n: int) -> Doubles:
+def _decayed_counts(course: Rows, time: Times, at_ms: int, half_lives: tuple[float, ...], n: int) -> Doubles:
     age_days = (at_ms - time) / MS_PER_DAY
     return np.stack([np.bincount(course, np.exp2(-age_days / days), minlength=n) for days in half_lives])
 

@@ -1,8 +1,10 @@
-"""The affinity of learners to courses, computed from a bundle's arrays for a whole batch of learners. NumPy only.
+"""The linear affinity of learners to courses, computed from a bundle's arrays for a batch of learners. NumPy only.
 
-It reproduces `recsys.model.towers` (a test compares them). Affinity = user vector · course vector + course bias +
-item-item part. The bias holds course bias and popularity: decayed popularities shrink alike for all courses, so their
-order at the end of training is their order ever after.
+It serves bundles of baselines (`batch.fallback`), and those of format 1, which may be in use when this release is
+started or be rolled back to. The hybrid model of today is `recsys.model.mixed_affinity`'s.
+
+Affinity = user vector · course vector + course bias + item-item part. The bias holds course bias and popularity:
+decayed popularities shrink alike for all courses, so their order at the end of training is their order ever after.
 
 Another way to score learners fits in here with the same four methods: what a batch needs to know (`batch`), the scores
 of all courses (`scores`), those of single courses as they are ordered by (`score_of`), and by how much the two can

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from recsys.catalog import Course
 from recsys.errors import BundleError, ConfigurationError
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.manifest import FORMAT, DataRange, EngagementTable, Manifest
+from recsys.model.manifest import FORMAT, READ_FORMATS, DataRange, EngagementTable, Manifest
 
 MANIFEST = "manifest.json"
 _BLANK = "0" * 64
@@ -144,9 +144,9 @@ def load_manifest(path: Path) -> Manifest:
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, ConfigurationError) as error:
         raise BundleError(f"expected a model manifest in {path / MANIFEST}, received {error}") from None
-    if manifest.format != FORMAT or manifest.version != path.name:
+    if manifest.format not in READ_FORMATS or manifest.version != path.name:
         raise BundleError(
-            f"expected format {FORMAT} and version {path.name!r} in {path / MANIFEST}, "
+            f"expected format {' or '.join(map(str, READ_FORMATS))} and version {path.name!r} in {path / MANIFEST}, "
             f"received {manifest.format} and {manifest.version!r}"
         )
     if not manifest.digest or manifest.digest != _digest(raw, manifest.digest):

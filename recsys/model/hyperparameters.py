@@ -22,6 +22,7 @@ class HyperParameters:
         unknown_course_rate: Share of course ids hidden in training, so that new courses are served from their text.
         no_history_rate: Share of examples trained without their history.
         history_length: Most courses pooled for one user, highest engagement first.
+        pool_power: Of `recsys.model.affinity` alone: pooling weight is engagement to this power; 1 follows engagement.
         batch_size: Most examples in a training step of the towers.
         epochs: Passes over the examples.
         learning_rate: Adam's step size after warm-up; it falls to a tenth.
@@ -32,6 +33,8 @@ class HyperParameters:
         max_examples: Most examples of one training run.
         origins: As-of snapshots that the mixer learns from.
         lists: Training lists of the mixer, over all snapshots.
+        members: Mixers trained from different seeds and averaged.
+        mixer_steps: Least training steps of a mixer.
         item_item_l2: Ridge penalty of the item-item matrices; the one value that is searched.
         neighbours: Weights kept in each row of an item-item matrix.
         seed: Seed of initial weights, examples, lists, shuffling and dropout.
@@ -50,6 +53,7 @@ class HyperParameters:
     unknown_course_rate: float = 0.1
     no_history_rate: float = 0.1
     history_length: int = 50
+    pool_power: float = 0.5
     batch_size: int = 256
     epochs: int = 5
     learning_rate: float = 2e-3
@@ -60,6 +64,8 @@ class HyperParameters:
     max_examples: int = 40_000
     origins: int = 9
     lists: int = 3000
+    members: int = 3
+    mixer_steps: int = 400
     item_item_l2: float = 500.0
     neighbours: int = 200
     seed: int = 0
@@ -68,6 +74,18 @@ class HyperParameters:
         for name in ("dropout", "unknown_user_rate", "unknown_course_rate", "no_history_rate"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigurationError(f"expected {name} in [0, 1), received {getattr(self, name)}")
-        for name in ("vector_dim", "user_dim", "hidden", "text_dim", "history_length", "batch_size", "epochs", "origins", "lists"):
+        for name in (
+            "vector_dim",
+            "user_dim",
+            "hidden",
+            "text_dim",
+            "history_length",
+            "batch_size",
+            "epochs",
+            "origins",
+            "lists",
+            "members",
+            "mixer_steps",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"expected {name} of at least 1, received {getattr(self, name)}")

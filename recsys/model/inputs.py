@@ -112,30 +112,6 @@ def pool_many(
     return Pools(bounds, owner, rows[order], weights.astype(np.float32), relative.astype(np.float32), strength)
 
 
-class Examples(NamedTuple):
-    """Positives to train on; examples of one learner at one time share a history (a group).
-
-    Attributes:
-        user: User embedding row `(e,)`, 1 and up; 0 is the unknown user.
-        course: Course row `(e,)`.
-        time: ms since 1970 UTC `(e,)`.
-        weight: Weight in the loss `(e,)`, mean 1.
-        group: Row of the arrays below `(e,)`.
-        history_rows: Course rows `(g, history_length)`, 0 where padded.
-        history_weights: Pooling weights `(g, history_length)`, 0 where padded, summing to 1 or 0.
-        strength: `(g, STRENGTH_DIM)`.
-    """
-
-    user: Rows
-    course: Rows
-    time: NDArray[np.int64]
-    weight: Floats
-    group: Rows
-    history_rows: Rows
-    history_weights: Floats
-    strength: Floats
-
-
 @dataclass(frozen=True, slots=True)
 class CourseFeatures:
     """What the course tower sees.

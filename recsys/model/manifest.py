@@ -8,7 +8,11 @@ import msgspec
 
 from recsys.model.hyperparameters import HyperParameters
 
-FORMAT = 1
+FORMAT = 2
+"""Written. Since 2 a bundle may hold the arrays of `recsys.model.ranker`."""
+
+READ_FORMATS = (1, FORMAT)
+"""Read: a release must serve what the one before it published, and be able to roll back to it."""
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True):

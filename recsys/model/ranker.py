@@ -45,17 +45,22 @@ class Ranker:
         liked, engagement = positive(rows, scores)
         if not len(liked):
             return self._newcomers
-        weights = self.weights(log_context(len(liked), engagement.sum()))
+        weights = mixed_weights(self._arrays, log_context(len(liked), engagement.sum()))
         signals = self._signals.signals(user_row, liked, engagement, rows)
         mixed: Floats = weights[: len(SIGNALS)] @ signals
         mixed += weights[len(SIGNALS) :] @ self._features
         return mixed
 
-    def weights(self, context: Floats) -> Floats:
-        """The weights of signals and features for a learner of this context `(2,)`, `(s + f,)`."""
-        a = self._arrays
-        seen = (context - a["context_mean"]) / a["context_scale"]
-        hidden = np.tanh(np.einsum("c,mch->mh", seen, a["mixer_hidden_kernel"]) + a["mixer_hidden_bias"])
-        moved = np.einsum("mh,mhf->mf", hidden, a["mixer_output_kernel"]) + a["mixer_output_bias"]
-        weights: Floats = (a["mixer_weights"] + moved).mean(axis=0).astype(np.float32)
-        return weights
+
+def mixed_weights(arrays: Mapping[str, NDArray[Any]], context: Floats) -> Floats:
+    """The weights of signals and features for a learner, `(s + f,)`.
+
+    Args:
+        arrays: The mixer's, as of `Ranker`.
+        context: Of the learner, `(2,)` (`recsys.model.signals.log_context`).
+    """
+    seen = (context - arrays["context_mean"]) / arrays["context_scale"]
+    hidden = np.tanh(np.einsum("c,mch->mh", seen, arrays["mixer_hidden_kernel"]) + arrays["mixer_hidden_bias"])
+    moved = np.einsum("mh,mhf->mf", hidden, arrays["mixer_output_kernel"]) + arrays["mixer_output_bias"]
+    weights: Floats = (arrays["mixer_weights"] + moved).mean(axis=0).astype(np.float32)
+    return weights

@@ -1,7 +1,7 @@
 """The trained hybrid model as arrays: what the stream worker and the API rank with. NumPy only, no TensorFlow.
 
 A `Scorer` is immutable and may be shared between threads. It turns ids into rows and scores into lists; the scores
-themselves are `affinity.py`'s.
+themselves are `mixed_affinity.py`'s, or `affinity.py`'s in bundles of baselines and of the format before.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections.abc import Collection, Container, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.catalog import Course
-from recsys.model.affinity import Affinity, Batch
+from recsys.model.affinity import Affinity
 from recsys.model.bundle import Bundle, load_bundle
 from recsys.model.inputs import Doubles, Floats, Rows
+from recsys.model.mixed_affinity import MIXER, MixedAffinity
 from recsys.model.top_k import Indices, top_k
 
 MAX_CELLS = 1 << 18
@@ -37,6 +38,26 @@ class Learner(NamedTuple):
     user_id: str
     engagement: Mapping[str, float]
     exclude: Collection[str] = ()
+
+
+class LearnersAffinity(Protocol):
+    """A way to score learners: what a batch needs to know, the scores, and those of single courses to order by."""
+
+    def batch(self, users: Sequence[int], owner: Indices, rows: Rows, stored: Doubles, *, at_ms: int) -> Any:
+        """What `scores` needs of some learners."""
+        ...
+
+    def scores(self, batch: Any) -> Floats:
+        """All scores of each learner `(learners, n_courses)`, a new array."""
+        ...
+
+    def score_of(self, batch: Any, owner: Indices, rows: Indices) -> Floats:
+        """Scores of single cells `(c,)`, rounded alike in every batch."""
+        ...
+
+    def slack(self, batch: Any) -> Floats:
+        """Twice the most by which both differ `(learners,)`."""
+        ...
 
 
 class Scorer:
@@ -58,7 +79,7 @@ class Scorer:
         self.version: str = bundle.manifest.version
         self.course_ids: Sequence[str] = tuple(course.course_id for course in bundle.courses)
         self.courses: Mapping[str, Course] = {course.course_id: course for course in bundle.courses}
-        self._affinity = Affinity(bundle)
+        self._affinity: LearnersAffinity = MixedAffinity(bundle) if MIXER in bundle.arrays else Affinity(bundle)
         self._row_of = {course_id: row for row, course_id in enumerate(self.course_ids)}
         self.catalogue: Container[str] = self._row_of.keys()
         self._user_row = {user_id: row for row, user_id in enumerate(bundle.users, start=1)}
@@ -145,7 +166,7 @@ class Scorer:
         scores: Floats = self._affinity.scores(self._affinity.batch([user_row], owner, rows, stored, at_ms=at_ms))[0]
         return scores
 
-    def _batch(self, learners: Sequence[Learner], at_ms: int) -> Batch:
+    def _batch(self, learners: Sequence[Learner], at_ms: int) -> Any:
         users = [self._user_row.get(learner.user_id, 0) for learner in learners]
         stored = np.array([value for learner in learners for value in learner.engagement.values()], np.float64)
         owner, rows, known = self._rows([learner.engagement for learner in learners])

@@ -7,7 +7,7 @@ weights mean the same for everybody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,9 @@ class SignalModel:
         """
         root = np.sqrt(scores).astype(np.float32)
         raw = [self._item_item(name, rows, root) for name in ITEM_ITEM]
-        raw.append(self._arrays["course_vectors"] @ self.user_vector(user_row, rows, scores) + self._arrays["course_bias"])
+        raw.append(
+            self._arrays["course_vectors"] @ self.user_vector(user_row, rows, scores) + self._arrays["course_bias"]
+        )
         return np.stack([standardised(signal, touched) for signal in raw])
 
     def user_vector(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
@@ -72,7 +74,7 @@ class SignalModel:
             weights = pool_weights(best / best[0], np.arange(len(best)))
             weights /= weights.sum(axis=0)
             pooled = (weights.T @ a["history_vectors"][kept]).ravel()
-        much = strength(np.float64(len(rows)), scores.sum())
+        much = strength(np.array(len(rows), np.float64), np.asarray(scores.sum()))
         features = np.concatenate([pooled, much, a["user_embeddings"][user_row]])
         hidden = np.maximum(features @ a["hidden_kernel"] + a["hidden_bias"], 0.0)
         vector: Floats = hidden @ a["output_kernel"] + a["output_bias"]
@@ -86,7 +88,8 @@ class SignalModel:
         positions = (starts - before).repeat(lengths) + np.arange(lengths.sum())
         weights = a[f"{name}_weights"][positions] * root.repeat(lengths)
         summed = np.bincount(self._links[name][positions], weights, minlength=self.n_courses)
-        return summed.astype(np.float32)
+        values: Floats = summed.astype(np.float32)
+        return values
 
 
 def positive(rows: Rows, scores: Doubles) -> tuple[Rows, Doubles]:
@@ -98,9 +101,5 @@ def positive(rows: Rows, scores: Doubles) -> tuple[Rows, Doubles]:
 
 def log_context(courses: int, engagement: float) -> Floats:
     """What the mixer's network sees of a learner: log1p of courses and engagement `(2,)`."""
-    return np.log1p(np.array([courses, engagement])).astype(np.float32)
-
-
-def names() -> Sequence[str]:
-    """The signals in order."""
-    return SIGNALS
+    context: Floats = np.log1p(np.array([courses, engagement])).astype(np.float32)
+    return context

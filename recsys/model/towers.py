@@ -56,9 +56,7 @@ class HybridTowers:
 
     def catalogue(self) -> tuple[Any, Any]:
         """Vectors `(n, vector_dim)` and biases `(n,)` of the whole catalogue, without dropout."""
-        vectors, bias = self.course(
-            [self.features.index, self.features.text, self.features.attributes], training=False
-        )
+        vectors, bias = self.course([self.features.index, self.features.text, self.features.attributes], training=False)
         return vectors, bias[:, 0]
 
     def export(self) -> dict[str, Floats]:

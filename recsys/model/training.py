@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys.model.history import POOLS, STRENGTH_DIM
@@ -57,12 +58,14 @@ class TowerInputs:
         bucket: Rows,
     ) -> None:
         self.user, self.rows, self.pools, self.strength = user, rows, pools, strength
-        self._targets, self._known, self._popularity, self._bucket = targets, known, popularity, bucket
+        self._targets, self._known, self._bucket = targets, known, bucket
+
+        self.popularity = popularity
 
     def __len__(self) -> int:
         return len(self.user)
 
-    def batch(self, chosen: Rows) -> tuple[Any, ...]:
+    def batch(self, chosen: NDArray[np.integer[Any]]) -> tuple[Any, ...]:
         """The arrays of some examples `(b,)`, in the order of the training step's arguments."""
         return (
             self.user[chosen],
@@ -71,7 +74,7 @@ class TowerInputs:
             self.strength[chosen],
             self._targets[chosen].toarray().astype(bool),
             self._known[chosen].toarray().astype(bool),
-            self._popularity[self._bucket[chosen]],
+            self._bucket[chosen],
         )
 
 
@@ -98,7 +101,7 @@ def train_towers(
     size = int(np.clip(len(inputs) // _STEPS_AN_EPOCH, _SMALLEST_BATCH, hyperparameters.batch_size))
     size = min(size, len(inputs))
     steps = len(inputs) // size
-    step = _TrainingStep(towers, hyperparameters, steps * hyperparameters.epochs)
+    step = _TrainingStep(towers, inputs.popularity, hyperparameters, steps * hyperparameters.epochs)
     curve = []
     for epoch in range(hyperparameters.epochs):
         order = rng.permutation(len(inputs))
@@ -113,7 +116,8 @@ def train_towers(
 class _TrainingStep:
     """One step of Adam on a batch of fixed size, compiled once."""
 
-    def __init__(self, towers: HybridTowers, hyperparameters: HyperParameters, total: int) -> None:
+    def __init__(self, towers: HybridTowers, popularity: Floats, hyperparameters: HyperParameters, total: int) -> None:
+        self._popularity = tf.constant(popularity)
         self._towers, self._hyperparameters, self._total, self._done = towers, hyperparameters, total, 0
         self._optimizer = keras.optimizers.Adam(hyperparameters.learning_rate)
         self._optimizer.build(towers.trainable_variables)
@@ -129,7 +133,7 @@ class _TrainingStep:
                 tf.TensorSpec((None, STRENGTH_DIM), tf.float32),
                 tf.TensorSpec((None, n), tf.bool),
                 tf.TensorSpec((None, n), tf.bool),
-                tf.TensorSpec((None, n, None), tf.float32),
+                tf.TensorSpec((None,), tf.int32),
             ),
         )
 
@@ -140,7 +144,7 @@ class _TrainingStep:
         self._optimizer.learning_rate.assign(self._hyperparameters.learning_rate * warm_up * falling)
         return float(self._step(*batch))
 
-    def _one(self, user: Any, rows: Any, pools: Any, strength: Any, targets: Any, known: Any, popularity: Any) -> Any:
+    def _one(self, user: Any, rows: Any, pools: Any, strength: Any, targets: Any, known: Any, bucket: Any) -> Any:
         towers, settings = self._towers, self._hyperparameters
         variables = towers.trainable_variables
         with tf.GradientTape() as tape:
@@ -152,7 +156,8 @@ class _TrainingStep:
             shown = tf.random.uniform(tf.shape(self._index)) >= settings.unknown_course_rate
             courses, bias = towers.course([tf.where(shown, self._index, 0), *self._features], training=True)
             logits = tf.matmul(vectors, courses, transpose_b=True) + bias[None, :, 0]
-            logits += tf.einsum("bnh,h->bn", popularity, tf.convert_to_tensor(towers.offset_weights))
+            offsets = tf.linalg.matvec(self._popularity, tf.convert_to_tensor(towers.offset_weights))
+            logits += tf.gather(offsets, bucket)
             logits = tf.where(known, _NEVER, logits)
             wanted = tf.cast(targets, tf.float32)
             likelihood = tf.where(targets, tf.nn.log_softmax(logits), 0.0) * wanted

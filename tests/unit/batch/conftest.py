@@ -48,5 +48,16 @@ def rule() -> EngagementRule:
 @pytest.fixture(scope="session")
 def small() -> HyperParameters:
     return HyperParameters(
-        vector_dim=16, user_dim=8, hidden=16, text_dim=8, history_length=6, negatives=64, epochs=4, wide_l2=5.0
+        vector_dim=16,
+        user_dim=8,
+        hidden=16,
+        text_dim=8,
+        history_length=6,
+        epochs=4,
+        item_item_l2=5.0,
+        shared_instants=8,
+        origins=3,
+        lists=200,
+        members=1,
+        mixer_steps=60,
     )

@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 
 from batch.encoding import EngagementRule, done_events, encode, event_weights
 from batch.evaluation.cases import build_cases, warm
-from batch.examples import build_examples
+from batch.examples import tower_examples
 from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
-from batch.popularity import decayed_popularity, log_popularity, popularity_timeline
+from batch.ranking.tower_fit import offsets
 from batch.split import split_at, split_share
 from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
 from recsys.errors import BundleError, InputError
 from recsys.events import EVENT_TYPES, Interaction, is_done
 from recsys.exclusion import Exclusion
+from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import pool_engagement
 from recsys.model.text import TextModel
+from recsys.model.towers import OFFSET_DAYS
 
 WEIGHTS = EngagementWeights(DEFAULT_WEIGHTS)
 RULE = EngagementRule(WEIGHTS, ForwardDecay(30.0), Exclusion())
@@ -70,57 +71,84 @@ def test_an_id_map_knows_nobody_from_after_the_cut(events: pd.DataFrame, courses
 
 
 def test_examples_see_only_what_came_strictly_before(
-    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
+    events: pd.DataFrame, courses: Sequence[Course], small: HyperParameters
 ) -> None:
-    """Each example's history equals a pool computed slowly from the events before it."""
+    """Each example's history and targets equal those computed slowly from the events before and after it."""
     repeated = pd.concat([events, events.iloc[::3].assign(timestamp=events["timestamp"].iloc[::3] + 7 * 86_400_000)])
     encoded = encode(repeated, courses, RULE)
-    examples = build_examples(encoded, small, 30.0)
-    for e in range(0, len(examples.course), 37):
+    examples = tower_examples(encoded, int(encoded.time[-1]) + 1, small, 30.0)
+    assert examples is not None
+    for e in range(0, len(examples.user), 17):
         user, at = examples.user[e] - 1, int(examples.time[e])
         past = (encoded.user == user) & (encoded.time < at)
-        stored = pd.Series(
-            [rule.decay.stored(w, int(t)) for w, t in zip(encoded.weight[past], encoded.time[past], strict=True)]
-        )
-        sums = stored.groupby(encoded.course[past]).sum()
-        pool = pool_engagement(
-            sums.index.to_numpy(np.int32),
-            sums.to_numpy(np.float64),
-            at_ms=at,
-            half_life_days=30.0,
-            power=small.pool_power,
-            length=small.history_length,
-        )
-        group = examples.group[e]
-        k = len(pool.rows)
-        assert examples.course[e] not in pool.rows
-        assert examples.history_rows[group][:k].tolist() == pool.rows.tolist()
-        np.testing.assert_allclose(examples.history_weights[group][:k], pool.weights, rtol=1e-5)
-        assert (examples.history_weights[group][k:] == 0).all()
-        np.testing.assert_allclose(examples.strength[group], pool.strength, rtol=1e-5)
+        scores = pd.Series(encoded.weight[past] * np.exp2((encoded.time[past] - at) / (30 * 86_400_000)))
+        sums = scores.groupby(encoded.course[past]).sum().sort_values(ascending=False, kind="stable")
+        best = sums.head(small.history_length)
+        weights = pool_weights(best.to_numpy() / best.iloc[0], np.arange(len(best)))
+        kept = examples.rows[e] < len(courses)
+        assert examples.rows[e][kept].tolist() == best.index.tolist()
+        np.testing.assert_allclose(examples.pools[e][kept], weights / weights.sum(axis=0), rtol=1e-4)
+        assert (examples.pools[e][~kept] == 0).all()
+        much = strength(np.array([len(sums)], float), np.array([sums.sum()]))[0]
+        np.testing.assert_allclose(examples.strength[e], much, rtol=1e-4)
+        known = examples.known[[e]].indices.tolist()
+        targets = examples.targets[[e]].indices
+        assert sorted(known) == sorted(sums.index)
+        assert not set(known) & set(targets.tolist())
+        later = encoded.course[(encoded.user == user) & (encoded.time >= at)]
+        assert len(targets) > 0
+        assert set(targets.tolist()) <= set(later.tolist())
 
 
-def test_newer_positives_weigh_more(events: pd.DataFrame, courses: Sequence[Course], small: HyperParameters) -> None:
-    examples = build_examples(encode(events, courses, RULE), small, 30.0)
-    order = np.argsort(examples.time)
-    assert (np.diff(examples.weight[order]) >= 0).all()
-    assert examples.weight.mean() == pytest.approx(1.0, abs=1e-4)
+def test_examples_look_at_nothing_from_their_end_on(
+    events: pd.DataFrame, courses: Sequence[Course], small: HyperParameters
+) -> None:
+    encoded = encode(events, courses, RULE)
+    at = int(encoded.time[len(encoded.time) // 2])
+    past = encode(events[events["timestamp"] < at], courses, RULE)
+    found, alone = tower_examples(encoded, at, small, 30.0), tower_examples(past, at, small, 30.0)
+    assert found is not None
+    assert alone is not None
+    assert found.time.max() < at
+    for name in ("time", "rows", "pools", "strength"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
+    for name in ("targets", "known"):
+        np.testing.assert_array_equal(getattr(found, name).toarray(), getattr(alone, name).toarray())
 
 
-def test_disliked_courses_are_no_positives(courses: Sequence[Course], small: HyperParameters) -> None:
+def test_disliked_courses_are_no_targets(courses: Sequence[Course], small: HyperParameters) -> None:
     frame = pd.DataFrame(
         {
-            "user_id": ["a", "a", "a"],
-            "course_id": ["kafka-1", "kafka-2", "kafka-2"],
-            "type": ["click", "view", "dismiss"],
+            "user_id": ["a"] * 3,
+            "course_id": ["kafka-1", "kafka-2", "kafka-4"],
+            "type": ["click", "click", "dismiss"],
             "timestamp": [1, 2, 3],
             "value": [np.nan] * 3,
         }
     )
     encoded = encode(frame, courses, RULE)
-    examples = build_examples(encoded, small, 30.0)
-    assert [courses[row].course_id for row in examples.course] == ["kafka-1"]
-    assert encoded.touched().nnz == 2
+    examples = tower_examples(encoded, 5, small, 30.0)
+    assert examples is not None
+    wanted = {courses[row].course_id for row in examples.targets.indices}
+    assert "kafka-2" in wanted
+    assert "kafka-4" not in wanted
+
+
+def test_popularity_is_told_as_it_was_known(events: pd.DataFrame, courses: Sequence[Course]) -> None:
+    """Later events change nothing of what an earlier time is told."""
+    encoded = encode(events, courses, RULE)
+    end = int(encoded.time[-1]) + 1
+    table, bucket = offsets(encoded, end, encoded.time)
+    for place in (100, 300, 600):
+        at = int(encoded.time[place])
+        known = np.searchsorted(encoded.time, at)
+        counts = np.bincount(encoded.course[:known], minlength=len(courses)).astype(float)
+        told = table[bucket[place], :, OFFSET_DAYS.index(np.inf)]
+        mean = counts.mean()
+        exact = np.log(counts / mean + 0.05)
+        assert np.corrcoef(told, exact)[0, 1] > 0.9
+        behind = np.bincount(encoded.course[: max(1, known - 40)], minlength=len(courses)).astype(float)
+        assert (told <= np.log(counts / behind.mean() + 0.05) + 1e-5).all()
 
 
 def test_tfidf_rebuilt_from_json_gives_identical_output(courses: Sequence[Course], small: HyperParameters) -> None:
@@ -159,25 +187,6 @@ def test_only_touched_courses_have_an_id_embedding(courses: Sequence[Course], sm
     touched = np.arange(len(courses)) < 5
     features = course_features(courses, fit_text(courses, small), fit_attributes(courses), touched)
     assert features.index.tolist() == [1, 2, 3, 4, 5] + [0] * (len(courses) - 5)
-
-
-def test_the_popularity_timeline_knows_only_the_past(events: pd.DataFrame, courses: Sequence[Course]) -> None:
-    encoded = encode(events, courses, RULE)
-    timeline = popularity_timeline(encoded, 10.0)
-    at = timeline.start_ms + 20 * timeline.step_ms
-    past = encode(events[events["timestamp"] < at], courses, RULE)
-    again = popularity_timeline(past, 10.0).table
-    np.testing.assert_allclose(timeline.table[: len(again)], again)
-    assert timeline.table[0].std() == 0
-
-
-def test_the_timeline_agrees_with_popularity_computed_afresh(events: pd.DataFrame, courses: Sequence[Course]) -> None:
-    encoded = encode(events, courses, RULE)
-    timeline = popularity_timeline(encoded, 10.0)
-    at = timeline.start_ms + 30 * timeline.step_ms
-    past = encode(events[events["timestamp"] < at], courses, RULE)
-    exact = log_popularity(decayed_popularity(past, at, 10.0))
-    np.testing.assert_allclose(timeline.table[30], exact, atol=0.1)  # buckets are days
 
 
 def test_cases_hold_what_came_after_and_was_not_seen_before(

@@ -1,4 +1,4 @@
-"""The towers, their training, and the arrays they leave behind."""
+"""The hybrid model: its training, and the arrays it leaves behind."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import pandas as pd
 import pytest
 
 from batch.encoding import EncodedEvents, EngagementRule, encode
+from batch.evaluation.baselines import Popularity
 from batch.evaluation.cases import build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, evaluate
-from batch.examples import build_examples
 from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
-from batch.popularity import log_popularity, popularity_timeline
+from batch.ranking.tower_fit import TowerFit
 from batch.split import split_share
-from batch.train import fit_hybrid, no_wide, recommender
+from batch.train import Hybrid, fit_hybrid, recommender
 from recsys.catalog import Course
 from recsys.errors import ConfigurationError, InputError
-from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
-from recsys.model.hyperparameters import SAMPLERS, HyperParameters
-from recsys.model.inputs import pool_engagement
-from recsys.model.negatives import make_sampler
+from recsys.model.bundle import as_bundle, load_bundle, write_bundle
+from recsys.model.history import pool_weights, strength
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import CourseFeatures
 from recsys.model.scorer import Scorer
+from recsys.model.signals import SignalModel
 from recsys.model.towers import HybridTowers
-from recsys.model.training import TrainingInputs, _Batches, train_towers
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -38,65 +38,55 @@ def encoded(events: pd.DataFrame, courses: list[Course], rule: EngagementRule) -
 
 
 @pytest.fixture(scope="module")
-def inputs(encoded: EncodedEvents, small: HyperParameters) -> TrainingInputs:
+def features(encoded: EncodedEvents, small: HyperParameters) -> CourseFeatures:
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
-    features = course_features(
-        encoded.courses, fit_text(encoded.courses, small), fit_attributes(encoded.courses), touched
-    )
-    timeline, examples = popularity_timeline(encoded, 14.0), build_examples(encoded, small, 30.0)
-    return TrainingInputs(examples, features, encoded.touched(), timeline.table, timeline.bucket(examples.time))
+    return course_features(encoded.courses, fit_text(encoded.courses, small), fit_attributes(encoded.courses), touched)
 
 
 @pytest.fixture(scope="module")
-def model(encoded: EncodedEvents, small: HyperParameters, rule: EngagementRule) -> Draft:
+def hybrid(encoded: EncodedEvents, small: HyperParameters, rule: EngagementRule) -> Hybrid:
     return fit_hybrid(encoded, small, rule)
 
 
-def test_the_scorer_reproduces_the_towers(
-    encoded: EncodedEvents, inputs: TrainingInputs, small: HyperParameters, model: Draft
+def test_the_signals_reproduce_the_towers(
+    encoded: EncodedEvents, features: CourseFeatures, small: HyperParameters, hybrid: Hybrid
 ) -> None:
     """NumPy and Keras give the same affinity to 1e-5, for known and unknown users and for an empty history."""
-    towers = train_towers(inputs, replace(small, epochs=1))
-    popularity = log_popularity(np.arange(1.0, len(encoded.courses) + 1))
-    arrays = towers.export(inputs.features, popularity) | no_wide(encoded)
-    scorer = Scorer(as_bundle(replace(model, arrays=arrays)))
+    end = int(encoded.time[-1]) + 1
+    towers, _ = TowerFit(encoded, features, replace(small, epochs=1), 30.0).before(end, None, lambda _d, _t: None)
+    arrays = hybrid.draft.arrays | towers.export()
+    model = SignalModel(arrays, small.history_length)
+    vectors, bias = towers.catalogue()
     rng = np.random.default_rng(0)
-    features = inputs.features
-    vectors, bias = towers.course([features.index, features.text, features.attributes], training=False)
+    n, length = len(encoded.courses), small.history_length
     for user, size in ((0, 0), (0, 1), (3, 5), (7, 30)):
-        rows = rng.permutation(len(encoded.courses))[:size].astype(np.int32)
-        stored = rng.random(size) * 1e9
-        at = int(encoded.time[-1])
-        pool = pool_engagement(rows, stored, at_ms=at, half_life_days=30.0, power=0.5, length=small.history_length)
-        history, weights = (
-            np.zeros((1, small.history_length), np.int32),
-            np.zeros((1, small.history_length), np.float32),
-        )
-        history[0, : len(pool.rows)], weights[0, : len(pool.rows)] = features.index[pool.rows], pool.weights
-        text = (pool.weights @ features.text[pool.rows])[None]
-        vector = towers.user([np.array([user]), history, weights, text, pool.strength[None]], training=False)
-        expected = vectors.numpy() @ vector.numpy()[0] + bias.numpy()[:, 0]
-        expected += float(towers.popularity_weight.value.numpy()) * popularity
-        np.testing.assert_allclose(scorer.score_rows(user, rows, stored, at_ms=at), expected, rtol=1e-5, atol=1e-5)
+        rows = rng.permutation(n)[:size].astype(np.int32)
+        scores = np.sort(rng.random(size) * 20)[::-1]
+        history, pools = np.full((1, length), n, np.int32), np.zeros((1, length, 5), np.float32)
+        kept = rows[:length]
+        if size:
+            weights = pool_weights(scores[: len(kept)] / scores[0], np.arange(len(kept)))
+            history[0, : len(kept)], pools[0, : len(kept)] = kept, weights / weights.sum(axis=0)
+        much = strength(np.array([float(size)]), np.array([scores.sum()]))
+        vector = towers.user([np.array([user]), history, pools, much], training=False).numpy()[0]
+        mine = model.user_vector(user, rows, scores)
+        expected = vectors.numpy() @ vector + bias.numpy()
+        found = arrays["course_vectors"] @ mine + arrays["course_bias"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_weights_saved_for_a_fine_tuner_restore_the_towers(
-    inputs: TrainingInputs, small: HyperParameters, model: Draft, tmp_path: Path
+    features: CourseFeatures, small: HyperParameters, hybrid: Hybrid, tmp_path: Path
 ) -> None:
-    loaded = load_bundle(write_bundle(tmp_path, model))
-    towers = HybridTowers(
-        small,
-        n_users=len(loaded.users),
-        n_courses=len(loaded.courses),
-        n_attributes=inputs.features.attributes.shape[1],
-    )
+    loaded = load_bundle(write_bundle(tmp_path, hybrid.draft))
+    towers = HybridTowers(small, n_users=len(loaded.users), features=features)
     for name, tower in (("user_tower", towers.user), ("course_tower", towers.course)):
         file = tmp_path / f"{name}.weights.h5"
         file.write_bytes(loaded.blobs[file.name])
         tower.load_weights(file)
-    again = towers.export(inputs.features, np.zeros(len(loaded.courses), np.float32))
-    np.testing.assert_allclose(again["course_vectors"], loaded.arrays["course_vectors"], atol=1e-6)
-    np.testing.assert_allclose(again["history_vectors"], loaded.arrays["history_vectors"], atol=1e-6)
+    again = towers.export()
+    for name in ("course_vectors", "history_vectors", "user_embeddings"):
+        np.testing.assert_allclose(again[name], loaded.arrays[name], atol=1e-6)
 
 
 def test_training_learns_what_each_learner_is_after(
@@ -106,35 +96,39 @@ def test_training_learns_what_each_learner_is_after(
     encoded = encode(split.before, courses, rule)
     cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
     facts = CatalogueFacts(encoded, tfidf_matrix(fit_text(courses, small), courses))
-    losses: list[float] = []
-
-    def look(_epoch: int, loss: float, _model: Draft) -> bool:
-        losses.append(loss)
-        return True
-
-    trained = fit_hybrid(encoded, replace(small, wide_weight=0.0), rule, on_epoch=look)
-    untrained = fit_hybrid(encoded, replace(small, wide_weight=0.0, learning_rate=1e-9, epochs=1), rule)
-    assert losses[-1] < losses[0]
-    gain = evaluate(recommender(trained), cases, facts).mean("recall@20")
-    assert gain > evaluate(recommender(untrained), cases, facts).mean("recall@20") + 0.1
+    fitted = fit_hybrid(encoded, small, rule)
+    assert fitted.curve[-1] < fitted.curve[0]
+    assert set(fitted.penalties) >= {fitted.draft.settings.item_item_l2}
+    assert fitted.lists > 0
+    gain = evaluate(recommender(fitted.draft), cases, facts).mean("recall@20")
+    assert gain > evaluate(Popularity(encoded), cases, facts).mean("recall@20") + 0.1
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not(
-    inputs: TrainingInputs, small: HyperParameters, encoded: EncodedEvents
+    small: HyperParameters, encoded: EncodedEvents, rule: EngagementRule, hybrid: Hybrid
 ) -> None:
-    one = replace(small, epochs=1)
-    popularity = np.zeros(len(encoded.courses), np.float32)
-    first, second, other = (
-        train_towers(inputs, settings).export(inputs.features, popularity)["course_vectors"]
-        for settings in (one, one, replace(one, seed=1))
-    )
-    np.testing.assert_allclose(first, second, atol=1e-5)
-    assert np.abs(first - other).max() > 1e-2
+    again, other = fit_hybrid(encoded, small, rule).draft, fit_hybrid(encoded, replace(small, seed=1), rule).draft
+    for name, array in hybrid.draft.arrays.items():
+        np.testing.assert_allclose(again.arrays[name], array, atol=1e-5, err_msg=name)
+    assert np.abs(hybrid.draft.arrays["course_vectors"] - other.arrays["course_vectors"]).max() > 1e-2
 
 
-def test_one_event_serves_a_learner_nobody_trained_on(model: Draft) -> None:
-    scorer = Scorer(as_bundle(model))
-    at = model.created_at_ms
+def test_a_longer_history_takes_over_what_was_learned(
+    encoded: EncodedEvents, rule: EngagementRule, small: HyperParameters, hybrid: Hybrid
+) -> None:
+    """The mixer and the penalty are those of the first model; what they are applied to is new."""
+    other = replace(small, item_item_l2=7.0, seed=2)
+    fitted = fit_hybrid(encoded, other, rule, learned=hybrid.draft)
+    assert fitted.draft.settings.item_item_l2 == hybrid.draft.settings.item_item_l2
+    assert (fitted.lists, fitted.penalties) == (0, {})
+    for name in ("mixer_weights", "feature_mean", "newcomer_weights"):
+        np.testing.assert_array_equal(fitted.draft.arrays[name], hybrid.draft.arrays[name])
+    assert np.abs(hybrid.draft.arrays["course_vectors"] - fitted.draft.arrays["course_vectors"]).max() > 1e-2
+
+
+def test_one_event_serves_a_learner_nobody_trained_on(hybrid: Hybrid) -> None:
+    scorer = Scorer(as_bundle(hybrid.draft))
+    at = hybrid.draft.created_at_ms
     for subject in ("kafka", "cooking"):
         top, _ = scorer.rank("stranger", {f"{subject}-1": 1e9}, at_ms=at, n=5, exclude={f"{subject}-1"})
         assert sum(course_id.startswith(subject) for course_id in top) >= 4
@@ -148,56 +142,49 @@ def test_a_new_course_is_placed_by_its_text_alone(
         Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta", category="cooking"),
     ]
     encoded = encode(events, [*courses, *new], rule)
-    scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule)))
+    scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule).draft))
     for subject, other in (("kafka", "cooking"), ("cooking", "kafka")):
         engaged = {f"{subject}-{i}": 1e9 for i in range(4)}
         scores = dict(zip(scorer.course_ids, scorer.score("x", engaged, at_ms=int(encoded.time[-1])), strict=True))
         assert scores[f"new-{subject}"] > scores[f"new-{other}"]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_no_sampler_ever_makes_a_touched_course_a_negative(
-    name: str, inputs: TrainingInputs, small: HyperParameters
+def test_newcomers_get_what_is_popular(hybrid: Hybrid) -> None:
+    """A learner without engagement is ranked by one of the popularities alone."""
+    scorer = Scorer(as_bundle(hybrid.draft))
+    scores = scorer.score("nobody", {}, at_ms=hybrid.draft.created_at_ms)
+    features, weights = hybrid.draft.arrays["features"], hybrid.draft.arrays["newcomer_weights"]
+    (chosen,) = np.flatnonzero(weights)
+    np.testing.assert_array_equal(scores, features[:, chosen])
+
+
+@pytest.mark.parametrize("distinct_times", [True, False])
+def test_a_history_without_anything_to_learn_from_still_gives_a_model(
+    distinct_times: bool, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
-    frequencies = np.bincount(inputs.examples.course, minlength=inputs.touched.shape[1]).astype(float)
-    rng = np.random.default_rng(0)
-    batches = _Batches(inputs, small, make_sampler(name, frequencies), rng, 64)
-    users = inputs.examples.user[:64]
-    candidates = make_sampler(name, frequencies).draw(inputs.examples.course[:64], 200, rng).courses
-    negative = batches._negative(users, candidates)
-    touched = inputs.touched.toarray()[users - 1][:, candidates] > 0
-    assert touched.any()
-    np.testing.assert_array_equal(negative, ~touched)
-
-
-@pytest.mark.parametrize("name", ["uniform", "popularity", "in_batch"])
-def test_a_sampler_draws_as_often_as_its_log_q_says(name: str) -> None:
-    frequencies = np.array([100.0, 30.0, 10.0, 60.0])
-    positives = np.repeat(np.arange(4, dtype=np.int32), frequencies.astype(int))
-    sampler, rng = make_sampler(name, frequencies), np.random.default_rng(0)
-    drawn = [sampler.draw(positives, 50, rng) for _ in range(2000)]
-    counts = np.bincount(np.concatenate([d.courses for d in drawn]), minlength=4) / (2000 * 50)
-    np.testing.assert_allclose(counts, np.exp(drawn[0].log_q), rtol=0.05)
-
-
-def test_hard_negatives_train_too(inputs: TrainingInputs, small: HyperParameters) -> None:
-    losses: list[float] = []
-
-    def note(_epoch: int, loss: float, _towers: object) -> bool:
-        losses.append(loss)
-        return True
-
-    train_towers(
-        inputs,
-        replace(small, sampler="hard", epochs=2),
-        after_epoch=note,
+    """Nobody comes back: there is no list to learn from, no example of the towers, and no text signal."""
+    bare = [Course(course_id=course.course_id, title="") for course in courses]
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{i}" for i in range(80)],
+            "course_id": [bare[i * i % 7].course_id for i in range(80)],
+            "type": "click",
+            "timestamp": [10**12 + i * distinct_times for i in range(80)],
+            "value": np.nan,
+        }
     )
-    assert losses[1] < losses[0]
+    fitted = fit_hybrid(encode(frame, bare, rule), small, rule)
+    assert (fitted.lists, list(fitted.curve)) == (0, [])
+    scorer = Scorer(as_bundle(fitted.draft))
+    for engagement in ({}, {bare[0].course_id: 1e9}):
+        top, scores = scorer.rank("u1", engagement, at_ms=10**12, n=5)
+        assert len(top) == 5
+        assert np.isfinite(scores).all()
 
 
 def test_impossible_settings_are_refused_with_what_was_expected() -> None:
-    with pytest.raises(ConfigurationError, match="sampler out of uniform"):
-        HyperParameters(sampler="magic")
+    with pytest.raises(ConfigurationError, match="origins of at least 1"):
+        HyperParameters(origins=0)
     with pytest.raises(ConfigurationError, match="dropout"):
         HyperParameters(dropout=1.0)
 

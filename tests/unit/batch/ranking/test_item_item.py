@@ -1,0 +1,83 @@
+"""The item-item matrices solve their equations, and pruning keeps what is largest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from batch.ranking import item_item
+from batch.ranking.item_item import Gram, Likes, likes, strongest, text_similarity
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def drawn() -> Likes:
+    rng = np.random.default_rng(0)
+    binary = (rng.random((50, 6)) < 0.4).astype(np.float32)
+    return Likes(sparse.csr_array(binary), sparse.csr_array(binary * rng.random((50, 6)).astype(np.float32)))
+
+
+def test_ease_solves_its_own_equation(drawn: Likes) -> None:
+    """Each column is the ridge regression of one course on the others."""
+    weights, binary = Gram(drawn).inverse(3.0).ease(), drawn.binary.toarray()
+    for target in range(6):
+        others = [i for i in range(6) if i != target]
+        part = binary[:, others]
+        expected = np.linalg.solve(part.T @ part + 3.0 * np.eye(5), part.T @ binary[:, target])
+        np.testing.assert_allclose(weights[others, target], expected, rtol=1e-3, atol=1e-5)
+    assert np.diag(weights).tolist() == [0.0] * 6
+
+
+def test_future_is_the_ridge_regression_onto_recent_likes(drawn: Likes) -> None:
+    binary, recent = drawn.binary.toarray(), drawn.recent.toarray()
+    expected = np.linalg.solve(binary.T @ binary + 3.0 * np.eye(6), binary.T @ recent)
+    np.testing.assert_allclose(Gram(drawn).inverse(3.0).future(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_scores_are_those_of_the_matrices(drawn: Likes) -> None:
+    inverse = Gram(drawn).inverse(3.0)
+    strengths = np.random.default_rng(1).random((4, 6)).astype(np.float32)
+    for found, matrix in zip(inverse.scores(strengths), (inverse.ease(), inverse.future()), strict=True):
+        np.testing.assert_allclose(found, strengths @ matrix, rtol=1e-4, atol=1e-5)
+
+
+def test_the_least_liked_courses_have_no_weights_where_memory_is_bounded(
+    drawn: Likes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_item, "MAX_COURSES", 4)
+    weights = Gram(drawn).inverse(3.0).ease()
+    liked = np.asarray(drawn.binary.sum(axis=0)).ravel()
+    assert weights.shape == (6, 6)
+    assert (weights != 0).any(axis=1).sum() == 4
+    assert liked[(weights != 0).any(axis=1)].min() >= liked[(weights == 0).all(axis=1)].max()
+
+
+def test_a_pair_counts_once_and_by_its_newest_event() -> None:
+    user, course = np.array([0, 0, 1], np.int32), np.array([2, 2, 0], np.int32)
+    found = likes(user, course, np.array([0, 30, 60]) * DAY, 60 * DAY, (2, 3))
+    assert found.binary.toarray().tolist() == [[0, 0, 1], [1, 0, 0]]
+    np.testing.assert_allclose(found.recent.toarray(), [[0, 0, 0.5], [1, 0, 0]])
+
+
+def test_only_the_strongest_weights_of_a_row_stay() -> None:
+    kept = strongest(np.array([[0.0, -3.0, 2.0, 1.0]] * 1300, np.float32), 2).toarray()
+    assert kept.shape == (1300, 4)
+    assert (kept == [0.0, -3.0, 2.0, 0.0]).all()
+
+
+def test_pruning_to_all_changes_nothing() -> None:
+    weights = np.random.default_rng(0).normal(size=(5, 5)).astype(np.float32)
+    np.testing.assert_array_equal(strongest(weights, 5).toarray(), weights)
+
+
+def test_text_similarity_orders_as_the_cosine_with_the_profile() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.random((7, 5))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    strengths = rng.random(7)
+    profile = strengths @ rows
+    cosine = rows @ profile / np.linalg.norm(profile)
+    found = strengths @ text_similarity(sparse.csr_array(rows))
+    np.testing.assert_allclose(found, cosine * np.linalg.norm(profile), rtol=1e-5)

@@ -1,0 +1,78 @@
+"""The mixer: NumPy equals Keras, and it learns whom to trust with what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from batch.ranking.mixer import NEVER, Lists, Scaling, _Member, train_mixer, untrained_mixer
+from recsys.model.course_features import NAMES
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.ranker import mixed_weights
+from recsys.model.signals import SIGNALS
+
+# Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+S, F = len(SIGNALS), len(NAMES)
+PLAIN = Scaling(np.zeros(F, np.float32), np.ones(F, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
+QUICK = HyperParameters(members=2, mixer_steps=150)
+
+
+def _lists(seed: int = 0, learners: int = 120, width: int = 30) -> Lists:
+    """Learners with much history are told by the first signal, the others by the first feature."""
+    rng = np.random.default_rng(seed)
+    signals = rng.normal(size=(learners, width, S)).astype(np.float32)
+    features = rng.normal(size=(learners, width, F)).astype(np.float32)
+    much = np.arange(learners) % 2 == 0
+    context = np.where(much[:, None], 1.0, -1.0) * np.ones((1, 2))
+    told = np.where(much[:, None], signals[:, :, 0], features[:, :, 0])
+    labels = (np.argsort(np.argsort(-told, axis=1), axis=1) < 3).astype(np.float32)
+    return Lists(signals, features, context.astype(np.float32), labels, np.zeros((learners, width), np.float32))
+
+
+def test_numpy_gives_the_scores_of_keras() -> None:
+    lists = _lists()
+    inputs = np.concatenate([lists.signals, lists.features], axis=2)
+    member = _Member(S + F, S, 3)
+    arrays = member.fit(inputs, lists.context, lists, 40)
+    stacked = {name: array[None] for name, array in arrays.items()} | {
+        "context_mean": PLAIN.context_mean,
+        "context_scale": PLAIN.context_scale,
+    }
+    expected = member.scores(inputs[:9], lists.context[:9]).numpy()
+    found = np.stack([inputs[row] @ mixed_weights(stacked, lists.context[row]) for row in range(9)])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_mixer_learns_whom_to_trust_with_what() -> None:
+    arrays = train_mixer(_lists(), PLAIN, QUICK)
+    much, little = (mixed_weights(arrays, np.full(2, value, np.float32)) for value in (1.0, -1.0))
+    assert np.argmax(np.abs(much)) == 0
+    assert np.argmax(np.abs(little)) == S
+
+
+def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing() -> None:
+    lists, quick = _lists(), replace(QUICK, members=1, mixer_steps=40)
+    first, second = train_mixer(lists, PLAIN, quick), train_mixer(lists, PLAIN, quick)
+    np.testing.assert_allclose(first["mixer_weights"], second["mixer_weights"], atol=1e-6)
+    wild = [
+        np.concatenate([array, np.full_like(array[:, :5], 9.0)], axis=1) for array in (lists.signals, lists.features)
+    ]
+    labels, log = np.zeros((120, 5), np.float32), np.full((120, 5), NEVER, np.float32)
+    padded = Lists(
+        wild[0],
+        wild[1],
+        lists.context,
+        np.concatenate([lists.labels, labels], axis=1),
+        np.concatenate([lists.log_inverse, log], axis=1),
+    )
+    assert np.abs(train_mixer(padded, PLAIN, quick)["mixer_weights"] - first["mixer_weights"]).max() < 0.2
+
+
+def test_an_untrained_mixer_trusts_all_signals_alike() -> None:
+    weights = mixed_weights(untrained_mixer(PLAIN), np.array([3.0, 4.0], np.float32))
+    assert np.ptp(weights[:S]) == 0
+    assert weights[:S].min() > 0

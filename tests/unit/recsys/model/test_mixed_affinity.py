@@ -1,0 +1,163 @@
+"""The ranker in a bundle: one learner's scores in any batch, signals computed slowly, bundles of both formats."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.engagement import ForwardDecay
+from recsys.errors import BundleError
+from recsys.model import manifest
+from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
+from recsys.model.course_features import NAMES
+from recsys.model.history import POOLS, STRENGTH_DIM
+from recsys.model.mixed_affinity import decayed
+from recsys.model.ranker import mixed_weights
+from recsys.model.scorer import Learner, Scorer
+from recsys.model.signals import ITEM_ITEM, SIGNALS, log_context, standardised
+
+NOW = 1_700_000_000_000
+DAY = 86_400_000
+LINKS, MEMBERS, UNITS = 4, 2, 3
+
+
+@pytest.fixture
+def mixed(draft: Draft) -> Draft:
+    """The drawn bundle with a drawn mixer in place of the linear affinity."""
+    rng, n, settings = np.random.default_rng(5), len(draft.courses), draft.settings
+    d, width = settings.vector_dim, len(SIGNALS) + len(NAMES)
+
+    def normal(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    arrays = {name: array for name, array in draft.arrays.items() if not name.startswith("wide")}
+    arrays |= {
+        "hidden_kernel": normal(POOLS * d + STRENGTH_DIM + settings.user_dim, settings.hidden),
+        "features": normal(n, len(NAMES)),
+        "newcomer_weights": np.eye(len(NAMES), dtype=np.float32)[3],
+        "context_mean": normal(2),
+        "context_scale": np.array([1.5, 2.0], np.float32),
+        "mixer_weights": normal(MEMBERS, width),
+        "mixer_hidden_kernel": normal(MEMBERS, 2, UNITS),
+        "mixer_hidden_bias": normal(MEMBERS, UNITS),
+        "mixer_output_kernel": normal(MEMBERS, UNITS, width),
+        "mixer_output_bias": normal(MEMBERS, width),
+    }
+    for name in ITEM_ITEM:
+        arrays[f"{name}_indptr"] = np.arange(n + 1, dtype=np.int64) * LINKS
+        arrays[f"{name}_indices"] = rng.integers(0, n, n * LINKS).astype(np.int32)
+        arrays[f"{name}_weights"] = normal(n * LINKS)
+    return replace(draft, arrays=arrays)
+
+
+def _engagement(rng: np.random.Generator, size: int) -> dict[str, float]:
+    decay = ForwardDecay(30.0)
+    rows = rng.permutation(40)[:size]
+    return {f"c{row}": decay.stored(float(rng.integers(1, 9)), NOW - int(rng.integers(0, 90)) * DAY) for row in rows}
+
+
+def test_a_learner_is_ranked_alike_in_every_batch_to_the_last_bit(mixed: Draft) -> None:
+    scorer, rng = Scorer(as_bundle(mixed)), np.random.default_rng(0)
+    learners = [
+        Learner(user, _engagement(rng, size), ("c1", "c2")) for user, size in zip("ab" * 20, range(40), strict=True)
+    ]
+    together = scorer.rank_many(learners, at_ms=NOW, n=10)
+    for learner, found in zip(learners, together, strict=True):
+        alone = scorer.rank(learner.user_id, learner.engagement, at_ms=NOW, n=10, exclude=learner.exclude)
+        assert found == alone
+        assert not {"c1", "c2", "c7"} & set(found[0])
+        scores = scorer.score(learner.user_id, learner.engagement, at_ms=NOW)
+        assert found[1] == [float(scores[int(course[1:])]) for course in found[0]]
+
+
+def test_scores_are_the_mixed_signals_and_features(mixed: Draft) -> None:
+    """Item-item signals and standardisation computed slowly, without the towers' weight."""
+    a = dict(mixed.arrays)
+    a["course_vectors"], a["course_bias"] = np.zeros_like(a["course_vectors"]), np.zeros_like(a["course_bias"])
+    scorer = Scorer(as_bundle(replace(mixed, arrays=a)))
+    engagement = _engagement(np.random.default_rng(2), 9)
+    rows = np.array([int(course[1:]) for course in engagement])
+    values = decayed(np.array(list(engagement.values())), at_ms=NOW, half_life_days=30.0)
+    others = np.setdiff1d(np.arange(40), rows)
+    signals = []
+    for name in ITEM_ITEM:
+        dense = np.zeros((40, 40))
+        for row in range(40):
+            for link in range(a[f"{name}_indptr"][row], a[f"{name}_indptr"][row + 1]):
+                dense[row, a[f"{name}_indices"][link]] += a[f"{name}_weights"][link]
+        raw = np.sqrt(values) @ dense[rows]
+        signal = np.clip((raw - raw[others].mean()) / (raw[others].std() + 1e-6), -8, 40)
+        signal[rows] = 0.0
+        signals.append(signal)
+    weights = mixed_weights(a, log_context(len(rows), values.sum()))
+    expected = np.stack(signals).T @ weights[:3] + a["features"] @ weights[4:]
+    np.testing.assert_allclose(scorer.score("x", engagement, at_ms=NOW), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_the_order_of_a_learners_engagement_does_not_matter(mixed: Draft) -> None:
+    scorer, engagement = Scorer(as_bundle(mixed)), _engagement(np.random.default_rng(1), 12)
+    backwards = dict(reversed(engagement.items()))
+    first, second = (scorer.score("ada", some, at_ms=NOW) for some in (engagement, backwards))
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
+
+
+def test_a_learner_without_positive_engagement_is_a_newcomer(mixed: Draft) -> None:
+    scorer = Scorer(as_bundle(mixed))
+    for engagement in ({}, {"c3": -5.0}, {"c3": 0.0}, {"c3": float("nan")}, {"nowhere": 5.0}):
+        np.testing.assert_array_equal(scorer.score("x", engagement, at_ms=NOW), mixed.arrays["features"][:, 3])
+
+
+def test_extreme_sums_give_finite_scores(mixed: Draft) -> None:
+    scorer = Scorer(as_bundle(mixed))
+    for stored in (5e-324, 1e-300, 1e308):
+        for at_ms in (0, NOW, NOW + 10_000 * DAY):
+            assert np.isfinite(scorer.score("ada", {"c1": stored, "c2": 1.0}, at_ms=at_ms)).all()
+
+
+def test_standardising_leaves_touched_courses_at_zero() -> None:
+    signal = standardised(np.array([1.0, 2.0, 3.0, 1e9], np.float32), np.array([3], np.int32))
+    np.testing.assert_allclose(signal, [-1.2247, 0.0, 1.2247, 0.0], atol=1e-4)
+    assert not standardised(np.full(4, 7.0, np.float32), np.zeros(0, np.int32)).any()
+
+
+def test_arrays_that_do_not_fit_are_refused(mixed: Draft) -> None:
+    for name, array in mixed.arrays.items():
+        for broken in (
+            {key: value for key, value in mixed.arrays.items() if key != name},
+            mixed.arrays | {name: np.concatenate([array, array[:1]])},
+        ):
+            if name == "mixer_weights" and name not in broken:
+                continue  # such a bundle is not the ranker's
+            with pytest.raises(BundleError):
+                Scorer(as_bundle(replace(mixed, arrays=broken)))
+
+
+def test_links_out_of_the_catalogue_are_refused(mixed: Draft) -> None:
+    outside = mixed.arrays | {"text_indices": mixed.arrays["text_indices"] + 40}
+    with pytest.raises(BundleError, match="text_indices within 40 courses"):
+        Scorer(as_bundle(replace(mixed, arrays=outside)))
+
+
+def test_a_bundle_of_the_format_before_is_still_served(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the release before published stays in use, and can be rolled back to, until the next retrain."""
+    monkeypatch.setattr("recsys.model.bundle.FORMAT", 1)
+    path = write_bundle(tmp_path, draft)
+    assert json.loads((path / "manifest.json").read_text())["format"] == 1
+    ids, _ = Scorer.load(path).rank("ada", {"c1": 1e9}, at_ms=NOW, n=3)
+    assert len(ids) == 3
+
+
+def test_a_bundle_of_a_later_format_is_refused_by_name(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsys.model.bundle.FORMAT", manifest.FORMAT + 1)
+    path = write_bundle(tmp_path, draft)
+    with pytest.raises(BundleError, match="expected format 1 or 2"):
+        load_bundle(path)
