@@ -63,7 +63,9 @@ async def answering(key: str = "", *, remedy: str = REBUILD) -> AsyncIterator[No
     try:
         yield
     except ResponseError as error:
-        raise refusal(key, str(error), remedy) from error
+        # redis-py takes the code off the text of those that it has classes for.
+        code = getattr(error, "status_code", None)
+        raise refusal(key, f"{code} {error}" if code else str(error), remedy) from error
     except (RedisError, OSError, TimeoutError) as error:
         raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
     except RuntimeError as error:
