@@ -126,6 +126,14 @@ async def test_a_count_that_is_none_is_named_and_nothing_is_changed(store: Redis
     with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer"):
         await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
     assert state(admin) == before
+    with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer"):
+        await store.counts(SHARD)
+
+
+async def test_a_sum_that_is_no_double_is_met_while_a_hash_is_cut_back(store: RedisStore, admin: redis.Redis) -> None:
+    admin.hset(keys.trend(SHARD), "c", "five")
+    with pytest.raises(UnreadableState, match=r"\{s3\}:trend.*no 8-byte double"):
+        await store.commit(SHARD, GROUP, None, 0, effects(trend={"a": 1.0, "b": 2.0}, trend_size=1))
 
 
 class FailsInTheMiddle(RedisStore):

@@ -58,7 +58,7 @@ class RedisLists:
         for user in user_ids:
             pipeline.hgetall(keys.engagement(shard, user))
             pipeline.smembers(keys.done(shard, user))
-        async with answering():
+        async with answering(keys.tag(shard)):
             replies = await pipeline.execute()
         return [
             UserState(sums_of(keys.engagement(shard, user), sums), frozenset(course.decode() for course in done))
@@ -66,7 +66,7 @@ class RedisLists:
         ]
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
-        async with answering():
+        async with answering(keys.dirty(shard)):
             rows = await self._client.zrange(keys.dirty(shard), 0, limit - 1, desc=newest, withscores=True)
         return [(user.decode(), int(mark)) for user, mark in cast("_Scored", rows)]
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 from redis.asyncio import Redis
 
 from recsys import keys
-from recsys.errors import ServiceUnavailable, ShardDamaged
+from recsys.errors import ServiceUnavailable, ShardDamaged, UnreadableState
 from recsys.keys import Shard
 from recsys.online_store.operations import (
     ID_DIGEST_BYTES,
@@ -153,9 +153,13 @@ class RedisShards:
                 await self._client.unlink(place.fence, place.intent, *(f"{tag}:{name}" for name in names))
 
     async def counts(self, shard: Shard) -> Mapping[str, int]:
-        async with answering(keys.counts(shard)):
-            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.counts(shard)))
-        return {name.decode(): int(value) for name, value in rows.items()}
+        key = keys.counts(shard)
+        async with answering(key):
+            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(key))
+        try:
+            return {name.decode(): int(value) for name, value in rows.items()}
+        except ValueError:
+            raise UnreadableState(key, "holds a count that is no integer") from None
 
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         async for users in self._users.slices(shard):

@@ -112,5 +112,5 @@ def sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
     """
     try:
         return {course.decode(): struct.unpack("<d", value)[0] for course, value in reply.items()}
-    except struct.error:
+    except (struct.error, UnicodeDecodeError):
         raise UnreadableState(key, "holds a value that is no 8-byte double") from None
