@@ -7,8 +7,7 @@ from pathlib import Path
 
 import redis
 
-from recsys import keys
-from recsys.keys import Shard, Topology
+from recsys.keys import DONE, Shard, Topology
 from recsys.online_store import CachedTop, Effects, ModelPointer, Stop, Trending
 from recsys.online_store.operations import Bound, SetAdd
 from recsys.online_store.redis.store import RedisStore
@@ -67,7 +66,7 @@ async def everything(store: RedisStore) -> None:
     )
     assert await store.commit(SHARD, GROUP, None, 0, changes)
     assert await store.commit(
-        SHARD, GROUP, 0, 1, Effects([SetAdd(keys.DONE, {"u": [f"d{n}" for n in range(20)]}, Bound(9))])
+        SHARD, GROUP, 0, 1, Effects([SetAdd(DONE, {"u": [f"d{n}" for n in range(20)]}, Bound(9))])
     )
     assert await store.fence(SHARD, GROUP) == 1
     assert await store.counts(SHARD) == {"accepted": 1}

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from recsys import keys
-from recsys.keys import Shard
+from recsys.keys import SHARDS_A_GENERATION, KeySpace, Shard
 from tests.faults.cases.kills import start
 from tests.faults.cases.outages import BACK_S
 from tests.faults.faulty_worker import COMMIT_IN_PART, FAIL_IN_PART_AT
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.stage import PARTITIONS, Stage
+
+KEYS = KeySpace()
 
 WRITES = ("hincrby", "hset", "zadd", "sadd", "persist", "unlink", "set")
 REFUSED_S = 2.0
@@ -26,7 +27,7 @@ DAMAGED = 0
 def commits_in_part(stage: Stage) -> Findings:
     findings = Findings()
     start(stage, named=False, mutant=stage.mutant or COMMIT_IN_PART)
-    stage.client.set(FAIL_IN_PART_AT, keys.tag(Shard(DAMAGED)))
+    stage.client.set(FAIL_IN_PART_AT, KEYS.tag(Shard(DAMAGED)))
     _expect_stop(stage, findings, "applied in part")
     stage.client.delete(FAIL_IN_PART_AT)
     _recsys(stage, findings, "resume", "--partition", str(DAMAGED))  # resuming is no cure
@@ -47,25 +48,25 @@ def commits_in_part(stage: Stage) -> Findings:
 def other_types(stage: Stage) -> Findings:
     findings = Findings()
     start(stage, named=False)
-    stage.client.set(keys.MODEL_CURRENT, b"{")
+    stage.client.set(KEYS.model_current, b"{")
     for number, damage in enumerate((_another_trend, _another_fence, _corrupt_topology)):
-        shard = Shard(number * keys.SHARDS_A_GENERATION + DAMAGED)
+        shard = Shard(number * SHARDS_A_GENERATION + DAMAGED)
         damage(stage, shard)
         if damage is not _corrupt_topology:
-            _expect_stop(stage, findings, keys.tag(shard))
+            _expect_stop(stage, findings, KEYS.tag(shard))
         stage.wait_until(_others_move(stage), within_s=STOPPED_S, what="progress on every other partition")
         _recsys(stage, findings, "rebuild", "--grace", "2")
         findings.recovered(stage.recover(BACK_S), BACK_S)
-    stage.client.delete(keys.MODEL_CURRENT)
+    stage.client.delete(KEYS.model_current)
     return conclude(stage, findings)
 
 
 def _another_trend(stage: Stage, shard: Shard) -> None:
-    _of_another_type(stage, keys.trend(shard))
+    _of_another_type(stage, KEYS.trend(shard))
 
 
 def _another_fence(stage: Stage, shard: Shard) -> None:
-    _of_another_type(stage, keys.fence(shard, stage.group))
+    _of_another_type(stage, KEYS.fence(shard, stage.group))
 
 
 def _of_another_type(stage: Stage, key: str) -> None:
@@ -76,17 +77,20 @@ def _of_another_type(stage: Stage, key: str) -> None:
 
 
 def _corrupt_topology(stage: Stage, _: Shard) -> None:
-    stage.client.set(keys.TOPOLOGY, b'{"partitions": "six"}')
+    stage.client.set(KEYS.topology, b'{"partitions": "six"}')
 
 
 def _others_move(stage: Stage) -> Callable[[], bool]:
     """A condition: the counts of every partition but the damaged one have grown since now."""
 
     def counts() -> dict[int, int]:
-        generation = max(int(key.split(b"}")[0][2:]) for key in stage.client.scan_iter("{s*}:counts", count=5000))
-        first = generation // keys.SHARDS_A_GENERATION * keys.SHARDS_A_GENERATION
+        generation = max(
+            int(key.partition(b"{s")[2].partition(b"}")[0])
+            for key in stage.client.scan_iter(f"{KEYS.prefix}{{s*}}:counts", count=5000)
+        )
+        first = generation // SHARDS_A_GENERATION * SHARDS_A_GENERATION
         rows = {
-            partition: stage.client.hvals(keys.counts(Shard(first + partition)))
+            partition: stage.client.hvals(KEYS.counts(Shard(first + partition)))
             for partition in range(PARTITIONS)
             if partition != DAMAGED
         }

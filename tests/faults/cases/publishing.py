@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys import keys
+from recsys.keys import KeySpace
 from recsys.model.bundle import write_bundle
 from recsys.model.publishing import drop_outdated_lists, publish_bundle, settle_seconds
 from recsys.online_store import ModelPointer
@@ -29,7 +29,7 @@ FOLLOWED_S = 10.0
 """From a publish or a rollback on: then there is no list and no answer of another model."""
 
 WATCHED_S = 3.0
-LISTS = b"{s*}:top:*"
+LISTS = f"{KeySpace().prefix}{{s*}}:top:*"
 NO_LIST_CHECK = "no-list-check"
 
 
@@ -134,7 +134,7 @@ def _publish_and_die(stage: Stage, seed: int) -> Moved:
 
 
 def _roll_back(stage: Stage, _seed: int) -> Moved:
-    before = _version(stage, keys.MODEL_PREVIOUS)
+    before = _version(stage, KeySpace().model_previous)
     command = [sys.executable, "-m", "recsys.cli", "models", "rollback", "--json"]
     process = subprocess.Popen(command, env=stage.environment(), stdout=subprocess.PIPE, text=True)
 
@@ -143,7 +143,9 @@ def _roll_back(stage: Stage, _seed: int) -> Moved:
         assert json.loads(said)["published"] == before
 
     stage.wait_until(
-        lambda: _version(stage, keys.MODEL_CURRENT) == before, within_s=RECOVERY_S, what="a pointer that moved back"
+        lambda: _version(stage, KeySpace().model_current) == before,
+        within_s=RECOVERY_S,
+        what="a pointer that moved back",
     )
     return Moved(before, finish)
 
