@@ -13,7 +13,7 @@ PARTITIONS ?= 6
 # Services are started once a process, so that no two tests share one.
 TEST_PROCESSES ?= 3
 
-.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-dedupe soak services \
+.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-dedupe soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -77,6 +77,9 @@ bench-click: setup ## Milliseconds from a click to a changed answer, on real Kaf
 
 bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting under clicks; ARGS="--services" with a worker.
 	$(BIN)/python -m benchmarks.refresh $(ARGS)
+
+bench-commit: setup ## µs of CPU an event in decode, fold and commit, and in Redis, without Kafka.
+	$(BIN)/python -m benchmarks.fold_commit $(ARGS)
 
 bench-dedupe: setup ## Bytes of Redis a remembered event id costs.
 	$(BIN)/python -m benchmarks.dedupe_memory $(ARGS)

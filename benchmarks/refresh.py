@@ -34,8 +34,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.drawn import draw_bundle, draw_learners
 from benchmarks.refresh_services import waits_of_workers
 from infra.devtools.local_redis import LocalRedis
-from recsys import keys
-from recsys.keys import Shard, Topology
+from recsys.keys import DIRTY, DONE, ENGAGEMENT, Shard, Topology
 from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Effects
 from recsys.online_store.operations import HashFloats, Operation, SetAdd, SortedSetMark
@@ -110,14 +109,14 @@ async def fill(store: RedisStore, learners: Sequence[Learner]) -> dict[str, Shar
     shard_of = {one.user_id: topology.shard_of(one.user_id) for one in learners}
     for shard in topology.shards():
         mine = [one for one in learners if shard_of[one.user_id] == shard]
-        done = SetAdd(keys.DONE, {one.user_id: list(one.exclude) for one in mine if one.exclude})
+        done = SetAdd(DONE, {one.user_id: list(one.exclude) for one in mine if one.exclude})
         sums = {one.user_id: dict(one.engagement) for one in mine}
         await store.commit(shard, GROUP, None, 0, Effects([*_touched(sums), done]))
     return shard_of
 
 
 def _touched(sums: Mapping[str, Mapping[str, float]]) -> list[Operation]:
-    return [HashFloats(keys.ENGAGEMENT, sums, indexed=True), SortedSetMark(keys.DIRTY, sums)]
+    return [HashFloats(ENGAGEMENT, sums, indexed=True), SortedSetMark(DIRTY, sums)]
 
 
 def refresher(store: RedisStore, scorer: Scorer, written: Callable[[Sequence[CachedTop]], None]) -> Refresher:

@@ -21,12 +21,12 @@ from confluent_kafka import Message, Producer
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.processes import Child
-from recsys import keys
-from recsys.keys import Partition, Shard, partition_of
+from recsys.keys import KeySpace, Partition, Shard, partition_of
 from recsys.model.scorer import Learner
 from recsys.online_store import ModelPointer
 from recsys.online_store.redis.store import RedisStore
 
+KEYS = KeySpace()
 PARTITIONS, TOPIC, GROUP = 6, "interactions", "bench-refresh"
 RECSYS = [sys.executable, "-m", "recsys.cli"]
 START_S, WARM_UP_S, LOOK_EVERY_S = 60.0, 3.0, 0.05
@@ -99,7 +99,7 @@ def _click_and_look(
 
 def _all_applied(client: redis.Redis) -> bool:
     shards = [Shard(Partition(partition)) for partition in range(PARTITIONS)]
-    fences: Any = client.mget([keys.fence(shard, GROUP) for shard in shards])
+    fences: Any = client.mget([KEYS.fence(shard, GROUP) for shard in shards])
     return None not in fences
 
 
@@ -123,7 +123,7 @@ def _produce(producer: Producer, user: str, course: str, number: int, delivered:
 def _look(client: redis.Redis, clicked: dict[tuple[int, int], float], ages: dict[int, float]) -> None:
     pipeline = client.pipeline(transaction=False)
     for partition in ages:
-        pipeline.zrange(keys.dirty(Shard(Partition(partition))), 0, 0, withscores=True)
+        pipeline.zrange(KEYS.dirty(Shard(Partition(partition))), 0, 0, withscores=True)
     now = time.perf_counter()
     for partition, oldest in enumerate(pipeline.execute()):
         at = clicked.get((partition, int(oldest[0][1]))) if oldest else None

@@ -1,5 +1,6 @@
 """The key space in Redis: the only place that spells a key.
 
+Every key begins with a prefix (a setting, `KeySpace.prefix`), so that one database can be shared with others.
 State is sharded by Kafka partition. Everything one event touches carries the hash tag of its shard, `{s<shard>}`,
 so one event is one slot and the same layout runs on Redis Cluster. In generation 0 a shard has its partition's number;
 `recsys rebuild` fills the shards of the next generation beside the ones in use and then switches (`Topology`).
@@ -15,16 +16,16 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `trend` | hash course → 8-byte double | this shard's forward-decayed trending | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
-| `published` | string, JSON | copy of `MODEL_CURRENT`; other lists are refused | | none | all but serving | stream |
+| `published` | string, JSON | copy of `model_current`; other lists are refused | | none | all but serving | stream |
 | `users` | set of user ids | learners with engagement | | none | stream, batch | batch, stream |
 | `indexed` | string | the count of accepted events up to which `users` is whole | | none | stream, batch | all |
 | `commit_intent` | string | there only while a commit is applied in part | | none | stream | stream, infra |
 | `counts` | hash | accepted, duplicate, refused, rerouted, expired records | records | none | stream | infra |
 | `guard` | hash | starts at one fence, isolation mode, quarantine, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
-| `TRENDING` | string, JSON | merged trending | score | none | stream | serving |
-| `MODEL_CURRENT`, `MODEL_PREVIOUS` | string, JSON | version and place of a bundle | | none | batch, infra | all |
-| `TOPOLOGY` | string, JSON | partition count, generation of the shards | | none | infra, stream | all |
+| `trending` | string, JSON | merged trending | score | none | stream | serving |
+| `model_current`, `model_previous` | string, JSON | version and place of a bundle | | none | batch, infra | all |
+| `topology` | string, JSON | partition count, generation of the shards | | none | infra, stream | all |
 """
 
 from __future__ import annotations
@@ -41,24 +42,17 @@ Partition = NewType("Partition", int)
 Shard = NewType("Shard", int)
 """The number of a shard in Redis. Equal to its partition's number in generation 0 only, hence a type of its own."""
 
-TRENDING = "trending"
-MODEL_CURRENT = "model:current"
-MODEL_PREVIOUS = "model:previous"
-TOPOLOGY = "topology"
+DEFAULT_PREFIX = "recsys:"
+PREFIX_PATTERN = r"^[A-Za-z0-9._:-]*$"
+"""No braces, so that the shard's tag stays the hash tag; nothing that SCAN reads as a pattern."""
 
 ENGAGEMENT, DONE, BOT, EVENT_IDS, DEDUPE = "eng", "done", "bot", "ids", "dedupe"
 TREND, DIRTY, COUNTS, USERS = "trend", "dirty", "counts", "users"
 """Names of states (`state` spells their keys)."""
 
-EVERY_SHARD_PATTERN = "{s*}:*"
-"""A SCAN pattern for the keys of all shards: one pass serves however many are looked for."""
-
-EVERY_ENGAGEMENT_PATTERN = "{s*}:eng:*"
-"""A SCAN pattern for the `engagement` keys of all shards."""
-
 SHARDS_A_GENERATION = 10_000
 
-_ENGAGEMENT_KEY = re.compile(r"\{s(\d+)\}:eng:")
+_SHARD_KEY = re.compile(r"\{s(\d+)\}:")
 
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
@@ -119,96 +113,120 @@ def partition_of_shard(shard: Shard) -> Partition:
     return Partition(shard % SHARDS_A_GENERATION)
 
 
-def tag(shard: Shard) -> str:
-    """The hash tag that every key of a shard begins with."""
-    return f"{{s{shard}}}"
+def key_under(tag: str, name: str, owner: str = "") -> str:
+    """The key of a projection's state under a shard's tag (or a scratch tag): of one owner, or of the shard itself."""
+    return f"{tag}:{name}:{owner}" if owner else f"{tag}:{name}"
 
 
-def state(shard: Shard, name: str, owner: str = "") -> str:
-    """The key of a projection's state: of one owner, or of the shard itself."""
-    return state_under(tag(shard), name, owner)
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """Spells every key.
 
+    Attributes:
+        prefix: What every key begins with; empty is the layout of releases up to d1a576b.
+    """
 
-def state_under(prefix: str, name: str, owner: str = "") -> str:
-    """The same under any tag."""
-    return f"{prefix}:{name}:{owner}" if owner else f"{prefix}:{name}"
+    prefix: str = DEFAULT_PREFIX
 
+    @property
+    def trending(self) -> str:
+        return f"{self.prefix}trending"
 
-def scratch_tag(shard: Shard, token: str) -> str:
-    """What every scratch key of one self-test begins with; they are deleted at its end."""
-    return f"{tag(shard)}:self-test:{token}"
+    @property
+    def model_current(self) -> str:
+        return f"{self.prefix}model:current"
 
+    @property
+    def model_previous(self) -> str:
+        return f"{self.prefix}model:previous"
 
-FENCE_PATTERN = "{s*}:fence:*"
-"""A SCAN pattern for the fences of all shards and groups."""
+    @property
+    def topology(self) -> str:
+        return f"{self.prefix}topology"
 
+    @property
+    def every_shard_pattern(self) -> str:
+        """A SCAN pattern for the keys of all shards: one pass serves however many are looked for."""
+        return f"{self.prefix}{{s*}}:*"
 
-def shard_of_key(key: str) -> Shard:
-    """The shard that a key with a hash tag belongs to."""
-    return Shard(int(key[2 : key.index("}")]))
+    @property
+    def every_engagement_pattern(self) -> str:
+        """A SCAN pattern for the `engagement` keys of all shards."""
+        return f"{self.prefix}{{s*}}:{ENGAGEMENT}:*"
 
+    @property
+    def fence_pattern(self) -> str:
+        """A SCAN pattern for the fences of all shards and groups."""
+        return f"{self.prefix}{{s*}}:fence:*"
 
-def guard(shard: Shard, group: str) -> str:
-    return f"{tag(shard)}:guard:{group}"
+    def tag(self, shard: Shard) -> str:
+        """What every key of a shard begins with: the prefix and the shard's hash tag."""
+        return f"{self.prefix}{{s{shard}}}"
 
+    def scratch_tag(self, shard: Shard, token: str) -> str:
+        """What every scratch key of one self-test begins with; they are deleted at its end."""
+        return f"{self.tag(shard)}:self-test:{token}"
 
-def commit_intent(shard: Shard, group: str) -> str:
-    return f"{tag(shard)}:intent:{group}"
+    def shard_of(self, key: str) -> Shard | None:
+        """The shard that a key belongs to; None for a key of none, or under another prefix."""
+        match = self._match(key)
+        return None if match is None else Shard(int(match[1]))
 
+    def learner_of_engagement(self, key: str) -> tuple[Shard, str] | None:
+        """The shard and the user id inside an `engagement` key (the id may itself hold colons and braces)."""
+        match = self._match(key)
+        if match is None or not key.startswith(f"{ENGAGEMENT}:", match.end()):
+            return None
+        return Shard(int(match[1])), key[match.end() + len(ENGAGEMENT) + 1 :]
 
-def fence(shard: Shard, group: str) -> str:
-    return f"{tag(shard)}:fence:{group}"
+    def _match(self, key: str) -> re.Match[str] | None:
+        return _SHARD_KEY.match(key, len(self.prefix)) if key.startswith(self.prefix) else None
 
+    def state(self, shard: Shard, name: str, owner: str = "") -> str:
+        """The key of a projection's state: of one owner, or of the shard itself."""
+        return key_under(self.tag(shard), name, owner)
 
-def engagement(shard: Shard, user_id: str) -> str:
-    return state(shard, ENGAGEMENT, user_id)
+    def guard(self, shard: Shard, group: str) -> str:
+        return f"{self.tag(shard)}:guard:{group}"
 
+    def commit_intent(self, shard: Shard, group: str) -> str:
+        return f"{self.tag(shard)}:intent:{group}"
 
-def learner_of_engagement(key: str) -> tuple[Shard, str] | None:
-    """The shard and the user id inside an `engagement` key (the id may itself hold colons and braces)."""
-    match = _ENGAGEMENT_KEY.match(key)
-    return None if match is None else (Shard(int(match[1])), key[match.end() :])
+    def fence(self, shard: Shard, group: str) -> str:
+        return f"{self.tag(shard)}:fence:{group}"
 
+    def engagement(self, shard: Shard, user_id: str) -> str:
+        return self.state(shard, ENGAGEMENT, user_id)
 
-def users(shard: Shard) -> str:
-    return state(shard, USERS)
+    def users(self, shard: Shard) -> str:
+        return self.state(shard, USERS)
 
+    def indexed(self, shard: Shard) -> str:
+        return self.state(shard, "indexed")
 
-def indexed(shard: Shard) -> str:
-    return state(shard, "indexed")
+    def done(self, shard: Shard, user_id: str) -> str:
+        return self.state(shard, DONE, user_id)
 
+    def bot(self, shard: Shard, user_id: str) -> str:
+        return self.state(shard, BOT, user_id)
 
-def done(shard: Shard, user_id: str) -> str:
-    return state(shard, DONE, user_id)
+    def event_ids(self, shard: Shard, bucket: int) -> str:
+        return self.state(shard, EVENT_IDS, str(bucket))
 
+    def trend(self, shard: Shard) -> str:
+        return self.state(shard, TREND)
 
-def bot(shard: Shard, user_id: str) -> str:
-    return state(shard, BOT, user_id)
+    def dirty(self, shard: Shard) -> str:
+        return self.state(shard, DIRTY)
 
+    def top(self, shard: Shard, user_id: str) -> str:
+        return f"{self.tag(shard)}:top:{user_id}"
 
-def event_ids(shard: Shard, bucket: int) -> str:
-    return state(shard, EVENT_IDS, str(bucket))
+    def published(self, shard: Shard) -> str:
+        return f"{self.tag(shard)}:model"
 
+    def counts(self, shard: Shard) -> str:
+        return self.state(shard, COUNTS)
 
-def trend(shard: Shard) -> str:
-    return state(shard, TREND)
-
-
-def dirty(shard: Shard) -> str:
-    return state(shard, DIRTY)
-
-
-def top(shard: Shard, user_id: str) -> str:
-    return f"{tag(shard)}:top:{user_id}"
-
-
-def published(shard: Shard) -> str:
-    return f"{tag(shard)}:model"
-
-
-def counts(shard: Shard) -> str:
-    return state(shard, COUNTS)
-
-
-def worker(worker_id: str) -> str:
-    return f"worker:{worker_id}"
+    def worker(self, worker_id: str) -> str:
+        return f"{self.prefix}worker:{worker_id}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from recsys.keys import Shard
+from recsys.keys import KeySpace, Shard, key_under
 from recsys.online_store.operations import Operation
 
 
@@ -20,6 +20,7 @@ class ShardState:
         floats: State → owner → {field: value}; 0.0 where absent.
         texts: State → {owner: value}; "" where absent.
         known: State → the digests that it holds of those asked for.
+        tag: What the shard's keys begin with; default as under the default prefix.
     """
 
     shard: Shard
@@ -27,6 +28,11 @@ class ShardState:
     floats: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     known: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
+    tag: str = ""
+
+    def key(self, state: str, owner: str = "") -> str:
+        """The key of a state, to be named in an error."""
+        return key_under(self.tag or KeySpace().tag(self.shard), state, owner)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ class EngagementSettings(Section):
     engagement_max_courses: int = Field(
         default=2000,
         ge=10,
-        description="Courses kept per learner; above it the lowest engagement is evicted (decision 0004).",
+        description="Courses kept per learner; a quarter above it the lowest go (decisions 4, 14).",
     )
     engagement_max_done: int = Field(
         default=10_000,

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from recsys.errors import ConfigurationError
+from recsys.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 from recsys.settings.section import OptionalFile, OptionalSecret, OptionalText, Section, set_among
 
 DEFAULT_PORT = 6379
@@ -32,6 +33,7 @@ class RedisAddress:
         key_file: PEM file of its private key.
         key_password: Of the private key.
         check_hostname: Whether the certificate has to name the host that was dialled.
+        key_prefix: What every key of this system begins with there.
     """
 
     host: str
@@ -45,6 +47,7 @@ class RedisAddress:
     key_file: Path | None = None
     key_password: str | None = field(default=None, repr=False)
     check_hostname: bool = True
+    key_prefix: str = DEFAULT_PREFIX
 
     def __str__(self) -> str:
         """The address without user and password."""
@@ -122,6 +125,14 @@ class RedisSettings(Section):
         default=True, description="Whether Redis's certificate has to name the host that was dialled."
     )
 
+    redis_key_prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        max_length=64,
+        pattern=PREFIX_PATTERN,
+        description="What every key in Redis begins with; letters, digits and `._:-`. Empty: keys as releases up to "
+        "d1a576b wrote them, to run beside one.",
+    )
+
     @model_validator(mode="after")
     def _one_login_and_tls_only_where_it_is_used(self) -> RedisSettings:
         url = RedisAddress.parse(self.redis_url)
@@ -158,4 +169,5 @@ class RedisSettings(Section):
             key_file=self.redis_ssl_key_file,
             key_password=None if key_password is None else key_password.get_secret_value(),
             check_hostname=self.redis_ssl_check_hostname,
+            key_prefix=self.redis_key_prefix,
         )

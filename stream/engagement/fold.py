@@ -198,7 +198,7 @@ def fold(batch: Batch, state: ShardState, rules: FoldRules) -> Effects:
     counts = _counts(batch, accepted=len(fresh))
     events = Events([*fresh.values()], [*fresh], batch.bucket, rules.weights, counts)
     operations = [operation for projection in rules.projections for operation in projection.fold(events, state)]
-    return Effects(operations, counts, len(events.touched))
+    return Effects(operations, counts, len({event.user_id for event in events.events}))
 
 
 def _without_duplicates(

@@ -18,7 +18,8 @@ from recsys.events import Interaction, decode
 from recsys.kafka.records import Record
 from recsys.keys import Partition, Shard
 from recsys.online_store import Effects, ShardStore
-from recsys.online_store.memory import MemoryStore, ShardContents
+from recsys.online_store.contents import ShardContents
+from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import (
     CounterAdd,
     DigestAdd,

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
-from recsys import keys
 from recsys.errors import ServiceUnavailable, ShardDamaged, UnreadableState
-from recsys.keys import Shard, Topology
+from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store import Effects
 from recsys.online_store.operations import CounterAdd, HashFloats, HashText, ReadFloats, SetAdd
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
+
+KEYS = KeySpace()
 
 GROUP, SHARD = "g", Shard(3)
 WRITES = ["hset", "sadd", "zadd", "hincrby", "persist", "unlink", "set"]
@@ -73,7 +74,7 @@ async def test_a_command_that_is_refused_is_told_before_the_first_change_and_aga
             await limited.commit(SHARD, GROUP, 0, 1, EVERYTHING)
         assert not isinstance(refused.value, ShardDamaged)
     allow(admin, f"+{command}")
-    admin.delete("{s3}:probe")  # a refused UNLINK leaves nothing but this
+    admin.delete("recsys:{s3}:probe")  # a refused UNLINK leaves nothing but this
     assert state(admin) == before
     assert await limited.commit(SHARD, GROUP, 0, 1, EVERYTHING)
     assert (await limited.user_states(SHARD, ["u"]))[0].engagement == {"c": 5.0}
@@ -96,15 +97,15 @@ async def test_the_self_test_names_what_is_missing_and_leaves_nothing_behind(
 @pytest.mark.parametrize(
     "key",
     [
-        keys.fence(SHARD, GROUP),
-        keys.engagement(SHARD, "u"),
-        keys.done(SHARD, "u"),
-        keys.bot(SHARD, "u"),
-        keys.event_ids(SHARD, 7),
-        keys.trend(SHARD),
-        keys.dirty(SHARD),
-        keys.counts(SHARD),
-        keys.users(SHARD),
+        KEYS.fence(SHARD, GROUP),
+        KEYS.engagement(SHARD, "u"),
+        KEYS.done(SHARD, "u"),
+        KEYS.bot(SHARD, "u"),
+        KEYS.event_ids(SHARD, 7),
+        KEYS.trend(SHARD),
+        KEYS.dirty(SHARD),
+        KEYS.counts(SHARD),
+        KEYS.users(SHARD),
     ],
 )
 async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
@@ -121,11 +122,19 @@ async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
 
 
 async def test_a_count_that_is_none_is_named_and_nothing_is_changed(store: RedisStore, admin: redis.Redis) -> None:
-    admin.hset(keys.counts(SHARD), "accepted", "many")
+    admin.hset(KEYS.counts(SHARD), "accepted", "many")
     before = state(admin)
     with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer"):
         await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
     assert state(admin) == before
+    with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer"):
+        await store.counts(SHARD)
+
+
+async def test_a_sum_that_is_no_double_is_met_while_a_hash_is_cut_back(store: RedisStore, admin: redis.Redis) -> None:
+    admin.hset(KEYS.trend(SHARD), "c", "five")
+    with pytest.raises(UnreadableState, match=r"\{s3\}:trend.*no 8-byte double"):
+        await store.commit(SHARD, GROUP, None, 0, effects(trend={"a": 1.0, "b": 2.0}, trend_size=1))
 
 
 class FailsInTheMiddle(RedisStore):
@@ -143,7 +152,7 @@ async def test_a_commit_in_part_is_never_applied_again_and_says_where(
     assert await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": {"c": 1.0}}))
     with pytest.raises(ShardDamaged, match="`recsys rebuild`") as damaged:
         await broken.commit(SHARD, GROUP, 0, 1, EVERYTHING)
-    assert (damaged.value.shard, damaged.value.key) == (3, keys.counts(SHARD))
+    assert (damaged.value.shard, damaged.value.key) == (3, KEYS.counts(SHARD))
     assert not isinstance(damaged.value, ServiceUnavailable)
     half = state(admin)
     for _ in range(3):  # also by a worker that starts anew
@@ -166,24 +175,24 @@ async def test_a_commit_that_moved_on_is_no_damage(store: RedisStore) -> None:
 
 @pytest.mark.parametrize(
     ("key", "field", "value"),
-    [("{s3}:eng:u", "c", "five"), ("{s3}:trend", "c", "123456789")],
+    [("recsys:{s3}:eng:u", "c", "five"), ("recsys:{s3}:trend", "c", "123456789")],
 )
 async def test_a_sum_that_is_no_double_is_named(
     store: RedisStore, admin: redis.Redis, key: str, field: str, value: str
 ) -> None:
     admin.hset(key, field, value)
-    _, kind, *owner = key.split(":")
+    _, _, kind, *owner = key.split(":")
     with pytest.raises(UnreadableState, match="no 8-byte double") as refused:
         await store.read_shard(SHARD, GROUP, [ReadFloats(kind, {"".join(owner): [field]})])
     assert refused.value.key == key
 
 
 async def test_a_fence_and_a_topology_that_cannot_be_read_are_named(store: RedisStore, admin: redis.Redis) -> None:
-    admin.set(keys.fence(SHARD, GROUP), "there")
+    admin.set(KEYS.fence(SHARD, GROUP), "there")
     with pytest.raises(UnreadableState, match=r"fence:g.*no offset"):
         await store.fence(SHARD, GROUP)
-    admin.set(keys.TOPOLOGY, '{"partitions": "six"}')
-    with pytest.raises(UnreadableState, match="topology"):
+    admin.set(KEYS.topology, '{"partitions": "six"}')
+    with pytest.raises(UnreadableState, match="recsys:topology"):
         await store.establish_topology(Topology(6))
 
 
@@ -203,4 +212,4 @@ async def test_a_full_redis_is_tried_again_and_was_not_changed(store: RedisStore
 async def test_an_effect_of_nothing_touches_nothing_but_the_fence(store: RedisStore, admin: redis.Redis) -> None:
     nothing = [HashFloats("eng", {}), HashText("bot", ["a"], {}), SetAdd("done", {}), CounterAdd("counts", {})]
     assert await store.commit(SHARD, GROUP, None, 0, Effects(nothing))
-    assert set(state(admin)) == {keys.fence(SHARD, GROUP).encode(), keys.indexed(SHARD).encode()}
+    assert set(state(admin)) == {KEYS.fence(SHARD, GROUP).encode(), KEYS.indexed(SHARD).encode()}

@@ -197,7 +197,7 @@ async def test_the_topology_moves_only_from_where_it_was(store: OnlineStore) -> 
 
 async def test_a_topology_of_before_generations_is_generation_0(redis_url: str) -> None:
     store = RedisStore.for_stream(redis_url)
-    await store._client.set("topology", '{"partitions":6}')
+    await store._client.set("recsys:topology", '{"partitions":6}')
     assert await store.switch_topology(Topology(6), Topology(6, 1))
     await store.close()
 
@@ -251,9 +251,9 @@ async def test_a_stop_stands_until_an_operator_says_otherwise(store: OnlineStore
 async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url: str) -> None:
     store = RedisStore.for_stream(redis_url)
     await store.write_tops(0, [(CachedTop("victim", "v1", 5, ["secret"], [1.0]), None)])
-    await store._client.rename("{s0}:top:victim", "{s0}:top:other")
+    await store._client.rename("recsys:{s0}:top:victim", "recsys:{s0}:top:other")
     assert await store.top(0, "other") == (None, frozenset())
-    await store._client.set("{s0}:top:other", b"\xc1garbage")
+    await store._client.set("recsys:{s0}:top:other", b"\xc1garbage")
     assert await store.top(0, "other") == (None, frozenset())
     await store.close()
 

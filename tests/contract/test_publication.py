@@ -176,7 +176,7 @@ async def test_what_a_worker_of_the_release_before_writes_is_recognised_and_repl
     await publish(redis, NEW)
     write = redis._client.register_script(WRITE_TOPS_OF_D1A576B)
     for top, mark in lists(USERS, OLD.version):
-        await write(keys=["{s0}:dirty"], args=["{s0}", 60, 0, top.user_id, str(mark), pack_top(top)])
+        await write(keys=["recsys:{s0}:dirty"], args=["recsys:{s0}", 60, 0, top.user_id, str(mark), pack_top(top)])
     assert await versions(redis, SHARDS[0], USERS) == [OLD.version] * 40
     assert await redis.dirty_users(SHARDS[0], 99) == []
     assert await redis.drop_outdated_lists(SHARDS[0]) == 40
@@ -207,7 +207,7 @@ async def test_a_copy_that_moved_on_is_not_set_back_by_one_that_was_held_up(redi
 
 async def test_a_copy_that_is_ahead_of_a_restored_snapshot_follows_the_pointer_back(redis: RedisStore) -> None:
     await publish(redis, NEW)
-    await redis._client.set("model:current", b'{"version":"v1","path":"/models/v1","published_at_ms":1}')
+    await redis._client.set("recsys:model:current", b'{"version":"v1","path":"/models/v1","published_at_ms":1}')
     assert await redis.sync_publication(SHARDS) == OLD
     assert await redis.write_tops(SHARDS[0], lists(["u"], OLD.version, None)) == 1
 
@@ -217,7 +217,7 @@ async def test_lists_are_refused_while_a_copy_cannot_be_read_and_its_next_synchr
     redis: RedisStore, junk: bytes
 ) -> None:
     await publish(redis, NEW)
-    await redis._client.set("{s0}:model", junk)
+    await redis._client.set("recsys:{s0}:model", junk)
     assert await redis.write_tops(SHARDS[0], lists(["u"], NEW.version, None)) == 0
     assert await redis.sync_publication(SHARDS) == NEW
     assert await redis.write_tops(SHARDS[0], lists(["u"], NEW.version, None)) == 1
@@ -225,8 +225,8 @@ async def test_lists_are_refused_while_a_copy_cannot_be_read_and_its_next_synchr
 
 async def test_a_copy_of_another_type_is_mended_too(redis: RedisStore) -> None:
     await publish(redis, NEW)
-    await redis._client.delete("{s0}:model")
-    await redis._client.rpush("{s0}:model", "x")
+    await redis._client.delete("recsys:{s0}:model")
+    await redis._client.rpush("recsys:{s0}:model", "x")
     assert await redis.write_tops(SHARDS[0], lists(["u"], NEW.version, None)) == 0
     assert await redis.sync_publication(SHARDS) == NEW
     assert await redis.write_tops(SHARDS[0], lists(["u"], NEW.version, None)) == 1
@@ -236,8 +236,8 @@ async def test_what_is_no_list_is_deleted_as_an_outdated_one(redis: RedisStore) 
     await engage(redis, SHARDS[0], ["garbage", "hash", "good"])
     await publish(redis, NEW)
     await redis.write_tops(SHARDS[0], lists(["good"], NEW.version))
-    await redis._client.set("{s0}:top:garbage", b"\xc1\xff")
-    await redis._client.hset("{s0}:top:hash", "a", "b")
+    await redis._client.set("recsys:{s0}:top:garbage", b"\xc1\xff")
+    await redis._client.hset("recsys:{s0}:top:hash", "a", "b")
     assert await redis.drop_outdated_lists(SHARDS[0]) == 2
     assert await versions(redis, SHARDS[0], ["garbage", "hash", "good"]) == [None, None, NEW.version]
 
@@ -256,29 +256,33 @@ async def test_the_version_is_read_behind_any_user_id(redis: RedisStore, user: s
 async def test_a_pointer_that_cannot_be_read_is_named_and_replaced_only_on_purpose(
     redis: RedisStore, value: bytes
 ) -> None:
-    await redis._client.set("model:current", value)
+    await redis._client.set("recsys:model:current", value)
     for reading in (redis.model(), redis.sync_publication(SHARDS), redis.publish_model(NEW, replacing=None)):
-        with pytest.raises(UnreadableState, match=r"'model:current' holds no model pointer; `recsys models rollback"):
+        with pytest.raises(
+            UnreadableState, match=r"'recsys:model:current' holds no model pointer; `recsys models roll"
+        ):
             await reading
     assert await redis.publish_model(NEW, replacing=None, over_unreadable=True)
     assert (await redis.model(), await redis.previous_model()) == (NEW, None)
 
 
 async def test_a_pointer_of_another_type_and_one_of_a_newer_release_are_unreadable_too(redis: RedisStore) -> None:
-    await redis._client.rpush("model:current", "x")
+    await redis._client.rpush("recsys:model:current", "x")
     with pytest.raises(UnreadableState, match="is of another type"):
         await redis.model()
     assert await redis.publish_model(NEW, replacing=None, over_unreadable=True)
-    await redis._client.set("model:current", b'{"version":"v9","path":"p","published_at_ms":9,"format":2}')
+    await redis._client.set("recsys:model:current", b'{"version":"v9","path":"p","published_at_ms":9,"format":2}')
     with pytest.raises(UnreadableState, match=r"newer release \(format 2\); upgrade this process"):
         await redis.model()
 
 
 async def test_the_pointer_is_read_and_written_as_the_release_before_does(redis: RedisStore) -> None:
-    await redis._client.set("model:current", b'{"version":"v1","path":"/models/v1","published_at_ms":1,"more":[]}')
+    await redis._client.set(
+        "recsys:model:current", b'{"version":"v1","path":"/models/v1","published_at_ms":1,"more":[]}'
+    )
     assert await redis.model() == OLD
     assert await redis.publish_model(NEW, replacing=OLD)
-    stored = json.loads(await redis._client.get("model:current") or b"")
+    stored = json.loads(await redis._client.get("recsys:model:current") or b"")
     assert {name: stored[name] for name in ("version", "path", "published_at_ms")} == {
         "version": "v2",
         "path": "/models/v2",

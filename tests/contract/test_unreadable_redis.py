@@ -9,9 +9,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from recsys import keys
 from recsys.errors import UnreadableState
-from recsys.keys import Partition, Topology
+from recsys.keys import DEDUPE, KeySpace, Partition, Topology
 from recsys.online_store import Effects, Guard, ModelPointer, Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
@@ -19,12 +18,14 @@ from stream.rebuild.previous import Previous
 from tests.doubles.partitions import LEARNER, PARTITIONS, TOPOLOGY, Scene
 from tests.doubles.stream import ARRIVAL, HOUR_MS
 
+KEYS = KeySpace()
+
 GROUP = load_settings().consumer_group
 SHARD = TOPOLOGY.shard(Partition(1))
-FENCE, GUARD = keys.fence(SHARD, GROUP), keys.guard(SHARD, GROUP)
-ENGAGEMENT, BOT = keys.engagement(SHARD, LEARNER[1]), keys.bot(SHARD, LEARNER[1])
-DEDUPE, COUNTS, TREND, DIRTY = keys.state(SHARD, keys.DEDUPE), keys.counts(SHARD), keys.trend(SHARD), keys.dirty(SHARD)
-IDS = keys.event_ids(SHARD, ARRIVAL // (24 * HOUR_MS))
+FENCE, GUARD = KEYS.fence(SHARD, GROUP), KEYS.guard(SHARD, GROUP)
+ENGAGEMENT, BOT = KEYS.engagement(SHARD, LEARNER[1]), KEYS.bot(SHARD, LEARNER[1])
+DEDUPE, COUNTS, TREND, DIRTY = KEYS.state(SHARD, DEDUPE), KEYS.counts(SHARD), KEYS.trend(SHARD), KEYS.dirty(SHARD)
+IDS = KEYS.event_ids(SHARD, ARRIVAL // (24 * HOUR_MS))
 
 Spoil = Callable[[redis.Redis], object]
 OTHER_TYPE: dict[str, Spoil] = {
@@ -106,10 +107,10 @@ async def test_a_topology_that_cannot_be_read_is_named_and_replaced_by_a_rebuild
     in_use = Topology(PARTITIONS, 7)
     await store.commit(in_use.shard(Partition(1)), GROUP, None, 5, Effects())
     with redis.Redis.from_url(redis_url) as client:
-        client.set(keys.TOPOLOGY, value) if value is not None else client.rpush(keys.TOPOLOGY, "another's")
+        client.set(KEYS.topology, value) if value is not None else client.rpush(KEYS.topology, "another's")
     for read in (store.topology, lambda: store.establish_topology(TOPOLOGY)):
         with pytest.raises(
-            UnreadableState, match=r"Redis key 'topology' .*run `recsys rebuild`.* or delete the key"
+            UnreadableState, match=r"Redis key 'recsys:topology' .*run `recsys rebuild`.* or delete the key"
         ) as told:
             await read()
         assert (told.value.exit_status, told.value.newer) == (4, False)
@@ -123,7 +124,7 @@ async def test_a_topology_that_cannot_be_read_is_named_and_replaced_by_a_rebuild
 async def test_a_topology_of_a_newer_release_is_named_and_left_alone(redis_url: str, store: RedisStore) -> None:
     newer = json.dumps({"format": 2, "shards": ["a", "b"]}).encode()
     with redis.Redis.from_url(redis_url) as client:
-        client.set(keys.TOPOLOGY, newer)
+        client.set(KEYS.topology, newer)
         asked = (
             store.topology(),
             store.establish_topology(TOPOLOGY),
@@ -131,15 +132,17 @@ async def test_a_topology_of_a_newer_release_is_named_and_left_alone(redis_url: 
             Previous.find(store, GROUP, PARTITIONS),
         )
         for asking in asked:
-            with pytest.raises(UnreadableState, match=r"'topology' was written by a newer release \(format 2") as told:
+            with pytest.raises(
+                UnreadableState, match=r"'recsys:topology' was written by a newer release \(format 2"
+            ) as told:
                 await asking
             assert told.value.exit_status == 4
-        assert client.get(keys.TOPOLOGY) == newer
+        assert client.get(KEYS.topology) == newer
 
 
 async def test_what_older_releases_wrote_is_read(redis_url: str, store: RedisStore) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        client.set(keys.TOPOLOGY, b'{"partitions":6,"generation":2}')
+        client.set(KEYS.topology, b'{"partitions":6,"generation":2}')
         client.hset(GUARD, "stop", json.dumps({"offset": 5, "reason": "r", "at_ms": 1}))
     assert await store.topology() == Topology(6, 2)
     assert (await store.guard(SHARD, GROUP)).stop == Stop(5, "r", 1)
@@ -148,22 +151,22 @@ async def test_what_older_releases_wrote_is_read(redis_url: str, store: RedisSto
 async def test_a_stop_that_a_rebuild_does_not_heal_is_copied(store: RedisStore) -> None:
     flood = Stop(5, "mostly refused", 1)
     previous = await Previous.find(store, GROUP, PARTITIONS)
-    for stop, copied in ((flood, flood), (replace(flood, unreadable="{s1}:trend"), None)):
+    for stop, copied in ((flood, flood), (replace(flood, unreadable="recsys:{s1}:trend"), None)):
         await store.stop_partition(SHARD, GROUP, stop)
         assert await previous.guard(Partition(1)) == Guard(stop=copied)
 
 
 async def test_a_worker_id_of_another_type_is_named(redis_url: str, store: RedisStore) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        client.rpush(keys.worker("w1"), "another's")
-    with pytest.raises(UnreadableState, match=r"'worker:w1' .*; delete the key"):
+        client.rpush(KEYS.worker("w1"), "another's")
+    with pytest.raises(UnreadableState, match=r"'recsys:worker:w1' .*; delete the key"):
         await store.hold_worker_id("w1", "me", 1000)
 
 
 async def test_a_model_pointer_that_cannot_be_read_is_named(redis_url: str, store: RedisStore) -> None:
     for value in (b"junk", b'{"version":5}', b'{"format":2,"model":"x"}'):
         with redis.Redis.from_url(redis_url) as client:
-            client.set(keys.MODEL_CURRENT, value)
-        with pytest.raises(UnreadableState, match="Redis key 'model:current'"):
+            client.set(KEYS.model_current, value)
+        with pytest.raises(UnreadableState, match="Redis key 'recsys:model:current'"):
             await store.model()
     await store.restore_model(ModelPointer("v1", "/m/v1", 5))  # a key that is there is not replaced by this

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
-from recsys import keys
-from recsys.keys import Shard, Topology
+from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
+
+KEYS = KeySpace()
 
 GROUP = "g"
 
@@ -47,9 +48,9 @@ async def commit(store: RedisStore, shard: int, user: str) -> None:
 
 def commit_as_d1a576b_did(client: redis.Redis, shard: int, user: str) -> None:
     """What the release before wrote: no index."""
-    client.hset(keys.engagement(Shard(shard), user), "c", struct.pack("<d", 1.0))
-    client.hincrby(keys.counts(Shard(shard)), "accepted", 1)
-    client.set(keys.fence(Shard(shard), GROUP), int(client.get(keys.fence(Shard(shard), GROUP)) or 0) + 1)
+    client.hset(KEYS.engagement(Shard(shard), user), "c", struct.pack("<d", 1.0))
+    client.hincrby(KEYS.counts(Shard(shard)), "accepted", 1)
+    client.set(KEYS.fence(Shard(shard), GROUP), int(client.get(KEYS.fence(Shard(shard), GROUP)) or 0) + 1)
 
 
 async def test_a_shard_of_this_release_is_never_scanned(store: RedisStore, client: redis.Redis) -> None:
@@ -65,7 +66,7 @@ async def test_learners_of_the_release_before_are_found_by_one_walk_for_all_shar
 ) -> None:
     for shard in range(3):
         for n in range(600):
-            client.hset(keys.engagement(Shard(shard), f"old{n}"), "c", struct.pack("<d", 1.0))
+            client.hset(KEYS.engagement(Shard(shard), f"old{n}"), "c", struct.pack("<d", 1.0))
         commit_as_d1a576b_did(client, shard, "last")
     everybody = {"last", *(f"old{n}" for n in range(600))}
     for shard in range(3):

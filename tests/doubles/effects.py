@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from recsys import keys
+from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, EVENT_IDS, TREND
 from recsys.online_store import Effects
 from recsys.online_store.operations import (
     SHARD_ITSELF,
@@ -35,12 +35,12 @@ def effects(
     """What a batch changes; bounds have no slack."""
     engagement = engagement or {}
     operations: list[Operation] = [
-        HashFloats(keys.ENGAGEMENT, engagement, Bound(max_courses, slack=0), indexed=True),
-        SortedSetMark(keys.DIRTY, engagement),
-        SetAdd(keys.DONE, done or {}, Bound(max_done, slack=0)),
-        *[HashText(keys.BOT, tuple(fields), {user: tuple(fields.values())}) for user, fields in (bots or {}).items()],
-        HashFloats(keys.TREND, {SHARD_ITSELF: trend} if trend else {}, Bound(trend_size, slack=0)),
-        DigestAdd(keys.EVENT_IDS, str(bucket), ids),
-        CounterAdd(keys.COUNTS, counts or {}),
+        HashFloats(ENGAGEMENT, engagement, Bound(max_courses, slack=0), indexed=True),
+        SortedSetMark(DIRTY, engagement),
+        SetAdd(DONE, done or {}, Bound(max_done, slack=0)),
+        *[HashText(BOT, tuple(fields), {user: tuple(fields.values())}) for user, fields in (bots or {}).items()],
+        HashFloats(TREND, {SHARD_ITSELF: trend} if trend else {}, Bound(trend_size, slack=0)),
+        DigestAdd(EVENT_IDS, str(bucket), ids),
+        CounterAdd(COUNTS, counts or {}),
     ]
     return Effects(operations, counts or {}, len(engagement))

@@ -151,7 +151,11 @@ FAIL_IN_PART_AT = "fault:commit-in-part"
 
 _AFTER_THE_SUMS = "function write.counters(s, step)\n"
 _FAIL = f"  if redis.call('GET', '{FAIL_IN_PART_AT}') == tag then redis.call('LPUSH', KEYS[1], 'x') end\n"
-_CHECKS = ("prove(kind)\n", "redis.call('SET', KEYS[2], KEYS[2])\n", "if intent then return {'damaged', intent} end\n")
+_CHECKS = (
+    "    prove(kind)\n",
+    "redis.call('SET', KEYS[2], KEYS[2])\n",
+    "if intent then return {'damaged', intent} end\n",
+)
 
 
 def commits_fail_in_part() -> None:
@@ -160,13 +164,18 @@ def commits_fail_in_part() -> None:
     RedisShards.commit_script = RedisShards.commit_script.replace(_AFTER_THE_SUMS, _AFTER_THE_SUMS + _FAIL)
 
 
+def without_intent(script: str) -> str:
+    """The commit script without the check before its first change and without the mark while it lasts."""
+    for check in _CHECKS:
+        assert check in script, check
+        script = script.replace(check, "\n")
+    return script.replace("redis.pcall('SET', KEYS[2], ", "tostring(")
+
+
 def take_the_intent_out() -> None:
     """A commit is not checked before its first change, and nobody remembers that one was applied in part."""
     commits_fail_in_part()
-    for check in _CHECKS:
-        assert check in RedisShards.commit_script, check
-        RedisShards.commit_script = RedisShards.commit_script.replace(check, "\n")
-    RedisShards.commit_script = RedisShards.commit_script.replace("redis.pcall('SET', KEYS[2], ", "tostring(")
+    RedisShards.commit_script = without_intent(RedisShards.commit_script)
 
 
 async def _quietly(work: Any) -> None:

@@ -19,6 +19,7 @@ from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.operator.topics import ensure_topics
 from recsys.events import Interaction
+from recsys.keys import KeySpace
 from recsys.settings import load_settings
 from tests.faults.fleet import Fleet
 from tests.faults.load import Load
@@ -48,6 +49,7 @@ class Stage:
         old_ref: The git ref of the old version (T23); empty for the one the case names.
 
     Attributes:
+        keys: How keys are spelled in Redis.
         servers: Bootstrap servers of the Kafka that the case runs on.
         expired: Partition → offsets that retention deleted before they were applied.
         also_refused: Valid events that must become dead letters in this case.
@@ -66,6 +68,7 @@ class Stage:
         self.topic, self.dead_letter_topic = f"interactions-{self.run}", f"interactions-{self.run}.dlq"
         self.group = f"engagement-{self.run}"
         self.redis = LocalRedis(folder / "redis")
+        self.keys = KeySpace()
         self.expired: dict[int, range] = {}
         self.also_refused: Callable[[Interaction], bool] = lambda _: False
         self.old_workers = False
@@ -85,6 +88,7 @@ class Stage:
             "models_dir": self.folder / "models",
             "serving_state_dir": self.folder / "serving",
             "log_format": "json",
+            "redis_key_prefix": self.keys.prefix,
             **settings,
         }
         return {
@@ -111,6 +115,11 @@ class Stage:
             exposures_topic=f"exposures-{self.run}",
         )
         ensure_topics(settings, PARTITIONS)
+
+    def spell_keys_as(self, prefix: str) -> None:
+        """Has workers and oracle use another prefix, before anything is written."""
+        self.keys = KeySpace(prefix)
+        self.fleet.environment |= {"RECSYS_REDIS_KEY_PREFIX": prefix}
 
     def move_to(self, servers: str) -> None:
         """Runs the case on another Kafka, before its load and workers start."""
@@ -184,7 +193,7 @@ class Stage:
     def fences(self) -> dict[int, int | None] | None:
         """Partition → last applied offset; None while Redis does not answer."""
         try:
-            return read_fences(self.client, self.group, PARTITIONS)
+            return read_fences(self.client, self.group, PARTITIONS, self.keys)
         except (redis.RedisError, OSError):
             return None
 
@@ -196,7 +205,7 @@ class Stage:
     def applied(self) -> int:
         """Records the state says it has applied; -1 while Redis does not answer."""
         try:
-            return sum(read_counts(self.client, PARTITIONS).values())
+            return sum(read_counts(self.client, PARTITIONS, self.keys).values())
         except (redis.RedisError, OSError):
             return -1
 
@@ -244,7 +253,7 @@ class Stage:
         found = {(one.partition, one.offset): one for one in [*self.kept, *read_topic(servers, self.topic)]}
         letters = [as_dead_letter(record) for record in read_topic(servers, self.dead_letter_topic)]
         expected = fold_topic(found.values(), PARTITIONS, also_refused=self.also_refused, expired=self.expired)
-        have = read_state(self.client, self.group, PARTITIONS)
+        have = read_state(self.client, self.group, PARTITIONS, self.keys)
         verdict = judge(expected, have, [*self.kept_letters, *letters], old_workers=self.old_workers)
         for line in self.fleet.unexpected():
             verdict.differs(line)

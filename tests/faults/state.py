@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from recsys import keys
+from recsys.keys import KeySpace, Shard
 
 SHARDS_PER_GENERATION = 10_000
 
@@ -28,33 +28,35 @@ class StoredShard:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def shard_numbers(client: redis.Redis, partitions: int) -> dict[int, int]:
+def shard_numbers(client: redis.Redis, partitions: int, keys: KeySpace) -> dict[int, Shard]:
     """Partition → the number in its keys' hash tag, as `topology` says now (generation 0 where it says nothing)."""
-    raw: Any = client.get(keys.TOPOLOGY)
+    raw: Any = client.get(keys.topology)
     generation = 0 if raw is None else int(json.loads(raw).get("generation", 0))
-    return {partition: generation * SHARDS_PER_GENERATION + partition for partition in range(partitions)}
+    return {partition: Shard(generation * SHARDS_PER_GENERATION + partition) for partition in range(partitions)}
 
 
-def read_fences(client: redis.Redis, group: str, partitions: int) -> dict[int, int | None]:
+def read_fences(client: redis.Redis, group: str, partitions: int, keys: KeySpace) -> dict[int, int | None]:
     """Partition → last applied offset."""
-    shards = shard_numbers(client, partitions)
+    shards = shard_numbers(client, partitions, keys)
     values: Any = client.mget([keys.fence(shard, group) for shard in shards.values()])
     return {partition: None if value is None else int(value) for partition, value in zip(shards, values, strict=True)}
 
 
-def read_counts(client: redis.Redis, partitions: int) -> Counter[str]:
+def read_counts(client: redis.Redis, partitions: int, keys: KeySpace) -> Counter[str]:
     """Outcome → records, over all shards."""
     totals: Counter[str] = Counter()
-    for shard in shard_numbers(client, partitions).values():
+    for shard in shard_numbers(client, partitions, keys).values():
         rows: Any = client.hgetall(keys.counts(shard))
         totals.update({name.decode(): int(value) for name, value in rows.items()})
     return totals
 
 
-def read_state(client: redis.Redis, group: str, partitions: int) -> dict[int, StoredShard]:
+def read_state(client: redis.Redis, group: str, partitions: int, keys: KeySpace) -> dict[int, StoredShard]:
     """Partition → its shard; one pass over all keys."""
     found = {partition: StoredShard() for partition in range(partitions)}
-    prefixes = {f"{{s{shard}}}:": partition for partition, shard in shard_numbers(client, partitions).items()}
+    prefixes = {
+        f"{keys.tag(shard)}:": partition for partition, shard in shard_numbers(client, partitions, keys).items()
+    }
     hashes: dict[bytes, tuple[int, str]] = {}
     sets: dict[bytes, tuple[int, str]] = {}
     for raw in client.scan_iter(count=5000):
@@ -73,14 +75,16 @@ def read_state(client: redis.Redis, group: str, partitions: int) -> dict[int, St
             found[partition].bots[user] = {name.decode(): value.decode() for name, value in fields.items()}
     for (partition, user), members in zip(sets.values(), _replies(client, "SMEMBERS", sets), strict=True):
         found[partition].done[user] = {course.decode() for course in members}
-    _read_shard_keys(client, group, found, partitions)
+    _read_shard_keys(client, group, found, partitions, keys)
     return found
 
 
-def _read_shard_keys(client: redis.Redis, group: str, found: Mapping[int, StoredShard], partitions: int) -> None:
-    for partition, fence in read_fences(client, group, partitions).items():
+def _read_shard_keys(
+    client: redis.Redis, group: str, found: Mapping[int, StoredShard], partitions: int, keys: KeySpace
+) -> None:
+    for partition, fence in read_fences(client, group, partitions, keys).items():
         found[partition].fence = fence
-    for partition, shard in shard_numbers(client, partitions).items():
+    for partition, shard in shard_numbers(client, partitions, keys).items():
         trend: Any = client.hgetall(keys.trend(shard))
         counts: Any = client.hgetall(keys.counts(shard))
         found[partition].trend = _sums(trend)

@@ -4,7 +4,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.devtools.local_kafka import LocalKafka, missing_programs
-from infra.operator.topics import admin_client
+from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
 
 pytestmark = [

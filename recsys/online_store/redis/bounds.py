@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import struct
 from collections.abc import Awaitable, Collection
 from typing import cast
 
@@ -11,6 +10,7 @@ from redis.asyncio import Redis
 
 from recsys.online_store.operations import Bound
 from recsys.online_store.redis.connection import answering
+from recsys.online_store.redis.users import sums_of
 
 PAGE = 1000
 """Entries read by one call: about half a millisecond of Redis."""
@@ -33,15 +33,15 @@ async def surplus(connection: Redis, key: str, bound: Bound, *, added: Collectio
 
 
 async def _lowest(connection: Redis, key: str, bound: Bound) -> list[bytes]:
-    values: dict[bytes, tuple[bool, float, bytes]] = {}
+    values: dict[str, tuple[bool, float, str]] = {}
     spared = bound.spared or (lambda _: True)
     cursor: int | None = None
     while cursor != 0:
         async with answering(key):
             cursor, page = await connection.hscan(key, cursor or 0, count=PAGE)
-        for field, value in cast("dict[bytes, bytes]", page).items():
-            values[field] = (spared(field.decode()), struct.unpack("<d", value)[0], field)
-    return [field for *_, field in heapq.nsmallest(max(0, len(values) - bound.limit), values.values())]
+        for course, value in sums_of(key, cast("dict[bytes, bytes]", page)).items():
+            values[course] = (spared(course), value, course)
+    return [field.encode() for *_, field in heapq.nsmallest(max(0, len(values) - bound.limit), values.values())]
 
 
 async def _arbitrary(connection: Redis, key: str, bound: Bound, added: Collection[bytes]) -> list[bytes]:

@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from recsys.errors import REBUILD, ConfigurationError, ServiceUnavailable, UnreadableState
+from recsys.keys import KeySpace
 from recsys.process.tls import client_context
 from recsys.settings.redis import RedisAddress
 
@@ -63,7 +64,9 @@ async def answering(key: str = "", *, remedy: str = REBUILD) -> AsyncIterator[No
     try:
         yield
     except ResponseError as error:
-        raise refusal(key, str(error), remedy) from error
+        # redis-py takes the code off the text of those that it has classes for.
+        code = getattr(error, "status_code", None)
+        raise refusal(key, f"{code} {error}" if code else str(error), remedy) from error
     except (RedisError, OSError, TimeoutError) as error:
         raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
     except RuntimeError as error:
@@ -84,6 +87,11 @@ def explained(error: Exception) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"a certificate that is not trusted ({cause.verify_message}): check RECSYS_REDIS_SSL_CA_FILE"
     return said
+
+
+def key_space_of(address: RedisAddress | str) -> KeySpace:
+    """How keys are spelled at an address; a URL alone says nothing of that, so it is the default."""
+    return KeySpace() if isinstance(address, str) else KeySpace(address.key_prefix)
 
 
 def client(address: RedisAddress | str, timeout_s: float, *, max_connections: int) -> Redis:

@@ -6,9 +6,8 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from recsys import keys
 from recsys.errors import UnreadableState
-from recsys.keys import Topology
+from recsys.keys import SHARDS_A_GENERATION, KeySpace, Topology
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
 from recsys.online_store.redis.topology import REMEDY, decode_topology, encode_topology
@@ -22,52 +21,53 @@ class RedisControl:
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
     """
 
-    def __init__(self, connection: Redis) -> None:
-        self._client = connection
+    def __init__(self, connection: Redis, keys: KeySpace) -> None:
+        self._client, self._keys = connection, keys
         self._hold = connection.register_script(HOLD)
         self._release = connection.register_script(RELEASE)
         self._replace = connection.register_script(REPLACE)
 
     async def topology(self) -> Topology | None:
-        async with answering(keys.TOPOLOGY, remedy=REMEDY):
-            value = await self._client.get(keys.TOPOLOGY)
-        return decode_topology(cast("bytes | None", value))
+        async with answering(self._keys.topology, remedy=REMEDY):
+            value = await self._client.get(self._keys.topology)
+        return decode_topology(self._keys.topology, cast("bytes | None", value))
 
     async def establish_topology(self, topology: Topology) -> Topology:
-        async with answering(keys.TOPOLOGY, remedy=REMEDY):
-            await self._client.set(keys.TOPOLOGY, encode_topology(topology), nx=True)
+        async with answering(self._keys.topology, remedy=REMEDY):
+            await self._client.set(self._keys.topology, encode_topology(topology), nx=True)
         return cast("Topology", await self.topology())
 
     async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
         try:
-            async with answering(keys.TOPOLOGY, remedy=REMEDY):
-                value = await self._client.get(keys.TOPOLOGY)
+            async with answering(self._keys.topology, remedy=REMEDY):
+                value = await self._client.get(self._keys.topology)
         except UnreadableState:  # a key of another type
-            async with answering(keys.TOPOLOGY, remedy=REMEDY):
-                return before is None and bool(await self._client.set(keys.TOPOLOGY, encode_topology(topology)))
-        if _readable(cast("bytes | None", value)) != before:
+            async with answering(self._keys.topology, remedy=REMEDY):
+                return before is None and bool(await self._client.set(self._keys.topology, encode_topology(topology)))
+        if _readable(self._keys.topology, cast("bytes | None", value)) != before:
             return False
-        async with answering(keys.TOPOLOGY, remedy=REMEDY):
-            return bool(await self._replace(keys=[keys.TOPOLOGY], args=[value or b"", encode_topology(topology)]))
+        async with answering(self._keys.topology, remedy=REMEDY):
+            return bool(await self._replace(keys=[self._keys.topology], args=[value or b"", encode_topology(topology)]))
 
     async def newest_generation(self) -> int:
         cursor, newest = None, 0
         while cursor != 0:
             async with answering():
-                cursor, found = await self._client.scan(cursor or 0, keys.FENCE_PATTERN, SCAN_COUNT)
+                cursor, found = await self._client.scan(cursor or 0, self._keys.fence_pattern, SCAN_COUNT)
             for key in cast("list[bytes]", found):
-                newest = max(newest, keys.shard_of_key(key.decode()) // keys.SHARDS_A_GENERATION)
+                newest = max(newest, (self._keys.shard_of(key.decode()) or 0) // SHARDS_A_GENERATION)
         return newest
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:
-        async with answering(keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
-            return bool(await self._hold(keys=[keys.worker(worker_id)], args=[token, ttl_ms]))
+        async with answering(self._keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
+            return bool(await self._hold(keys=[self._keys.worker(worker_id)], args=[token, ttl_ms]))
 
     async def release_worker_id(self, worker_id: str, token: str) -> None:
-        async with answering(keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
-            await self._release(keys=[keys.worker(worker_id)], args=[token])
+        async with answering(self._keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
+            await self._release(keys=[self._keys.worker(worker_id)], args=[token])
 
     async def ping(self) -> None:
         async with answering():
@@ -77,14 +77,14 @@ class RedisControl:
         await self._client.aclose()
 
 
-def _readable(value: bytes | None) -> Topology | None:
+def _readable(key: str, value: bytes | None) -> Topology | None:
     """A topology as it was read; None where it cannot be, as if Redis had lost it.
 
     Raises:
         UnreadableState: A newer release wrote it.
     """
     try:
-        return decode_topology(value)
+        return decode_topology(key, value)
     except UnreadableState as error:
         if error.newer:
             raise

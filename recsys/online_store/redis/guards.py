@@ -8,9 +8,8 @@ from typing import cast
 import msgspec
 from redis.asyncio import Redis
 
-from recsys import keys
 from recsys.errors import UnreadableState
-from recsys.keys import Shard
+from recsys.keys import KeySpace, Shard
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import BEGIN, COUNT_ATTEMPT
 from recsys.online_store.values import Guard, Stop
@@ -24,15 +23,16 @@ class RedisGuards:
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
     """
 
-    def __init__(self, connection: Redis) -> None:
-        self._client = connection
+    def __init__(self, connection: Redis, keys: KeySpace) -> None:
+        self._client, self._keys = connection, keys
         self._begin = connection.register_script(BEGIN)
         self._count_attempt = connection.register_script(COUNT_ATTEMPT)
 
     async def begin(self, shard: Shard, group: str) -> tuple[int | None, Guard]:
-        fence_key, guard_key = keys.fence(shard, group), keys.guard(shard, group)
+        fence_key, guard_key = self._keys.fence(shard, group), self._keys.guard(shard, group)
         try:
             async with answering():
                 fence, rows = await self._begin(keys=[fence_key, guard_key])
@@ -47,24 +47,24 @@ class RedisGuards:
         return applied, _guard(guard_key, dict(zip(rows[::2], rows[1::2], strict=True)))
 
     async def end(self, shard: Shard, group: str) -> None:
-        async with answering(keys.guard(shard, group)):
-            await self._client.hdel(keys.guard(shard, group), "fence", "starts", "suspect", "tries")
+        async with answering(self._keys.guard(shard, group)):
+            await self._client.hdel(self._keys.guard(shard, group), "fence", "starts", "suspect", "tries")
 
     async def count_attempt(self, shard: Shard, group: str, offset: int) -> int:
-        async with answering(keys.guard(shard, group)):
-            return int(await self._count_attempt(keys=[keys.guard(shard, group)], args=[offset]))
+        async with answering(self._keys.guard(shard, group)):
+            return int(await self._count_attempt(keys=[self._keys.guard(shard, group)], args=[offset]))
 
     async def quarantine(self, shard: Shard, group: str, offset: int) -> None:
-        async with answering(keys.guard(shard, group)):
-            await self._client.hset(keys.guard(shard, group), f"{QUARANTINED}{offset}", "1")
+        async with answering(self._keys.guard(shard, group)):
+            await self._client.hset(self._keys.guard(shard, group), f"{QUARANTINED}{offset}", "1")
 
     async def set_rebuilt_until(self, shard: Shard, group: str, offset: int) -> None:
-        async with answering(keys.guard(shard, group)):
-            await self._client.hset(keys.guard(shard, group), "rebuilt_until", str(offset))
+        async with answering(self._keys.guard(shard, group)):
+            await self._client.hset(self._keys.guard(shard, group), "rebuilt_until", str(offset))
 
     async def stop_partition(self, shard: Shard, group: str, stop: Stop) -> None:
-        async with answering(keys.guard(shard, group)):
-            await self._client.hset(keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
+        async with answering(self._keys.guard(shard, group)):
+            await self._client.hset(self._keys.guard(shard, group), "stop", msgspec.json.encode(stop).decode())
 
     async def resume_partition(
         self, shard: Shard, group: str, *, refusals_until: int | None = None, expired_until: int | None = None
@@ -72,9 +72,9 @@ class RedisGuards:
         pipeline = self._client.pipeline(transaction=True)
         for name, offset in (("refusals_until", refusals_until), ("expired_until", expired_until)):
             if offset is not None:
-                pipeline.hset(keys.guard(shard, group), name, str(offset))
-        pipeline.hdel(keys.guard(shard, group), "stop")
-        async with answering(keys.guard(shard, group)):
+                pipeline.hset(self._keys.guard(shard, group), name, str(offset))
+        pipeline.hdel(self._keys.guard(shard, group), "stop")
+        async with answering(self._keys.guard(shard, group)):
             await pipeline.execute()
 
     async def _test_guards(self, shard: Shard, group: str) -> None:
@@ -85,11 +85,11 @@ class RedisGuards:
         await self.begin(shard, group)
         await self.count_attempt(shard, group, 0)
         await self.end(shard, group)
-        async with answering(keys.guard(shard, group)):
-            await self._client.unlink(keys.guard(shard, group))
+        async with answering(self._keys.guard(shard, group)):
+            await self._client.unlink(self._keys.guard(shard, group))
 
     async def guard(self, shard: Shard, group: str) -> Guard:
-        key = keys.guard(shard, group)
+        key = self._keys.guard(shard, group)
         async with answering(key):
             rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(key))
         return _guard(key, rows)

@@ -10,8 +10,7 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
-from recsys import keys
-from recsys.keys import Shard
+from recsys.keys import KeySpace, Shard
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
@@ -29,19 +28,20 @@ class RedisLists:
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
         users: The index of learners.
         top_ttl_s: Life of an untouched cached list in seconds.
     """
 
-    def __init__(self, connection: Redis, users: UserIndex, *, top_ttl_s: float) -> None:
-        self._client, self._users = connection, users
+    def __init__(self, connection: Redis, keys: KeySpace, users: UserIndex, *, top_ttl_s: float) -> None:
+        self._client, self._keys, self._users = connection, keys, users
         self._top_ttl_s = max(1, int(top_ttl_s))
         self._write_tops = connection.register_script(WRITE_TOPS)
 
     async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.get(keys.top(shard, user_id))
-        pipeline.smembers(keys.done(shard, user_id))
+        pipeline.get(self._keys.top(shard, user_id))
+        pipeline.smembers(self._keys.done(shard, user_id))
         async with answering():
             value, done = await pipeline.execute()
         courses = frozenset(course.decode() for course in done)
@@ -56,22 +56,22 @@ class RedisLists:
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
         pipeline = self._client.pipeline(transaction=False)
         for user in user_ids:
-            pipeline.hgetall(keys.engagement(shard, user))
-            pipeline.smembers(keys.done(shard, user))
-        async with answering():
+            pipeline.hgetall(self._keys.engagement(shard, user))
+            pipeline.smembers(self._keys.done(shard, user))
+        async with answering(self._keys.tag(shard)):
             replies = await pipeline.execute()
         return [
-            UserState(sums_of(keys.engagement(shard, user), sums), frozenset(course.decode() for course in done))
+            UserState(sums_of(self._keys.engagement(shard, user), sums), frozenset(course.decode() for course in done))
             for user, sums, done in zip(user_ids, replies[::2], replies[1::2], strict=True)
         ]
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
-        async with answering():
-            rows = await self._client.zrange(keys.dirty(shard), 0, limit - 1, desc=newest, withscores=True)
+        async with answering(self._keys.dirty(shard)):
+            rows = await self._client.zrange(self._keys.dirty(shard), 0, limit - 1, desc=newest, withscores=True)
         return [(user.decode(), int(mark)) for user, mark in cast("_Scored", rows)]
 
     async def waiting(self, shard: Shard, *, newest: int, oldest: int) -> Waiting:
-        key, pipeline = keys.dirty(shard), self._client.pipeline(transaction=False)
+        key, pipeline = self._keys.dirty(shard), self._client.pipeline(transaction=False)
         pipeline.zcard(key)
         pipeline.zrange(key, 0, newest - 1, desc=True, withscores=True)
         pipeline.zrange(key, 0, oldest - 1, withscores=True)
@@ -86,15 +86,15 @@ class RedisLists:
     ) -> int:
         if not tops:
             return 0
-        args: list[Any] = [keys.tag(shard), self._top_ttl_s, int(only_if_marked)]
+        args: list[Any] = [self._keys.tag(shard), self._top_ttl_s, int(only_if_marked)]
         for top, mark in tops:
             args += [top.user_id, "" if mark is None else mark, top.model_version, pack_top(top)]
         async with answering():
-            return int(await self._write_tops(keys=[keys.dirty(shard), keys.published(shard)], args=args))
+            return int(await self._write_tops(keys=[self._keys.dirty(shard), self._keys.published(shard)], args=args))
 
     async def _test_lists(self, shard: Shard) -> None:
         """Runs the script that writes lists, with every command, on scratch keys of the shard, and deletes them."""
-        tag = keys.scratch_tag(shard, secrets.token_hex(4))
+        tag = self._keys.scratch_tag(shard, secrets.token_hex(4))
         dirty, published, top = f"{tag}:dirty", f"{tag}:published", f"{tag}:top:a"
         async with answering(tag):
             try:
@@ -108,7 +108,7 @@ class RedisLists:
                 await self._client.unlink(dirty, published, top)
 
     async def trend(self, shard: Shard, limit: int, *, known: Callable[[str], bool] | None = None) -> ShardTrend:
-        key, sums, unjoined, cursor = keys.trend(shard), dict[str, float](), set[str](), None
+        key, sums, unjoined, cursor = self._keys.trend(shard), dict[str, float](), set[str](), None
         while cursor != 0:
             async with answering(key):
                 cursor, page = await self._client.hscan(key, cursor or 0, count=TREND_PAGE)
@@ -122,7 +122,7 @@ class RedisLists:
 
     async def write_trending(self, trending: Trending) -> None:
         async with answering():
-            await self._client.set(keys.TRENDING, msgspec.json.encode(trending))
+            await self._client.set(self._keys.trending, msgspec.json.encode(trending))
 
     async def trending(self) -> Trending | None:
-        return await read_json(self._client, keys.TRENDING, Trending)
+        return await read_json(self._client, self._keys.trending, Trending)

@@ -19,9 +19,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from recsys import keys
 from recsys.errors import UnreadableState
-from recsys.keys import Shard
+from recsys.keys import KeySpace, Shard
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.users import UserIndex
 from recsys.online_store.values import ModelPointer
@@ -89,32 +88,33 @@ class RedisPublication:
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
         users: The index of learners.
     """
 
-    def __init__(self, connection: Redis, users: UserIndex) -> None:
-        self._client, self._users = connection, users
+    def __init__(self, connection: Redis, keys: KeySpace, users: UserIndex) -> None:
+        self._client, self._keys, self._users = connection, keys, users
         self._move_pointer = connection.register_script(MOVE_POINTER)
         self._move_copy = connection.register_script(MOVE_COPY)
         self._drop_outdated = connection.register_script(DROP_OUTDATED)
 
     async def model(self) -> ModelPointer | None:
-        return _pointer(keys.MODEL_CURRENT, await self._value(keys.MODEL_CURRENT))
+        return _pointer(self._keys.model_current, await self._value(self._keys.model_current))
 
     async def previous_model(self) -> ModelPointer | None:
-        return _pointer(keys.MODEL_PREVIOUS, await self._value(keys.MODEL_PREVIOUS))
+        return _pointer(self._keys.model_previous, await self._value(self._keys.model_previous))
 
     async def restore_model(self, pointer: ModelPointer) -> None:
-        async with answering(keys.MODEL_CURRENT):
-            await self._client.set(keys.MODEL_CURRENT, msgspec.json.encode(pointer), nx=True)
+        async with answering(self._keys.model_current):
+            await self._client.set(self._keys.model_current, msgspec.json.encode(pointer), nx=True)
 
     async def publish_model(
         self, pointer: ModelPointer, *, replacing: ModelPointer | None, over_unreadable: bool = False
     ) -> bool:
         value, how = None, "move"
         try:
-            value = await self._value(keys.MODEL_CURRENT)
-            current = _pointer(keys.MODEL_CURRENT, value)
+            value = await self._value(self._keys.model_current)
+            current = _pointer(self._keys.model_current, value)
         except UnreadableState:
             if not over_unreadable:
                 raise
@@ -122,17 +122,18 @@ class RedisPublication:
         else:
             if current is not None and current != replacing:
                 return False
-        async with answering(keys.MODEL_CURRENT):
+        async with answering(self._keys.model_current):
             moved = await self._move_pointer(
-                keys=[keys.MODEL_CURRENT, keys.MODEL_PREVIOUS], args=[value or b"", msgspec.json.encode(pointer), how]
+                keys=[self._keys.model_current, self._keys.model_previous],
+                args=[value or b"", msgspec.json.encode(pointer), how],
             )
         return bool(moved)
 
     async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
         for _ in range(ATTEMPTS):
             copies = await self._copies(shards)  # before the pointer is read: see the module's docstring
-            value = await self._value(keys.MODEL_CURRENT)
-            pointer = _pointer(keys.MODEL_CURRENT, value)
+            value = await self._value(self._keys.model_current)
+            pointer = _pointer(self._keys.model_current, value)
             if pointer is None or value is None:
                 return None
             moved = [
@@ -147,23 +148,23 @@ class RedisPublication:
     async def drop_outdated_lists(self, shard: Shard) -> int:
         dropped = 0
         async for users in self._users.slices(shard):
-            async with answering(keys.dirty(shard)):
+            async with answering(self._keys.dirty(shard)):
                 dropped += await self._drop_outdated(
-                    keys=[keys.published(shard), keys.dirty(shard)], args=[keys.tag(shard), *users]
+                    keys=[self._keys.published(shard), self._keys.dirty(shard)], args=[self._keys.tag(shard), *users]
                 )
         return dropped
 
     async def _copies(self, shards: Sequence[Shard]) -> list[bytes | None]:
         pipeline = self._client.pipeline(transaction=False)
         for shard in shards:
-            pipeline.get(keys.published(shard))
+            pipeline.get(self._keys.published(shard))
         async with answering():
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return [None if isinstance(reply, ResponseError) else reply for reply in replies]
 
     async def _copy(self, shard: Shard, copy: bytes | None, value: bytes) -> bool:
-        async with answering(keys.published(shard)):
-            return bool(await self._move_copy(keys=[keys.published(shard)], args=[copy or b"", value]))
+        async with answering(self._keys.published(shard)):
+            return bool(await self._move_copy(keys=[self._keys.published(shard)], args=[copy or b"", value]))
 
     async def _value(self, key: str) -> bytes | None:
         async with answering(key):

@@ -10,9 +10,8 @@ from typing import Any, ClassVar, cast
 
 from redis.asyncio import Redis
 
-from recsys import keys
-from recsys.errors import ServiceUnavailable, ShardDamaged
-from recsys.keys import Shard
+from recsys.errors import ServiceUnavailable, ShardDamaged, UnreadableState
+from recsys.keys import KeySpace, Shard, key_under
 from recsys.online_store.operations import (
     ID_DIGEST_BYTES,
     Bound,
@@ -42,6 +41,7 @@ class RedisShards:
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
         users: The index of learners.
 
     Attributes:
@@ -50,14 +50,16 @@ class RedisShards:
 
     commit_script: ClassVar[str] = COMMIT
 
-    def __init__(self, connection: Redis, users: UserIndex) -> None:
-        self._client, self._users = connection, users
+    def __init__(self, connection: Redis, keys: KeySpace, users: UserIndex) -> None:
+        self._client, self._keys, self._users = connection, keys, users
         self._read_shard = connection.register_script(READ_SHARD)
         self._commit = connection.register_script(self.commit_script)
         self._cut_back = connection.register_script(CUT_BACK)
 
     async def read_shard(self, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
-        place = _Place(shard, keys.tag(shard), keys.fence(shard, group), keys.commit_intent(shard, group))
+        place = _Place(
+            shard, self._keys.tag(shard), self._keys.fence(shard, group), self._keys.commit_intent(shard, group)
+        )
         return await self._read(place, reads)
 
     async def _read(self, place: _Place, reads: Sequence[Read]) -> ShardState:
@@ -68,20 +70,22 @@ class RedisShards:
                 keys=[place.fence, place.intent], args=[document.packed(steps), document.blob(), ID_DIGEST_BYTES]
             )
         fence, answers = _unrefused(place.shard, reply)
-        state = ShardState(place.shard, offset_of(place.fence, fence), {}, {}, {})
+        state = ShardState(place.shard, offset_of(place.fence, fence), {}, {}, {}, place.tag)
         for read, answer in zip(reads, answers, strict=True):
             take_answer(state, read, answer)
         return state
 
     async def fence(self, shard: Shard, group: str) -> int | None:
-        key = keys.fence(shard, group)
+        key = self._keys.fence(shard, group)
         async with answering(key):
             return offset_of(key, cast("bytes | None", await self._client.get(key)))
 
     async def commit(
         self, shard: Shard, group: str, expected_fence: int | None, new_fence: int, effects: Effects
     ) -> bool:
-        place = _Place(shard, keys.tag(shard), keys.fence(shard, group), keys.commit_intent(shard, group))
+        place = _Place(
+            shard, self._keys.tag(shard), self._keys.fence(shard, group), self._keys.commit_intent(shard, group)
+        )
         return await self._apply(place, expected_fence, new_fence, effects.operations)
 
     async def _apply(
@@ -115,7 +119,7 @@ class RedisShards:
                 continue
             changed = operation.values if isinstance(operation, HashFloats) else operation.members
             for owner in changed:
-                key = keys.state_under(place.tag, operation.state, owner)
+                key = key_under(place.tag, operation.state, owner)
                 if key not in oversized:
                     continue
                 with suppress(ServiceUnavailable):
@@ -124,7 +128,7 @@ class RedisShards:
                         await self._cut_back(keys=[place.fence, key], args=[fence, command, *entries])
 
     async def self_test(self, shard: Shard) -> None:
-        tag = keys.scratch_tag(shard, secrets.token_hex(4))
+        tag = self._keys.scratch_tag(shard, secrets.token_hex(4))
         place = _Place(shard, tag, f"{tag}:fence", f"{tag}:intent")
         digest = bytes(ID_DIGEST_BYTES)
         operations: list[Operation] = [
@@ -153,27 +157,31 @@ class RedisShards:
                 await self._client.unlink(place.fence, place.intent, *(f"{tag}:{name}" for name in names))
 
     async def counts(self, shard: Shard) -> Mapping[str, int]:
-        async with answering(keys.counts(shard)):
-            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.counts(shard)))
-        return {name.decode(): int(value) for name, value in rows.items()}
+        key = self._keys.counts(shard)
+        async with answering(key):
+            rows = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(key))
+        try:
+            return {name.decode(): int(value) for name, value in rows.items()}
+        except ValueError:
+            raise UnreadableState(key, "holds a count that is no integer") from None
 
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         async for users in self._users.slices(shard):
             pipeline = self._client.pipeline(transaction=False)
             for user in users:
-                pipeline.hgetall(keys.engagement(shard, user))
+                pipeline.hgetall(self._keys.engagement(shard, user))
             async with answering():
                 replies = await pipeline.execute()
             for user, reply in zip(users, replies, strict=True):
                 if reply:
-                    yield user, sums_of(keys.engagement(shard, user), reply)
+                    yield user, sums_of(self._keys.engagement(shard, user), reply)
 
     async def drop_shards(self, shards: Sequence[Shard]) -> None:
-        tags = tuple(f"{keys.tag(shard)}:".encode() for shard in shards)
+        tags = tuple(f"{self._keys.tag(shard)}:".encode() for shard in shards)
         cursor: int | None = None
         while cursor != 0:
             async with answering("*"):
-                cursor, found = await self._client.scan(cursor or 0, keys.EVERY_SHARD_PATTERN, SCAN_COUNT)
+                cursor, found = await self._client.scan(cursor or 0, self._keys.every_shard_pattern, SCAN_COUNT)
                 gone = [key for key in cast("list[bytes]", found) if key.startswith(tags)]
                 if gone:
                     await self._client.unlink(*gone)

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from recsys.keys import Shard
-from recsys.online_store.redis.connection import client
+from recsys.keys import KeySpace, Shard
+from recsys.online_store.redis.connection import client, key_space_of
 from recsys.online_store.redis.control import RedisControl
 from recsys.online_store.redis.guards import RedisGuards
 from recsys.online_store.redis.lists import RedisLists
@@ -26,21 +26,24 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
         top_ttl_s: Life of an untouched cached list in seconds.
     """
 
     def __init__(
         self,
         connection: Redis,
+        keys: KeySpace | None = None,
         *,
         top_ttl_s: float = 30 * DAY_S,
     ) -> None:
-        users = UserIndex(connection)
-        RedisShards.__init__(self, connection, users)
-        RedisLists.__init__(self, connection, users, top_ttl_s=top_ttl_s)
-        RedisPublication.__init__(self, connection, users)
-        RedisControl.__init__(self, connection)
-        RedisGuards.__init__(self, connection)
+        keys = keys or KeySpace()
+        users = UserIndex(connection, keys)
+        RedisShards.__init__(self, connection, keys, users)
+        RedisLists.__init__(self, connection, keys, users, top_ttl_s=top_ttl_s)
+        RedisPublication.__init__(self, connection, keys, users)
+        RedisControl.__init__(self, connection, keys)
+        RedisGuards.__init__(self, connection, keys)
 
     async def self_test(self, shard: Shard) -> None:
         await super().self_test(shard)
@@ -50,9 +53,9 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
     @classmethod
     def for_stream(cls, address: RedisAddress | str, **limits: Any) -> RedisStore:
         """A store that waits up to `STREAM_TIMEOUT_S` for Redis (workers and batch jobs)."""
-        return cls(client(address, STREAM_TIMEOUT_S, max_connections=8), **limits)
+        return cls(client(address, STREAM_TIMEOUT_S, max_connections=8), key_space_of(address), **limits)
 
     @classmethod
     def for_serving(cls, address: RedisAddress | str, timeout_ms: int = 50) -> RedisStore:
         """A store that waits at most `timeout_ms` to connect and to read, and never retries."""
-        return cls(client(address, timeout_ms / 1000, max_connections=64))
+        return cls(client(address, timeout_ms / 1000, max_connections=64), key_space_of(address))

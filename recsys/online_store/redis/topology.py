@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from recsys import keys
 from recsys.errors import REBUILD, USE_NEWER_RELEASE, UnreadableState
 from recsys.keys import SHARDS_A_GENERATION, Topology
 
@@ -28,8 +27,8 @@ def encode_topology(topology: Topology) -> bytes:
     return msgspec.json.encode(topology)
 
 
-def decode_topology(value: bytes | None) -> Topology | None:
-    """A value as it was read; None where there is no key.
+def decode_topology(key: str, value: bytes | None) -> Topology | None:
+    """The value of `key` as it was read; None where there is no key.
 
     Raises:
         UnreadableState: It is no topology, or one of a newer format.
@@ -40,10 +39,10 @@ def decode_topology(value: bytes | None) -> Topology | None:
         written_as = msgspec.json.decode(value, type=_Format).format
         if written_as > FORMAT:
             problem = f"was written by a newer release (format {written_as}; this release reads {FORMAT})"
-            raise UnreadableState(keys.TOPOLOGY, problem, remedy=USE_NEWER_RELEASE)
+            raise UnreadableState(key, problem, remedy=USE_NEWER_RELEASE)
         stored = msgspec.json.decode(value, type=Topology)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UnreadableState(keys.TOPOLOGY, "holds no topology", remedy=REMEDY) from None
+        raise UnreadableState(key, "holds no topology", remedy=REMEDY) from None
     if not 1 <= stored.partitions <= SHARDS_A_GENERATION or stored.generation < 0:
-        raise UnreadableState(keys.TOPOLOGY, "holds a topology that cannot be", remedy=REMEDY)
+        raise UnreadableState(key, "holds a topology that cannot be", remedy=REMEDY)
     return stored

@@ -15,9 +15,8 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from recsys import keys
 from recsys.errors import UnreadableState
-from recsys.keys import Shard, Topology
+from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store.redis.connection import answering, read_json
 
 SCAN_COUNT = 500
@@ -49,10 +48,11 @@ class UserIndex:
 
     Args:
         connection: A client in bytes mode without retries.
+        keys: Spells the keys.
     """
 
-    def __init__(self, connection: Redis) -> None:
-        self._client = connection
+    def __init__(self, connection: Redis, keys: KeySpace) -> None:
+        self._client, self._keys = connection, keys
         self._is_whole = connection.register_script(IS_WHOLE)
         self._begin_walk = connection.register_script(BEGIN_WALK)
         self._end_walk = connection.register_script(END_WALK)
@@ -60,16 +60,16 @@ class UserIndex:
     async def slices(self, shard: Shard) -> AsyncIterator[list[str]]:
         """Learners of a shard, each once, in slices. One whose engagement is gone may be among them."""
         if not await self._whole(shard):
-            topology = await read_json(self._client, keys.TOPOLOGY, Topology)
+            topology = await read_json(self._client, self._keys.topology, Topology)
             in_use = topology.shards() if topology is not None else ()
             await self._walk({shard, *[each for each in in_use if not await self._whole(each)]})
         cursor: int | None = None
         returned = set[bytes]()
         while cursor != 0:
-            async with answering(keys.users(shard)):
+            async with answering(self._keys.users(shard)):
                 reply = await cast(
                     "Awaitable[tuple[int, list[bytes]]]",
-                    self._client.sscan(keys.users(shard), cursor or 0, count=SCAN_COUNT),
+                    self._client.sscan(self._keys.users(shard), cursor or 0, count=SCAN_COUNT),
                 )
             cursor, found = reply
             fresh = set(found) - returned  # SSCAN may return a member twice
@@ -78,30 +78,30 @@ class UserIndex:
                 yield sorted(user.decode() for user in fresh)
 
     async def _whole(self, shard: Shard) -> bool:
-        async with answering(keys.indexed(shard)):
-            return bool(await self._is_whole(keys=[keys.indexed(shard), keys.counts(shard)]))
+        async with answering(self._keys.indexed(shard)):
+            return bool(await self._is_whole(keys=[self._keys.indexed(shard), self._keys.counts(shard)]))
 
     async def _walk(self, shards: set[Shard]) -> None:
         """One paged scan of the key space that fills the index of these shards."""
         walk = secrets.token_hex(8)
         for shard in shards:
-            async with answering(keys.indexed(shard)):
-                await self._begin_walk(keys=[keys.indexed(shard), keys.counts(shard)], args=[walk])
+            async with answering(self._keys.indexed(shard)):
+                await self._begin_walk(keys=[self._keys.indexed(shard), self._keys.counts(shard)], args=[walk])
         cursor: int | None = None
         while cursor != 0:
             async with answering("*"):
-                cursor, found = await self._client.scan(cursor or 0, keys.EVERY_ENGAGEMENT_PATTERN, SCAN_COUNT)
+                cursor, found = await self._client.scan(cursor or 0, self._keys.every_engagement_pattern, SCAN_COUNT)
             learners: defaultdict[Shard, list[str]] = defaultdict(list)
             for key in cast("Sequence[bytes]", found):
-                learner = keys.learner_of_engagement(key.decode())
+                learner = self._keys.learner_of_engagement(key.decode())
                 if learner is not None and learner[0] in shards:
                     learners[learner[0]].append(learner[1])
             for shard, users in learners.items():
-                async with answering(keys.users(shard)):
-                    await self._client.sadd(keys.users(shard), *users)
+                async with answering(self._keys.users(shard)):
+                    await self._client.sadd(self._keys.users(shard), *users)
         for shard in shards:
-            async with answering(keys.indexed(shard)):
-                await self._end_walk(keys=[keys.indexed(shard), keys.counts(shard)], args=[walk])
+            async with answering(self._keys.indexed(shard)):
+                await self._end_walk(keys=[self._keys.indexed(shard), self._keys.counts(shard)], args=[walk])
 
 
 def sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
@@ -112,5 +112,5 @@ def sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
     """
     try:
         return {course.decode(): struct.unpack("<d", value)[0] for course, value in reply.items()}
-    except struct.error:
+    except (struct.error, UnicodeDecodeError):
         raise UnreadableState(key, "holds a value that is no 8-byte double") from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from recsys.bots import BotFeatures
 from recsys.errors import UnreadableState
-from recsys.keys import BOT, Shard, bot
+from recsys.keys import BOT
 from recsys.online_store import ShardState
 from recsys.online_store.operations import HashText, Operation, Read, ReadText
 from stream.engagement.projections.events import Events
@@ -24,12 +24,11 @@ class Bots:
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
         """Shows the rules every event, in order."""
-        stored = state.texts[BOT]
         learners: dict[str, BotFeatures] = {}
         for event in events.events:
             features = learners.get(event.user_id)
             if features is None:
-                features = learners[event.user_id] = _unpacked(state.shard, event.user_id, stored[event.user_id])
+                features = learners[event.user_id] = _unpacked(state, event.user_id)
             features.add(event)
         flags = {
             user: (flag, features.reasons())
@@ -40,8 +39,8 @@ class Bots:
         return [HashText(BOT, (FEATURES,), packed), HashText(BOT, FLAG, flags)]
 
 
-def _unpacked(shard: Shard, user: str, packed: str) -> BotFeatures:
+def _unpacked(state: ShardState, user: str) -> BotFeatures:
     try:
-        return BotFeatures(packed)
+        return BotFeatures(state.texts[BOT][user])
     except ValueError:
-        raise UnreadableState(bot(shard, user), "holds no features of a learner") from None
+        raise UnreadableState(state.key(BOT, user), "holds no features of a learner") from None

@@ -12,7 +12,6 @@ from collections.abc import Set as AbstractSet
 
 from recsys.errors import UnreadableState
 from recsys.keys import DEDUPE, EVENT_IDS
-from recsys.keys import state as state_key
 from recsys.online_store import ShardState
 from recsys.online_store.operations import (
     SHARD_ITSELF,
@@ -57,7 +56,7 @@ def _newest(state: ShardState) -> int | None:
     try:
         return int(stored) if stored else None
     except ValueError:
-        raise UnreadableState(state_key(state.shard, DEDUPE), "holds no number of a bucket") from None
+        raise UnreadableState(state.key(DEDUPE), "holds no number of a bucket") from None
 
 
 def repeats(state: ShardState) -> AbstractSet[bytes]:

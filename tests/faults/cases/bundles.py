@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from recsys import keys
 from recsys.errors import BundleError
+from recsys.keys import KeySpace
 from recsys.model.publications import read_publications
 from recsys.model.scorer import Scorer
 from tests.faults.findings import Findings, case
 from tests.faults.stage import Stage
+
+KEYS = KeySpace()
 
 BUNDLE_ERROR = 5
 FULL_BYTES = 1_000_000
@@ -60,7 +62,7 @@ def _run_to_end(writer: subprocess.Popen[str]) -> tuple[int, str]:
 
 def _check(stage: Stage, models: Path, findings: Findings) -> str:
     """The current model and every bundle anybody can see must load; returns the current version."""
-    raw: Any = stage.client.get(keys.MODEL_CURRENT)
+    raw: Any = stage.client.get(KEYS.model_current)
     pointer = json.loads(raw)
     folders = {Path(pointer["path"]), *(file for file in models.iterdir() if file.is_dir() and file.name[0] != ".")}
     noted = read_publications(models).current  # what an API started without Redis serves; raises if it cannot be read

@@ -1,32 +1,32 @@
-"""T27 and T28: Redis refuses commands, a commit is applied in part, keys are of another type."""
+"""T27: Redis refuses commands, a commit is applied in part."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 
-from recsys import keys
-from recsys.keys import Shard
+from recsys.keys import KeySpace, Shard
 from tests.faults.cases.kills import start
 from tests.faults.cases.outages import BACK_S
 from tests.faults.faulty_worker import COMMIT_IN_PART, FAIL_IN_PART_AT
 from tests.faults.findings import Findings, case, conclude
-from tests.faults.stage import PARTITIONS, Stage
+from tests.faults.stage import Stage
+
+KEYS = KeySpace()
 
 WRITES = ("hincrby", "hset", "zadd", "sadd", "persist", "unlink", "set")
 REFUSED_S = 2.0
 STOPPED_S = 60.0
 DAMAGED = 0
-"""The partition whose state is damaged; all others have to go on."""
+"""The partition whose commit fails in part; all others have to go on."""
 
 
 @case("T27", "Redis refuses one command inside each script; a commit is applied in part")
 def commits_in_part(stage: Stage) -> Findings:
     findings = Findings()
     start(stage, named=False, mutant=stage.mutant or COMMIT_IN_PART)
-    stage.client.set(FAIL_IN_PART_AT, keys.tag(Shard(DAMAGED)))
+    stage.client.set(FAIL_IN_PART_AT, KEYS.tag(Shard(DAMAGED)))
     _expect_stop(stage, findings, "applied in part")
     stage.client.delete(FAIL_IN_PART_AT)
     _recsys(stage, findings, "resume", "--partition", str(DAMAGED))  # resuming is no cure
@@ -41,59 +41,6 @@ def commits_in_part(stage: Stage) -> Findings:
             _recsys(stage, findings, "resume", "--partition", str(partition))
         findings.recovered(stage.recover(BACK_S), BACK_S)
     return conclude(stage, findings)
-
-
-@case("T28", "keys of another type, corrupt topology and model pointer")
-def other_types(stage: Stage) -> Findings:
-    findings = Findings()
-    start(stage, named=False)
-    stage.client.set(keys.MODEL_CURRENT, b"{")
-    for number, damage in enumerate((_another_trend, _another_fence, _corrupt_topology)):
-        shard = Shard(number * keys.SHARDS_A_GENERATION + DAMAGED)
-        damage(stage, shard)
-        if damage is not _corrupt_topology:
-            _expect_stop(stage, findings, keys.tag(shard))
-        stage.wait_until(_others_move(stage), within_s=STOPPED_S, what="progress on every other partition")
-        _recsys(stage, findings, "rebuild", "--grace", "2")
-        findings.recovered(stage.recover(BACK_S), BACK_S)
-    stage.client.delete(keys.MODEL_CURRENT)
-    return conclude(stage, findings)
-
-
-def _another_trend(stage: Stage, shard: Shard) -> None:
-    _of_another_type(stage, keys.trend(shard))
-
-
-def _another_fence(stage: Stage, shard: Shard) -> None:
-    _of_another_type(stage, keys.fence(shard, stage.group))
-
-
-def _of_another_type(stage: Stage, key: str) -> None:
-    with stage.client.pipeline(transaction=True) as together:
-        together.delete(key)
-        together.rpush(key, "of another application")
-        together.execute()
-
-
-def _corrupt_topology(stage: Stage, _: Shard) -> None:
-    stage.client.set(keys.TOPOLOGY, b'{"partitions": "six"}')
-
-
-def _others_move(stage: Stage) -> Callable[[], bool]:
-    """A condition: the counts of every partition but the damaged one have grown since now."""
-
-    def counts() -> dict[int, int]:
-        generation = max(int(key.split(b"}")[0][2:]) for key in stage.client.scan_iter("{s*}:counts", count=5000))
-        first = generation // keys.SHARDS_A_GENERATION * keys.SHARDS_A_GENERATION
-        rows = {
-            partition: stage.client.hvals(keys.counts(Shard(first + partition)))
-            for partition in range(PARTITIONS)
-            if partition != DAMAGED
-        }
-        return {partition: sum(map(int, values)) for partition, values in rows.items()}
-
-    before = counts()
-    return lambda: all(now > before[partition] for partition, now in counts().items())
 
 
 def _stopped(stage: Stage) -> dict[int, str]:

@@ -171,6 +171,7 @@ def two_versions(stage: Stage) -> Findings:
     subprocess.run(["tar", "-x", "-C", str(old)], input=_git("archive", ref), check=True)
     findings.figures["old"] = ref[:12]
     stage.old_workers = True
+    stage.spell_keys_as("")  # that release knows no prefix
     stage.start_load(rate=stage.rate(), events=EVENTS)
     # PYTHONSAFEPATH keeps the working folder, which is the new version, off the old one's path.
     environment = {"PYTHONPATH": str(old), "PYTHONSAFEPATH": "1"}

@@ -6,12 +6,15 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recsys.keys import KeySpace
 from recsys.model.bundle import write_bundle
 from recsys.model.publishing import drop_outdated_lists, publish_bundle, settle_seconds
 from recsys.online_store import ModelPointer
@@ -26,7 +29,7 @@ FOLLOWED_S = 10.0
 """From a publish or a rollback on: then there is no list and no answer of another model."""
 
 WATCHED_S = 3.0
-LISTS = b"{s*}:top:*"
+LISTS = f"{KeySpace().prefix}{{s*}}:top:*"
 NO_LIST_CHECK = "no-list-check"
 
 
@@ -40,9 +43,9 @@ def publications(stage: Stage) -> Findings:
         stage.wait_until(lambda: bool(_versions(stage)), within_s=RECOVERY_S, what="cached lists")
         for turn in range(stage.times(3, least=1)):
             for name, publish in PUBLISHERS.items():
-                began = time.monotonic()
-                version = publish(stage, 10 * turn + 1)
-                outdated[name] += _judge(stage, api, findings, name, version, began)
+                moved = publish(stage, 10 * turn + 1)
+                outdated[name] += _judge(stage, api, findings, name, moved.version)
+                moved.finish()
         findings.problems += api.problems()
     conclude(stage, findings)
     findings.verdict.wrong += sum(outdated.values())
@@ -51,10 +54,23 @@ def publications(stage: Stage) -> Findings:
     return findings
 
 
-def _judge(stage: Stage, api: Api, findings: Findings, name: str, version: str, began: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A publication whose pointer has just moved.
+
+    Attributes:
+        version: The model that is published now.
+        finish: Waits for what the publisher does afterwards.
+    """
+
+    version: str
+    finish: Callable[[], object] = lambda: None
+
+
+def _judge(stage: Stage, api: Api, findings: Findings, name: str, version: str) -> int:
     """Waits as long as following may take, then counts the lists and answers of another model."""
     api.forget()
-    followed_s = time.monotonic() - began  # what happened while a command ran was not watched
+    began, followed_s = time.monotonic(), 0.0
     while time.monotonic() - began < FOLLOWED_S:
         seen_before = _others(_versions(stage), version) + _others(api.versions, version)
         api.forget()
@@ -87,20 +103,24 @@ def _bundle(stage: Stage, seed: int) -> Path:
     return write_bundle(stage.folder / "models", draw_draft(seed, created_at_ms=now_ms))
 
 
-def _publish(stage: Stage, seed: int) -> str:
+def _publish(stage: Stage, seed: int) -> Moved:
     """As `recsys retrain` publishes."""
     path = _bundle(stage, seed)
 
     async def publish(store: RedisStore) -> None:
         now_ms = time.time_ns() // 1_000_000
         await publish_bundle(store, path, replacing=await store.model(), at_ms=now_ms, keep=KEPT)
+
+    async def drop(store: RedisStore) -> None:
         await drop_outdated_lists(store, settle_s=settle_seconds(1.0))
 
     _on_redis(stage, publish)
-    return path.name
+    rest = threading.Thread(target=_on_redis, args=(stage, drop))
+    rest.start()
+    return Moved(path.name, rest.join)
 
 
-def _publish_and_die(stage: Stage, seed: int) -> str:
+def _publish_and_die(stage: Stage, seed: int) -> Moved:
     """The pointer moves, and the publisher is killed before it does anything more."""
     path = _bundle(stage, seed + 1)
 
@@ -110,13 +130,29 @@ def _publish_and_die(stage: Stage, seed: int) -> str:
         assert moved
 
     _on_redis(stage, publish)
-    return path.name
+    return Moved(path.name)
 
 
-def _roll_back(stage: Stage, _seed: int) -> str:
+def _roll_back(stage: Stage, _seed: int) -> Moved:
+    before = _version(stage, KeySpace().model_previous)
     command = [sys.executable, "-m", "recsys.cli", "models", "rollback", "--json"]
-    done = subprocess.run(command, env=stage.environment(), capture_output=True, text=True, check=True)
-    return str(json.loads(done.stdout)["published"])
+    process = subprocess.Popen(command, env=stage.environment(), stdout=subprocess.PIPE, text=True)
+
+    def finish() -> None:
+        said, _ = process.communicate(timeout=RECOVERY_S)
+        assert json.loads(said)["published"] == before
+
+    stage.wait_until(
+        lambda: _version(stage, KeySpace().model_current) == before,
+        within_s=RECOVERY_S,
+        what="a pointer that moved back",
+    )
+    return Moved(before, finish)
+
+
+def _version(stage: Stage, key: str) -> str:
+    value: Any = stage.client.get(key)
+    return str(json.loads(value)["version"])
 
 
 def _on_redis(stage: Stage, work: Callable[[RedisStore], Awaitable[None]]) -> None:
@@ -130,9 +166,9 @@ def _on_redis(stage: Stage, work: Callable[[RedisStore], Awaitable[None]]) -> No
     asyncio.run(run())
 
 
-PUBLISHERS: dict[str, Callable[[Stage, int], str]] = {
+PUBLISHERS: dict[str, Callable[[Stage, int], Moved]] = {
     "publisher killed": _publish_and_die,
     "rollback": _roll_back,
     "publish": _publish,
 }
-"""Name → publishes another model and returns its version."""
+"""Name → publishes another model."""

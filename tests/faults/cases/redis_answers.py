@@ -10,14 +10,15 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from recsys import keys
-from recsys.keys import Partition, Topology, partition_of
+from recsys.keys import KeySpace, Partition, Topology, partition_of
 from tests.faults.cases.kills import start
 from tests.faults.cases.outages import APPEND_ONLY_FOLDER, BACK_S
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.fleet import Worker
 from tests.faults.serving import publish_model
 from tests.faults.stage import PARTITIONS, Stage
+
+KEYS = KeySpace()
 
 TOPOLOGY = Topology(PARTITIONS)
 REFUSED_TO_START = 4
@@ -40,7 +41,7 @@ def unreadable_keys(stage: Stage) -> Findings:
     _expect_isolated(stage, findings, spoilt)
     _expect_the_model_stays(stage, workers)
     for value, problem in ((b"junk", "holds no topology"), (b'{"format":9}', "was written by a newer release")):
-        stage.client.set(keys.TOPOLOGY, value)
+        stage.client.set(KEYS.topology, value)
         _expect_topology_named(stage, findings, workers, problem)
         moved = stage.wait_until(_moved(stage, spoilt), within_s=TOLD_S, what="progress under the topology they have")
         findings.figures["progress_without_topology_s"] = round(moved, 1)
@@ -50,7 +51,7 @@ def unreadable_keys(stage: Stage) -> Findings:
         f"expected a rebuild to leave a newer topology alone, received {status}: {said}",
     )
     findings.expect(not any(worker.exits for worker in workers), "expected the workers to stay up, received ends")
-    stage.client.set(keys.TOPOLOGY, b"junk")
+    stage.client.set(KEYS.topology, b"junk")
     status, said = _recsys(stage, "rebuild", "--grace", "3")
     findings.expect(status == 0, f"expected `recsys rebuild` to heal, received {status}: {said}")
     findings.recovered(stage.recover(BACK_S), BACK_S)
@@ -64,9 +65,9 @@ def _spoil(stage: Stage) -> dict[Partition, str]:
     learner = next(f"u{n}" for n in range(100) if partition_of(f"u{n}", PARTITIONS) == PARTITIONS - 1)
     last = Partition(PARTITIONS - 1)
     spoilt = {
-        Partition(0): keys.trend(TOPOLOGY.shard(Partition(0))),
-        Partition(2): keys.dirty(TOPOLOGY.shard(Partition(2))),
-        last: keys.engagement(TOPOLOGY.shard(last), learner),
+        Partition(0): KEYS.trend(TOPOLOGY.shard(Partition(0))),
+        Partition(2): KEYS.dirty(TOPOLOGY.shard(Partition(2))),
+        last: KEYS.engagement(TOPOLOGY.shard(last), learner),
     }
     for key in spoilt.values():
         pipeline = stage.client.pipeline(transaction=True)
@@ -95,14 +96,14 @@ def _expect_isolated(stage: Stage, findings: Findings, spoilt: Mapping[Partition
 
 def _expect_the_model_stays(stage: Stage, workers: list[Worker]) -> None:
     """A pointer that cannot be read is named by every worker; then it is put right again."""
-    pointer: Any = stage.client.get(keys.MODEL_CURRENT)
-    stage.client.set(keys.MODEL_CURRENT, b"junk")
+    pointer: Any = stage.client.get(KEYS.model_current)
+    stage.client.set(KEYS.model_current, b"junk")
 
     def named() -> bool:
-        return all("pointer_unreadable" in worker.said and keys.MODEL_CURRENT in worker.said for worker in workers)
+        return all("pointer_unreadable" in worker.said and KEYS.model_current in worker.said for worker in workers)
 
     stage.wait_until(named, within_s=TOLD_S, what="a model pointer that cannot be read, named by every worker")
-    stage.client.set(keys.MODEL_CURRENT, pointer)
+    stage.client.set(KEYS.model_current, pointer)
 
 
 def _expect_topology_named(stage: Stage, findings: Findings, workers: list[Worker], problem: str) -> None:
@@ -118,14 +119,14 @@ def _expect_topology_named(stage: Stage, findings: Findings, workers: list[Worke
     stage.wait_until(lambda: bool(late.exits), within_s=TOLD_S, what="the end of a worker that starts now")
     last_line = late.said.strip().splitlines()[-1]
     findings.expect(
-        late.exits == [REFUSED_TO_START] and f"Redis key 'topology' {problem}" in last_line,
+        late.exits == [REFUSED_TO_START] and f"Redis key {KEYS.topology!r} {problem}" in last_line,
         f"expected status {REFUSED_TO_START} and a line that names the key, received {late.exits}: {last_line}",
     )
 
 
 def _moved(stage: Stage, spoilt: Mapping[Partition, str]) -> Any:
     """A condition: the fence of every partition that is not spoilt moved since now, whatever `topology` says."""
-    names = [keys.fence(TOPOLOGY.shard(p), stage.group) for p in TOPOLOGY.every_partition() if p not in spoilt]
+    names = [KEYS.fence(TOPOLOGY.shard(p), stage.group) for p in TOPOLOGY.every_partition() if p not in spoilt]
 
     def read() -> list[Any]:
         fences: Any = stage.client.mget(names)
@@ -192,6 +193,6 @@ def _reload(stage: Stage) -> float:
 
 def _answers(stage: Stage) -> bool:
     try:
-        return bool(stage.client.exists(keys.TOPOLOGY))
+        return bool(stage.client.exists(KEYS.topology))
     except (RedisError, OSError):
         return False

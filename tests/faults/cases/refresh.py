@@ -7,11 +7,12 @@ from typing import Any
 
 import redis
 
-from recsys import keys
-from recsys.keys import Partition, Shard
+from recsys.keys import KeySpace, Partition, Shard, Topology
 from tests.faults.findings import Findings, case, conclude
 from tests.faults.serving import publish_model
 from tests.faults.stage import PARTITIONS, Stage
+
+KEYS = KeySpace()
 
 CLICKS_PER_S = 500.0
 MINUTE_S = 60.0
@@ -58,7 +59,7 @@ def _ages(stage: Stage) -> dict[int, float]:
     assert stage.load is not None
     pipeline = stage.client.pipeline(transaction=False)
     for shard in _shards():
-        pipeline.zrange(keys.dirty(shard), 0, 0, withscores=True)
+        pipeline.zrange(KEYS.dirty(shard), 0, 0, withscores=True)
     oldest: list[Any] = pipeline.execute()
     return {
         partition: stage.load.lag_s(partition, int(marks[0][1]) - 1) if marks else 0.0
@@ -70,10 +71,10 @@ def _lists(stage: Stage) -> dict[int, int]:
     """Partition → cached lists."""
     client: redis.Redis = stage.client
     return {
-        int(shard): sum(1 for _ in client.scan_iter(keys.top(shard, "*").replace("{", r"\{"), count=5000))
+        int(shard): sum(1 for _ in client.scan_iter(KEYS.top(shard, "*").replace("{", r"\{"), count=5000))
         for shard in _shards()
     }
 
 
 def _shards() -> list[Shard]:
-    return [keys.Topology(PARTITIONS).shard(Partition(partition)) for partition in range(PARTITIONS)]
+    return [Topology(PARTITIONS).shard(Partition(partition)) for partition in range(PARTITIONS)]

@@ -134,9 +134,9 @@ def test_a_rollback_to_a_damaged_bundle_changes_nothing(system: System) -> None:
 
 @pytest.mark.parametrize("value", [b"junk", b'{"version":"v","path":"p","published_at_ms":1,"format":9}'])
 def test_a_pointer_that_cannot_be_read_is_named_and_a_rollback_writes_it_anew(system: System, value: bytes) -> None:
-    system.on_redis(lambda store: store._client.set("model:current", value))
+    system.on_redis(lambda store: store._client.set("recsys:model:current", value))
     listed = system.ask("list")
-    assert "'model:current'" in listed["problem"]
+    assert "'recsys:model:current'" in listed["problem"]
     assert listed["current"] == system.second.name
     assert system.ask("rollback", system.second.name)["published"] == system.second.name
     assert system.published() == system.second.name

@@ -8,11 +8,12 @@ import pytest
 import redis
 
 from infra.operator.status import _model_version, _partition_status
-from recsys import keys
-from recsys.keys import Partition, Topology
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Effects, ModelPointer
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
+
+KEYS = KeySpace()
 
 TOPOLOGY, PARTITION = Topology(2), Partition(1)
 SHARD = TOPOLOGY.shard(PARTITION)
@@ -29,7 +30,7 @@ async def store(redis_url: str) -> AsyncIterator[RedisStore]:
 
 @pytest.mark.parametrize(
     ("key", "fence", "lag"),
-    [(keys.fence(SHARD, GROUP), None, None), (keys.guard(SHARD, GROUP), 4, 5), (keys.counts(SHARD), 4, 5)],
+    [(KEYS.fence(SHARD, GROUP), None, None), (KEYS.guard(SHARD, GROUP), 4, 5), (KEYS.counts(SHARD), 4, 5)],
 )
 async def test_a_key_that_cannot_be_read_is_named_beside_what_can(
     redis_url: str, store: RedisStore, key: str, fence: int | None, lag: int | None
@@ -49,5 +50,5 @@ async def test_a_model_pointer_that_cannot_be_read_is_named_beside_all_else(redi
     await store.restore_model(ModelPointer("v1", "/m/v1", 5))
     assert await _model_version(store) == "v1"
     with redis.Redis.from_url(redis_url) as client:
-        client.set(keys.MODEL_CURRENT, "junk")
-    assert "Redis key 'model:current'" in str(await _model_version(store))
+        client.set(KEYS.model_current, "junk")
+    assert "Redis key 'recsys:model:current'" in str(await _model_version(store))

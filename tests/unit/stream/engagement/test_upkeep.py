@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from recsys.errors import ConfigurationError, ServiceUnavailable, UnreadableState
-from recsys.keys import TOPOLOGY, Topology
+from recsys.keys import KeySpace, Topology
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings, load_settings
 from stream.engagement.upkeep import Upkeep
@@ -74,14 +74,14 @@ async def test_a_topology_that_cannot_be_read_is_said_once_and_changes_nothing(
 ) -> None:
     store, upkeep, said = following
     await until(lambda: store.asked > 1)
-    store.raises = UnreadableState(TOPOLOGY, "is not valid JSON", remedy="delete it")
+    store.raises = UnreadableState(KeySpace().topology, "is not valid JSON", remedy="delete it")
     asked = store.asked
     await until(lambda: store.asked > asked + 5)
     store.raises = None
     asked = store.asked
     await until(lambda: store.asked > asked + 2)
     assert [line["event"] for line in said] == ["topology_unreadable", "topology_readable_again"]
-    assert "Redis key 'topology' is not valid JSON; delete it" in said[0]["error"]
+    assert "Redis key 'recsys:topology' is not valid JSON; delete it" in said[0]["error"]
     assert said[0]["working_on"] == MINE
     assert not upkeep.switched.is_set()
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from recsys import keys
 from recsys.errors import UnreadableState
-from recsys.keys import Shard
+from recsys.keys import KeySpace, Shard
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.fold import decode_records, fold
 from tests.doubles.stream import ARRIVAL, RULES, FakeRecord, event
 
+KEYS = KeySpace()
 GROUP, SHARD, WINDOW_MS = "g", Shard(0), RULES.dedupe_window_ms
 BUCKET = ARRIVAL // WINDOW_MS
 
@@ -37,23 +37,23 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def buckets(client: redis.Redis) -> set[int]:
-    return {int(key.decode().rpartition(":")[2]) for key in client.scan_iter("{s0}:ids:*")}
+    return {int(key.decode().rpartition(":")[2]) for key in client.scan_iter("recsys:{s0}:ids:*")}
 
 
 async def test_no_id_runs_out_while_no_worker_reads_the_log(redis_url: str, client: redis.Redis) -> None:
     store = RedisStore.for_stream(redis_url)
     assert await apply(store, arrived(0, 0, id="x")) == {"accepted": 1}
-    assert client.ttl(keys.event_ids(SHARD, BUCKET)) == -1  # else a worker that was away for two days counts it again
+    assert client.ttl(KEYS.event_ids(SHARD, BUCKET)) == -1  # else a worker that was away for two days counts it again
     assert await apply(store, arrived(1, 0, id="x")) == {"duplicate": 1}
     await store.close()
 
 
 async def test_a_time_to_live_that_the_release_before_set_is_taken_away(redis_url: str, client: redis.Redis) -> None:
     store = RedisStore.for_stream(redis_url)
-    client.sadd(keys.event_ids(SHARD, BUCKET), b"i" * 12)
-    client.expire(keys.event_ids(SHARD, BUCKET), 100)
+    client.sadd(KEYS.event_ids(SHARD, BUCKET), b"i" * 12)
+    client.expire(KEYS.event_ids(SHARD, BUCKET), 100)
     await apply(store, arrived(0, 0, id="x"))
-    assert client.ttl(keys.event_ids(SHARD, BUCKET)) == -1
+    assert client.ttl(KEYS.event_ids(SHARD, BUCKET)) == -1
     await store.close()
 
 
@@ -84,7 +84,7 @@ async def test_a_log_whose_time_goes_back_a_little_drops_nothing_it_needs(redis_
 
 async def test_a_newest_bucket_that_is_none_is_named(redis_url: str, client: redis.Redis) -> None:
     store = RedisStore.for_stream(redis_url)
-    client.hset("{s0}:dedupe", "newest", "yesterday")
+    client.hset("recsys:{s0}:dedupe", "newest", "yesterday")
     with pytest.raises(UnreadableState, match=r"\{s0\}:dedupe"):
         await apply(store, arrived(0, 0))
     await store.close()
