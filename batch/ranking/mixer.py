@@ -27,6 +27,9 @@ LEARNING_RATE = 5e-3
 BATCH = 32
 LEAST_EPOCHS = 10
 MOST_POSITIVES = 16
+FEATURE_AT_START = 0.03
+"""Features are many and say much the same, so each begins small beside a signal: a short history cannot unlearn it."""
+
 UNTRAINED_POPULARITY = 0.2
 CROSS_ENTROPY = 0.3
 NEVER = -1e9
@@ -111,7 +114,9 @@ class _Member:
     def __init__(self, width: int, signals: int, seed: int) -> None:
         keras.utils.set_random_seed(seed)
         self._rng = np.random.default_rng(seed)
-        self._weights = keras.Variable(np.full(width, 1.0 / max(1, signals), np.float32))
+        start = np.full(width, FEATURE_AT_START, np.float32)
+        start[:signals] = 1.0 / signals
+        self._weights = keras.Variable(start)
         small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
         self._hidden = layers.Dense(HIDDEN, activation="tanh")
         self._output = layers.Dense(width, kernel_initializer=small)

@@ -100,7 +100,8 @@ def context(sums: sparse.csr_array) -> Floats:
 
 def _decayed_counts(course: Rows, time: Times, at_ms: int, half_lives: tuple[float, ...], n: int) -> Doubles:
     age_days = (at_ms - time) / MS_PER_DAY
-    return np.stack([np.bincount(course, np.exp2(-age_days / days), minlength=n) for days in half_lives])
+    counts = [np.bincount(course, np.exp2(-age_days / days), minlength=n) for days in half_lives]
+    return np.stack(counts).astype(np.float64)  # of nothing, bincount gives integers
 
 
 def _by_pair(encoded: EncodedEvents, part: slice, values: Doubles) -> sparse.csr_array:

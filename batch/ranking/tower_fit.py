@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import keras
 import numpy as np
 
 from batch.encoding import EncodedEvents, Times
@@ -12,7 +13,7 @@ from batch.stages import Progress
 from recsys.engagement import MS_PER_DAY
 from recsys.model.course_features import log_share
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import CourseFeatures, Doubles, Floats, Rows
+from recsys.model.inputs import CourseFeatures, Floats, Rows
 from recsys.model.towers import OFFSET_DAYS, HybridTowers
 from recsys.model.training import TowerInputs, train_towers
 
@@ -52,6 +53,7 @@ class TowerFit:
         """
         settings, features = self.hyperparameters, self._features_before(at_ms)
         if start is None:
+            keras.utils.set_random_seed(settings.seed)  # initial weights
             towers = HybridTowers(settings, n_users=len(self.encoded.users), features=features)
         else:
             towers, towers.features = start, features
@@ -101,8 +103,6 @@ def offsets(encoded: EncodedEvents, before_ms: int, times: Times) -> tuple[Float
     for bucket, at in enumerate(starts):
         known = slice(0, int(np.searchsorted(time, at)))
         age = (at - time[known]) / MS_PER_DAY
-        counts: Doubles = np.stack(
-            [np.bincount(course[known], np.exp2(-age / days), minlength=n) for days in OFFSET_DAYS]
-        )
-        table[bucket] = log_share(counts).T
+        counts = [np.bincount(course[known], np.exp2(-age / days), minlength=n) for days in OFFSET_DAYS]
+        table[bucket] = log_share(np.stack(counts).astype(np.float64)).T  # of nothing, bincount gives integers
     return table, np.clip(np.searchsorted(starts, times, side="right") - 1, 0, OFFSET_BUCKETS - 1).astype(np.int32)

@@ -59,5 +59,5 @@ def small() -> HyperParameters:
         origins=3,
         lists=200,
         members=1,
-        mixer_steps=60,
+        mixer_steps=200,
     )
