@@ -10,7 +10,7 @@ import redis
 from recsys.errors import ServiceUnavailable, ShardDamaged, UnreadableState
 from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store import Effects
-from recsys.online_store.operations import CounterAdd, HashFloats, HashText, ReadFloats, SetAdd
+from recsys.online_store.operations import CounterAdd, HashFloats, HashText, Operation, ReadFloats, SetAdd
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
@@ -198,7 +198,7 @@ async def test_a_fence_and_a_topology_that_cannot_be_read_are_named(store: Redis
 
 async def test_a_full_redis_is_tried_again_and_was_not_changed(store: RedisStore, admin: redis.Redis) -> None:
     before = state(admin)
-    limit = admin.config_get("maxmemory")["maxmemory"]
+    limit = admin.config_get("maxmemory")["maxmemory"] or "0"
     admin.config_set("maxmemory", "1mb")
     try:
         with pytest.raises(ServiceUnavailable, match="OOM"):
@@ -210,6 +210,11 @@ async def test_a_full_redis_is_tried_again_and_was_not_changed(store: RedisStore
 
 
 async def test_an_effect_of_nothing_touches_nothing_but_the_fence(store: RedisStore, admin: redis.Redis) -> None:
-    nothing = [HashFloats("eng", {}), HashText("bot", ["a"], {}), SetAdd("done", {}), CounterAdd("counts", {})]
+    nothing: list[Operation] = [
+        HashFloats("eng", {}),
+        HashText("bot", ["a"], {}),
+        SetAdd("done", {}),
+        CounterAdd("counts", {}),
+    ]
     assert await store.commit(SHARD, GROUP, None, 0, Effects(nothing))
     assert set(state(admin)) == {KEYS.fence(SHARD, GROUP).encode(), KEYS.indexed(SHARD).encode()}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class System:
             write_bundle(models_dir, draw_draft(seed, created_at_ms=NOW_MS + seed * 1000)) for seed in range(3)
         )
         for path in (self.first, self.second):
-            self.on_redis(lambda store, path=path: self._publish(store, path))
+            self.on_redis(partial(self._publish, path=path))
 
     @staticmethod
     async def _publish(store: RedisStore, path: Path) -> None:
