@@ -9,6 +9,7 @@ import pytest
 import uvloop
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.online_store.redis.connection import answering
@@ -90,3 +91,17 @@ async def test_an_error_that_no_retry_mends_names_the_key_and_the_remedy(message
     assert not isinstance(refused.value, ServiceUnavailable)
     assert refused.value.key == "{s3}:eng:u"
     assert message.split(maxsplit=1)[1] in str(refused.value)
+
+
+@pytest.mark.parametrize("learner", ["BUSY", "ask of pipeline caused error: OOM", "MOVED ASK"])
+async def test_what_a_learner_is_called_never_decides_what_an_error_means(learner: str) -> None:
+    """redis-py says in a pipeline's error which command failed, keys and all."""
+    in_pipeline = f"Command # 1 (HGETALL {{s0}}:eng:{learner}) of pipeline caused error: "
+    with pytest.raises(UnreadableState):
+        async with answering("{s0}"):
+            raise ResponseError(f"{in_pipeline}WRONGTYPE Operation against a key holding the wrong kind of value")
+    full = BaseParser.parse_error("OOM command not allowed when used memory > 'maxmemory'.")
+    full.args = (in_pipeline + str(full),)
+    with pytest.raises(ServiceUnavailable):
+        async with answering("{s0}"):
+            raise full

@@ -14,7 +14,7 @@ from recsys.keys import Shard
 from recsys.model.scorer import Learner
 from recsys.online_store import CachedTop, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
-from stream.engagement.refresh import Refresher
+from stream.engagement.refresh import BATCH_USERS, Refresher
 from tests.doubles.effects import effects
 
 SHARD = Shard(0)
@@ -156,6 +156,21 @@ async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the
     versions = {top.model_version for user in users if (top := (await store.top(Shard(0), user))[0])}
     assert versions == {"v2"}
     assert len(await store.dirty_users(Shard(0), 99)) == 40
+
+
+async def test_who_was_refreshed_by_another_worker_meanwhile_is_left_alone_and_the_round_goes_on() -> None:
+    class Overtaken(MemoryStore):
+        async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
+            states = await super().user_states(shard, user_ids)
+            await self.write_tops(shard, [(CachedTop(user_ids[0], "v1", 5, ["of another"], [1.0]), 9)])
+            return states
+
+    store = Overtaken()
+    await store.commit(0, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
+    assert await refresher(store).refresh(Shard(0)) == BATCH_USERS
+    assert len(await store.dirty_users(Shard(0), 100)) == 100 - BATCH_USERS
+    lists = [top.course_ids for n in range(100) if (top := (await store.top(Shard(0), f"u{n}"))[0])]
+    assert lists.count(("of another",)) == 1
 
 
 async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None:

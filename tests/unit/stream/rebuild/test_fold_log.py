@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from recsys.errors import RefusalReason
+from recsys.errors import RefusalReason, TopologyMismatch
 from recsys.kafka.records import MAX_PRODUCED_BYTES
 from recsys.keys import BOT, COUNTS, DONE, ENGAGEMENT, EVENT_IDS, TREND, Partition, Shard, Topology, partition_of
-from recsys.online_store import OnlineStore
+from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF
 from recsys.online_store.redis.store import RedisStore
@@ -197,6 +197,15 @@ async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: O
     state = await store.read_shard(Shard(10_000), GROUP, batch.reads(rules(1, 1)))
     assert state.known[EVENT_IDS] == {*batch.ids}
     assert state.texts[BOT] == {user: contents.texts[BOT][user]["features"] for user in state.texts[BOT]}
+
+
+async def test_a_shard_that_somebody_else_writes_too_is_not_taken_for_a_whole_one(store: OnlineStore) -> None:
+    logs = log_of(1)
+    contents = (await rebuilt(logs, rules(1, 1))).memory.contents(SHARD)
+    await store.commit(SHARD, GROUP, None, 3, Effects())
+    with pytest.raises(TopologyMismatch, match="another rebuild"):
+        await write_shard(contents, store, SHARD, group=GROUP, fence=len(logs[0]) - 1)
+    assert [user async for user, _ in store.engagement(SHARD)] == []
 
 
 async def test_spans_without_records_are_read_without_a_broker() -> None:
