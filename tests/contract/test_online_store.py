@@ -131,14 +131,14 @@ async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_on
 
 async def test_a_worker_that_stood_still_never_replaces_the_list_of_the_next_one(store: OnlineStore) -> None:
     """It read the state at mark 10; the next owner of the shard applied an event and answered it meanwhile."""
-    await store.commit(0, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
-    await store.commit(0, GROUP, 10, 11, effects(engagement={"u": {"c": 2.0}, "v": {"c": 2.0}}))
-    assert await store.write_tops(0, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 11)]) == 1
+    await store.commit(SHARD, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.commit(SHARD, GROUP, 10, 11, effects(engagement={"u": {"c": 2.0}, "v": {"c": 2.0}}))
+    assert await store.write_tops(SHARD, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 11)]) == 1
     late = [(CachedTop(user, "v1", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
-    assert await store.write_tops(0, late) == 1
-    tops = [(await store.top(0, user))[0] for user in ("u", "v")]
+    assert await store.write_tops(SHARD, late) == 1
+    tops = [(await store.top(SHARD, user))[0] for user in ("u", "v")]
     assert [top and tuple(top.course_ids) for top in tops] == [("fresh",), ("stale",)]
-    assert list(await store.dirty_users(0, 9)) == [("v", 11)]  # so v's list is computed again
+    assert list(await store.dirty_users(SHARD, 9)) == [("v", 11)]  # so v's list is computed again
 
 
 async def test_a_slow_batch_job_never_replaces_a_fresher_list(store: OnlineStore) -> None:

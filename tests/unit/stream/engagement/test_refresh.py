@@ -166,10 +166,10 @@ async def test_who_was_refreshed_by_another_worker_meanwhile_is_left_alone_and_t
             return states
 
     store = Overtaken()
-    await store.commit(0, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
-    assert await refresher(store).refresh(Shard(0)) == BATCH_USERS
-    assert len(await store.dirty_users(Shard(0), 100)) == 100 - BATCH_USERS
-    lists = [top.course_ids for n in range(100) if (top := (await store.top(Shard(0), f"u{n}"))[0])]
+    await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
+    assert await refresher(store).refresh(SHARD) == BATCH_USERS
+    assert len(await store.dirty_users(SHARD, 100)) == 100 - BATCH_USERS
+    lists = [top.course_ids for n in range(100) if (top := (await store.top(SHARD, f"u{n}"))[0])]
     assert lists.count(("of another",)) == 1
 
 

@@ -200,12 +200,12 @@ async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: O
 
 
 async def test_a_shard_that_somebody_else_writes_too_is_not_taken_for_a_whole_one(store: OnlineStore) -> None:
-    logs = log_of(1)
-    contents = (await rebuilt(logs, rules(1, 1))).memory.contents(SHARD)
-    await store.commit(SHARD, GROUP, None, 3, Effects())
+    logs, shard = log_of(1), Shard(10_000)
+    contents = (await rebuilt(logs, rules(1, 1))).memory.contents(shard)
+    await store.commit(shard, GROUP, None, 3, Effects())
     with pytest.raises(TopologyMismatch, match="another rebuild"):
-        await write_shard(contents, store, SHARD, group=GROUP, fence=len(logs[0]) - 1)
-    assert [user async for user, _ in store.engagement(SHARD)] == []
+        await write_shard(contents, store, shard, group=GROUP, fence=len(logs[PARTITION]) - 1)
+    assert [user async for user, _ in store.engagement(shard)] == []
 
 
 async def test_spans_without_records_are_read_without_a_broker() -> None:
