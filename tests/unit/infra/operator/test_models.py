@@ -154,6 +154,18 @@ def test_without_a_model_before_a_rollback_asks_for_a_version(
     assert "no model was published before this one" in capsys.readouterr().err
 
 
+def test_a_folder_without_bundles_is_one_line(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
+    assert CliRunner().invoke(models, ["list"], catch_exceptions=False).stdout == "no model published\n"
+
+
+@pytest.mark.parametrize("columns", [None, "80"])
+def test_every_version_is_whole_in_the_table(system: System, columns: str | None) -> None:
+    result = CliRunner().invoke(models, ["list"], catch_exceptions=False, env={"COLUMNS": columns})
+    assert [path.name for path in (system.first, system.second, system.never) if path.name not in result.stdout] == []
+
+
 def test_people_get_a_table(system: System) -> None:
     result = CliRunner().invoke(models, ["list"], catch_exceptions=False, env={"COLUMNS": "200"})
     assert f"published: {system.second.name}" in result.stdout
