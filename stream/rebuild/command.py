@@ -79,7 +79,7 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool)
         return
     click.echo(
         f"{done.records} records in {done.seconds:.1f} s ({done.records_per_second:.0f} records/s) into generation "
-        f"{done.generation} of {done.partitions} shards: {dict(done.counts)}"
+        f"{done.generation} of {done.partitions} shards: {', '.join(f'{name} {n}' for name, n in done.counts.items())}"
     )
 
 
