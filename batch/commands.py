@@ -55,7 +55,8 @@ def retrain(
 ) -> None:
     """Train the hybrid model on history, evaluate it, and publish it if the gate lets it pass.
 
-    Writes a bundle and a report, moves the pointer in Redis, and fills the cached lists of every learner.
+    Writes a bundle and a report, moves the pointer in Redis, and computes the first cached lists, at most 10,000; the
+    workers compute the others. Exit status 6: the gate refused the model; 7: another one was published meanwhile.
     """
     settings = load_settings()
     require_writable(settings.models_dir, "RECSYS_MODELS_DIR")

@@ -16,7 +16,7 @@ from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Control, ModelPointer
 
 FILL_LEARNERS = 10_000
-"""Most lists a publish computes itself (decision 0010): enough for a small installation without workers to be warm."""
+"""Most lists a publish computes itself (decision 10): enough for a small installation without workers to be warm."""
 
 _CHUNK = 500
 

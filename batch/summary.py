@@ -50,5 +50,5 @@ def lines(result: Retrained, filled: int, *, published: bool) -> list[str]:
         verdict(found),
         f"{'published' if published else 'written'}: {result.bundle}",
         f"report: {result.report}",
-        *([f"cached lists: {filled}"] if published else []),
+        *([f"cached lists computed here: {filled} (the workers compute the others)"] if published else []),
     ]

@@ -104,7 +104,7 @@ def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> In
     except msgspec.ValidationError:
         event = _decode_leniently(value, headers)
     except ValueError as error:  # msgspec's DecodeError, bad UTF-8, an integer of 4,300 digits
-        raise InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received {error}") from None
+        raise _not_json(error) from None
     except RecursionError:
         raise _too_deep() from None
     return _checked(event, arrival_ms)
@@ -135,6 +135,10 @@ def is_done(kind: str, value: float | None, *, done_progress: float = DONE_PROGR
     return kind in DONE_TYPES or (kind == "progress" and value is not None and value >= done_progress)
 
 
+def _not_json(error: ValueError) -> InvalidEvent:
+    return InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received bytes that are none: {error}")
+
+
 def _too_deep() -> InvalidEvent:
     return InvalidEvent(RefusalReason.TOO_DEEP, f"expected JSON nested at most {MAX_DEPTH} deep, received deeper")
 
@@ -144,7 +148,7 @@ def _decode_leniently(value: bytes, headers: Headers) -> Interaction:
     try:
         fields = msgspec.json.decode(value)
     except ValueError as error:
-        raise InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received {error}") from None
+        raise _not_json(error) from None
     except RecursionError:
         raise _too_deep() from None
     if not isinstance(fields, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from recsys.errors import ServiceUnavailable
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
+from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
 from serving.errors import NothingToRecommend
 from serving.http.app import create_app
@@ -66,7 +66,7 @@ def recommend(user_id: str, n: int | None, as_json: bool, **filters: str | tuple
     if as_json:
         click.echo(encode_json(answer))
     else:
-        Console().print(_table(answer))
+        print_table(_table(answer))
 
 
 class _Options:

@@ -135,7 +135,7 @@ def judge_newest(current: str | None, newest: Sequence[Comparison], *, fallback:
 
 def _on_newest(current: str | None, newest: Sequence[Comparison], *, fallback: bool, unseen: str) -> tuple[bool, str]:
     if current is None:
-        return True, "no model is in use that could be loaded, so there is nothing to compare with"
+        return True, "there is no published model that can be loaded, so there is nothing to compare with"
     worse = [each for each in newest if each.shown_worse]
     against = next((each for each in newest if each.version == current), None)
     if worse:

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from infra.operator.status import SystemStatus, read_status
@@ -17,6 +16,7 @@ from recsys.kafka.admin import log_bounds
 from recsys.keys import Partition, Topology
 from recsys.online_store import Stop
 from recsys.online_store.redis.store import RedisStore
+from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
 
 
@@ -76,7 +76,7 @@ def _print_status(found: SystemStatus) -> None:
         offsets = ("none" if row.fence is None else str(row.fence), _known(row.log_end), _known(row.lag))
         counted = (str(row.counts.get(name, 0)) for name in names)
         table.add_row(str(row.partition), *offsets, *counted)
-    Console().print(table)
+    print_table(table)
     model = "no model published" if found.model is None else f"model {found.model}"
     for row in found.partitions:
         if row.log_end is None:
@@ -100,10 +100,10 @@ def _known(number: int | None) -> str:
 def resume(partition: int, until: int | None) -> None:
     """Let a stopped partition go on.
 
-    A worker stops a partition when most of its latest records are refused: its own producer, or a deployment that
-    changed the events, is to be looked at first. They become dead letters then. It also stops one whose next records
-    Kafka's retention deleted before they were applied; these are counted as expired then. Nothing was acknowledged, and
-    nothing more is lost while it stands, as long as retention leaves it.
+    A worker stops a partition when most of its latest records are refused: first see to the producer, or to the
+    deployment that changed the events. On resuming these records become dead letters. It also stops one whose next
+    records Kafka's retention deleted before they were applied; on resuming these are counted as expired. While the
+    partition is stopped nothing is acknowledged, and nothing more is lost as long as retention keeps its records.
     """
     settings = load_settings()
     bounds = log_bounds(settings, settings.interactions_topic)
@@ -111,7 +111,7 @@ def resume(partition: int, until: int | None) -> None:
         raise ConfigurationError(f"expected a partition below {len(bounds)}, received {partition}")
     of_partition = bounds[partition]
     if of_partition is None:
-        raise ServiceUnavailable(f"expected a broker that answers for partition {partition}, received none")
+        raise ServiceUnavailable(f"no broker answers for partition {partition}: bring its leader back first")
     log_start, log_end = of_partition
     stop = asyncio.run(_resume(settings, partition, log_start=log_start, log_end=log_end, until=until))
     passed = f"refusals before {log_end if until is None else until}"
@@ -119,7 +119,8 @@ def resume(partition: int, until: int | None) -> None:
         passed = f"records before {log_start if until is None else until} that retention deleted"
     if stop.unreadable is not None:
         click.echo(
-            f"partition {partition} goes on from offset {stop.offset} if Redis key {stop.unreadable!r} is mended"
+            f"partition {partition} goes on from offset {stop.offset} if Redis key {stop.unreadable!r} is mended, "
+            "else it stops again"
         )
         return
     click.echo(f"partition {partition} goes on from offset {stop.offset}; {passed} are passed")
@@ -131,7 +132,9 @@ async def _resume(settings: Settings, partition: int, *, log_start: int, log_end
         shard = (await store.topology() or Topology(partition + 1)).shard(Partition(partition))
         stop = (await store.guard(shard, group)).stop
         if stop is None:
-            raise ConfigurationError(f"expected a stopped partition, received {partition}, which is not")
+            raise ConfigurationError(
+                f"partition {partition} is not stopped: nothing to resume (`recsys status` names stopped ones)"
+            )
         if stop.unreadable is not None:
             await store.resume_partition(shard, group)
         elif stop.log_start is None:

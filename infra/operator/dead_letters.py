@@ -86,7 +86,8 @@ class DeadLetterTopic:
                 break
         held = ", ".join(f"{each}: {first[each]}–{end[each] - 1}" for each in first if first[each] < end[each])
         raise ConfigurationError(
-            f"expected partition and offset of a dead letter ({held or 'there is none'}), received {partition} {offset}"
+            f"the dead-letter topic holds no record at partition {partition}, offset {offset}; "
+            f"it holds {f'these (partition: offsets): {held}' if held else 'none at all'}"
         )
 
     def _start(self, selection: Selection) -> Mapping[int, int]:

@@ -11,8 +11,7 @@ from typing import TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from infra.operator.model_listing import BundleRow, Standing, bundle_rows, folder_of
@@ -24,6 +23,7 @@ from recsys.model.retention import bundle_versions
 from recsys.online_store import ModelPointer
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.clock import now_ms
+from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -32,7 +32,7 @@ _Result = TypeVar("_Result")
 
 @click.group("models")
 def models() -> None:
-    """Look at the model bundles, and go back to an earlier one."""
+    """List and show model bundles, and go back to an earlier one."""
 
 
 @models.command("list")
@@ -47,7 +47,8 @@ def list_(as_json: bool) -> None:
         document = {"current": current, "previous": previous, "problem": standing.problem}
         click.echo(json.dumps({**document, "models": [asdict(row) for row in rows]}))
         return
-    Console().print(_table(rows))
+    if rows:
+        print_table(_table(rows))
     if standing.problem:
         click.echo(f"{standing.problem}; shown as noted beside the bundles")
     click.echo("no model published" if standing.current is None else f"published: {standing.current.version}")
@@ -98,7 +99,8 @@ def rollback(version: str | None, never_published: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"published": pointer.version, "withdrawn": withdrawn, "lists_dropped": dropped}))
     else:
-        click.echo(f"published: {pointer.version}; withdrawn: {withdrawn or 'none'}; {dropped} lists of it deleted")
+        click.echo(f"published: {pointer.version}; withdrawn: {withdrawn or 'none'}")
+        click.echo(f"its lists deleted here: {dropped} (workers delete those of their shards)")
 
 
 def _with_store(settings: Settings, work: Callable[[RedisStore], Awaitable[_Result]]) -> _Result:
@@ -170,14 +172,15 @@ def _published(standing: Standing) -> set[str]:
 
 
 def _table(rows: list[BundleRow]) -> Table:
-    table = Table("version", "state", "published", "trained", "model", "parent", "events", "NDCG@10", "kept because")
+    version = Column("version", no_wrap=True)  # whole in a narrow terminal too: it is what `show` and `rollback` take
+    table = Table(version, "state", "published", "model", "events", "NDCG@10", "kept because")
     for row in rows:
         ndcg = "" if row.ndcg is None else f"{row.ndcg:.4f}"
         events = "" if row.events is None else str(row.events)
-        times = (_time(row.published_at_ms) or "never", _time(row.created_at_ms))
-        named = (row.model, row.parent or "", events, ndcg, row.problem or row.kept_because)
+        published = _time(row.published_at_ms) or "never"
+        named = (row.model, events, ndcg, row.problem or row.kept_because)
         # As text, because rich would read [brackets] as markup.
-        table.add_row(*map(Text, (row.version, row.state, *times, *named)))
+        table.add_row(*map(Text, (row.version, row.state, published, *named)))
     return table
 
 

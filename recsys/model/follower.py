@@ -180,8 +180,8 @@ class ModelFollower(Generic[M]):
         for folder in folders:
             try:
                 model = self._load(folder)
-            except (BundleError, OSError) as error:
-                failures.append(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever this one does to its loader, the next may be whole
+                failures.append(str(error) if isinstance(error, BundleError | OSError) else f"{folder}: {error!r}")
                 continue
             if model.version == pointer.version:
                 return model
@@ -197,7 +197,7 @@ class ModelFollower(Generic[M]):
         places = [Path(pointer.path)]
         if Path(pointer.version).name == pointer.version:  # a version never leads out of the folder
             places.append(self._models_dir.absolute() / pointer.version)
-        return [place for place in dict.fromkeys(places) if place.is_dir()]
+        return [place for place in dict.fromkeys(places) if _is_folder(place)]
 
     def _noted(self) -> Publications:
         try:
@@ -236,6 +236,14 @@ class ModelFollower(Generic[M]):
 
     def _version(self) -> str | None:
         return None if self.current is None else self.current.version
+
+
+def _is_folder(place: Path) -> bool:
+    """Whether there is a folder; a place that this process may not look into, or that cannot be, is none for it."""
+    try:
+        return place.is_dir()
+    except OSError:
+        return False
 
 
 class _Pause:

@@ -162,8 +162,9 @@ class MemoryStore:
         for top, mark in tops:
             if state.published is not None and top.model_version != state.published.version:
                 continue
-            stands = mark is not None and state.dirty.get(top.user_id) == mark
-            if stands or not only_if_marked:
+            marked = state.dirty.get(top.user_id)
+            stands = mark is not None and marked == mark
+            if stands or mark is None or (marked is not None and not only_if_marked):
                 state.tops[top.user_id] = pack_top(top)
                 written += 1
             if stands:

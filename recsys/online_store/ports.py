@@ -111,9 +111,10 @@ class Lists(Protocol):
 
         Args:
             shard: The shard.
-            tops: Lists, each with the mark it was computed for (None: no mark).
-            only_if_marked: Write a list only where its mark still stands, so that a slow batch job never replaces a
-                fresher list.
+            tops: Lists, each with the mark it was computed for (None: no mark). A list with a mark is written only
+                where one is left, this or a later one: else a worker that lost the shard meanwhile, or stood still,
+                would replace a fresher list for good.
+            only_if_marked: Write a list only where its own mark still stands: for a slow batch job.
 
         Returns:
             How many lists were written.

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from recsys.errors import ConfigurationError
 from recsys.settings import Settings
@@ -102,7 +102,7 @@ def configure_logging(
     target = stream or sys.stderr
     shared = _shared_processors()
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _without_colours],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings, target)],
     )
     output = logging.StreamHandler(target)
@@ -125,6 +125,12 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _without_colours(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Drops uvicorn's second copy of its message, the one with terminal colours."""
+    event.pop("color_message", None)
+    return event
 
 
 def _shared_processors() -> list[Processor]:

@@ -17,7 +17,7 @@ class ModelSettings(Section):
     models_retained: int = Field(
         default=10,
         ge=2,
-        description="Bundles kept in the models folder; one that something refers to is never deleted (decision 0010).",
+        description="Bundles kept in the models folder; one that something refers to is never deleted (decision 10).",
     )
     model_poll_seconds: float = Field(
         default=1.0, gt=0, description="How often workers and the API look for a newly published model."

@@ -10,9 +10,9 @@ from operator import attrgetter
 import click
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
-from rich.console import Console
 from rich.table import Table
 
+from recsys.process.tables import print_table
 from recsys.settings import SECTIONS
 from recsys.settings.environment import is_secret, variable_of
 
@@ -96,4 +96,4 @@ def command(as_json: bool, as_markdown: bool) -> None:
         table = Table("variable", "default", "meaning", show_lines=True)
         for row in setting_rows():
             table.add_row(row.variable, row.default or "unset", row.meaning)
-        Console().print(table)
+        print_table(table)

@@ -10,7 +10,7 @@ too low by more than the time the shard was another worker's, and after a public
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from recsys.keys import Shard
@@ -78,9 +78,9 @@ class MarkAges:
         past = self._shards.get(shard)
         return 0 if past is None else len(past.times)
 
-    def forget(self, shard: Shard) -> None:
-        """The shard is another worker's now."""
-        self._shards.pop(shard, None)
+    def forget_all_but(self, owned: Container[Shard]) -> None:
+        """The other shards are other workers' now, also those of which only moves were told."""
+        self._shards = {shard: past for shard, past in self._shards.items() if shard in owned}
 
     def _of(self, shard: Shard) -> _Past:
         return self._shards.setdefault(shard, _Past(self._clock()))

@@ -161,11 +161,11 @@ class OwnedPartition:
         try:
             with metrics.CHUNK_SECONDS.time():
                 applied = await self._writer.apply(chunk)
-        except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it
+            if not applied.left_alone:
+                delivery.ack()
+                self._applied(chunk, applied)
+        except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it, and nothing applies the next
             await self._give_up(error)
-        if not applied.left_alone:
-            delivery.ack()
-            self._applied(chunk, applied)
 
     async def _check_idle(self) -> None:
         try:

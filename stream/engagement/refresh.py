@@ -143,8 +143,8 @@ class Refresher:
             ]
             written = await self._store.write_tops(shard, tops)
         metrics.REFRESHED.inc(written)
-        if written < len(tops):
-            return written  # another model was published just now: once it is loaded, they are ranked again
+        if not written:
+            return 0  # another model was published just now: once it is loaded, they are ranked again
         if waiting.count <= len(tops):
             self._show(shard, 0, None)
         return len(tops)
@@ -159,8 +159,8 @@ class Refresher:
             self._shown.add(shard)
 
     def _show_only(self, owned: set[Shard]) -> None:
+        self._ages.forget_all_but(owned)
         for shard in self._shown - owned:
-            self._ages.forget(shard)
             for gauge in (metrics.DIRTY_USERS, metrics.OLDEST_MARK):
                 gauge.remove(str(partition_of_shard(shard)))
         self._shown &= owned

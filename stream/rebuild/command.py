@@ -23,7 +23,7 @@ from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store
 from stream.engagement.fold import FoldRules
 from stream.engagement.side_outputs import KafkaSideOutputs
-from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
+from stream.rebuild.fold_log import ONE_AT_A_TIME, BulkFold, Past, fold_log, write_shard
 from stream.rebuild.log_reader import LogReader
 from stream.rebuild.previous import Previous
 from stream.rebuild.spans import Span
@@ -79,7 +79,7 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool)
         return
     click.echo(
         f"{done.records} records in {done.seconds:.1f} s ({done.records_per_second:.0f} records/s) into generation "
-        f"{done.generation} of {done.partitions} shards: {dict(done.counts)}"
+        f"{done.generation} of {done.partitions} shards: {', '.join(f'{name} {n}' for name, n in done.counts.items())}"
     )
 
 
@@ -96,6 +96,7 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
         spans = await _spans(settings, previous, topology.partitions)
         done = await _fill(settings, previous, topology, spans)
         await _copy_overrides(previous, topology)
+        await _check_written(previous, topology, spans)
         if not await store.switch_topology(previous.written, topology):
             raise TopologyMismatch("the topology changed during the rebuild: another one ran; nothing was switched")
         log.info("switched", topology=topology)
@@ -144,6 +145,17 @@ async def _copy_overrides(previous: Previous, topology: Topology) -> None:
             await store.quarantine(shard, group, offset)
 
 
+async def _check_written(previous: Previous, topology: Topology, spans: list[Span]) -> None:
+    """Looks whether the new shards still are there.
+
+    Raises:
+        TopologyMismatch: Another rebuild dropped one to write it itself.
+    """
+    for span in spans:
+        if await previous.store.fence(topology.shard(span.partition), previous.group) != span.end - 1:
+            raise TopologyMismatch(f"another rebuild dropped what this one wrote: {ONE_AT_A_TIME}")
+
+
 async def _fill(settings: Settings, previous: Previous, topology: Topology, spans: list[Span]) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
     store, group = previous.store, previous.group
@@ -168,6 +180,8 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
                 reader, spans, bulk, outputs, now_ms=now_ms, progress=lambda n: bar.update(task, completed=n)
             )
             task = bar.add_task("shards", total=len(spans))
+            if not await previous.is_in_use():  # else these are the shards in use by now
+                raise TopologyMismatch(f"another rebuild has switched meanwhile: {ONE_AT_A_TIME}")
             await store.drop_shards(topology.shards())  # what a rebuild before this one left half written
             counts: dict[str, int] = {}
             for span in spans:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
-from recsys.errors import InvalidEvent, RefusalReason
+from recsys.errors import InvalidEvent, RefusalReason, TopologyMismatch
 from recsys.events import Interaction, decode
 from recsys.kafka.records import Record
 from recsys.keys import Partition, Shard
@@ -36,6 +36,7 @@ from stream.rebuild.spans import Arrived, Span, SpanReader
 GROUP = "rebuild"
 ENTRIES_A_COMMIT = 10_000
 IDS_A_COMMIT = 20_000
+ONE_AT_A_TIME = "nothing was switched; let one rebuild end before the next begins"
 
 _Entries = TypeVar("_Entries", bound=Sized)
 _Item = TypeVar("_Item")
@@ -160,12 +161,14 @@ async def write_shard(contents: ShardContents, store: ShardStore, shard: Shard, 
 
     Raises:
         ServiceUnavailable: Redis does not answer.
+        TopologyMismatch: The shard is not empty, or somebody else changes it.
     """
     expected: int | None = None
-    for operation in _operations(contents):
-        await store.commit(shard, group, expected, fence, Effects([operation]))
+    operations = ([operation] for operation in _operations(contents))
+    for effects in map(Effects, chain(operations, [[]])):
+        if not await store.commit(shard, group, expected, fence, effects):
+            raise TopologyMismatch(f"shard {shard} is written by another rebuild too: {ONE_AT_A_TIME}")
         expected = fence
-    await store.commit(shard, group, expected, fence, Effects())
 
 
 def _operations(contents: ShardContents) -> Iterator[Operation]:

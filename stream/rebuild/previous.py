@@ -58,6 +58,10 @@ class Previous:
             return cls(store, group, None, Topology(partitions, await store.newest_generation()))
         return cls(store, group, written, written or Topology(partitions))
 
+    async def is_in_use(self) -> bool:
+        """Whether Redis still says of the topology what it said when the rebuild began."""
+        return await _readable(self.store.topology(), None) == self.written
+
     async def fence(self, partition: Partition) -> int | None:
         """The last applied offset; None where there is none, or none that can be read."""
         return await _readable(self.store.fence(self.topology.shard(partition), self.group), None)

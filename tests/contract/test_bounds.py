@@ -134,7 +134,7 @@ async def test_a_zombie_cuts_nothing_back_that_its_successor_uses(redis_url: str
         await successor_commits()
         return page
 
-    zombie._client.hscan = hscan  # type: ignore[method-assign]
+    zombie._client.hscan = hscan  # type: ignore[method-assign,assignment]
     sums = {SHARD_ITSELF: {f"c{n}": float(n) for n in range(20)}}
     assert await zombie.commit(SHARD, GROUP, None, 0, Effects([HashFloats(TREND, sums, Bound(10, slack=0))]))
     assert (await store.trend(SHARD, 99)).sums["c0"] == 1e6

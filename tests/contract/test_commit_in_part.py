@@ -10,7 +10,7 @@ import redis
 from recsys.errors import ServiceUnavailable, ShardDamaged, UnreadableState
 from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store import Effects
-from recsys.online_store.operations import CounterAdd, HashFloats, HashText, ReadFloats, SetAdd
+from recsys.online_store.operations import CounterAdd, HashFloats, HashText, Operation, ReadFloats, SetAdd
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
@@ -106,6 +106,7 @@ async def test_the_self_test_names_what_is_missing_and_leaves_nothing_behind(
         KEYS.dirty(SHARD),
         KEYS.counts(SHARD),
         KEYS.users(SHARD),
+        KEYS.indexed(SHARD),
     ],
 )
 async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
@@ -121,12 +122,27 @@ async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
     assert await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
 
 
-async def test_a_count_that_is_none_is_named_and_nothing_is_changed(store: RedisStore, admin: redis.Redis) -> None:
-    admin.hset(KEYS.counts(SHARD), "accepted", "many")
+@pytest.mark.parametrize("count", ["many", "", "-", "007", "-0", "9223372036854775807", "9" * 20, "1.5"])
+async def test_a_count_that_is_none_is_named_and_nothing_is_changed(
+    store: RedisStore, admin: redis.Redis, count: str
+) -> None:
+    admin.hset(KEYS.counts(SHARD), "accepted", count)
     before = state(admin)
-    with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer"):
+    with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer") as refused:
         await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
+    assert not isinstance(refused.value, ShardDamaged)
     assert state(admin) == before
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "999999999999999999"])
+async def test_a_count_that_redis_can_add_to_is_added_to(store: RedisStore, admin: redis.Redis, count: str) -> None:
+    admin.hset(KEYS.counts(SHARD), "accepted", count)
+    assert await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
+    assert await store.counts(SHARD) == {"accepted": int(count) + 1}
+
+
+async def test_a_count_that_is_none_is_named_where_it_is_shown(store: RedisStore, admin: redis.Redis) -> None:
+    admin.hset(KEYS.counts(SHARD), "accepted", "many")
     with pytest.raises(UnreadableState, match=r"\{s3\}:counts.*no integer"):
         await store.counts(SHARD)
 
@@ -198,7 +214,7 @@ async def test_a_fence_and_a_topology_that_cannot_be_read_are_named(store: Redis
 
 async def test_a_full_redis_is_tried_again_and_was_not_changed(store: RedisStore, admin: redis.Redis) -> None:
     before = state(admin)
-    limit = admin.config_get("maxmemory")["maxmemory"]
+    limit = admin.config_get("maxmemory")["maxmemory"] or "0"
     admin.config_set("maxmemory", "1mb")
     try:
         with pytest.raises(ServiceUnavailable, match="OOM"):
@@ -210,6 +226,11 @@ async def test_a_full_redis_is_tried_again_and_was_not_changed(store: RedisStore
 
 
 async def test_an_effect_of_nothing_touches_nothing_but_the_fence(store: RedisStore, admin: redis.Redis) -> None:
-    nothing = [HashFloats("eng", {}), HashText("bot", ["a"], {}), SetAdd("done", {}), CounterAdd("counts", {})]
+    nothing: list[Operation] = [
+        HashFloats("eng", {}),
+        HashText("bot", ["a"], {}),
+        SetAdd("done", {}),
+        CounterAdd("counts", {}),
+    ]
     assert await store.commit(SHARD, GROUP, None, 0, Effects(nothing))
     assert set(state(admin)) == {KEYS.fence(SHARD, GROUP).encode(), KEYS.indexed(SHARD).encode()}

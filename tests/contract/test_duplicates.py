@@ -13,12 +13,14 @@ import pytest
 from batch.clean import clean_interactions
 from recsys.events import decode
 from recsys.files import INTERACTION_COLUMNS
+from recsys.keys import Partition, Shard
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold
 from stream.rebuild.fold_log import BulkFold
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
 GROUP = "g"
+SHARD = Shard(0)
 WINDOW_MS = RULES.dedupe_window_ms
 Figures = dict[str, int]
 Reader = Callable[[Sequence[FakeRecord]], Awaitable[Figures]]
@@ -27,16 +29,16 @@ Reader = Callable[[Sequence[FakeRecord]], Awaitable[Figures]]
 async def stream(records: Sequence[FakeRecord]) -> Figures:
     store = MemoryStore()
     for record in records:
-        batch = decode_records([record], 0, RULES)
-        state = await store.read_shard(0, GROUP, batch.reads(RULES))
-        await store.commit(0, GROUP, state.fence, record.offset, fold(batch, state, RULES))
-    return dict(await store.counts(0))
+        batch = decode_records([record], Partition(0), RULES)
+        state = await store.read_shard(SHARD, GROUP, batch.reads(RULES))
+        await store.commit(SHARD, GROUP, state.fence, record.offset, fold(batch, state, RULES))
+    return dict(await store.counts(SHARD))
 
 
 async def rebuild(records: Sequence[FakeRecord]) -> Figures:
     bulk = BulkFold(RULES, past={})
-    await bulk.add([(0, record) for record in records])
-    return dict(await bulk.memory.counts(0))
+    await bulk.add([(Partition(0), record) for record in records])
+    return dict(await bulk.memory.counts(SHARD))
 
 
 async def batch(records: Sequence[FakeRecord]) -> Figures:

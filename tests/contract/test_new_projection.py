@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from recsys.keys import Shard
+from recsys.keys import Partition, Shard
 from recsys.online_store import OnlineStore, ShardState
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import (
@@ -87,7 +87,7 @@ async def test_a_rebuild_folds_and_writes_it_as_the_workers_do(store: OnlineStor
     live = MemoryStore()
     await as_a_worker_does(live, RECORDS, WITH_LAST_TOUCH)
     bulk = BulkFold(WITH_LAST_TOUCH, past={})
-    await bulk.add([(0, record) for record in RECORDS])  # type: ignore[list-item]
+    await bulk.add([(Partition(0), record) for record in RECORDS])
     await write_shard(bulk.memory.contents(SHARD), store, SHARD, group=GROUP, fence=59)
     written, wanted = await latest(store), await latest(live)
     assert (written.floats, written.texts) == (wanted.floats, wanted.texts)

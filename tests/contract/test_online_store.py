@@ -15,6 +15,7 @@ from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
 GROUP = "g"
+SHARD = Shard(0)
 MAX_COURSES = 12
 
 
@@ -29,15 +30,15 @@ async def known_of(store: OnlineStore, shard: int, ids: list[bytes], bucket: int
 
 
 async def test_first_commit_expects_no_fence_and_moves_it(store: OnlineStore) -> None:
-    assert await store.fence(3, GROUP) is None
-    assert await store.commit(3, GROUP, None, 41, effects(engagement={"u": {"c": 1.5}}))
-    assert await store.fence(3, GROUP) == 41
-    assert (await store.user_states(3, ["u"]))[0].engagement == {"c": 1.5}
+    assert await store.fence(Shard(3), GROUP) is None
+    assert await store.commit(Shard(3), GROUP, None, 41, effects(engagement={"u": {"c": 1.5}}))
+    assert await store.fence(Shard(3), GROUP) == 41
+    assert (await store.user_states(Shard(3), ["u"]))[0].engagement == {"c": 1.5}
 
 
 @pytest.mark.parametrize("expected", [None, 40, 42])
 async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, expected: int | None) -> None:
-    await store.commit(3, GROUP, None, 41, effects(engagement={"u": {"c": 1.5}}, trend={"c": 1.0}))
+    await store.commit(Shard(3), GROUP, None, 41, effects(engagement={"u": {"c": 1.5}}, trend={"c": 1.0}))
     late = effects(
         engagement={"u": {"c": 9.0}, "v": {"c": 1.0}},
         done={"u": ["c"]},
@@ -47,46 +48,46 @@ async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, exp
         bucket=7,
         counts={"accepted": 1},
     )
-    assert not await store.commit(3, GROUP, expected, 99, late)
-    assert await store.fence(3, GROUP) == 41
-    state, other = await store.user_states(3, ["u", "v"])
+    assert not await store.commit(Shard(3), GROUP, expected, 99, late)
+    assert await store.fence(Shard(3), GROUP) == 41
+    state, other = await store.user_states(Shard(3), ["u", "v"])
     assert (state.engagement, state.done, other.engagement) == ({"c": 1.5}, frozenset(), {})
-    assert (await store.trend(3, 5)).sums == {"c": 1.0}
-    assert await store.counts(3) == {}
+    assert (await store.trend(Shard(3), 5)).sums == {"c": 1.0}
+    assert await store.counts(Shard(3)) == {}
     assert await known_of(store, 3, [digest(1)], 7) == set()
 
 
 async def test_of_two_racing_owners_exactly_one_commits(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 0, effects())
-    results = await asyncio.gather(*(store.commit(0, GROUP, 0, 1, effects(trend={"c": 1.0})) for _ in range(8)))
+    await store.commit(SHARD, GROUP, None, 0, effects())
+    results = await asyncio.gather(*(store.commit(SHARD, GROUP, 0, 1, effects(trend={"c": 1.0})) for _ in range(8)))
     assert sorted(results) == [False] * 7 + [True]
-    assert (await store.trend(0, 1)).sums == {"c": 1.0}
+    assert (await store.trend(SHARD, 1)).sums == {"c": 1.0}
 
 
 @pytest.mark.parametrize("value", [1e-300, 1e300, 0.1, -5.0, math.pi, 5e-324])
 async def test_sums_are_kept_to_the_last_bit(store: OnlineStore, value: float) -> None:
-    await store.commit(0, GROUP, None, 0, effects(engagement={"u": {"a": value, "b": -value}}))
-    await store.commit(0, GROUP, 0, 1, effects(trend={"t": value}))
+    await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": {"a": value, "b": -value}}))
+    await store.commit(SHARD, GROUP, 0, 1, effects(trend={"t": value}))
     wanted = {"u": ["b", "x", "a"], "new": ["a"]}
     reads = [ReadFloats(ENGAGEMENT, wanted), ReadFloats(TREND, {SHARD_ITSELF: ["x", "t"]})]
-    floats = (await store.read_shard(0, GROUP, reads)).floats
+    floats = (await store.read_shard(SHARD, GROUP, reads)).floats
     assert floats[TREND] == {SHARD_ITSELF: {"x": 0.0, "t": value}}
     assert floats[ENGAGEMENT] == {"u": {"b": -value, "x": 0.0, "a": value}, "new": {"a": 0.0}}
 
 
 async def test_ids_are_remembered_by_bucket_until_it_is_dropped(store: OnlineStore) -> None:
     ids = [digest(n) for n in range(9001)]
-    await store.commit(0, GROUP, None, 0, effects(ids=ids, bucket=10))
+    await store.commit(SHARD, GROUP, None, 0, effects(ids=ids, bucket=10))
     for bucket, known in ((9, set()), (10, {*ids}), (11, {*ids}), (12, set())):
         assert await known_of(store, 0, [*ids, digest(10**6)], bucket) == known, bucket
-    await store.commit(0, GROUP, 0, 1, Effects([Drop(EVENT_IDS, ["9", "10"])]))
+    await store.commit(SHARD, GROUP, 0, 1, Effects([Drop(EVENT_IDS, ["9", "10"])]))
     assert await known_of(store, 0, ids, 10) == set()
 
 
 async def test_the_lowest_engagement_is_evicted_above_the_limit(store: OnlineStore) -> None:
     sums = {f"c{n:02}": float(n % 7) - 3 for n in range(MAX_COURSES + 5)}
-    await store.commit(0, GROUP, None, 0, effects(engagement={"u": sums}, max_courses=MAX_COURSES))
-    kept = (await store.user_states(0, ["u"]))[0].engagement
+    await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": sums}, max_courses=MAX_COURSES))
+    kept = (await store.user_states(SHARD, ["u"]))[0].engagement
     lowest = sorted(sums, key=lambda course: (sums[course], course))[:5]
     assert kept == {course: value for course, value in sums.items() if course not in lowest}
 
@@ -94,12 +95,12 @@ async def test_the_lowest_engagement_is_evicted_above_the_limit(store: OnlineSto
 async def test_a_chunk_of_thousands_of_users_and_courses_is_applied_whole(store: OnlineStore) -> None:
     engagement = {f"u{u}": {f"c{c}": float(u * 7 + c) for c in range(3)} for u in range(4000)}
     trend = {f"c{c}": 0.5 + c for c in range(5000)}
-    await store.commit(0, GROUP, None, 0, effects(engagement=engagement, trend=trend, counts={"accepted": 12000}))
-    states = await store.user_states(0, list(engagement))
+    await store.commit(SHARD, GROUP, None, 0, effects(engagement=engagement, trend=trend, counts={"accepted": 12000}))
+    states = await store.user_states(SHARD, list(engagement))
     assert {user: state.engagement for user, state in zip(engagement, states, strict=True)} == engagement
-    assert (await store.trend(0, 10_000)).sums == trend
-    assert await store.counts(0) == {"accepted": 12000}
-    assert {user: sums async for user, sums in store.engagement(0)} == engagement
+    assert (await store.trend(SHARD, 10_000)).sums == trend
+    assert await store.counts(SHARD) == {"accepted": 12000}
+    assert {user: sums async for user, sums in store.engagement(SHARD)} == engagement
 
 
 @pytest.mark.parametrize(
@@ -107,55 +108,67 @@ async def test_a_chunk_of_thousands_of_users_and_courses_is_applied_whole(store:
 )
 async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> None:
     changes = effects(engagement={user: {"c:*": 1.0}}, done={user: ["c:*"]}, bots={user: {"features": "f"}})
-    await store.commit(1, GROUP, None, 0, changes)
-    await store.write_tops(1, [(CachedTop(user, "v1", 5, ["c:*"], [1.0]), None)])
-    assert {u: dict(sums) async for u, sums in store.engagement(1)} == {user: {"c:*": 1.0}}
-    top, done = await store.top(1, user)
+    await store.commit(Shard(1), GROUP, None, 0, changes)
+    await store.write_tops(Shard(1), [(CachedTop(user, "v1", 5, ["c:*"], [1.0]), None)])
+    assert {u: dict(sums) async for u, sums in store.engagement(Shard(1))} == {user: {"c:*": 1.0}}
+    top, done = await store.top(Shard(1), user)
     assert top is not None
     assert (list(top.course_ids), done) == (["c:*"], frozenset({"c:*"}))
-    assert await store.top(1, user + "x") == (None, frozenset())
+    assert await store.top(Shard(1), user + "x") == (None, frozenset())
 
 
 async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_one(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
-    assert list(await store.dirty_users(0, 9)) == [("u", 10), ("v", 10)]
-    await store.commit(0, GROUP, 10, 11, effects(engagement={"u": {"c": 2.0}}))
+    await store.commit(SHARD, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    assert list(await store.dirty_users(SHARD, 9)) == [("u", 10), ("v", 10)]
+    await store.commit(SHARD, GROUP, 10, 11, effects(engagement={"u": {"c": 2.0}}))
     tops = [(CachedTop(user, "v1", 5, ["a", "b"], [2.0, 1.0]), 10) for user in ("u", "v")]
-    await store.write_tops(0, tops)
-    assert list(await store.dirty_users(0, 9)) == [("u", 11)]
-    top, done = await store.top(0, "v")
+    await store.write_tops(SHARD, tops)
+    assert list(await store.dirty_users(SHARD, 9)) == [("u", 11)]
+    top, done = await store.top(SHARD, "v")
     assert top == CachedTop("v", "v1", 5, ("a", "b"), (2.0, 1.0))
     assert done == frozenset()
 
 
+async def test_a_worker_that_stood_still_never_replaces_the_list_of_the_next_one(store: OnlineStore) -> None:
+    """It read the state at mark 10; the next owner of the shard applied an event and answered it meanwhile."""
+    await store.commit(SHARD, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.commit(SHARD, GROUP, 10, 11, effects(engagement={"u": {"c": 2.0}, "v": {"c": 2.0}}))
+    assert await store.write_tops(SHARD, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 11)]) == 1
+    late = [(CachedTop(user, "v1", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
+    assert await store.write_tops(SHARD, late) == 1
+    tops = [(await store.top(SHARD, user))[0] for user in ("u", "v")]
+    assert [top and tuple(top.course_ids) for top in tops] == [("fresh",), ("stale",)]
+    assert list(await store.dirty_users(SHARD, 9)) == [("v", 11)]  # so v's list is computed again
+
+
 async def test_a_slow_batch_job_never_replaces_a_fresher_list(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
-    await store.write_tops(0, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 10)])
+    await store.commit(SHARD, GROUP, None, 10, effects(engagement={"u": {"c": 1.0}, "v": {"c": 1.0}}))
+    await store.write_tops(SHARD, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 10)])
     late = [(CachedTop(user, "v0", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
-    await store.write_tops(0, late, only_if_marked=True)
-    tops = [(await store.top(0, user))[0] for user in ("u", "v")]
+    await store.write_tops(SHARD, late, only_if_marked=True)
+    tops = [(await store.top(SHARD, user))[0] for user in ("u", "v")]
     assert [list(top.course_ids) for top in tops if top] == [["fresh"], ["stale"]]
 
 
 async def test_dirty_users_come_longest_waiting_or_newest_first(store: OnlineStore) -> None:
-    await store.commit(0, GROUP, None, 10, effects(engagement={"old": {"c": 1.0}}))
-    await store.commit(0, GROUP, 10, 20, effects(engagement={"new": {"c": 1.0}}))
-    assert [list(await store.dirty_users(0, 1, newest=newest)) for newest in (False, True)] == [
+    await store.commit(SHARD, GROUP, None, 10, effects(engagement={"old": {"c": 1.0}}))
+    await store.commit(SHARD, GROUP, 10, 20, effects(engagement={"new": {"c": 1.0}}))
+    assert [list(await store.dirty_users(SHARD, 1, newest=newest)) for newest in (False, True)] == [
         [("old", 10)],
         [("new", 20)],
     ]
 
 
 async def test_who_waits_is_told_of_once_newest_and_oldest_with_how_many_there_are(store: OnlineStore) -> None:
-    nobody = await store.waiting(0, newest=2, oldest=2)
+    nobody = await store.waiting(SHARD, newest=2, oldest=2)
     assert (list(nobody.users), nobody.count, nobody.oldest_mark) == ([], 0, None)
     fence = None
     for mark in range(10, 15):
-        await store.commit(0, GROUP, fence, mark, effects(engagement={f"u{mark}": {"c": 1.0}}))
+        await store.commit(SHARD, GROUP, fence, mark, effects(engagement={f"u{mark}": {"c": 1.0}}))
         fence = mark
-    some = await store.waiting(0, newest=2, oldest=1)
+    some = await store.waiting(SHARD, newest=2, oldest=1)
     assert (dict(some.users), some.count, some.oldest_mark) == ({"u14": 14, "u13": 13, "u10": 10}, 5, 10)
-    everybody = await store.waiting(0, newest=4, oldest=4)
+    everybody = await store.waiting(SHARD, newest=4, oldest=4)
     assert (len(everybody.users), everybody.count) == (5, 5)
 
 
@@ -204,57 +217,57 @@ async def test_a_topology_of_before_generations_is_generation_0(redis_url: str) 
 
 async def test_a_dropped_shard_leaves_the_others(store: OnlineStore) -> None:
     for shard in (3, 33, 10_003):
-        await store.commit(shard, GROUP, None, 1, effects(engagement={"u": {"c": 1.0}}, counts={"accepted": 1}))
-    await store.drop_shards([3])
-    assert [await store.fence(shard, GROUP) for shard in (3, 33, 10_003)] == [None, 1, 1]
-    assert (await store.user_states(3, ["u"]))[0].engagement == {}
-    assert await store.counts(33) == {"accepted": 1}
+        await store.commit(Shard(shard), GROUP, None, 1, effects(engagement={"u": {"c": 1.0}}, counts={"accepted": 1}))
+    await store.drop_shards([Shard(3)])
+    assert [await store.fence(Shard(shard), GROUP) for shard in (3, 33, 10_003)] == [None, 1, 1]
+    assert (await store.user_states(Shard(3), ["u"]))[0].engagement == {}
+    assert await store.counts(Shard(33)) == {"accepted": 1}
 
 
 async def test_starts_are_counted_at_one_fence_and_an_orderly_end_is_none(store: OnlineStore) -> None:
-    assert await store.begin(0, GROUP) == (None, Guard(starts=1))
-    assert await store.begin(0, GROUP) == (None, Guard(starts=2))
-    assert await store.begin(0, "other") == (None, Guard(starts=1))
-    await store.commit(0, GROUP, None, 7, effects())
-    assert await store.begin(0, GROUP) == (7, Guard(starts=1))
-    assert (await store.begin(0, GROUP))[1].starts == 2
-    await store.end(0, GROUP)
-    assert (await store.begin(0, GROUP))[1].starts == 1
+    assert await store.begin(SHARD, GROUP) == (None, Guard(starts=1))
+    assert await store.begin(SHARD, GROUP) == (None, Guard(starts=2))
+    assert await store.begin(SHARD, "other") == (None, Guard(starts=1))
+    await store.commit(SHARD, GROUP, None, 7, effects())
+    assert await store.begin(SHARD, GROUP) == (7, Guard(starts=1))
+    assert (await store.begin(SHARD, GROUP))[1].starts == 2
+    await store.end(SHARD, GROUP)
+    assert (await store.begin(SHARD, GROUP))[1].starts == 1
 
 
 async def test_the_attempts_of_a_record_are_counted_until_another_is_begun(store: OnlineStore) -> None:
-    tries = [await store.count_attempt(0, GROUP, offset) for offset in (5, 5, 5, 6, 5)]
+    tries = [await store.count_attempt(SHARD, GROUP, offset) for offset in (5, 5, 5, 6, 5)]
     assert tries == [1, 2, 3, 1, 1]
-    assert (await store.guard(0, GROUP)).attempted == 5
+    assert (await store.guard(SHARD, GROUP)).attempted == 5
 
 
 async def test_what_a_rebuild_leaves_behind_is_remembered(store: OnlineStore) -> None:
     for offset in (9, 7, 9):
-        await store.quarantine(0, GROUP, offset)
-    await store.set_rebuilt_until(0, GROUP, 12)
-    assert await store.guard(0, GROUP) == Guard(quarantined=(7, 9), rebuilt_until=12)
+        await store.quarantine(SHARD, GROUP, offset)
+    await store.set_rebuilt_until(SHARD, GROUP, 12)
+    assert await store.guard(SHARD, GROUP) == Guard(quarantined=(7, 9), rebuilt_until=12)
 
 
 async def test_a_stop_stands_until_an_operator_says_otherwise(store: OnlineStore) -> None:
     stop = Stop(41, "too many", 9)
-    await store.stop_partition(2, GROUP, stop)
-    assert await store.begin(2, GROUP) == (None, Guard(starts=1, stop=stop))
-    await store.resume_partition(2, GROUP, refusals_until=99)
-    assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99)
+    await store.stop_partition(Shard(2), GROUP, stop)
+    assert await store.begin(Shard(2), GROUP) == (None, Guard(starts=1, stop=stop))
+    await store.resume_partition(Shard(2), GROUP, refusals_until=99)
+    assert await store.guard(Shard(2), GROUP) == Guard(starts=1, refusals_until=99)
     gone = Stop(120, "deleted", 10, log_start=130)
-    await store.stop_partition(2, GROUP, gone)
-    assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99, stop=gone)
-    await store.resume_partition(2, GROUP, expired_until=130)
-    assert await store.guard(2, GROUP) == Guard(starts=1, refusals_until=99, expired_until=130)
+    await store.stop_partition(Shard(2), GROUP, gone)
+    assert await store.guard(Shard(2), GROUP) == Guard(starts=1, refusals_until=99, stop=gone)
+    await store.resume_partition(Shard(2), GROUP, expired_until=130)
+    assert await store.guard(Shard(2), GROUP) == Guard(starts=1, refusals_until=99, expired_until=130)
 
 
 async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url: str) -> None:
     store = RedisStore.for_stream(redis_url)
-    await store.write_tops(0, [(CachedTop("victim", "v1", 5, ["secret"], [1.0]), None)])
+    await store.write_tops(SHARD, [(CachedTop("victim", "v1", 5, ["secret"], [1.0]), None)])
     await store._client.rename("recsys:{s0}:top:victim", "recsys:{s0}:top:other")
-    assert await store.top(0, "other") == (None, frozenset())
+    assert await store.top(SHARD, "other") == (None, frozenset())
     await store._client.set("recsys:{s0}:top:other", b"\xc1garbage")
-    assert await store.top(0, "other") == (None, frozenset())
+    assert await store.top(SHARD, "other") == (None, frozenset())
     await store.close()
 
 

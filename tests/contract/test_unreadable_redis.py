@@ -23,7 +23,7 @@ KEYS = KeySpace()
 GROUP = load_settings().consumer_group
 SHARD = TOPOLOGY.shard(Partition(1))
 FENCE, GUARD = KEYS.fence(SHARD, GROUP), KEYS.guard(SHARD, GROUP)
-ENGAGEMENT, BOT = KEYS.engagement(SHARD, LEARNER[1]), KEYS.bot(SHARD, LEARNER[1])
+ENGAGEMENT, BOT = KEYS.engagement(SHARD, LEARNER[Partition(1)]), KEYS.bot(SHARD, LEARNER[Partition(1)])
 DEDUPE, COUNTS, TREND, DIRTY = KEYS.state(SHARD, DEDUPE), KEYS.counts(SHARD), KEYS.trend(SHARD), KEYS.dirty(SHARD)
 IDS = KEYS.event_ids(SHARD, ARRIVAL // (24 * HOUR_MS))
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import redis
 
+from recsys.keys import KeySpace, Partition, Topology
+
 MUTANTS = Path(__file__).with_name("mutant_worker.py")
 
 
@@ -79,7 +81,9 @@ class Recsys:
         totals: dict[str, int] = {}
         with redis.Redis.from_url(self.redis_url) as client:
             for partition in range(partitions):
-                for name, value in client.hgetall(f"{{s{partition}}}:counts").items():
+                for name, value in client.hgetall(
+                    KeySpace().counts(Topology(partitions).shard(Partition(partition)))
+                ).items():
                     totals[name.decode()] = totals.get(name.decode(), 0) + int(value)
         return totals
 

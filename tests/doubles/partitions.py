@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology, partition_of
+from recsys.online_store import Guard
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
 from stream.engagement.commit import Applied
@@ -72,7 +73,7 @@ class Scene:
 
     def chunk(self, partition: int, offset: int) -> Chunk:
         """One event of a learner whose partition it is."""
-        return chunk(event(offset, LEARNER[partition]), partition=partition)
+        return chunk(event(offset, LEARNER[Partition(partition)]), partition=partition)
 
     async def put(self, partition: int, offset: int) -> FakeDelivery:
         """Delivers a chunk of one event."""
@@ -89,7 +90,9 @@ class Scene:
         await self.partitions.of(Partition(partition))._writer.check_idle()
 
     async def fence(self, partition: int) -> int | None:
-        return await self.store.fence(self.topology.shard(Partition(partition)), GROUP)
+        fence: int | None = await self.store.fence(self.topology.shard(Partition(partition)), GROUP)
+        return fence
 
     async def starts(self, partition: int) -> int:
-        return (await self.store.guard(self.topology.shard(Partition(partition)), GROUP)).starts
+        guard: Guard = await self.store.guard(self.topology.shard(Partition(partition)), GROUP)
+        return guard.starts

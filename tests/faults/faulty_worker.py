@@ -19,6 +19,7 @@ from recsys.online_store.redis.shards import RedisShards
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement import commit, outdated_lists, patient_fold
 from stream.engagement import side_outputs as dead_letters
+from stream.engagement.fold import fold as real_fold
 from tests.doubles import mutant_worker
 
 MARKER = "marked-course"
@@ -34,13 +35,12 @@ def _tell(fault: str) -> None:
 
 def _around_fold(before: Callable[[Any], None]) -> None:
     """Has every fold preceded by `before(batch)`."""
-    original = patient_fold.fold
 
     def fold(batch: Any, *rest: Any, **named: Any) -> Any:
         before(batch)
-        return original(batch, *rest, **named)
+        return real_fold(batch, *rest, **named)
 
-    patient_fold.fold = fold
+    setattr(patient_fold, "fold", fold)  # noqa: B010 - a name that the module imports
 
 
 def fold_fails_now_and_then() -> None:
@@ -93,7 +93,7 @@ def cancelled_mid_batch(which: str) -> None:
             await asyncio.sleep(0)
         return await original(self, *rest, **named)
 
-    RedisStore.commit = commit_or_cancel  # type: ignore[method-assign]
+    RedisStore.commit = commit_or_cancel  # type: ignore[method-assign,assignment]
 
 
 def _tasks_of(which: str) -> list[asyncio.Task[Any]]:
@@ -139,10 +139,10 @@ def take_the_acknowledgement_out() -> None:
 def take_the_list_check_out() -> None:
     """Nobody brings the shards' copies of the model pointer up to date, nor looks for lists of another model."""
 
-    async def look(_: Any) -> set[str]:
+    async def look(_: outdated_lists.OutdatedLists) -> set[str]:
         return set()
 
-    outdated_lists.OutdatedLists.look = look  # type: ignore[method-assign]
+    outdated_lists.OutdatedLists.look = look  # type: ignore[method-assign,assignment]
 
 
 COMMIT_IN_PART = "commit-in-part"

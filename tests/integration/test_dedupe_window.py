@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from recsys.keys import Partition
+from recsys.keys import Partition, Shard
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.commit import ShardWriter, WriterRules
 from stream.engagement.metrics import PartitionMetrics
@@ -60,7 +60,7 @@ async def test_a_repeat_within_one_window_changes_nothing(redis_url: str, first_
         assert before
         await writer(store).apply(chunk(*repeats))
         assert state(redis_url) == before
-        assert await store.counts(0) == {"accepted": 2, "duplicate": 2}
-        assert await store.fence(0, GROUP) == 3
+        assert await store.counts(Shard(0)) == {"accepted": 2, "duplicate": 2}
+        assert await store.fence(Shard(0), GROUP) == 3
     finally:
         await store.close()

@@ -18,7 +18,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from infra.devtools.local_kafka import LocalKafka, missing_programs
-from recsys.keys import partition_of
+from recsys.keys import Partition, partition_of
 from recsys.settings import Settings
 from stream.transport.broker_probe import reachable_partitions
 from tests.doubles.commands import Recsys, wait_until
@@ -73,9 +73,14 @@ class Scene:
         before = self.applied()
         for partition in partitions:
             self.sent += 1
-            fields = {"event_id": f"e{self.sent}", "user_id": LEARNERS[partition], "course_id": "c", "type": "click"}
+            fields = {
+                "event_id": f"e{self.sent}",
+                "user_id": LEARNERS[Partition(partition)],
+                "course_id": "c",
+                "type": "click",
+            }
             value = json.dumps({**fields, "timestamp": 1_700_000_000_000}).encode()
-            self.traffic.send(LEARNERS[partition].encode(), value, partition=partition)
+            self.traffic.send(LEARNERS[Partition(partition)].encode(), value, partition=partition)
         self.traffic.flush()
         wait_until(lambda: self.applied() == before + len(partitions), within_s=within_s, what=f"{partitions} applied")
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"real data not at han
 def test_mars_has_its_views_and_watch_events_and_355_repeats() -> None:
     imported = import_mars(DATA / "mars", OPTIONS)
     events, courses = imported.interactions, imported.courses
+    assert events is not None
     kept, report = clean_interactions(events, arrival_ms=ARRIVAL_MS)
 
     assert [(file.read, file.used, file.refused_rows) for file in imported.files] == [
@@ -37,6 +38,7 @@ def test_mars_has_its_views_and_watch_events_and_355_repeats() -> None:
 def test_online_retail_has_397884_distinct_events() -> None:
     imported = import_online_retail(DATA / "online_retail", OPTIONS)
     events, courses = imported.interactions, imported.courses
+    assert events is not None
     kept, report = clean_interactions(events, arrival_ms=ARRIVAL_MS)
 
     assert imported.files[0].left_out == {"without a customer": 135_080, "taken back": 8_905, "without a price": 40}

@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from batch.datasets.simulator import simulate
 from recsys.files import write_interactions
+from recsys.keys import KeySpace, Shard
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.engagement_oracle import differences, expected_scores
 from tests.doubles.traffic import Traffic
@@ -131,5 +132,5 @@ def _partition(recsys: Recsys, number: int) -> Any:
 
 def _applied(client: redis.Redis) -> int:
     """Records of the rebuilt generation."""
-    shards = (client.hgetall(f"{{s{10_000 + partition}}}:counts") for partition in range(BEFORE))
+    shards = (client.hgetall(KeySpace().counts(Shard(10_000 + partition))) for partition in range(BEFORE))
     return sum(int(value) for counts in shards for value in counts.values())

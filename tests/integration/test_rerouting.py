@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from recsys.keys import partition_of
+from recsys.keys import Partition, partition_of
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.traffic import Traffic, a_worker_on
 
@@ -46,4 +46,4 @@ def test_every_event_counts_once_in_its_learners_shard_and_rerouted_says_how_man
     assert found["lag"] == 0
     home = Counter(partition_of(user, PARTITIONS) for user in LEARNERS)
     accepted = {row["partition"]: row["counts"].get("accepted", 0) for row in found["partitions"]}
-    assert accepted == {partition: EVENTS_EACH * home[partition] for partition in range(PARTITIONS)}
+    assert accepted == {partition: EVENTS_EACH * home[Partition(partition)] for partition in range(PARTITIONS)}

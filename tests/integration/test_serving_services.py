@@ -147,9 +147,11 @@ async def test_without_a_broker_events_are_refused_in_bounded_time_and_the_api_e
 
 async def seed(url: str) -> None:
     store = RedisStore.for_stream(url)
-    await store.establish_topology(Topology(PARTITIONS))
+    topology = Topology(PARTITIONS)
+    await store.establish_topology(topology)
     await store.write_tops(
-        partition_of("ada", PARTITIONS), [(CachedTop("ada", "v", now_ms(), ("c1", "c2"), (2, 1)), None)]
+        topology.shard(partition_of("ada", PARTITIONS)),
+        [(CachedTop("ada", "v", now_ms(), ("c1", "c2"), (2, 1)), None)],
     )
     await store.close()
 

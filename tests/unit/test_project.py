@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from recsys.cli import COMMANDS
+
 ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_distribution_names_its_licence_and_brings_the_text() -> None:
@@ -18,11 +21,40 @@ def test_the_distribution_names_its_licence_and_brings_the_text() -> None:
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
-def test_every_file_a_page_links_to_is_there(page: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+def test_every_file_a_page_links_to_is_there() -> None:
+    links = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
+    assert len(links) > 30
+    assert [(page.name, link) for page, link in links if not (page.parent / link).is_file()] == []
+
+
+def test_every_decision_has_a_number_of_its_own_and_a_line_in_the_index() -> None:
+    records = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    titles = [record.read_text().splitlines()[0].removeprefix("# ") for record in records]
+    assert [title.partition(".")[0] for title in titles] == [str(number) for number in range(1, len(records) + 1)]
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    lines = [
+        f"| {number} | [{title.partition('. ')[2]}]({record.name}) |"
+        for number, (title, record) in enumerate(zip(titles, records, strict=True), start=1)
+    ]
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    assert [line for line in lines if line not in index] == []
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`recsys {name}" not in readme] == []
+
+
+def test_every_package_stands_in_the_layout_of_the_readme() -> None:
+    layout = (ROOT / "README.md").read_text().partition("## Layout")[2].partition("\n## ")[0]
+    named = re.findall(r"^[├└│─ ]*([a-z_]+)/", layout, re.MULTILINE)
+    packages = [
+        folder.name
+        for layer in ("recsys", "stream", "batch", "serving", "infra")
+        for folder in (ROOT / layer, *sorted((ROOT / layer).iterdir()))
+        if (folder / "__init__.py").is_file()
+    ]
+    assert sorted(set(packages) - set(named)) == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

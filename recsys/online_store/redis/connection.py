@@ -32,6 +32,9 @@ _FOR_NOW = re.compile(
 )
 """Error codes of a Redis that will answer otherwise later: fail-over, start-up, full memory or disk, a slow script."""
 
+_PIPELINED = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+"""What redis-py puts into an error reply in a pipeline: the command and its keys, so what learners are called."""
+
 _RIGHTS = re.compile(r"\bNOPERM\b|can't run this command|nknown (Redis )?command")
 RIGHTS_REMEDY = "give the user of REDIS_URL the rights that docs/services.md lists"
 
@@ -44,7 +47,8 @@ def refusal(key: str, message: str, remedy: str = REBUILD) -> ServiceUnavailable
         message: Redis's own, which begins with a code.
         remedy: What an operator does about a key that no retry mends.
     """
-    if _FOR_NOW.search(message):
+    code = _PIPELINED.sub("", message)
+    if _FOR_NOW.search(code):
         return ServiceUnavailable(f"Redis refuses {key or 'a command'} for now: {message}")
     return UnreadableState(key, f"is refused: {message}", remedy=RIGHTS_REMEDY if _RIGHTS.search(message) else remedy)
 

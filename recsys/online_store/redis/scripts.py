@@ -7,8 +7,10 @@ that one that fails half-way does no harm when it is run again.
 WRITE_TOPS = """
 -- KEYS: the shard's dirty marks, its copy of the model pointer. ARGV: the shard's tag, the lists' life in seconds,
 -- whether a list is written only where its mark stands; then for each list its user id, mark, model version and bytes.
--- A list of another model than the published one is refused and its mark stays. Where the copy cannot be read (its next
--- synchronization mends it) nothing is written; where there is none, no model was published in this shard yet.
+-- A list of another model than the published one is refused and its mark stays. One that was computed for a mark is
+-- refused where none is left: somebody else has written a list since, from state that is no older. Where the copy
+-- cannot be read (its next synchronization mends it) nothing is written; where there is none, no model was published in
+-- this shard yet.
 local tag, ttl, only_if_marked = ARGV[1], ARGV[2], ARGV[3] == '1'
 local copy, published, written = redis.pcall('GET', KEYS[2]), nil, 0
 if copy then
@@ -18,8 +20,9 @@ end
 for i = 4, #ARGV, 4 do
   local user, mark, version = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if not published or version == published then
-    local stands = mark ~= '' and tonumber(redis.call('ZSCORE', KEYS[1], user) or '-1') == tonumber(mark)
-    if stands or not only_if_marked then
+    local marked = mark ~= '' and redis.call('ZSCORE', KEYS[1], user)
+    local stands = marked and tonumber(marked) == tonumber(mark)
+    if stands or mark == '' or (marked and not only_if_marked) then
       redis.call('SET', tag .. ':top:' .. user, ARGV[i + 3], 'EX', ttl)
       written = written + 1
     end

@@ -178,9 +178,14 @@ local function check(s, kind, state, owners)
   keys[s], before[s] = names, sizes
 end
 
+-- What HINCRBY takes: 64 bits, so up to 18 digits whatever they are, and none of them a leading zero.
+local function countable(text)
+  return #text <= 18 and (text == '0' or string.match(text, '^-?[1-9]%d*$'))
+end
+
 local SHARD = {''}  -- the owners of a state with one key a shard
 local counts = tag .. ':counts'
-local accepted
+local accepted, indexed
 local ready, problem = pcall(function()
   -- The first write has to be one that takes memory: Redis refuses it when memory is full, and after the first write of
   -- a script it refuses none.
@@ -197,7 +202,7 @@ local ready, problem = pcall(function()
       local names = lists[step[3]]
       local found = redis.call('HMGET', at, unpack(names))
       for i = 1, #names do
-        if found[i] and not string.match(found[i], '^-?%d+$') then error({err = 'holds a count that is no integer'}) end
+        if found[i] and not countable(found[i]) then error({err = 'holds a count that is no integer'}) end
       end
     elseif kind == 'marks' then
       check(s, kind, state, SHARD)
@@ -209,6 +214,8 @@ local ready, problem = pcall(function()
   end
   at, doing = tag .. ':users', 'SCARD'
   redis.call('SCARD', at)
+  at, doing = tag .. ':indexed', 'GET'
+  indexed = redis.call('GET', at) or (not fence and 'whole:0')
   at, doing = counts, 'HGET'
   accepted = redis.call('HGET', counts, 'accepted') or '0'
   at, doing = KEYS[2], 'SET'
@@ -337,7 +344,6 @@ local applied, problem = pcall(function()
     redis.call('SADD', at, unpack(newcomers, from, math.min(from + SLICE - 1, #newcomers)))
   end
   at = tag .. ':indexed'
-  local indexed = redis.call('GET', at) or (not fence and 'whole:0')
   local kept_by = indexed and string.match(indexed, '^(%w+:)' .. accepted .. '$')
   if kept_by then redis.call('SET', at, kept_by .. (redis.call('HGET', counts, 'accepted') or '0')) end
   at = KEYS[1]

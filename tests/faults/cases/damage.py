@@ -34,9 +34,9 @@ def commits_in_part(stage: Stage) -> Findings:
     _recsys(stage, findings, "rebuild", "--grace", "2")
     findings.recovered(stage.recover(BACK_S), BACK_S)
     for command in WRITES[: stage.times(len(WRITES), least=2)]:
-        stage.client.execute_command("ACL", "SETUSER", "default", f"-{command}")
+        stage.client.execute_command("ACL", "SETUSER", "default", f"-{command}")  # type: ignore[no-untyped-call]
         stage.wait(REFUSED_S)
-        stage.client.execute_command("ACL", "SETUSER", "default", f"+{command}")
+        stage.client.execute_command("ACL", "SETUSER", "default", f"+{command}")  # type: ignore[no-untyped-call]
         for partition in _stopped(stage):
             _recsys(stage, findings, "resume", "--partition", str(partition))
         findings.recovered(stage.recover(BACK_S), BACK_S)

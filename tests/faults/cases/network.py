@@ -21,9 +21,11 @@ LOSSES_WITHIN_S = 240.0
 @case("T10", "a proxy on each side: latency, resets, slicing, 10 s of silence")
 def bad_network(stage: Stage) -> Findings:
     findings = Findings()
+    listener = stage.kafka.proxied_listener
+    assert listener is not None
     with (
         Proxy(stage.redis.port, seed=stage.seed) as to_redis,
-        Proxy(stage.kafka.proxied_listener, port=stage.kafka.proxied_port, seed=stage.seed + 1) as to_kafka,
+        Proxy(listener, port=stage.kafka.proxied_port, seed=stage.seed + 1) as to_kafka,
     ):
         stage.fleet.environment |= {
             "REDIS_URL": f"redis://127.0.0.1:{to_redis.port}/0",

@@ -169,12 +169,12 @@ def refusing_redis(stage: Stage) -> Findings:
 
 def _read_only(stage: Stage) -> tuple[Any, Any]:
     """Redis is read-only for 10 s, as in a fail-over; returns the fences soon after it began and at its end."""
-    stage.client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    stage.client.replicaof("127.0.0.1", "1")
     stage.wait(1.0)
     before = stage.fences()
     stage.wait(READ_ONLY_S - 1.0)
     after = stage.fences()
-    stage.client.execute_command("REPLICAOF", "NO", "ONE")
+    stage.client.replicaof("NO", "ONE")
     return before, after
 
 

@@ -179,7 +179,7 @@ def test_what_people_read_stays_as_it_was_written(text: str) -> None:
 
     kept, report = clean_courses(frame)
 
-    assert kept.loc[0, ["title", "intro", "category"]].to_list() == [text] * 3
+    assert list(kept.loc[0, ["title", "intro", "category"]]) == [text] * 3
     assert kept.loc[0, "skills"] == (text,)
     assert not report.changed
 

@@ -1,6 +1,7 @@
 """The tests' service ladder: which rung is taken, and that a run without real services says so and fails in CI."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_then_docker_then_local_then_embedded(
 ) -> None:
     monkeypatch.setattr(ladder, "_why_no_docker", lambda: docker)
     monkeypatch.setattr(ladder, "missing_programs", lambda: missing)
-    monkeypatch.setattr(ladder.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     chosen, why = ladder.choose_rung()
     assert chosen == rung
     assert rung != "embedded" or "java" in why

@@ -237,7 +237,7 @@ def test_a_file_that_could_be_read_in_two_ways_is_refused(tmp_path: Path, text: 
 def test_blanks_after_the_delimiters_become_no_part_of_an_id(tmp_path: Path) -> None:
     read = read_interactions(written(tmp_path, "event_id, user_id, course_id, type, timestamp\n1, 2, 3, view, 4\n"))
 
-    assert read.loc[0, ["user_id", "course_id", "type"]].to_list() == ["2", "3", "view"]
+    assert list(read.loc[0, ["user_id", "course_id", "type"]]) == ["2", "3", "view"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -130,9 +130,8 @@ def test_quotes_that_do_not_match_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_field_of_a_megabyte_is_read(tmp_path: Path) -> None:
-    assert (
-        len(read_table(written(tmp_path, "id,title\n7," + "x" * 1_000_000 + "\n"), REQUIRED).loc[0, "title"]) == 10**6
-    )
+    read = read_table(written(tmp_path, "id,title\n7," + "x" * 1_000_000 + "\n"), REQUIRED)
+    assert read["title"].str.len().to_list() == [10**6]
 
 
 def test_a_parquet_file_is_held_to_the_same_header(tmp_path: Path) -> None:

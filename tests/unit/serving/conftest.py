@@ -15,7 +15,7 @@ from recsys.catalog import Course
 from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction
-from recsys.keys import Topology, partition_of
+from recsys.keys import Shard, Topology, partition_of
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
@@ -30,6 +30,7 @@ from tests.doubles.effects import effects
 
 NOW_MS = 1_790_000_000_000
 PARTITIONS = 6
+TOPOLOGY = Topology(PARTITIONS)
 N_COURSES = 40
 RETIRED = "c7"
 CATEGORIES = ("Data", "Art", "Biology")
@@ -82,6 +83,10 @@ def draw_bundle(models_dir: Path, *, seed: int, created_at_ms: int, courses: Seq
         arrays=arrays,
     )
     return write_bundle(models_dir, draft)
+
+
+def shard_of(user_id: str) -> Shard:
+    return TOPOLOGY.shard(partition_of(user_id, PARTITIONS))
 
 
 class Outage:
@@ -165,18 +170,18 @@ class World:
         pointer = await self.outage.store.model()
         version = version or ("v-cached" if pointer is None else pointer.version)
         top = CachedTop(user_id, version, self.clock.now_ms, tuple(ids), scores)
-        await self.store.write_tops(partition_of(user_id, PARTITIONS), [(top, None)])
+        await self.store.write_tops(shard_of(user_id), [(top, None)])
 
     async def finish(self, user_id: str, *course_ids: str) -> None:
-        partition = partition_of(user_id, PARTITIONS)
-        fence = await self.store.fence(partition, "g")
+        shard = shard_of(user_id)
+        fence = await self.store.fence(shard, "g")
         changes = effects(done={user_id: list(course_ids)})
-        assert await self.store.commit(partition, "g", fence, (fence or 0) + 1, changes)
+        assert await self.store.commit(shard, "g", fence, (fence or 0) + 1, changes)
 
     async def engage(self, user_id: str, **sums: float) -> None:
-        partition = partition_of(user_id, PARTITIONS)
-        fence = await self.store.fence(partition, "g")
-        assert await self.store.commit(partition, "g", fence, (fence or 0) + 1, effects(engagement={user_id: sums}))
+        shard = shard_of(user_id)
+        fence = await self.store.fence(shard, "g")
+        assert await self.store.commit(shard, "g", fence, (fence or 0) + 1, effects(engagement={user_id: sums}))
 
     async def trend(self, *ids: str) -> None:
         scores = tuple(float(len(ids) - i) for i in range(len(ids)))
@@ -212,7 +217,7 @@ def world(tmp_path: Path) -> World:
         experiments={"colour": {"a": 0.5, "b": 0.5}},
     )
     made = World(settings)
-    asyncio.run(made.store.establish_topology(Topology(PARTITIONS)))
+    asyncio.run(made.store.establish_topology(TOPOLOGY))
     return made
 
 

@@ -13,7 +13,7 @@ from batch.datasets.importers.mars import import_mars
 from batch.datasets.importers.movielens import TEN_YEARS_MS, import_movielens
 from batch.datasets.importers.online_courses import import_online_courses
 from batch.datasets.importers.online_retail import import_online_retail
-from batch.datasets.importers.results import ImportOptions
+from batch.datasets.importers.results import Imported, ImportOptions
 from recsys.errors import ConfigurationError, InputError
 from recsys.files import read_courses, read_interactions
 
@@ -42,7 +42,7 @@ def mars(tmp_path: Path) -> Path:
 
 def test_mars_views_and_watch_events_with_repeats_as_the_same_event(mars: Path) -> None:
     imported = import_mars(mars, OPTIONS)
-    events, courses = imported.interactions, imported.courses
+    events, courses = interactions_of(imported), imported.courses
 
     assert list(events["type"]) == ["view", "view", "view", "progress"]
     assert list(events["user_id"]) == ["007"] * 4
@@ -87,6 +87,11 @@ def test_a_wrong_mars_file_is_one_clear_error(mars: Path, name: str, text: str, 
     assert name in str(raised.value)
 
 
+def interactions_of(imported: Imported) -> pd.DataFrame:
+    assert imported.interactions is not None
+    return imported.interactions
+
+
 def retail_lines() -> pd.DataFrame:
     line = {
         "Description": " RED MUG ",
@@ -96,7 +101,7 @@ def retail_lines() -> pd.DataFrame:
         "CustomerID": 17850.0,
         "Country": "UK",
     }
-    changes = [
+    changes: list[dict[str, object]] = [
         {},
         {},
         {"CustomerID": None},
@@ -111,7 +116,7 @@ def test_each_retail_line_with_customer_quantity_and_price_is_its_own_event(tmp_
     retail_lines().to_parquet(tmp_path / "online_retail.parquet")
 
     imported = import_online_retail(tmp_path, OPTIONS)
-    events, courses = imported.interactions, imported.courses
+    events, courses = interactions_of(imported), imported.courses
 
     assert list(events["user_id"]) == ["17850", "17850", "1"]
     assert not events.duplicated(["user_id", "event_id"]).any()
@@ -132,18 +137,18 @@ def test_the_three_forms_of_movielens_say_the_same(tmp_path: Path) -> None:
     write(forms["u"], "u.item", f"31|Café, The (1995)|01-Jan-1995||http://x|{flags}\n", "latin-1")
 
     (events, courses), dat, old = (
-        (imported.interactions, imported.courses)
+        (interactions_of(imported), imported.courses)
         for imported in (import_movielens(folder, OPTIONS) for folder in forms.values())
     )
 
-    assert events.loc[0, ["user_id", "course_id", "type", "timestamp", "value"]].to_list() == [
+    assert list(events.loc[0, ["user_id", "course_id", "type", "timestamp", "value"]]) == [
         "1",
         "31",
         "rate",
         1_260_759_144_000,
         1.0,
     ]
-    assert courses.loc[0, ["title", "skills"]].to_list() == ["Café, The (1995)", ("Comedy", "Drama")]
+    assert list(courses.loc[0, ["title", "skills"]]) == ["Café, The (1995)", ("Comedy", "Drama")]
     pd.testing.assert_frame_equal(dat[0], events)
     pd.testing.assert_frame_equal(dat[1], courses)
     pd.testing.assert_frame_equal(old[0].drop(columns="event_id"), events.drop(columns="event_id"))
@@ -164,7 +169,7 @@ def test_a_course_reached_from_two_programmes_is_one_course(tmp_path: Path) -> N
 
     assert events is None
     assert list(courses["course_id"]) == ["coursera/sql", "futurelearn/cooking"]
-    assert courses.loc[0, ["intro", "skills", "level", "language"]].to_list() == [
+    assert list(courses.loc[0, ["intro", "skills", "level", "language"]]) == [
         "Learn",
         ("Data", "SQL", "Joins"),
         "Advanced",

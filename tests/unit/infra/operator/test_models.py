@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class System:
             write_bundle(models_dir, draw_draft(seed, created_at_ms=NOW_MS + seed * 1000)) for seed in range(3)
         )
         for path in (self.first, self.second):
-            self.on_redis(lambda store, path=path: self._publish(store, path))
+            self.on_redis(partial(self._publish, path=path))
 
     @staticmethod
     async def _publish(store: RedisStore, path: Path) -> None:
@@ -151,6 +152,18 @@ def test_without_a_model_before_a_rollback_asks_for_a_version(
         main(["models", "rollback"])
     assert ended.value.code == 2
     assert "no model was published before this one" in capsys.readouterr().err
+
+
+def test_a_folder_without_bundles_is_one_line(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
+    assert CliRunner().invoke(models, ["list"], catch_exceptions=False).stdout == "no model published\n"
+
+
+@pytest.mark.parametrize("columns", [None, "80"])
+def test_every_version_is_whole_in_the_table(system: System, columns: str | None) -> None:
+    result = CliRunner().invoke(models, ["list"], catch_exceptions=False, env={"COLUMNS": columns})
+    assert [path.name for path in (system.first, system.second, system.never) if path.name not in result.stdout] == []
 
 
 def test_people_get_a_table(system: System) -> None:

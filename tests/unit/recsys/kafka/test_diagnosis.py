@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from infra.devtools.embedded import EmbeddedKafka
@@ -12,7 +14,7 @@ from recsys.settings import Settings
 from tests.doubles.listeners import advertising, closing, listening, silent, speaking_http
 
 
-def at(servers: str, **more: str) -> Settings:
+def at(servers: str, **more: Any) -> Settings:
     return Settings(kafka_bootstrap_servers=servers, **more)
 
 

@@ -155,6 +155,25 @@ async def test_a_broken_folder_at_the_publishers_path_gives_way_to_our_own(place
     assert place.process.current.folder == place.models_dir / "v1"
 
 
+async def test_so_does_one_at_which_the_loader_raises_what_nobody_foresaw(place: Place) -> None:
+    elsewhere = place.write("v1", models_dir=place.folder / "elsewhere")
+    elsewhere.joinpath("version").write_bytes(b"\xff")
+    place.write("v1")
+    place.publish("v1", 1, path=elsewhere)
+    await place.process.follow()
+    assert place.version == "v1"
+
+
+async def test_a_publishers_path_that_cannot_be_looked_at_here_gives_way_to_our_own(place: Place) -> None:
+    """As a folder of another user's: the question whether it is there fails."""
+    place.publish("v1", 1, path=Path("/", "x" * 300, "v1"))
+    await place.process.follow()
+    assert place.version is None
+    place.write("v1")
+    await place.process.follow()
+    assert place.version == "v1"
+
+
 async def test_a_failed_load_keeps_the_model_in_use_and_says_that_it_is_not_the_published_one(place: Place) -> None:
     place.write("v1")
     place.publish("v1", 1)

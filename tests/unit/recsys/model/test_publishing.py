@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import BundleError, PointerMoved, ServiceUnavailable
-from recsys.keys import Topology
+from recsys.keys import Shard, Topology
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.publications import Publications, read_publications
 from recsys.model.publishing import drop_outdated_lists, publish_bundle, settle_seconds
@@ -102,9 +102,9 @@ async def test_from_the_publish_on_no_shard_takes_a_list_of_the_model_before(dra
     await store.establish_topology(Topology(2))
     first = await publish(store, write(tmp_path, draft, 1))
     top = CachedTop("u", first.version, 5, ["c1"], [1.0])
-    assert await store.write_tops(1, [(top, None)]) == 1
+    assert await store.write_tops(Shard(1), [(top, None)]) == 1
     second = await publish(store, write(tmp_path, draft, 2))
-    assert await store.write_tops(1, [(top, None)]) == 0
+    assert await store.write_tops(Shard(1), [(top, None)]) == 0
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -112,8 +112,8 @@ async def test_from_the_publish_on_no_shard_takes_a_list_of_the_model_before(dra
 
     assert await drop_outdated_lists(store, settle_s=settle_seconds(1.0), sleep=sleep) == 1
     assert waited == [3.0]
-    assert (await store.top(1, "u"))[0] is None
-    assert await store.dirty_users(1, 9) == [("u", 0)]
+    assert (await store.top(Shard(1), "u"))[0] is None
+    assert await store.dirty_users(Shard(1), 9) == [("u", 0)]
     assert await store.model() == second
 
 

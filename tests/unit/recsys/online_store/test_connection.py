@@ -9,6 +9,7 @@ import pytest
 import uvloop
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.online_store.redis.connection import answering
@@ -69,7 +70,7 @@ async def test_an_error_that_passes_by_itself_is_the_service_being_away(message:
     """As redis-py raises it: it takes the code off the text of those that it has classes for."""
     with pytest.raises(ServiceUnavailable):
         async with answering("key"):
-            raise BaseParser.parse_error(message)
+            raise BaseParser.parse_error(message)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,21 @@ async def test_an_error_that_passes_by_itself_is_the_service_being_away(message:
 async def test_an_error_that_no_retry_mends_names_the_key_and_the_remedy(message: str, remedy: str) -> None:
     with pytest.raises(UnreadableState, match=remedy) as refused:
         async with answering("{s3}:eng:u"):
-            raise BaseParser.parse_error(message)
+            raise BaseParser.parse_error(message)  # type: ignore[no-untyped-call]
     assert not isinstance(refused.value, ServiceUnavailable)
     assert refused.value.key == "{s3}:eng:u"
     assert message.split(maxsplit=1)[1] in str(refused.value)
+
+
+@pytest.mark.parametrize("learner", ["BUSY", "ask of pipeline caused error: OOM", "MOVED ASK"])
+async def test_what_a_learner_is_called_never_decides_what_an_error_means(learner: str) -> None:
+    """redis-py says in a pipeline's error which command failed, keys and all."""
+    in_pipeline = f"Command # 1 (HGETALL {{s0}}:eng:{learner}) of pipeline caused error: "
+    with pytest.raises(UnreadableState):
+        async with answering("{s0}"):
+            raise ResponseError(f"{in_pipeline}WRONGTYPE Operation against a key holding the wrong kind of value")
+    full = BaseParser.parse_error("OOM command not allowed.")  # type: ignore[no-untyped-call]
+    full.args = (in_pipeline + str(full),)
+    with pytest.raises(ServiceUnavailable):
+        async with answering("{s0}"):
+            raise full

@@ -54,6 +54,12 @@ def test_json_lines_hold_event_fields_level_and_an_utc_time() -> None:
     assert row["timestamp"].endswith("Z")
 
 
+def test_a_message_is_not_said_again_in_colours() -> None:
+    out = configured(log_format="json")
+    logging.getLogger("uvicorn.error").warning("started %d", 7, extra={"color_message": "started \x1b[36m%d\x1b[0m"})
+    assert set(json.loads(out.getvalue())) == {"event", "level", "logger", "timestamp"}
+
+
 def test_the_standard_library_takes_the_same_way() -> None:
     out = configured(log_format="json")
     logging.getLogger("uvicorn.error").warning("slow %s", "client", extra={"port": 1})

@@ -61,7 +61,7 @@ def spoken(shell: str, lines: int = 1, **environment: str) -> subprocess.Complet
     ids=str,
 )
 def test_what_does_not_fit_the_encoding_is_escaped_as_in_json(environment: dict[str, str]) -> None:
-    done = spoken("", **environment)
+    done = spoken("", 1, **environment)
     assert (done.returncode, done.stderr) == (0, b"")
     first, second, *_ = done.stdout.splitlines()
     encoding = {"latin-1": "latin-1", "cp1252": "cp1252"}.get(environment.get("PYTHONIOENCODING", ""), "utf-8")

@@ -10,17 +10,19 @@ import pytest
 from prometheus_client import REGISTRY
 
 from recsys.errors import RefusalReason, ServiceUnavailable, TopologyMismatch
-from recsys.keys import Partition
+from recsys.keys import Partition, Shard
 from recsys.online_store import Effects, ShardState
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import Read
 from stream.engagement import commit as commit_module
 from stream.engagement import patient_fold
 from stream.engagement.commit import Applied, ShardWriter, WriterRules
+from stream.engagement.fold import decode_records, fold
 from stream.engagement.metrics import PartitionMetrics
 from tests.doubles.stream import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
 GROUP = "g"
+SHARD = Shard(0)
 PARTITION = Partition(0)
 WINDOW = RULES.dedupe_window_ms
 
@@ -51,14 +53,14 @@ def writer(store: Any, log: FakeLog | None = None, outputs: FakeOutputs | None =
 
 
 async def total(store: MemoryStore) -> int:
-    return sum((await store.counts(0)).values())
+    return sum((await store.counts(SHARD)).values())
 
 
 async def test_a_chunk_moves_the_fence_to_its_last_record() -> None:
     store = MemoryStore()
     applied = await writer(store).apply(chunk(event(0), event(1)))
     assert (applied.counts, applied.users) == ({"accepted": 2}, 1)
-    assert await store.fence(0, GROUP) == 1
+    assert await store.fence(SHARD, GROUP) == 1
 
 
 async def test_a_redelivered_chunk_changes_nothing() -> None:
@@ -97,8 +99,8 @@ async def test_a_reply_lost_after_the_commit_does_not_double_it() -> None:
     shard = writer(store)
     for n in range(5):
         await shard.apply(chunk(event(2 * n), event(2 * n + 1)))
-    assert await store.counts(0) == {"accepted": 10}
-    assert await store.fence(0, GROUP) == 9
+    assert await store.counts(SHARD) == {"accepted": 10}
+    assert await store.fence(SHARD, GROUP) == 9
 
 
 async def test_a_gap_is_sought_and_later_chunks_are_left_alone_until_it_is_read() -> None:
@@ -109,7 +111,7 @@ async def test_a_gap_is_sought_and_later_chunks_are_left_alone_until_it_is_read(
     assert (await shard.apply(chunk(event(6)))).left_alone
     assert log.seeks == [1]
     await shard.apply(chunk(event(1), event(2), event(3), event(4), event(5), epoch=1))
-    assert await store.fence(0, GROUP) == 5
+    assert await store.fence(SHARD, GROUP) == 5
     assert await total(store) == 6
 
 
@@ -171,7 +173,7 @@ async def test_what_was_fetched_before_retention_deleted_it_is_not_counted_as_ex
     shard = writer(store, log)
     await shard.apply(chunk(event(0)))
     log.start = 50
-    await store.resume_partition(0, GROUP, expired_until=50)
+    await store.resume_partition(SHARD, GROUP, expired_until=50)
     again = writer(store, log)
     fetched = chunk(*(event(n) for n in range(20, 60)), begun_at=20)
     assert (await again.apply(fetched)).counts == {"accepted": 40, "expired": 19}
@@ -184,18 +186,18 @@ async def test_records_deleted_by_retention_stop_the_partition_until_an_operator
     shard = writer(store, log)
     assert (await shard.apply(chunk(event(53)))).left_alone
     assert shard.stopped()
-    stop = (await store.guard(0, GROUP)).stop
+    stop = (await store.guard(SHARD, GROUP)).stop
     assert stop is not None
     assert (stop.offset, stop.log_start) == (1, 50)
     assert "retention deleted 49 records" in stop.reason
     assert (await writer(store, log).apply(chunk(event(50)))).left_alone  # a restart changes nothing
     assert (await total(store), log.seeks) == (1, [])
     # The operator override, and a reread from the first record that is still there.
-    await store.resume_partition(0, GROUP, expired_until=50)
+    await store.resume_partition(SHARD, GROUP, expired_until=50)
     await shard.check_idle()
     assert log.seeks == [50]
     assert (await shard.apply(chunk(event(50), epoch=1))).counts == {"accepted": 1, "expired": 49}
-    assert await store.counts(0) == {"accepted": 2, "expired": 49}
+    assert await store.counts(SHARD) == {"accepted": 2, "expired": 49}
     # It holds for these records, and for a writer that begins later, but not for the next ones.
     log.start = 60
     assert (await shard.apply(chunk(event(60), epoch=1))).left_alone
@@ -206,7 +208,7 @@ async def test_an_override_that_records_may_be_passed_outlives_the_worker_it_was
     store, log = MemoryStore(), FakeLog()
     await writer(store, log).apply(chunk(event(0)))
     log.start = 50
-    await store.resume_partition(0, GROUP, expired_until=50)
+    await store.resume_partition(SHARD, GROUP, expired_until=50)
     told = writer(store, log)
     assert (await told.apply(chunk(event(53)))).left_alone  # records 50 to 52 are still there
     assert log.seeks == [50]
@@ -225,11 +227,11 @@ async def test_dead_letters_are_acknowledged_before_the_fence_passes_them() -> N
     shard = writer(store, outputs=outputs)
     with pytest.raises(ServiceUnavailable):
         await shard.apply(chunk(event(0), FakeRecord(1, b"junk")))
-    assert (await store.fence(0, GROUP), await total(store)) == (None, 0)
+    assert (await store.fence(SHARD, GROUP), await total(store)) == (None, 0)
     outputs.failures = 2
     assert (await shard.apply(chunk(event(0), FakeRecord(1, b"junk")))).counts == {"accepted": 1, "refused": 1}
     assert [refusal.record.offset for refusal in outputs.refused] == [1]
-    assert await store.fence(0, GROUP) == 1
+    assert await store.fence(SHARD, GROUP) == 1
 
 
 class AwayStore(MemoryStore):
@@ -241,7 +243,7 @@ class AwayStore(MemoryStore):
         if self.away:
             self.away -= 1
             raise ServiceUnavailable("expected an answer from Redis, received none")
-        return await super().read_shard(partition, group, reads)
+        return await super().read_shard(Shard(partition), group, reads)
 
 
 @pytest.mark.parametrize(("away", "survives"), [(1, True), (10**6, False)])
@@ -259,8 +261,6 @@ async def test_a_service_may_be_away_for_a_bounded_time(away: int, survives: boo
 async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fold = patient_fold.fold
-
     def failing_fold(batch: Any, *arguments: Any) -> Effects:
         if any(interaction.course_id == "cursed" for interaction in batch.events):
             raise RuntimeError("no fold for this one")
@@ -273,12 +273,12 @@ async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_cou
     applied = await writer(store, outputs=outputs).apply(chunk(*records))
     assert applied.counts == {"accepted": 2, "duplicate": 1, "refused": 1}
     assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(1, RefusalReason.FOLD_FAILED)]
-    assert await store.fence(0, GROUP) == 3
+    assert await store.fence(SHARD, GROUP) == 3
 
 
 @pytest.mark.parametrize("failures", range(1, 5))
 async def test_an_exception_that_passes_makes_no_dead_letter(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
-    fold, left = patient_fold.fold, iter([True] * failures)
+    left = iter([True] * failures)
 
     def passing(*arguments: Any) -> Effects:
         if next(left, False):
@@ -289,7 +289,7 @@ async def test_an_exception_that_passes_makes_no_dead_letter(monkeypatch: pytest
     monkeypatch.setattr(patient_fold, "FOLD_PAUSES_S", (0.0,) * 4)
     store, outputs = MemoryStore(), FakeOutputs()
     await writer(store, outputs=outputs).apply(chunk(event(0), event(1)))
-    assert (await store.counts(0), outputs.refused) == ({"accepted": 2}, [])
+    assert (await store.counts(SHARD), outputs.refused) == ({"accepted": 2}, [])
 
 
 async def test_no_chunk_boundary_decides_what_a_duplicate_is() -> None:
@@ -301,8 +301,8 @@ async def test_no_chunk_boundary_decides_what_a_duplicate_is() -> None:
         shard = writer(store)
         for start in range(0, len(records), size):
             await shard.apply(chunk(*records[start : start + size]))
-        assert await store.counts(0) == {"accepted": 2, "duplicate": 2}, size
-        assert await store.fence(0, GROUP) == 3
+        assert await store.counts(SHARD) == {"accepted": 2, "duplicate": 2}, size
+        assert await store.fence(SHARD, GROUP) == 3
 
 
 class Dies(Exception):
@@ -311,7 +311,7 @@ class Dies(Exception):
 
 async def start_worker(store: MemoryStore, outputs: FakeOutputs, records: Sequence[FakeRecord]) -> bool:
     """A new process reads from the fence on; returns whether it got through."""
-    fence = await store.fence(0, GROUP)
+    fence = await store.fence(SHARD, GROUP)
     due = [record for record in records if fence is None or record.offset > fence]
     try:
         await writer(store, outputs=outputs).apply(chunk(*due))
@@ -323,8 +323,6 @@ async def start_worker(store: MemoryStore, outputs: FakeOutputs, records: Sequen
 async def test_a_record_that_ends_the_process_is_a_dead_letter_after_three_restarts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    decode_records = commit_module.decode_records
-
     def killing(records: Sequence[FakeRecord], *arguments: Any) -> Any:
         if any(record.value == b"poison" for record in records):
             raise Dies
@@ -335,9 +333,9 @@ async def test_a_record_that_ends_the_process_is_a_dead_letter_after_three_resta
     records = [event(0), event(1), FakeRecord(2, b"poison"), event(3)]
     survived = [await start_worker(store, outputs, records) for _ in range(4)]
     assert survived == [False, False, False, True]
-    assert await store.counts(0) == {"accepted": 3, "refused": 1}
+    assert await store.counts(SHARD) == {"accepted": 3, "refused": 1}
     assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(2, RefusalReason.CRASHED_WORKER)]
-    assert (await store.guard(0, GROUP)).quarantined == (2,)
+    assert (await store.guard(SHARD, GROUP)).quarantined == (2,)
 
 
 async def test_workers_that_die_elsewhere_quarantine_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +351,7 @@ async def test_workers_that_die_elsewhere_quarantine_no_record(monkeypatch: pyte
     assert [await start_worker(store, outputs, records) for _ in range(5)] == [False] * 5
     monkeypatch.setattr(FakeLog, "bounds", bounds)
     assert await start_worker(store, outputs, records)
-    assert await store.counts(0) == {"accepted": 5}
+    assert await store.counts(SHARD) == {"accepted": 5}
 
 
 async def test_a_store_that_comes_and_goes_quarantines_no_record_in_isolation_mode() -> None:
@@ -362,7 +360,7 @@ async def test_a_store_that_comes_and_goes_quarantines_no_record_in_isolation_mo
     outputs = FakeOutputs(failures=4)
     shard = writer(store, outputs=outputs, retry_s=10.0)
     await shard.apply(chunk(FakeRecord(0, b"junk"), event(1), event(2)))
-    assert await store.counts(0) == {"accepted": 2, "refused": 1}
+    assert await store.counts(SHARD) == {"accepted": 2, "refused": 1}
     assert [refusal.error.reason for refusal in outputs.refused] == [RefusalReason.NOT_JSON]
 
 
@@ -374,7 +372,7 @@ async def test_after_an_orderly_end_nobody_enters_isolation_mode() -> None:
         await idle.end()
     shard = writer(store)
     await shard.apply(chunk(event(0), event(1)))
-    assert (await store.guard(0, GROUP)).attempted is None
+    assert (await store.guard(SHARD, GROUP)).attempted is None
 
 
 async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_again() -> None:
@@ -387,12 +385,12 @@ async def test_an_old_owner_stops_in_the_middle_of_a_chunk_and_does_not_begin_ag
         log.revoked_at = 1
         return await commit(*arguments)
 
-    store.commit = revoked_meanwhile  # type: ignore[method-assign]
+    store.commit = revoked_meanwhile  # type: ignore[method-assign,assignment]
     assert (await old.apply(chunk(event(0), event(1), event(2)))).left_alone
-    assert await store.fence(0, GROUP) == 0
+    assert await store.fence(SHARD, GROUP) == 0
     late = writer(store, log)
     assert (await late.apply(chunk(event(1), event(2)))).left_alone
-    assert (await store.guard(0, GROUP)).starts == 2
+    assert (await store.guard(SHARD, GROUP)).starts == 2
     assert (await late.apply(chunk(event(1), event(2), epoch=1))).counts == {"accepted": 2}
 
 
@@ -428,7 +426,7 @@ async def test_a_writer_that_ended_applies_nothing_and_ends_after_the_step_under
         await release.wait()
         return await commit(*arguments)
 
-    store.commit = slow  # type: ignore[method-assign]
+    store.commit = slow  # type: ignore[method-assign,assignment]
     under_way = asyncio.create_task(shard.apply(chunk(event(0))))
     await asyncio.sleep(0.01)
     end = asyncio.create_task(shard.end())
@@ -438,7 +436,7 @@ async def test_a_writer_that_ended_applies_nothing_and_ends_after_the_step_under
     await end
     assert (await under_way).counts == {"accepted": 1}
     assert (await shard.apply(chunk(event(1)))).left_alone
-    assert await store.fence(0, GROUP) == 0
+    assert await store.fence(SHARD, GROUP) == 0
 
 
 async def test_what_was_shown_of_a_partition_is_not_shown_by_a_worker_that_lost_it() -> None:
@@ -461,14 +459,14 @@ async def test_a_flood_of_refusals_stops_the_partition_before_it_is_drained() ->
     assert (await shard.apply(chunk(*flood[50:300]))).left_alone
     assert shard.stopped()
     assert len(outputs.refused) == 50
-    guard = await store.guard(0, GROUP)
+    guard = await store.guard(SHARD, GROUP)
     assert guard.stop is not None
     assert guard.stop.offset == 150
     # A restart changes nothing, and nothing more is sent.
     again = writer(store, log, outputs, stop_records=100)
     assert (await again.apply(chunk(*flood[50:]))).left_alone
     # The operator override: this flood is passed, the next one is not.
-    await store.resume_partition(0, GROUP, refusals_until=400)
+    await store.resume_partition(SHARD, GROUP, refusals_until=400)
     await again.check_idle()
     assert log.seeks[-1] == 150
     assert (await again.apply(chunk(*flood[50:], epoch=9))).counts == {"refused": 250}
@@ -479,14 +477,14 @@ async def test_a_store_that_lost_its_state_is_filled_again_though_nothing_new_ar
     store, log = MemoryStore(), FakeLog(end=3)
     shard = writer(store, log)
     await shard.apply(chunk(event(0), event(1), event(2)))
-    await store.drop_shards([0])
+    await store.drop_shards([SHARD])
     log.next_offset = 3
     await shard.check_idle()
     assert log.seeks == []  # one check may fall between a fetch and its arrival
     await shard.check_idle()
     assert log.seeks == [0]
     await shard.apply(chunk(event(0), event(1), event(2), epoch=1, begun_at=0))
-    assert await store.counts(0) == {"accepted": 3}
+    assert await store.counts(SHARD) == {"accepted": 3}
     log.next_offset = 3
     for _ in range(3):
         await shard.check_idle()
@@ -500,7 +498,7 @@ async def test_an_offset_gap_at_the_end_of_a_log_is_passed_before_retention_hide
     await shard.apply(chunk(event(0)))
     log.skipped, log.next_offset = range(1, 5), 5
     await shard.check_idle()
-    assert (await store.fence(0, GROUP), await store.counts(0), log.seeks) == (4, {"accepted": 1}, [])
+    assert (await store.fence(SHARD, GROUP), await store.counts(SHARD), log.seeks) == (4, {"accepted": 1}, [])
     log.start = log.end = 5
     assert (await shard.apply(chunk(event(5), begun_at=5))).counts == {"accepted": 1}
 
@@ -512,7 +510,7 @@ async def test_a_position_ahead_proves_nothing_by_itself() -> None:
     for log.skipped in (range(2, 5), range(0)):
         log.next_offset = 5
         await shard.check_idle()
-        assert await store.fence(0, GROUP) == 0
+        assert await store.fence(SHARD, GROUP) == 0
     assert log.seeks == [1]
 
 
@@ -523,7 +521,7 @@ async def test_a_log_without_records_after_a_gap_of_retentions_is_not_read_again
     log.start, log.skipped, log.next_offset = 3, range(3, 5), 5
     for _ in range(5):
         await shard.check_idle()
-    assert (await store.fence(0, GROUP), log.seeks) == (0, [])
+    assert (await store.fence(SHARD, GROUP), log.seeks) == (0, [])
 
 
 async def test_a_writer_that_ended_checks_nothing() -> None:
@@ -531,7 +529,7 @@ async def test_a_writer_that_ended_checks_nothing() -> None:
     shard = writer(store, log)
     await shard.end()
     await shard.check_idle()
-    assert (await store.fence(0, GROUP), (await store.guard(0, GROUP)).starts) == (None, 0)
+    assert (await store.fence(SHARD, GROUP), (await store.guard(SHARD, GROUP)).starts) == (None, 0)
 
 
 class SlowLog(FakeLog):
@@ -565,7 +563,7 @@ async def test_an_end_waits_for_no_idle_check_that_waits_for_kafka() -> None:
         await asyncio.wait_for(shard.end(), 10)
         log.answers.set()
         assert not await check
-    assert ((await store.guard(0, GROUP)).starts, await store.fence(0, GROUP)) == (0, 0)
+    assert ((await store.guard(SHARD, GROUP)).starts, await store.fence(SHARD, GROUP)) == (0, 0)
 
 
 @pytest.mark.parametrize("back", [False, True])
@@ -580,12 +578,12 @@ async def test_a_fence_that_moves_while_an_idle_check_waits_for_kafka_passes_no_
     check = asyncio.create_task(shard.check_idle())
     await asyncio.wait_for(log.asked.wait(), 10)
     if back:
-        await store.drop_shards([0])
+        await store.drop_shards([SHARD])
     else:
         await shard.apply(chunk(event(5), begun_at=3))
     log.answers.set()
     assert await check
-    assert (await store.fence(0, GROUP), log.seeks) == (None if back else 5, [])
+    assert (await store.fence(SHARD, GROUP), log.seeks) == (None if back else 5, [])
 
 
 async def test_a_beginning_whose_answer_nobody_waited_for_ends_in_order() -> None:
@@ -602,9 +600,9 @@ async def test_a_beginning_whose_answer_nobody_waited_for_ends_in_order() -> Non
     await asyncio.wait_for(began.wait(), 10)
     check.cancel()
     await asyncio.gather(check, return_exceptions=True)
-    assert (await store.guard(0, GROUP)).starts == 1
+    assert (await store.guard(SHARD, GROUP)).starts == 1
     await shard.end()
-    assert (await store.guard(0, GROUP)).starts == 0
+    assert (await store.guard(SHARD, GROUP)).starts == 0
 
 
 async def test_an_idle_check_of_a_stopped_partition_says_that_it_took_place() -> None:

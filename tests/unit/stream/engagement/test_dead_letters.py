@@ -6,6 +6,7 @@ from typing import Any
 
 from recsys.dead_letters import decode
 from recsys.errors import InvalidEvent, RefusalReason
+from recsys.keys import Partition
 from stream.engagement.fold import Refused
 from stream.engagement.side_outputs import KafkaSideOutputs
 from tests.doubles.stream import FakeRecord
@@ -39,7 +40,9 @@ async def test_a_refused_record_becomes_a_dead_letter_of_the_shared_format() -> 
     )
     record = FakeRecord(41, b"\xff{", key=b"\x00k", headers=[("a", b"\xff")])
 
-    await outputs.send([Refused(record, InvalidEvent(RefusalReason.NOT_JSON, "junk"))], [], partition=3, now_ms=77)
+    await outputs.send(
+        [Refused(record, InvalidEvent(RefusalReason.NOT_JSON, "junk"))], [], partition=Partition(3), now_ms=77
+    )
 
     ((topic, sent),) = producer.sent
     letter = decode(FakeRecord(0, **sent), partition=3)

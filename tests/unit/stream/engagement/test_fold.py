@@ -13,20 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import RefusalReason
-from recsys.keys import DIRTY, Topology, partition_of
+from recsys.keys import DIRTY, Partition, Shard, Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
 GROUP = "g"
+SHARD = Shard(0)
 
 
 async def apply(store: MemoryStore, records: list[FakeRecord]) -> Effects:
-    batch = decode_records(records, 0, RULES)
-    state = await store.read_shard(0, GROUP, batch.reads(RULES))
+    batch = decode_records(records, Partition(0), RULES)
+    state = await store.read_shard(SHARD, GROUP, batch.reads(RULES))
     effects = fold(batch, state, RULES)
-    assert await store.commit(0, GROUP, state.fence, records[-1].offset, effects)
+    assert await store.commit(SHARD, GROUP, state.fence, records[-1].offset, effects)
     return effects
 
 
@@ -34,7 +35,7 @@ async def test_events_add_up_to_the_decayed_sum() -> None:
     store = MemoryStore()
     await apply(store, [event(0, kind="view"), event(1, kind="rate", value=5, at=ARRIVAL - 40 * 24 * HOUR_MS)])
     await apply(store, [event(2, kind="dismiss")])
-    (state,) = await store.user_states(0, ["u"])
+    (state,) = await store.user_states(SHARD, ["u"])
     expected = 1.0 * 2 ** (-1 / 2_592_000) + 6.0 * 2 ** (-40 / 30) - 5.0 * 2 ** (-1 / 2_592_000)
     assert RULES.decay.score(state.engagement["c"], ARRIVAL) == pytest.approx(expected, rel=1e-9)
     assert state.done == {"c"}
@@ -48,13 +49,13 @@ async def test_a_course_watched_to_the_end_is_done(threshold: float, done: set[s
     values = {"watched": 1.0, "nearly": 0.9, "half": 0.5, "begun": 0.0}
     batch = decode_records(
         [event(n, course=name, kind="progress", value=value) for n, (name, value) in enumerate(values.items())],
-        0,
+        Partition(0),
         rules,
     )
     store = MemoryStore()
-    effects = fold(batch, await store.read_shard(0, GROUP, batch.reads(rules)), rules)
-    assert await store.commit(0, GROUP, None, 9, effects)
-    (state,) = await store.user_states(0, ["u"])
+    effects = fold(batch, await store.read_shard(SHARD, GROUP, batch.reads(rules)), rules)
+    assert await store.commit(SHARD, GROUP, None, 9, effects)
+    (state,) = await store.user_states(SHARD, ["u"])
     assert state.done == done
 
 
@@ -67,7 +68,7 @@ async def test_a_repeated_id_counts_once_within_and_across_chunks(split: tuple[i
             counts[name] += value
         records = records[size:]
     assert counts == {"accepted": 1, "duplicate": 2}
-    (state,) = await store.user_states(0, ["u"])
+    (state,) = await store.user_states(SHARD, ["u"])
     assert list(state.engagement) == ["c"]
 
 
@@ -95,7 +96,7 @@ def test_a_record_of_another_partitions_learner_is_sent_home() -> None:
     rules = dataclasses.replace(RULES, topology=Topology(8))
     homes = {}
     for n in range(100):
-        batch = decode_records([event(0, f"user{n}")], 3, rules)
+        batch = decode_records([event(0, f"user{n}")], Partition(3), rules)
         homes[n] = batch.misrouted[0].partition if batch.misrouted else 3
     assert set(homes.values()) == set(range(8))
 
@@ -105,24 +106,24 @@ def test_a_misrouted_record_too_large_to_be_sent_is_refused_and_where_it_belongs
     home = partition_of("u", 8)
     large = dataclasses.replace(event(0, "u"), headers=[("trace", b"x" * 1_000_000)])
     assert len(decode_records([large], home, rules).events) == 1
-    (refused,) = decode_records([large], (home + 1) % 8, rules).refused
+    (refused,) = decode_records([large], Partition((home + 1) % 8), rules).refused
     assert refused.error.reason is RefusalReason.TOO_LARGE
 
 
 async def test_only_positive_weight_trends() -> None:
     store = MemoryStore()
     await apply(store, [event(0), event(1, course="d", kind="dismiss")])
-    assert set((await store.trend(0, 9)).sums) == {"c"}
+    assert set((await store.trend(SHARD, 9)).sums) == {"c"}
 
 
 async def test_a_chunk_of_duplicates_makes_nobody_dirty() -> None:
     store = MemoryStore()
     await apply(store, [event(0, id="x")])
-    before = deepcopy(store.contents(0))
+    before = deepcopy(store.contents(SHARD))
     effects = await apply(store, [event(1, id="x")])
     assert (effects.users, effects.counts) == (0, {"duplicate": 1})
-    assert store.contents(0).marks == {DIRTY: {"u": 0}}
-    assert replace(store.contents(0), counters=before.counters) == before
+    assert store.contents(SHARD).marks == {DIRTY: {"u": 0}}
+    assert replace(store.contents(SHARD), counters=before.counters) == before
 
 
 kinds = st.sampled_from(["view", "click", "enroll", "dismiss", "complete"])
@@ -147,7 +148,7 @@ async def test_chunk_boundaries_do_not_change_the_state(
         store = MemoryStore()
         for start in range(0, len(records), boundary):
             await apply(store, records[start : start + boundary])
-        contents = store.contents(0)
+        contents = store.contents(SHARD)
         marked = set(contents.marks.pop(DIRTY))  # by the fence of the commit, which chunk boundaries do move
-        states.append((contents, marked, await store.fence(0, GROUP)))
+        states.append((contents, marked, await store.fence(SHARD, GROUP)))
     assert states[0] == states[1]

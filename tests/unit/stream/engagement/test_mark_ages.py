@@ -71,8 +71,18 @@ def test_a_shard_without_marks_or_of_another_worker_has_no_age() -> None:
     ages.saw(SHARD, None)
     assert ages.age_s(SHARD) == 0.0
     ages.saw(SHARD, 10)
-    ages.forget(SHARD)
+    ages.forget_all_but([])
     clock.now += 9
+    assert ages.age_s(SHARD) == 0.0
+
+
+def test_a_move_that_was_told_of_after_the_shard_was_lost_is_forgotten_too() -> None:
+    clock = Clock()
+    ages = MarkAges(clock)
+    ages.moved(SHARD, 10)  # the step in work, when the shard was revoked
+    ages.forget_all_but([])
+    clock.now += 3600
+    ages.saw(SHARD, 50)  # it is this worker's again; another one set the mark
     assert ages.age_s(SHARD) == 0.0
 
 

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.kafka.records import Chunk
 from recsys.keys import Partition
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import metrics
@@ -88,6 +89,27 @@ async def test_what_the_writer_raises_ends_the_process_and_acknowledges_nothing(
     delivery = await scene.put(0, 0)
     await until(lambda: bool(gave_up))
     assert (str(gave_up[0]), delivery.acked) == ("a bug", False)
+
+
+async def test_what_happens_after_the_commit_ends_the_process_too_and_not_only_the_partitions_task() -> None:
+    gave_up: list[Exception] = []
+
+    async def note(error: Exception) -> NoReturn:
+        gave_up.append(error)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    class Unacknowledgeable:
+        def __init__(self, value: Chunk) -> None:
+            self.value = value
+
+        def ack(self) -> NoReturn:
+            raise RuntimeError("the consumer is gone")
+
+    scene = Scene(give_up=note)
+    await scene.partitions.put(Unacknowledgeable((await scene.put(1, 0)).value))
+    await until(lambda: bool(gave_up))
+    assert str(gave_up[0]) == "the consumer is gone"
 
 
 async def test_a_revocation_drops_the_whole_object_after_the_step_in_work() -> None:

@@ -14,8 +14,10 @@ from recsys.keys import Shard
 from recsys.model.scorer import Learner
 from recsys.online_store import CachedTop, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
-from stream.engagement.refresh import Refresher
+from stream.engagement.refresh import BATCH_USERS, Refresher
 from tests.doubles.effects import effects
+
+SHARD = Shard(0)
 
 
 class ByEngagement:
@@ -70,12 +72,14 @@ async def poll(condition: Any, deadline_s: float = 5.0) -> None:
 
 async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
     store = MemoryStore()
-    await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]}))
-    assert await refresher(store).refresh(0) == 1
-    top, _ = await store.top(0, "u")
+    await store.commit(
+        SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]})
+    )
+    assert await refresher(store).refresh(SHARD) == 1
+    top, _ = await store.top(SHARD, "u")
     assert top is not None
     assert (top.course_ids, top.model_version, top.computed_at_ms) == (("b", "a"), "v1", 7)
-    assert await store.dirty_users(0, 1) == []
+    assert await store.dirty_users(SHARD, 1) == []
 
 
 async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:
@@ -86,10 +90,10 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
 
     for exclude_seen, expected in ((True, ("d",)), (False, ("a", "b", "d"))):
         store = MemoryStore()
-        await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
+        await store.commit(SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
         worker = refresher(store, ranker=Everything(), exclusion=Exclusion(exclude_seen=exclude_seen))
-        await worker.refresh(0)
-        top, _ = await store.top(0, "u")
+        await worker.refresh(SHARD)
+        top, _ = await store.top(SHARD, "u")
         assert top is not None
         assert top.course_ids == expected
 
@@ -97,27 +101,27 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
 async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet() -> None:
     store = MemoryStore()
     for partition in (0, 1):
-        await store.commit(partition, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
+        await store.commit(Shard(partition), "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     worker = refresher(store, shards=lambda: {0, 1})
-    worker.notify(1, fence=9, backlog=True)
+    worker.notify(Shard(1), fence=9, backlog=True)
     task = asyncio.create_task(worker.run())
-    worker.notify(0, fence=9, backlog=False)
+    worker.notify(SHARD, fence=9, backlog=False)
     await poll(lambda: _has_list(store, 0))
     assert not await _has_list(store, 1)
     task.cancel()
 
 
 async def _has_list(store: MemoryStore, partition: int) -> bool:
-    return (await store.top(partition, "u"))[0] is not None
+    return (await store.top(Shard(partition), "u"))[0] is not None
 
 
 async def test_leftovers_are_refreshed_without_a_notice() -> None:
     store = MemoryStore()
-    await store.commit(0, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
+    await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
     task = asyncio.create_task(refresher(store, leftovers_s=0.01).run())
 
     async def none_left() -> bool:
-        return not await store.dirty_users(0, 1)
+        return not await store.dirty_users(SHARD, 1)
 
     await poll(none_left)
     task.cancel()
@@ -144,7 +148,7 @@ async def test_a_shard_that_cannot_be_read_stops_neither_the_worker_nor_the_othe
 async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the_next_model() -> None:
     """Forty learners have lists of the new model; this worker still ranks with the old one and has not noticed."""
     store, users = MemoryStore(), [f"u{n}" for n in range(40)]
-    await store.commit(0, "g", None, 9, effects(engagement={user: {"a": 1.0} for user in users}))
+    await store.commit(SHARD, "g", None, 9, effects(engagement={user: {"a": 1.0} for user in users}))
     await store.publish_model(ModelPointer("v2", "/models/v2", 2), replacing=None)
     await store.sync_publication([Shard(0)])
     await store.write_tops(Shard(0), [(CachedTop(user, "v2", 5, ["b"], [1.0]), None) for user in users])
@@ -154,8 +158,23 @@ async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the
     assert len(await store.dirty_users(Shard(0), 99)) == 40
 
 
+async def test_who_was_refreshed_by_another_worker_meanwhile_is_left_alone_and_the_round_goes_on() -> None:
+    class Overtaken(MemoryStore):
+        async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
+            states = await super().user_states(shard, user_ids)
+            await self.write_tops(shard, [(CachedTop(user_ids[0], "v1", 5, ["of another"], [1.0]), 9)])
+            return states
+
+    store = Overtaken()
+    await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
+    assert await refresher(store).refresh(SHARD) == BATCH_USERS
+    assert len(await store.dirty_users(SHARD, 100)) == 100 - BATCH_USERS
+    lists = [top.course_ids for n in range(100) if (top := (await store.top(SHARD, f"u{n}"))[0])]
+    assert lists.count(("of another",)) == 1
+
+
 async def test_a_model_that_is_not_the_published_one_refreshes_nothing() -> None:
     store = MemoryStore()
-    await store.commit(0, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
-    assert await refresher(store, up_to_date=False).refresh(0) == 0
-    assert list(await store.dirty_users(0, 1)) == [("u", 9)]
+    await store.commit(SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
+    assert await refresher(store, up_to_date=False).refresh(SHARD) == 0
+    assert list(await store.dirty_users(SHARD, 1)) == [("u", 9)]

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from recsys.errors import InvalidEvent, RefusalReason, ServiceUnavailable
+from recsys.keys import Partition
 from stream.engagement.fold import Refused
 from stream.engagement.side_outputs import KafkaSideOutputs
 from tests.doubles.stream import FakeRecord
@@ -53,12 +54,12 @@ async def test_a_broker_that_never_acknowledges_is_given_up_and_tried_anew() -> 
         make_producer=broker,
         acknowledged_within_s=0.02,
     )
-    sends = (outputs.send([LETTER], [], partition=partition, now_ms=5) for partition in (0, 1))
+    sends = (outputs.send([LETTER], [], partition=Partition(partition), now_ms=5) for partition in (0, 1))
     assert [type(end) for end in await asyncio.gather(*sends, return_exceptions=True)] == [ServiceUnavailable] * 2
     await asyncio.sleep(0)
     assert [producer.stopped for producer in broker.made] == [True]
     broker.deaf = False
-    await outputs.send([LETTER], [], partition=0, now_ms=5)
+    await outputs.send([LETTER], [], partition=Partition(0), now_ms=5)
     assert [producer.sent for producer in broker.made] == [["dlq", "dlq"], ["dlq"]]
     await outputs.close()
     assert broker.made[1].stopped

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from recsys.errors import RefusalReason
+from recsys.errors import RefusalReason, TopologyMismatch
 from recsys.kafka.records import MAX_PRODUCED_BYTES
-from recsys.keys import BOT, COUNTS, DONE, ENGAGEMENT, EVENT_IDS, TREND, Topology, partition_of
-from recsys.online_store import OnlineStore
+from recsys.keys import BOT, COUNTS, DONE, ENGAGEMENT, EVENT_IDS, TREND, Partition, Shard, Topology, partition_of
+from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF
 from recsys.online_store.redis.store import RedisStore
@@ -23,6 +23,7 @@ from stream.rebuild.spans import Span
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
 
 GROUP = "g"
+PARTITION = Partition(0)
 USERS = [f"u{n}" for n in range(40)]
 
 
@@ -32,9 +33,9 @@ def rules(partitions: int, generation: int = 0) -> FoldRules:
     )
 
 
-def log_of(partitions: int) -> dict[int, list[FakeRecord]]:
+def log_of(partitions: int) -> dict[Partition, list[FakeRecord]]:
     """Two days of events keyed under `partitions`, some repeated an hour later, some refused."""
-    logs: dict[int, list[FakeRecord]] = {partition: [] for partition in range(partitions)}
+    logs: dict[Partition, list[FakeRecord]] = {Partition(number): [] for number in range(partitions)}
     for n in range(1000):
         user, arrival = USERS[n * 7 % 40], ARRIVAL + n * 48 * HOUR_MS // 1000
         records = logs[partition_of(user, partitions)]
@@ -50,17 +51,17 @@ def log_of(partitions: int) -> dict[int, list[FakeRecord]]:
     return logs
 
 
-async def as_the_workers_do(logs: dict[int, list[FakeRecord]], under: FoldRules) -> MemoryStore:
+async def as_the_workers_do(logs: dict[Partition, list[FakeRecord]], under: FoldRules) -> MemoryStore:
     store = MemoryStore()
     for partition, records in logs.items():
         for record in records:  # chunks of one, so that every bucket boundary is met
             batch = decode_records([record], partition, under)
-            state = await store.read_shard(partition, GROUP, batch.reads(under))
-            assert await store.commit(partition, GROUP, state.fence, record.offset, fold(batch, state, under))
+            state = await store.read_shard(Shard(partition), GROUP, batch.reads(under))
+            assert await store.commit(Shard(partition), GROUP, state.fence, record.offset, fold(batch, state, under))
     return store
 
 
-async def rebuilt(logs: dict[int, list[FakeRecord]], under: FoldRules, slice_of: int = 77) -> BulkFold:
+async def rebuilt(logs: dict[Partition, list[FakeRecord]], under: FoldRules, slice_of: int = 77) -> BulkFold:
     bulk = BulkFold(under, past={})
     arrived = sorted(((p, r) for p, records in logs.items() for r in records), key=lambda item: item[1].timestamp)
     for start in range(0, len(arrived), slice_of):
@@ -72,7 +73,7 @@ def learners(store: MemoryStore, shards: Sequence[int]) -> dict[str, Any]:
     """Everything about every learner, whatever shard holds it."""
     found: dict[str, Any] = {}
     for shard in shards:
-        contents = store.contents(shard)
+        contents = store.contents(Shard(shard))
         for user, sums in contents.floats[ENGAGEMENT].items():
             if sums:
                 found[user] = (dict(sums), contents.sets[DONE].get(user, set()), contents.texts[BOT][user])
@@ -95,13 +96,13 @@ async def test_counts_add_up_to_the_log(slice_of: int) -> None:
     logs = log_of(4)
     live, bulk = await as_the_workers_do(logs, rules(4)), await rebuilt(logs, rules(4, 1), slice_of)
     for partition in range(4):
-        assert bulk.memory.contents(10_000 + partition).counters[COUNTS] == await live.counts(partition)
+        assert bulk.memory.contents(Shard(10_000 + partition)).counters[COUNTS] == await live.counts(Shard(partition))
     assert bulk.records == 1000
 
 
 async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_partitions() -> None:
     logs = log_of(2)
-    grown: dict[int, list[FakeRecord]] = {**logs, **{partition: [] for partition in range(2, 6)}}
+    grown: dict[Partition, list[FakeRecord]] = {**logs, **{Partition(number): [] for number in range(2, 6)}}
     late = [event(0, user, "late", id=f"late-{user}", arrival=ARRIVAL + 50 * HOUR_MS) for user in USERS]
     for record, user in zip(late, USERS, strict=True):
         grown[partition_of(user, 6)].append(record)
@@ -112,41 +113,43 @@ async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_pa
 
 
 async def test_a_record_that_ends_workers_is_left_unread() -> None:
-    bulk = BulkFold(rules(1, 1), past={0: Past(1, 0, frozenset({1}))})
-    refused = await bulk.add([(0, event(0)), (0, event(1, "v")), (0, event(2))])
-    assert [refusal.error.reason for refusal in refused[0]] == [RefusalReason.CRASHED_WORKER]
-    assert bulk.memory.contents(10_000).counters[COUNTS] == {"accepted": 2, "refused": 1}
+    bulk = BulkFold(rules(1, 1), past={PARTITION: Past(1, 0, frozenset({1}))})
+    refused = await bulk.add([(PARTITION, event(0)), (PARTITION, event(1, "v")), (PARTITION, event(2))])
+    assert [refusal.error.reason for refusal in refused[PARTITION]] == [RefusalReason.CRASHED_WORKER]
+    assert bulk.memory.contents(Shard(10_000)).counters[COUNTS] == {"accepted": 2, "refused": 1}
 
 
 async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
     """The original is stamped a minute ahead, so it would be clamped to its own arrival, not to the copy's."""
     home = partition_of("u", 2)
+    elsewhere = Partition(1 - home)
     ahead: dict[str, Any] = {"id": "x", "at": ARRIVAL + 60_000}
     astray, copy = event(0, arrival=ARRIVAL, **ahead), event(0, arrival=ARRIVAL + 9000, **ahead)
-    logs = {1 - home: [astray], home: [copy]}
+    logs = {elsewhere: [astray], home: [copy]}
     live = await as_the_workers_do(logs, rules(2))
     for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and sent nothing home
-        past = {partition: Past(2, since) for partition in range(2)}
+        past = {Partition(number): Past(2, since) for number in range(2)}
         bulk = BulkFold(rules(2, 1), past=past)
-        await bulk.add([(1 - home, astray), (home, copy)])
+        await bulk.add([(elsewhere, astray), (home, copy)])
         assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
-        counted = bulk.memory.contents(10_000 + 1 - home).counters[COUNTS]
+        counted = bulk.memory.contents(Shard(10_000 + elsewhere)).counters[COUNTS]
         assert counted == ({"rerouted": 1} if equal else {})
 
 
 async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebuild_after_a_worker_refused_it() -> None:
     home = partition_of("u", 2)
+    elsewhere = Partition(1 - home)
     large = replace(event(3), headers=[("trace", b"x" * MAX_PRODUCED_BYTES)])  # its value alone would be accepted
-    past = {1 - home: Past(2, 0)}
+    past = {elsewhere: Past(2, 0)}
     for _ in range(3):
         bulk = BulkFold(rules(2, 1), past=past)
-        refused = await bulk.add([(1 - home, large)])
+        refused = await bulk.add([(elsewhere, large)])
         assert [len(letters) for letters in refused.values()] == [1]
-        past = {1 - home: Past(2, 4, frozenset(bulk.quarantined[1 - home]))}  # as the command hands it on
+        past = {elsewhere: Past(2, 4, frozenset(bulk.quarantined[elsewhere]))}  # as the command hands it on
 
 
 class FakeReader(LogReader):
-    def __init__(self, slices: list[list[tuple[int, FakeRecord]]]) -> None:
+    def __init__(self, slices: list[list[tuple[Partition, FakeRecord]]]) -> None:
         self._slices = slices
 
     async def read(self) -> AsyncIterator[Any]:
@@ -157,10 +160,10 @@ class FakeReader(LogReader):
 async def test_only_what_no_worker_passed_becomes_a_dead_letter_again() -> None:
     outputs, junk = FakeOutputs(), FakeRecord(0, b"junk")
     await fold_log(
-        FakeReader([[(0, junk), (1, junk)]]),
-        [Span(0, 0, 1, applied=True), Span(1, 0, 1, applied=False)],
+        FakeReader([[(PARTITION, junk), (Partition(1), junk)]]),
+        [Span(PARTITION, 0, 1, applied=True), Span(Partition(1), 0, 1, applied=False)],
         BulkFold(rules(2, 1), past={}),
-        outputs,  # type: ignore[arg-type]
+        outputs,
         now_ms=lambda: 5,
         progress=lambda _: None,
     )
@@ -180,24 +183,33 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
 async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: OnlineStore) -> None:
     logs = log_of(1)
     bulk = await rebuilt(logs, rules(1, 1))
-    contents = bulk.memory.contents(10_000)
-    await write_shard(contents, store, 10_000, group=GROUP, fence=len(logs[0]) - 1)
-    assert await store.fence(10_000, GROUP) == len(logs[0]) - 1
-    assert await store.counts(10_000) == contents.counters[COUNTS]
-    assert (await store.trend(10_000, 100)).sums == contents.floats[TREND][SHARD_ITSELF]
-    kept = {user: dict(sums) async for user, sums in store.engagement(10_000)}
+    contents = bulk.memory.contents(Shard(10_000))
+    await write_shard(contents, store, Shard(10_000), group=GROUP, fence=len(logs[PARTITION]) - 1)
+    assert await store.fence(Shard(10_000), GROUP) == len(logs[PARTITION]) - 1
+    assert await store.counts(Shard(10_000)) == contents.counters[COUNTS]
+    assert (await store.trend(Shard(10_000), 100)).sums == contents.floats[TREND][SHARD_ITSELF]
+    kept = {user: dict(sums) async for user, sums in store.engagement(Shard(10_000))}
     assert kept == {user: sums for user, sums in contents.floats[ENGAGEMENT].items() if sums}
-    states = await store.user_states(10_000, USERS)
+    states = await store.user_states(Shard(10_000), USERS)
     assert [state.done for state in states] == [frozenset(contents.sets[DONE].get(user, ())) for user in USERS]
-    assert {user for user, _ in await store.dirty_users(10_000, 100)} == set(kept)
-    batch = decode_records(logs[0][-300:], 0, rules(1, 1))
-    state = await store.read_shard(10_000, GROUP, batch.reads(rules(1, 1)))
+    assert {user for user, _ in await store.dirty_users(Shard(10_000), 100)} == set(kept)
+    batch = decode_records(logs[PARTITION][-300:], PARTITION, rules(1, 1))
+    state = await store.read_shard(Shard(10_000), GROUP, batch.reads(rules(1, 1)))
     assert state.known[EVENT_IDS] == {*batch.ids}
     assert state.texts[BOT] == {user: contents.texts[BOT][user]["features"] for user in state.texts[BOT]}
 
 
+async def test_a_shard_that_somebody_else_writes_too_is_not_taken_for_a_whole_one(store: OnlineStore) -> None:
+    logs, shard = log_of(1), Shard(10_000)
+    contents = (await rebuilt(logs, rules(1, 1))).memory.contents(shard)
+    await store.commit(shard, GROUP, None, 3, Effects())
+    with pytest.raises(TopologyMismatch, match="another rebuild"):
+        await write_shard(contents, store, shard, group=GROUP, fence=len(logs[PARTITION]) - 1)
+    assert [user async for user, _ in store.engagement(shard)] == []
+
+
 async def test_spans_without_records_are_read_without_a_broker() -> None:
-    nobody = LogReader({"bootstrap_servers": "127.0.0.1:1"}, "t", [Span(0, 5, 5, applied=True)])
+    nobody = LogReader({"bootstrap_servers": "127.0.0.1:1"}, "t", [Span(PARTITION, 5, 5, applied=True)])
     assert [arrived async for arrived in nobody.read()] == []
 
 

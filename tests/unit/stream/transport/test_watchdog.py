@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from recsys.errors import ServiceUnavailable
+from recsys.keys import Partition
 from stream.transport.watchdog import Progress, Stalled, Watchdog
+
+PARTITION = Partition(0)
 
 
 class Scene:
     def __init__(self) -> None:
         self.now = 0.0
-        self.positions: dict[int, Progress | None] = {0: (None, 0)}
+        self.positions: dict[Partition, Progress | None] = {PARTITION: (None, 0)}
         self.rebalancing = False
         self.reachable_by_others, self.probe_s = True, 0.0
         self.watchdog = Watchdog(
@@ -24,12 +27,12 @@ class Scene:
             180.0,
         )
 
-    async def reachable(self, partitions: set[int]) -> set[int]:
-        assert partitions == {0}
+    async def reachable(self, partitions: set[Partition]) -> set[Partition]:
+        assert partitions == {PARTITION}
         self.now += self.probe_s
         return partitions if self.reachable_by_others else set()
 
-    async def progress(self, partition: int) -> Progress:
+    async def progress(self, partition: Partition) -> Progress:
         position = self.positions[partition]
         if position is None:
             raise ServiceUnavailable("expected an answer, received none")
@@ -37,7 +40,7 @@ class Scene:
 
     async def after(self, seconds: float, position: Progress | None = None) -> None:
         self.now += seconds
-        self.positions[0] = position
+        self.positions[PARTITION] = position
         await self.watchdog.check()
 
 
@@ -146,7 +149,7 @@ async def test_who_is_answered_when_others_are_has_time_to_be_so_too() -> None:
 async def test_silence_about_one_partition_hides_no_other_that_stands_still() -> None:
     scene = Scene()
     scene.reachable_by_others = False
-    scene.positions[1] = (4, 10)
+    scene.positions[Partition(1)] = (4, 10)
     await scene.after(0, SILENT)
     with pytest.raises(Stalled, match="progress on partition 1"):
         await scene.after(61, SILENT)
@@ -155,7 +158,7 @@ async def test_silence_about_one_partition_hides_no_other_that_stands_still() ->
 async def test_the_time_that_a_broker_probe_takes_counts_for_no_partition() -> None:
     scene = Scene()
     scene.reachable_by_others, scene.probe_s = False, 50.0
-    scene.positions[1] = (4, 10)
+    scene.positions[Partition(1)] = (4, 10)
     await scene.after(0, (4, 0))
     await scene.after(30, SILENT)
     await scene.after(-30, (4, 0))  # 50 s after the first look

@@ -219,7 +219,7 @@ def test_a_delimiter_at_the_end_of_every_line_moves_no_column(tmp_path: Path) ->
 
     imported = import_movielens(tmp_path, OPTIONS)
 
-    assert imported.courses.loc[0, ["course_id", "title", "skills"]].to_list() == ["5", "Fjord", ("Drama",)]
+    assert list(imported.courses.loc[0, ["course_id", "title", "skills"]]) == ["5", "Fjord", ("Drama",)]
 
 
 @pytest.mark.parametrize("percent", ["101", "120", "-1", "inf", "", "50%"])

@@ -97,7 +97,7 @@ def test_what_is_no_date_is_absent(text: str) -> None:
 
 
 def test_timestamps_of_a_parquet_file_are_taken_as_they_are() -> None:
-    naive = pd.Series(pd.to_datetime(["2021-02-13 10:00", None]), name="sold")
+    naive = pd.Series(pd.DatetimeIndex(["2021-02-13 10:00", pd.NaT]), name="sold")
     zoned = naive.dt.tz_localize("Europe/Paris")
 
     assert milliseconds(naive, PATH, None).tolist()[0] == 1_613_210_400_000
