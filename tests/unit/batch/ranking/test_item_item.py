@@ -58,7 +58,7 @@ def test_a_pair_counts_once_and_by_its_newest_event() -> None:
     user, course = np.array([0, 0, 1], np.int32), np.array([2, 2, 0], np.int32)
     found = likes(user, course, np.array([0, 30, 60]) * DAY, 60 * DAY, (2, 3))
     assert found.binary.toarray().tolist() == [[0, 0, 1], [1, 0, 0]]
-    np.testing.assert_allclose(found.recent.toarray(), [[0, 0, 0.5], [1, 0, 0]])
+    np.testing.assert_allclose(found.recent.toarray(), np.array([[0, 0, 0.5], [1, 0, 0]]))
 
 
 def test_only_the_strongest_weights_of_a_row_stay() -> None:

@@ -129,7 +129,7 @@ def test_arrays_that_do_not_fit_are_refused(mixed: Draft) -> None:
     for name, array in mixed.arrays.items():
         for broken in (
             {key: value for key, value in mixed.arrays.items() if key != name},
-            mixed.arrays | {name: np.concatenate([array, array[:1]])},
+            {**mixed.arrays, name: np.concatenate([array, array[:1]])},
         ):
             if name == "mixer_weights" and name not in broken:
                 continue  # such a bundle is not the ranker's
@@ -138,7 +138,7 @@ def test_arrays_that_do_not_fit_are_refused(mixed: Draft) -> None:
 
 
 def test_links_out_of_the_catalogue_are_refused(mixed: Draft) -> None:
-    outside = mixed.arrays | {"text_indices": mixed.arrays["text_indices"] + 40}
+    outside = {**mixed.arrays, "text_indices": mixed.arrays["text_indices"] + 40}
     with pytest.raises(BundleError, match="text_indices within 40 courses"):
         Scorer(as_bundle(replace(mixed, arrays=outside)))
 
