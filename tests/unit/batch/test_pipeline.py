@@ -184,9 +184,10 @@ def test_a_baseline_is_served_as_any_bundle(
 
 
 def _newer(events: pd.DataFrame, learners: int) -> pd.DataFrame:
-    """One more course for so many learners, a day after everything else."""
+    """One more course of their subject for so many learners, each another one, a day after everything else."""
     first = events.drop_duplicates("user_id").head(learners)
-    other = first["course_id"].str.replace(r"(\w+)-.*", r"\1-19", regex=True)
+    subject = first["course_id"].str.split("-").str[0]
+    other = subject + "-" + pd.Series([str(i % 20) for i in range(len(first))], index=first.index)
     ids = [f"n{i}" for i in range(len(first))]
     late = first.assign(course_id=other, timestamp=events["timestamp"].max() + DAY, event_id=ids)
     return pd.concat([events, late], ignore_index=True)
