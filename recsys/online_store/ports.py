@@ -30,6 +30,7 @@ from recsys.online_store.values import (
     UserState,
     Waiting,
 )
+from recsys.owner import StateOwner
 
 
 class ShardStore(Protocol):
@@ -200,12 +201,24 @@ class Control(Protocol):
         """The shards in use, None before it was written."""
         ...
 
-    async def establish_topology(self, topology: Topology) -> Topology:
-        """Writes the topology if none is there; returns the one in force."""
+    async def establish_topology(self, topology: Topology, owner: StateOwner | None = None) -> Topology:
+        """Writes the topology, and whose the state is, if none is there; returns the topology in force."""
         ...
 
-    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
+    async def owner(self) -> StateOwner | None:
+        """Whose the state is; None where nothing says it: no topology was written, or an earlier release wrote it."""
+        ...
+
+    async def claim_state(self, before: StateOwner | None, owner: StateOwner) -> bool:
+        """Writes whose the state is beside the topology, if it still says `before`; returns whether it did."""
+        ...
+
+    async def switch_topology(
+        self, before: Topology | None, topology: Topology, owner: StateOwner | None = None
+    ) -> bool:
         """Moves to the shards of another generation if the topology still is `before`; returns whether it did.
+
+        They were folded by `owner` then; None leaves that open.
 
         A value that cannot be read is as if there was none (`before` is None), unless a newer release wrote it.
         """

@@ -10,7 +10,8 @@ from recsys.errors import UnreadableState
 from recsys.keys import SHARDS_A_GENERATION, KeySpace, Topology
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
-from recsys.online_store.redis.topology import REMEDY, decode_topology, encode_topology
+from recsys.online_store.redis.topology import REMEDY, decode_owner, decode_topology, encode_topology
+from recsys.owner import StateOwner
 
 SCAN_COUNT = 500
 WORKER_ID_REMEDY = "delete the key: it is no worker's claim"
@@ -35,22 +36,39 @@ class RedisControl:
             value = await self._client.get(self._keys.topology)
         return decode_topology(self._keys.topology, cast("bytes | None", value))
 
-    async def establish_topology(self, topology: Topology) -> Topology:
+    async def establish_topology(self, topology: Topology, owner: StateOwner | None = None) -> Topology:
         async with answering(self._keys.topology, remedy=REMEDY):
-            await self._client.set(self._keys.topology, encode_topology(topology), nx=True)
+            await self._client.set(self._keys.topology, encode_topology(topology, owner), nx=True)
         return cast("Topology", await self.topology())
 
-    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
-        try:
-            async with answering(self._keys.topology, remedy=REMEDY):
-                value = await self._client.get(self._keys.topology)
-        except UnreadableState:  # a key of another type
-            async with answering(self._keys.topology, remedy=REMEDY):
-                return before is None and bool(await self._client.set(self._keys.topology, encode_topology(topology)))
-        if _readable(self._keys.topology, cast("bytes | None", value)) != before:
-            return False
+    async def owner(self) -> StateOwner | None:
         async with answering(self._keys.topology, remedy=REMEDY):
-            return bool(await self._replace(keys=[self._keys.topology], args=[value or b"", encode_topology(topology)]))
+            value = await self._client.get(self._keys.topology)
+        return decode_owner(self._keys.topology, cast("bytes | None", value))
+
+    async def claim_state(self, before: StateOwner | None, owner: StateOwner) -> bool:
+        key = self._keys.topology
+        async with answering(key, remedy=REMEDY):
+            value = cast("bytes | None", await self._client.get(key))
+            topology = decode_topology(key, value)
+            if topology is None or decode_owner(key, value) != before:
+                return False
+            return bool(await self._replace(keys=[key], args=[value or b"", encode_topology(topology, owner)]))
+
+    async def switch_topology(
+        self, before: Topology | None, topology: Topology, owner: StateOwner | None = None
+    ) -> bool:
+        key, after = self._keys.topology, encode_topology(topology, owner)
+        try:
+            async with answering(key, remedy=REMEDY):
+                value = await self._client.get(key)
+        except UnreadableState:  # a key of another type
+            async with answering(key, remedy=REMEDY):
+                return before is None and bool(await self._client.set(key, after))
+        if _readable(key, cast("bytes | None", value)) != before:
+            return False
+        async with answering(key, remedy=REMEDY):
+            return bool(await self._replace(keys=[key], args=[value or b"", after]))
 
     async def newest_generation(self) -> int:
         cursor, newest = None, 0
