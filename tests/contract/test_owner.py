@@ -98,7 +98,7 @@ async def test_the_release_before_reads_the_topology_beside_its_owner(redis_url:
     await claim(store)
     await store.close()
     with redis.Redis.from_url(redis_url) as client:
-        value = json.loads(str(client.get(KEY), "utf-8"))  # type: ignore[arg-type]
+        value = json.loads(str(client.get(KEY), "utf-8"))
     assert (value["partitions"], value["generation"], value["owner"]["log"]["topic_id"]) == (2, 0, "id-a")
 
 
