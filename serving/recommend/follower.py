@@ -70,7 +70,7 @@ class Follower:
             await asyncio.sleep(interval_s)
 
     async def poll(self) -> None:
-        """One look at everything."""
+        """Asks once for everything: topology, trending and the published model."""
         trending = await self._read()
         await self._models.follow()
         model = self._models.current
