@@ -20,7 +20,7 @@ NOT_A_FILE = ("/no/such/file.pem", "/")
 NOT_A_TOPIC = ("", " ", "a b", "a/b", "ä", ".", "..", "x" * 250)
 NOT_A_NAME = ("", " ", "a b", "a\tb", "x" * 256)
 NOT_A_FOLDER = ("", " ", "/etc/passwd")
-NOT_JSON = ("abc", "", "[1]", "1", "null", '{"view": 1', '{"view": 1, "view": 2}', "[" * 100_000, "'view'")
+NOT_JSON = ("abc", "", "[1]", "1", "null", '{"view": 1', '{"view": 1, "view": 2}', "[" * 1_000_000, "'view'")
 SASL = {"RECSYS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
 
 BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {

@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import RefusalReason
@@ -134,7 +134,6 @@ stories = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(stories, st.integers(1, 40), st.randoms(use_true_random=False))
 async def test_chunk_boundaries_do_not_change_the_state(
     story: list[tuple[str, str, str, int, int]], size: int, rng: random.Random
