@@ -37,7 +37,7 @@ def by_package(files: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, tuple[i
 
 
 def main() -> None:
-    """Prints a line for each package, the least covered of it named by coverage's own report."""
+    """Prints a line for each package, and one for all."""
     data = coverage.Coverage()
     data.load()
     with tempfile.TemporaryDirectory() as folder:
