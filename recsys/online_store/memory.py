@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from recsys import keys
 from recsys.keys import Shard, Topology
 from recsys.online_store.contents import ShardContents
+from recsys.online_store.durability import Durability
 from recsys.online_store.operations import (
     SHARD_ITSELF,
     Read,
@@ -264,6 +265,9 @@ class MemoryStore:
 
     async def newest_generation(self) -> int:
         return max([0, *(shard // keys.SHARDS_A_GENERATION for shard, state in self._shards.items() if state.fences)])
+
+    async def durability(self) -> Durability:
+        return Durability("noeviction", append_only=True, snapshots=False, evicted_keys=0)
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires
         return self._workers.setdefault(worker_id, token) == token

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from recsys.keys import Shard, Topology
+from recsys.online_store.durability import Durability
 from recsys.online_store.operations import Read
 from recsys.online_store.values import (
     CachedTop,
@@ -234,6 +235,10 @@ class Control(Protocol):
 
     async def release_worker_id(self, worker_id: str, token: str) -> None:
         """Gives a worker id back if this token holds it."""
+        ...
+
+    async def durability(self) -> Durability:
+        """Whether the store keeps what it was given; what it does not tell is None."""
         ...
 
     async def ping(self) -> None:

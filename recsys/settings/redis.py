@@ -129,6 +129,10 @@ class RedisSettings(Section):
         default="recsys",
         description="Name of this installation, kept beside the state in Redis: processes of another name refuse it.",
     )
+    redis_allow_eviction: bool = Field(
+        default=False,
+        description="Whether a worker puts up with a Redis that deletes keys when its memory is full; it is logged.",
+    )
     redis_key_prefix: str = Field(
         default=DEFAULT_PREFIX,
         max_length=64,

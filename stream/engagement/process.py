@@ -14,6 +14,8 @@ import uvloop
 from recsys.errors import TopologyMismatch
 from recsys.kafka.admin import check_interactions_topic, log_bounds, topic_partitions
 from recsys.keys import KeySpace, Partition, Topology
+from recsys.online_store import Control
+from recsys.online_store.durability import check_eviction
 from recsys.owner import StateOwner
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
@@ -49,6 +51,7 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
     try:
         if settings.worker_metrics_port:
             serve_metrics(settings.worker_metrics_host, settings.worker_metrics_port, asyncio.get_running_loop())
+        await _expect_durability(settings, store)
         topology, owner = await _agreed_topology(settings, store)
         await store.self_test(topology.shard(Partition(0)))  # a right that is missing is told now, not in a commit
         worker = EngagementWorker(settings, store, topology=topology, owner=owner, worker_id=worker_id)
@@ -58,6 +61,21 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
         return await worker.run(stop)
     finally:
         await store.close()
+
+
+async def _expect_durability(settings: Settings, store: Control) -> None:
+    found = await store.durability()
+    check_eviction(found, allowed=settings.redis_allow_eviction)
+    if found.evicts:
+        log.error("redis_evicts", policy=found.eviction_policy, effect="learners vanish once its memory is full")
+    if found.eviction_policy is None:
+        log.warning("redis_policy_unknown", remedy="grant INFO to the user of REDIS_URL, or see to noeviction yourself")
+    if found.persists is False:
+        log.warning(
+            "redis_does_not_persist",
+            effect="a restart of Redis loses the state, and workers fold the topic again",
+            remedy="appendonly yes",
+        )
 
 
 async def _agreed_topology(settings: Settings, store: ClaimedStore) -> tuple[Topology, StateOwner]:

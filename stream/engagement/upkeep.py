@@ -19,6 +19,7 @@ from recsys.kafka.admin import check_interactions_topic
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Control, Lists
+from recsys.online_store.durability import check_eviction
 from recsys.owner import LogIdentity, StateOwner, check_owner
 from recsys.settings import Settings
 from stream.engagement import metrics
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 TOPOLOGY_EVERY_S = 1.0
 IDLE_CHECK_EVERY_S = 1.0
 TRENDING_EVERY_S = 2.0
+DURABILITY_EVERY_S = 5.0
 REBALANCE_S = 180.0
 """More than join, request and session time-outs together: Faust gave up on a rebalance without saying so."""
 
@@ -59,6 +61,7 @@ class Upkeep:
         catalogue: The courses that are known right now; None while no model is.
         idle_check_every_s: Seconds between idle checks.
         topology_every_s: Seconds between reads of the topology in Redis.
+        durability_every_s: Seconds between questions to Redis whether it deletes keys.
         check_topic: Blocking; which log the topic is now; raises where it lost a property that is relied upon.
         owner: Whose the state is; None where nobody looks at that.
         switched: Set once the topology is another one: this worker has to end.
@@ -74,10 +77,12 @@ class Upkeep:
     catalogue: Callable[[], Container[str] | None] = no_catalogue
     idle_check_every_s: float = IDLE_CHECK_EVERY_S
     topology_every_s: float = TOPOLOGY_EVERY_S
+    durability_every_s: float = DURABILITY_EVERY_S
     check_topic: Callable[[Settings], LogIdentity] = check_interactions_topic
     owner: StateOwner | None = None
     switched: asyncio.Event = field(default_factory=asyncio.Event)
     _missing: list[str] = field(default_factory=list)
+    _evicted: dict[str, int] = field(default_factory=dict)
 
     async def follow_topology(self) -> None:
         """Notices that `recsys rebuild` switched or that the state became another's; writes a lost topology again.
@@ -171,6 +176,25 @@ class Upkeep:
         now = await asyncio.to_thread(self.check_topic, self.settings)
         if self.owner is not None:
             check_owner(self._topology_key, self.owner, replace(self.owner, log=now))
+
+    async def watch_redis(self) -> None:
+        """Notices that Redis may delete keys to make room, or did.
+
+        Raises:
+            ConfigurationError: It may, and no setting accepts that.
+        """
+        while True:
+            await asyncio.sleep(self.durability_every_s)
+            await quietly(self._check_durability)
+
+    async def _check_durability(self) -> None:
+        found = await self.store.durability()
+        check_eviction(found, allowed=self.settings.redis_allow_eviction)
+        if found.evicted_keys is not None:
+            if found.evicted_keys > self._evicted.get("keys", 0):
+                log.error("redis_evicted_keys", keys=found.evicted_keys, remedy="more memory, then `recsys rebuild`")
+            self._evicted["keys"] = found.evicted_keys
+            metrics.EVICTED_KEYS.set(found.evicted_keys)
 
     async def watch(self) -> None:
         """Ends the worker when it makes no progress though it could.

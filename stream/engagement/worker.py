@@ -154,6 +154,7 @@ class EngagementWorker:
             self._upkeep.follow_topology,
             self._upkeep.trend,
             self._upkeep.watch_topic,
+            self._upkeep.watch_redis,
         )
         ends = [
             asyncio.create_task(end, name=name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from contextlib import suppress
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from recsys.errors import UnreadableState
 from recsys.keys import SHARDS_A_GENERATION, KeySpace, Topology
+from recsys.online_store.durability import Durability
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
 from recsys.online_store.redis.topology import REMEDY, decode_owner, decode_topology, encode_topology
@@ -86,6 +88,21 @@ class RedisControl:
     async def release_worker_id(self, worker_id: str, token: str) -> None:
         async with answering(self._keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
             await self._release(keys=[self._keys.worker(worker_id)], args=[token])
+
+    async def durability(self) -> Durability:
+        told: dict[str, Any] = {}
+        with suppress(UnreadableState):  # a right that is missing: then it is not known
+            async with answering("INFO"):
+                told = await self._client.info()
+            async with answering("CONFIG"):
+                told |= {str(name): value for name, value in (await self._client.config_get("save")).items()}
+        save, append_only = told.get("save"), told.get("aof_enabled")
+        return Durability(
+            eviction_policy=told.get("maxmemory_policy"),
+            append_only=None if append_only is None else bool(append_only),
+            snapshots=None if save is None else bool(save),
+            evicted_keys=told.get("evicted_keys"),
+        )
 
     async def ping(self) -> None:
         async with answering():

@@ -55,6 +55,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         *(f"redis://:{PASSWORD}@h/staging", f"redis://h/{PASSWORD}", f"unix://:{PASSWORD}@/run/redis.sock"),
     ),
     "RECSYS_DEPLOYMENT": NOT_A_NAME,
+    "RECSYS_REDIS_ALLOW_EVICTION": NOT_A_FLAG,
     "RECSYS_REDIS_KEY_PREFIX": ("a b", "{s1}", "a*", "a?", "[a]", "ä", "x" * 65, "a\n", "re{c}sys:"),
     "RECSYS_REDIS_USERNAME": (
         "someone",

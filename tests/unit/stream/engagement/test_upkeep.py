@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from recsys.errors import ConfigurationError, ForeignState, ServiceUnavailable, UnreadableState
 from recsys.keys import KeySpace, Topology
+from recsys.online_store.durability import Durability
 from recsys.online_store.memory import MemoryStore
 from recsys.owner import LogIdentity, StateOwner
 from recsys.settings import Settings, load_settings
@@ -172,3 +173,32 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
     with pytest.raises(ConfigurationError, match="CreateTime"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
     assert asked == [settings] * 3
+
+
+async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are_told() -> None:
+    class Evicting(MemoryStore):
+        answers = (
+            Durability("noeviction", evicted_keys=0),
+            Durability("noeviction", evicted_keys=7),
+            Durability("allkeys-lru"),
+        )
+        asked = 0
+
+        async def durability(self) -> Durability:
+            self.asked += 1
+            return self.answers[self.asked - 1]
+
+    unused = cast("Any", None)
+    upkeep = Upkeep(
+        load_settings(),
+        Evicting(),
+        MINE,
+        partitions=unused,
+        owned=set,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        durability_every_s=0.001,
+    )
+    with capture_logs() as said, pytest.raises(ConfigurationError, match="allkeys-lru"):
+        await asyncio.wait_for(upkeep.watch_redis(), 10)
+    assert [(line["event"], line["keys"]) for line in said] == [("redis_evicted_keys", 7)]
