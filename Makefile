@@ -10,8 +10,11 @@ STAMP := $(VENV)/.installed
 EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra embedded
 export DOCKER_BUILDKIT ?= 0
 PARTITIONS ?= 6
-# Services are started once a process, so that no two tests share one.
+# Services are started once a process, so that no two processes share one; a file's tests run in one process, so that what
+# its fixtures train or start is made once. Three for tests that mostly wait, two for those that mostly compute.
 TEST_PROCESSES ?= 3
+UNIT_PROCESSES ?= 2
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-dedupe soak services \
   compose-up compose-down clean
@@ -37,13 +40,14 @@ demo: setup ## The whole thing on this machine: history, model, a live click, th
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/recsys demo; else exec $(BIN)/recsys demo --once; fi
 
 test: setup ## All tests, on the first real services found: given addresses, Docker, JDK + Maven, else embedded.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	RECSYS_TEST_EXAMPLES=all $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(BY_FILE) $(ARGS)
 
-test-unit: setup ## Tests that need no Kafka: unit and contract.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/unit tests/contract $(ARGS)
+test-unit: setup ## Tests that need no Kafka: unit and contract; property tests draw a fifth of their examples.
+	$(BIN)/python -m pytest -n $(UNIT_PROCESSES) $(BY_FILE) tests/unit tests/contract $(ARGS)
 
 coverage: setup ## Line and branch coverage of the unit and contract tests, by package; fails below the bound in pyproject.toml.
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal tests/unit tests/contract --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n $(UNIT_PROCESSES) $(BY_FILE) tests/unit tests/contract --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m tests.coverage_by_package
 
 lint: setup ## Ruff: lint and format, nothing changed.
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@
     ├── ServiceUnavailable      3   Kafka or Redis does not answer
     ├── WorkerIdTaken           4   another live worker holds this worker id
     ├── TopologyMismatch        4   Kafka and Redis disagree on the partition count
+    ├── ForeignState            4   the state in Redis is another deployment's, group's or topic's
     ├── UnreadableState         4   a key in Redis holds what this release cannot read; no retry mends it
     │   └── ShardDamaged        4   a commit was applied in part; `recsys rebuild` heals it
     └── BundleError             5   a model bundle that is missing or does not verify
@@ -53,6 +54,12 @@ class WorkerIdTaken(RecsysError):
 
 class TopologyMismatch(RecsysError):
     """The partition count written in Redis differs from the topic's."""
+
+    exit_status = 4
+
+
+class ForeignState(RecsysError):
+    """The state in Redis belongs to another deployment, consumer group or log than this process."""
 
     exit_status = 4
 

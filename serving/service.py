@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import msgspec
 
 from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.diagnosis import diagnose
+from recsys.keys import KeySpace
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
+from recsys.owner import check_deployment
 from recsys.process.clock import now_ms
 from recsys.settings import Settings
 from serving.events.producer import EventProducer, KafkaEventProducer
@@ -111,7 +114,16 @@ class Service:
             remember_in=settings.serving_state_dir / POINTER_FILE,
         )
         trending = LatestTrending(settings.serving_state_dir)
-        follower = Follower(store, circuit, learners, models, trending, clock)
+        key = KeySpace(settings.redis_key_prefix).topology
+        follower = Follower(
+            store,
+            circuit,
+            learners,
+            models,
+            trending,
+            clock,
+            partial(check_deployment, key, deployment=settings.deployment),
+        )
         ladder = Ladder(learners, models, trending, settings.experiments, metrics, clock, settings.exclusion)
         return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock)
 

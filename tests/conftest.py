@@ -6,6 +6,7 @@ needs the real ones; without them it is not run, and the summary says so; under 
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -15,11 +16,15 @@ from typing import Any
 
 import pytest
 import redis as redis_client
+import structlog
 
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.operator.topics import ensure_topics, topic_partitions
+from recsys.cli import main
 from recsys.settings import Settings, load_settings
+from tests.doubles.commands import Ended, Run
+from tests.examples import load_profile
 from tests.ladder import RedisServer, choose_rung, kafka_broker, redis_server
 
 _RUNG = pytest.StashKey[tuple[str, str]]()
@@ -28,6 +33,7 @@ _DATABASES = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    load_profile()
     config.stash[_RUNG] = choose_rung()
     config.stash[_EMBEDDED_ONLY] = []
 
@@ -94,6 +100,25 @@ def redis_url(_redis_server: RedisServer) -> Iterator[str]:
                 client.flushdb()
                 return
     pytest.fail(f"expected an empty database in the Redis at {server.url}, received {server.databases} in use")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """The command line in this process, which spares the start of another one."""
+
+    def call(*arguments: str) -> Ended:
+        capsys.readouterr()  # what was printed before is not the command's
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield call
+    # The commands configure the logs of their process, which here is that of every other test.
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class Child:
         name: What people call it, used in messages.
         command: Program and arguments.
         log: File that collects standard output and error; opened for appending.
-        environment: Complete environment of the child; None hands on this process's.
+        environment: Complete environment of the child; None passes this process's.
     """
 
     def __init__(

@@ -12,10 +12,11 @@ from rich.table import Table
 from infra.operator.status import SystemStatus, read_status
 from infra.operator.topics import TopicReport, ensure_topics
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
-from recsys.kafka.admin import log_bounds
-from recsys.keys import Partition, Topology
+from recsys.kafka.admin import log_bounds, log_identity
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Stop
 from recsys.online_store.redis.store import RedisStore
+from recsys.owner import LogIdentity, StateOwner, check_deployment, check_owner
 from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
 
@@ -31,7 +32,7 @@ def topics(partitions: int, as_json: bool) -> None:
     settings = load_settings()
     asyncio.run(_check_topology(settings, partitions))
     reports = ensure_topics(settings, partitions)
-    asyncio.run(_check_topology(settings, partitions, establish=True))
+    asyncio.run(_check_topology(settings, partitions, log=log_identity(settings)))
     if as_json:
         click.echo(json.dumps([asdict(report) for report in reports]))
         return
@@ -43,14 +44,24 @@ def _partitions(report: TopicReport) -> str:
     return "1 partition" if report.partitions == 1 else f"{report.partitions} partitions"
 
 
-async def _check_topology(settings: Settings, partitions: int, *, establish: bool = False) -> None:
-    """Refuses before a topic is made if Redis already holds state of another partition count."""
+async def _check_topology(settings: Settings, partitions: int, *, log: LogIdentity | None = None) -> None:
+    """Refuses if Redis already holds state of another partition count, deployment, group or log.
+
+    Without a log, before any topic is made; then with the topic that is there, and the topology is written.
+    """
     store = RedisStore.for_stream(settings.redis)
+    held = None
     try:
         topology = Topology(partitions)
-        in_force = await (store.establish_topology(topology) if establish else store.topology())
+        own = StateOwner(settings.deployment, settings.consumer_group, log or LogIdentity(settings.interactions_topic))
+        in_force = await (store.topology() if log is None else store.establish_topology(topology, own))
+        held = await store.owner()
     finally:
         await store.close()
+    key = KeySpace(settings.redis_key_prefix).topology
+    if log is not None:
+        check_owner(key, held, own)
+    check_deployment(key, held, settings.deployment)
     if in_force is not None and in_force.partitions != partitions:
         raise TopologyMismatch(
             f"expected {partitions} partitions, received {in_force.partitions} in Redis: its state is sharded by them, "
@@ -78,6 +89,8 @@ def _print_status(found: SystemStatus) -> None:
         table.add_row(str(row.partition), *offsets, *counted)
     print_table(table)
     model = "no model published" if found.model is None else f"model {found.model}"
+    if found.problem is not None:
+        click.echo(found.problem)
     for row in found.partitions:
         if row.log_end is None:
             click.echo(f"partition {row.partition} has no broker that answers for it (docs/operations.md)")

@@ -100,7 +100,7 @@ def rollback(version: str | None, never_published: bool, as_json: bool) -> None:
         click.echo(json.dumps({"published": pointer.version, "withdrawn": withdrawn, "lists_dropped": dropped}))
     else:
         click.echo(f"published: {pointer.version}; withdrawn: {withdrawn or 'none'}")
-        click.echo(f"its lists deleted here: {dropped} (workers delete those of their shards)")
+        click.echo(f"lists of other models deleted here: {dropped} (workers delete those of their shards)")
 
 
 def _with_store(settings: Settings, work: Callable[[RedisStore], Awaitable[_Result]]) -> _Result:

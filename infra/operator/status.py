@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from recsys.errors import UnreadableState
-from recsys.kafka.admin import log_bounds
-from recsys.keys import Partition, Topology
+from recsys.errors import ForeignState, UnreadableState
+from recsys.kafka.admin import log_bounds, log_identity
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Guard
 from recsys.online_store.redis.store import RedisStore
+from recsys.owner import STARTS_OVER, LogIdentity, StateOwner, check_owner
 from recsys.settings import Settings
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class SystemStatus:
         lag: Records of all partitions that are not applied yet; None while no broker answers for one of them.
         counts: Outcome → records of all partitions.
         partitions: One each.
+        problem: Why the state is not this deployment's, group's or topic's, so that no lag can be told; else None.
     """
 
     topic: str
@@ -61,6 +63,7 @@ class SystemStatus:
     lag: int | None
     counts: Mapping[str, int] = field(default_factory=dict)
     partitions: tuple[PartitionStatus, ...] = ()
+    problem: str | None = None
 
 
 async def read_status(settings: Settings) -> SystemStatus:
@@ -71,10 +74,14 @@ async def read_status(settings: Settings) -> SystemStatus:
         ConfigurationError: The topic does not exist.
     """
     bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
+    identity = await asyncio.to_thread(log_identity, settings)
     store = RedisStore.for_stream(settings.redis)
     try:
         topology = await store.topology() or Topology(len(bounds))
+        problem = _foreign(settings, await store.owner(), identity)
         rows = [await _partition_status(store, settings, topology, Partition(p), bounds[p]) for p in sorted(bounds)]
+        if problem is not None:
+            rows = [replace(row, lag=None) for row in rows]
         model = await _model_version(store)
     finally:
         await store.close()
@@ -88,7 +95,17 @@ async def read_status(settings: Settings) -> SystemStatus:
         lag=sum(lags) if len(lags) == len(rows) else None,
         counts={name: sum(row.counts.get(name, 0) for row in rows) for name in names},
         partitions=tuple(rows),
+        problem=problem,
     )
+
+
+def _foreign(settings: Settings, held: StateOwner | None, identity: LogIdentity) -> str | None:
+    own = StateOwner(settings.deployment, settings.consumer_group, identity)
+    try:
+        check_owner(KeySpace(settings.redis_key_prefix).topology, held, own)
+    except ForeignState as error:
+        return str(error)
+    return None
 
 
 async def _model_version(store: RedisStore) -> str | None:
@@ -104,9 +121,13 @@ async def _partition_status(
 ) -> PartitionStatus:
     shard, group = topology.shard(partition), settings.consumer_group
     problems: list[str] = []
+    bounds_of_lag = bounds
     fence = await _readable(store.fence(shard, group), None, problems)
     guard = await _readable(store.guard(shard, group), Guard(), problems)
     counts = await _readable(store.counts(shard), {}, problems)
+    if fence is not None and bounds is not None and fence >= bounds[1]:
+        problems.append(f"fence {fence} lies beyond the log's end {bounds[1]}: it is of another log; {STARTS_OVER}")
+        bounds_of_lag = None
     stopped = None if guard.stop is None else f"at offset {guard.stop.offset}: {guard.stop.reason}"
     if problems and stopped is None:
         stopped = f"at its fence: {problems[0]}"
@@ -115,7 +136,7 @@ async def _partition_status(
         fence=fence,
         log_start=None if bounds is None else bounds[0],
         log_end=None if bounds is None else bounds[1],
-        lag=None if bounds is None or (fence is None and problems) else lag(fence, *bounds),
+        lag=None if bounds_of_lag is None or (fence is None and problems) else lag(fence, *bounds_of_lag),
         counts=dict(counts),
         stopped=stopped,
     )

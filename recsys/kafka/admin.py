@@ -9,10 +9,12 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.kafka.bounded import missing_topic
 from recsys.kafka.clients import admin_client
+from recsys.owner import LogIdentity
 from recsys.settings.kafka import KafkaSettings
 
 TIMESTAMP_TYPE, ARRIVAL = "message.timestamp.type", "LogAppendTime"
@@ -141,6 +143,44 @@ def check_configuration(client: Any, topic: str, relied_upon: Mapping[str, str])
                 f"`kafka-configs.sh --bootstrap-server … --alter --entity-type topics --entity-name {topic} "
                 f"--add-config {name}={value}`"
             )
+
+
+def log_identity(settings: KafkaSettings) -> LogIdentity:
+    """Which log the interactions topic is right now; without ids where the broker is the embedded one.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer.
+        ConfigurationError: The topic does not exist.
+    """
+    if settings.kafka_embedded:
+        return LogIdentity(settings.interactions_topic)
+    with admin_client(settings) as client:
+        return _log_identity(client, settings.interactions_topic)
+
+
+def _log_identity(client: Any, topic: str) -> LogIdentity:
+    if topic not in client.list_topics():
+        raise ConfigurationError(missing_topic(topic))
+    described = client.describe_topics([topic])[0]
+    topic_id = described.get("topic_id")
+    known = topic_id is not None and UUID(str(topic_id)).int != 0
+    return LogIdentity(topic, str(topic_id) if known else None, client.describe_cluster().get("cluster_id"))
+
+
+def check_interactions_topic(settings: KafkaSettings) -> LogIdentity:
+    """`check_arrival_time` and `log_identity` over one connection: what a worker looks at while it runs.
+
+    Raises:
+        ConfigurationError: The topic does not exist, or its records carry another time than their arrival.
+        ServiceUnavailable: Kafka does not answer.
+    """
+    topic = settings.interactions_topic
+    if settings.kafka_embedded:
+        return LogIdentity(topic)
+    with admin_client(settings) as client:
+        identity = _log_identity(client, topic)
+        check_configuration(client, topic, {TIMESTAMP_TYPE: ARRIVAL})
+    return identity
 
 
 def check_arrival_time(settings: KafkaSettings) -> None:

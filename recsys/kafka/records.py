@@ -45,7 +45,7 @@ class Fetch(NamedTuple):
 
     Attributes:
         epoch: Counts the partition's seeks and revocations; a chunk of an earlier one was fetched before the last.
-        begun_at: The offset that it, or fetches without records that it goes on from, looked from: the log holds no
+        begun_at: The offset that it, or fetches without records that it goes on from, read from: the log holds no
             record between it and the chunk's first.
     """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from recsys import keys
 from recsys.keys import Shard, Topology
 from recsys.online_store.contents import ShardContents
+from recsys.online_store.durability import Durability
 from recsys.online_store.operations import (
     SHARD_ITSELF,
     Read,
@@ -27,6 +28,7 @@ from recsys.online_store.values import (
     UserState,
     Waiting,
 )
+from recsys.owner import StateOwner
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class MemoryStore:
         self._model: ModelPointer | None = None
         self._previous_model: ModelPointer | None = None
         self._topology: Topology | None = None
+        self._owner: StateOwner | None = None
         self._workers: dict[str, str] = {}
 
     def contents(self, shard: Shard) -> ShardContents:
@@ -226,14 +229,26 @@ class MemoryStore:
     async def topology(self) -> Topology | None:
         return self._topology
 
-    async def establish_topology(self, topology: Topology) -> Topology:
-        self._topology = self._topology or topology
+    async def establish_topology(self, topology: Topology, owner: StateOwner | None = None) -> Topology:
+        if self._topology is None:
+            self._topology, self._owner = topology, owner
         return self._topology
 
-    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
+    async def owner(self) -> StateOwner | None:
+        return self._owner
+
+    async def claim_state(self, before: StateOwner | None, owner: StateOwner) -> bool:
+        if self._topology is None or self._owner != before:
+            return False
+        self._owner = owner
+        return True
+
+    async def switch_topology(
+        self, before: Topology | None, topology: Topology, owner: StateOwner | None = None
+    ) -> bool:
         if self._topology != before:
             return False
-        self._topology = topology
+        self._topology, self._owner = topology, owner
         return True
 
     async def drop_shards(self, shards: Sequence[Shard]) -> None:
@@ -250,6 +265,9 @@ class MemoryStore:
 
     async def newest_generation(self) -> int:
         return max([0, *(shard // keys.SHARDS_A_GENERATION for shard, state in self._shards.items() if state.fences)])
+
+    async def durability(self) -> Durability:
+        return Durability("noeviction", append_only=True, snapshots=False, evicted_keys=0)
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires
         return self._workers.setdefault(worker_id, token) == token

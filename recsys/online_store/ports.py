@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from recsys.keys import Shard, Topology
+from recsys.online_store.durability import Durability
 from recsys.online_store.operations import Read
 from recsys.online_store.values import (
     CachedTop,
@@ -30,6 +31,7 @@ from recsys.online_store.values import (
     UserState,
     Waiting,
 )
+from recsys.owner import StateOwner
 
 
 class ShardStore(Protocol):
@@ -200,12 +202,24 @@ class Control(Protocol):
         """The shards in use, None before it was written."""
         ...
 
-    async def establish_topology(self, topology: Topology) -> Topology:
-        """Writes the topology if none is there; returns the one in force."""
+    async def establish_topology(self, topology: Topology, owner: StateOwner | None = None) -> Topology:
+        """Writes the topology, and whose the state is, if none is there; returns the topology in force."""
         ...
 
-    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
+    async def owner(self) -> StateOwner | None:
+        """Whose the state is; None where nothing says it: no topology was written, or an earlier release wrote it."""
+        ...
+
+    async def claim_state(self, before: StateOwner | None, owner: StateOwner) -> bool:
+        """Writes whose the state is beside the topology, if it still says `before`; returns whether it did."""
+        ...
+
+    async def switch_topology(
+        self, before: Topology | None, topology: Topology, owner: StateOwner | None = None
+    ) -> bool:
         """Moves to the shards of another generation if the topology still is `before`; returns whether it did.
+
+        They were folded by `owner` then; None leaves that open.
 
         A value that cannot be read is as if there was none (`before` is None), unless a newer release wrote it.
         """
@@ -221,6 +235,10 @@ class Control(Protocol):
 
     async def release_worker_id(self, worker_id: str, token: str) -> None:
         """Gives a worker id back if this token holds it."""
+        ...
+
+    async def durability(self) -> Durability:
+        """Whether the store keeps what it was given; what it does not tell is None."""
         ...
 
     async def ping(self) -> None:

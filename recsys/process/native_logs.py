@@ -2,7 +2,7 @@
 
 The C++ side of TensorFlow 2.21 writes to file descriptor 2 while it is imported (oneDNN, CUDA, CPU features, "All log
 messages before absl::InitializeLog() …"), before it reads TF_CPP_MIN_LOG_LEVEL. So during the import the descriptor
-leads to a file, and what is no such message is handed on afterwards. Python's own `sys.stderr` keeps its way: a
+leads to a file, and what is no such message is written afterwards. Python's own `sys.stderr` keeps its way: a
 progress display goes on.
 """
 

@@ -21,7 +21,6 @@ MAX_SHOWN_CHARS = 80
 MAX_SECRET_FILE_BYTES = 64 * 1024
 
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
-_USER_INFO = re.compile(r".*@", re.DOTALL)
 
 
 def variable_of(name: str, field: FieldInfo) -> str:
@@ -117,4 +116,5 @@ def _field_at(location: str, model: type[BaseModel]) -> tuple[str, FieldInfo | N
 
 def shown(value: object) -> str:
     """A rejected value as a message may repeat it: short, on one line, without a user and password before an @."""
-    return repr(_USER_INFO.sub("***@", str(value))[:MAX_SHOWN_CHARS])
+    _, at, rest = (text := str(value)).rpartition("@")
+    return repr((f"***@{rest}" if at else text)[:MAX_SHOWN_CHARS])

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from recsys.errors import ConfigurationError
 from recsys.keys import DEFAULT_PREFIX, PREFIX_PATTERN
-from recsys.settings.section import OptionalFile, OptionalSecret, OptionalText, Section, set_among
+from recsys.settings.section import Name, OptionalFile, OptionalSecret, OptionalText, Section, set_among
 
 DEFAULT_PORT = 6379
 _FORM = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"
@@ -125,6 +125,14 @@ class RedisSettings(Section):
         default=True, description="Whether Redis's certificate has to name the host that was dialled."
     )
 
+    deployment: Name = Field(
+        default="recsys",
+        description="Name of this installation, kept beside the state in Redis: processes of another name refuse it.",
+    )
+    redis_allow_eviction: bool = Field(
+        default=False,
+        description="Whether a worker puts up with a Redis that deletes keys when its memory is full; it is logged.",
+    )
     redis_key_prefix: str = Field(
         default=DEFAULT_PREFIX,
         max_length=64,

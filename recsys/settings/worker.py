@@ -24,9 +24,10 @@ class WorkerSettings(Section):
         default=60.0, gt=0, description="A worker with records to read and no progress for this long ends itself."
     )
     worker_topic_check_seconds: float = Field(
-        default=30.0,
+        default=5.0,
         gt=0,
-        description="How often a worker checks that the interactions topic still stamps records with their arrival.",
+        description="How often a worker checks that the interactions topic is the one it was, and still stamps records "
+        "with their arrival.",
     )
     retry_seconds: float = Field(
         default=20.0,

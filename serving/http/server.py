@@ -64,7 +64,7 @@ def run(app: ASGIApp, bound: socket.socket, *, trusted_proxies: str, announce: C
         app: The application.
         bound: From `listen`.
         trusted_proxies: Addresses and networks, separated by commas, whose X-Forwarded-For and X-Forwarded-Proto are
-            believed; `*` for everybody's, "" for nobody's.
+            believed; `*` for those of all, "" for none.
         announce: Called with the URL when the first request can be answered.
     """
     config = uvicorn.Config(

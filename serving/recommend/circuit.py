@@ -22,6 +22,9 @@ class Circuit:
         pause_s: Seconds between two attempts while it is open.
         clock: Monotonic seconds.
         on_failure: Called at each failure.
+
+    Attributes:
+        refused: Why no call is made, whatever the service would answer; None while calls are made.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Circuit:
         self._on_failure = on_failure
         self._failures = 0
         self._next_attempt = 0.0
+        self.refused: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -46,6 +50,16 @@ class Circuit:
 
     async def call(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
         """Makes one call.
+
+        Raises:
+            ServiceUnavailable: The call found no service, or was not made because others just did not, or must not be.
+        """
+        if self.refused is not None:
+            raise ServiceUnavailable(self.refused)
+        return await self.look(request)
+
+    async def look(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Makes one call, also while calls are refused: to find out whether they still have to be.
 
         Raises:
             ServiceUnavailable: The call found no service, or was not made because others just did not.

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.errors import ForeignState, ServiceUnavailable, UnreadableState
 from recsys.model.follower import ModelFollower
 from recsys.online_store import Trending
+from recsys.owner import StateOwner
 from serving.recommend.circuit import Circuit
 from serving.recommend.learner import Learners, ServingStore
 from serving.recommend.loaded import LoadedModel
@@ -29,6 +30,7 @@ class Follower:
         models: Follows the published model.
         trending: Told the merged list.
         clock: ms since 1970 UTC.
+        check_owner: Raises `ForeignState` where the state is another deployment's.
 
     Attributes:
         polled: Whether the first poll is over, well or badly: then start-up is complete.
@@ -43,6 +45,7 @@ class Follower:
         models: ModelFollower[LoadedModel],
         trending: LatestTrending,
         clock: Callable[[], int],
+        check_owner: Callable[[StateOwner | None], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._circuit = circuit
@@ -50,6 +53,7 @@ class Follower:
         self._models = models
         self._trending = trending
         self._clock = clock
+        self._check_owner = check_owner
         self.polled = asyncio.Event()
         self.store_answers = False
 
@@ -66,7 +70,7 @@ class Follower:
             await asyncio.sleep(interval_s)
 
     async def poll(self) -> None:
-        """One look at everything."""
+        """Asks once for everything: topology, trending and the published model."""
         trending = await self._read()
         await self._models.follow()
         model = self._models.current
@@ -78,6 +82,7 @@ class Follower:
     async def _read(self) -> Trending | None:
         """The topology, which learners are looked up by, and the merged list; None while they cannot be read."""
         try:
+            await self._refuse_foreign_state()
             self._learners.topology = await self._circuit.call(self._store.topology)
             trending = await self._circuit.call(self._store.trending)
         except (ServiceUnavailable, UnreadableState, msgspec.DecodeError) as error:
@@ -87,3 +92,15 @@ class Follower:
             return None
         self.store_answers = True
         return trending
+
+    async def _refuse_foreign_state(self) -> None:
+        """Has nothing read or written of a state that is another deployment's: it is served as if Redis were away."""
+        owner = await self._circuit.look(self._store.owner)
+        try:
+            self._check_owner(owner)
+        except ForeignState as error:
+            if self._circuit.refused is None:
+                _log.error("foreign_state", error=str(error))
+            self._circuit.refused = str(error)
+        else:
+            self._circuit.refused = None

@@ -149,33 +149,33 @@ def decode_records(records: Iterable[Record], partition: Partition, rules: FoldR
     for record in records:
         try:
             event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
-            home = home_of_misrouted(record, event.user_id, partition, rules.topology.partitions)
+            target = target_of_misrouted(record, event.user_id, partition, rules.topology.partitions)
         except InvalidEvent as error:
             batch.refused.append(Refused(record, error))
             continue
-        if home is None:
+        if target is None:
             batch.accept(event, record)
         else:
-            batch.misrouted.append(Misrouted(record, event.user_id, home))
+            batch.misrouted.append(Misrouted(record, event.user_id, target))
     if record is not None:
         batch.bucket = record.timestamp // rules.dedupe_window_ms
     return batch
 
 
-def home_of_misrouted(record: Record, user_id: str, partition: Partition, partitions: int) -> Partition | None:
+def target_of_misrouted(record: Record, user_id: str, partition: Partition, partitions: int) -> Partition | None:
     """The partition a record must be sent to; None if it lies in its learner's.
 
     Raises:
         InvalidEvent: It is misrouted, and too large to be sent: it would hold up its partition for ever.
     """
-    home = partition_of(user_id, partitions)
-    if home == partition:
+    target = partition_of(user_id, partitions)
+    if target == partition:
         return None
     size = len(user_id.encode()) + len(record.value or b"") + headers_bytes(record.headers)
     if size > MAX_PRODUCED_BYTES:
         detail = f"expected a misrouted record of at most {MAX_PRODUCED_BYTES} bytes with its headers, received {size}"
         raise InvalidEvent(RefusalReason.TOO_LARGE, detail)
-    return home
+    return target
 
 
 def _digest(event: Interaction) -> bytes:

@@ -15,6 +15,7 @@ UNJOINED = Gauge(
     "recsys_trending_unjoined_courses",
     "Courses that learners touched and the loaded model does not know; left out of trending until it does.",
 )
+EVICTED_KEYS = Gauge("recsys_redis_evicted_keys", "Keys that Redis deleted to make room since it started; must stay 0.")
 REFRESHED = Counter("recsys_top_refreshed", "Cached top-N lists written.")
 REFRESH_SECONDS = Histogram("recsys_refresh_seconds", "To refresh one batch of dirty users, in seconds.")
 DIRTY_USERS = Gauge("recsys_refresh_dirty_users", "Learners whose cached top-N is out of date.", ["partition"])

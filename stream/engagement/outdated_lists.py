@@ -29,7 +29,7 @@ class OutdatedLists:
     Args:
         store: The online store.
         shards: The shards this worker owns right now.
-        poll_s: Seconds between two looks at what is published.
+        poll_s: Seconds between two checks of what is published.
     """
 
     def __init__(self, store: Lists, *, shards: Callable[[], Iterable[Shard]], poll_s: float) -> None:
@@ -38,15 +38,15 @@ class OutdatedLists:
         self._named: set[str] = set()
 
     async def run(self) -> NoReturn:
-        """Looks for ever; what cannot be reached or read is named once and looked at again."""
+        """Checks for ever; what cannot be reached or read is logged once and checked again."""
         while True:
-            problems = await self.look()
+            problems = await self.check()
             for problem in problems - self._named:
-                log.warning("outdated_lists_not_looked_for", error=problem)
+                log.warning("outdated_lists_check_failed", error=problem)
             self._named = problems
             await asyncio.sleep(self._poll_s)
 
-    async def look(self) -> set[str]:
+    async def check(self) -> set[str]:
         """Clears every owned shard that was not cleared since the latest publication.
 
         A shard that holds what cannot be read delays no other.

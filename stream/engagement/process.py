@@ -12,14 +12,17 @@ import structlog
 import uvloop
 
 from recsys.errors import TopologyMismatch
-from recsys.kafka.admin import check_arrival_time, topic_partitions
-from recsys.keys import Partition, Topology
+from recsys.kafka.admin import check_interactions_topic, log_bounds, topic_partitions
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Control
+from recsys.online_store.durability import check_eviction
+from recsys.owner import StateOwner
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
 from recsys.process.metrics_server import serve_metrics
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store
+from stream.engagement.ownership import ClaimedStore, claim_state
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +51,10 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
     try:
         if settings.worker_metrics_port:
             serve_metrics(settings.worker_metrics_host, settings.worker_metrics_port, asyncio.get_running_loop())
-        topology = await _agreed_topology(settings, store)
+        await _expect_durability(settings, store)
+        topology, owner = await _agreed_topology(settings, store)
         await store.self_test(topology.shard(Partition(0)))  # a right that is missing is told now, not in a commit
-        worker = EngagementWorker(settings, store, topology=topology, worker_id=worker_id)
+        worker = EngagementWorker(settings, store, topology=topology, owner=owner, worker_id=worker_id)
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
@@ -59,11 +63,35 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
         await store.close()
 
 
-async def _agreed_topology(settings: Settings, store: Control) -> Topology:
-    """The topology in Redis. A topic with more partitions is read under it: their records are rerouted."""
+async def _expect_durability(settings: Settings, store: Control) -> None:
+    found = await store.durability()
+    check_eviction(found, allowed=settings.redis_allow_eviction)
+    if found.evicts:
+        log.error("redis_evicts", policy=found.eviction_policy, effect="learners vanish once its memory is full")
+    if found.eviction_policy is None:
+        log.warning("redis_policy_unknown", remedy="grant INFO to the user of REDIS_URL, or see to noeviction yourself")
+    if found.persists is False:
+        log.warning(
+            "redis_does_not_persist",
+            effect="a restart of Redis loses the state, and workers fold the topic again",
+            remedy="appendonly yes",
+        )
+
+
+async def _agreed_topology(settings: Settings, store: ClaimedStore) -> tuple[Topology, StateOwner]:
+    """The topology in Redis, and whose its state is.
+
+    A topic with more partitions than the topology is read under it: their records are rerouted.
+    """
     in_kafka = await asyncio.to_thread(topic_partitions, settings)
-    await asyncio.to_thread(check_arrival_time, settings)
-    topology = await store.establish_topology(Topology(in_kafka))
+    own = StateOwner(
+        settings.deployment, settings.consumer_group, await asyncio.to_thread(check_interactions_topic, settings)
+    )
+    if own.log.topic_id is None:
+        log.info("topic_identity_unknown", topic=str(own.log), effect="a topic made anew is not noticed")
+    bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
+    key = KeySpace(settings.redis.key_prefix).topology
+    topology = await claim_state(store, Topology(in_kafka), own, bounds, key=key)
     if topology.partitions > in_kafka:
         raise TopologyMismatch(
             f"topic {settings.interactions_topic!r} has {in_kafka} partitions, and the state in Redis is sharded by "
@@ -71,4 +99,4 @@ async def _agreed_topology(settings: Settings, store: Control) -> Topology:
         )
     if topology.partitions < in_kafka:
         log.warning("topic_has_grown", partitions=in_kafka, topology=topology, remedy="recsys rebuild --partitions")
-    return topology
+    return topology, own

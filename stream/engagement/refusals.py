@@ -1,7 +1,7 @@
 """The dead-letter stop rule: a partition whose records are mostly refused is stopped, not drained.
 
 A broken producer can turn a whole topic into dead letters overnight. A few refused records are normal; when most of
-the last thousand are, somebody has to look first. Counts only: no clock, no I/O.
+the last thousand are, an operator has to look first. Counts only: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class RefusalShare:
     """How many of the latest records of a partition were refused.
 
     Args:
-        window: Records looked at; fewer than these decide nothing.
+        window: Latest records that count; fewer than these decide nothing.
         limit: The highest share that is normal, 0..1.
     """
 
@@ -38,6 +38,6 @@ class RefusalShare:
             self._refused -= old_refused
 
     def clear(self) -> None:
-        """Forgets everything: an operator looked."""
+        """Forgets everything: an operator resumed the partition."""
         self._chunks.clear()
         self._records = self._refused = 0

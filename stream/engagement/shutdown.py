@@ -45,7 +45,7 @@ async def within(seconds: float, work: Awaitable[object]) -> bool:
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels tasks until they have ended; what they end with is nobody's concern any more.
+    """Cancels tasks until they have ended; how they end does not matter any more.
 
     Once is not enough: `asyncio.wait_for` of Python 3.11, in which redis-py sends its commands, returns as if nobody
     had cancelled where what it waits for is done in the same turn of the event loop (python/cpython#86296, mended in

@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.kafka.admin import check_arrival_time
+from recsys.kafka.admin import check_interactions_topic
 from recsys.kafka.clients import aiokafka_options
-from recsys.keys import Partition, Topology
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Control, Lists
+from recsys.online_store.durability import check_eviction
+from recsys.owner import LogIdentity, StateOwner, check_owner
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.fold import no_catalogue
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 TOPOLOGY_EVERY_S = 1.0
 IDLE_CHECK_EVERY_S = 1.0
 TRENDING_EVERY_S = 2.0
+DURABILITY_EVERY_S = 5.0
 REBALANCE_S = 180.0
 """More than join, request and session time-outs together: Faust gave up on a rebalance without saying so."""
 
@@ -59,7 +61,9 @@ class Upkeep:
         catalogue: The courses that are known right now; None while no model is.
         idle_check_every_s: Seconds between idle checks.
         topology_every_s: Seconds between reads of the topology in Redis.
-        check_topic: Blocking; raises where the topic has lost a property that is relied upon.
+        durability_every_s: Seconds between questions to Redis whether it deletes keys.
+        check_topic: Blocking; which log the topic is now; raises where it lost a property that is relied upon.
+        owner: Whose the state is; None where nobody looks at that.
         switched: Set once the topology is another one: this worker has to end.
     """
 
@@ -73,14 +77,20 @@ class Upkeep:
     catalogue: Callable[[], Container[str] | None] = no_catalogue
     idle_check_every_s: float = IDLE_CHECK_EVERY_S
     topology_every_s: float = TOPOLOGY_EVERY_S
-    check_topic: Callable[[Settings], None] = check_arrival_time
+    durability_every_s: float = DURABILITY_EVERY_S
+    check_topic: Callable[[Settings], LogIdentity] = check_interactions_topic
+    owner: StateOwner | None = None
     switched: asyncio.Event = field(default_factory=asyncio.Event)
     _missing: list[str] = field(default_factory=list)
+    _evicted: dict[str, int] = field(default_factory=dict)
 
     async def follow_topology(self) -> None:
-        """Notices that `recsys rebuild` switched, and writes the topology again if Redis lost it.
+        """Notices that `recsys rebuild` switched or that the state became another's; writes a lost topology again.
 
         A value that cannot be read changes nothing: the worker goes on with the topology it has, and says so once.
+
+        Raises:
+            ForeignState: The state is another deployment's, group's or log's now.
         """
         unreadable = ""
         while not self.switched.is_set():
@@ -100,9 +110,15 @@ class Upkeep:
                 unreadable = ""
 
     async def _check_topology(self) -> None:
-        if await self.store.establish_topology(self.topology) != self.topology:
+        if await self.store.establish_topology(self.topology, self.owner) != self.topology:
             log.info("topology_switched", before=self.topology)
             self.switched.set()
+        elif self.owner is not None:
+            check_owner(self._topology_key, await self.store.owner(), self.owner)
+
+    @property
+    def _topology_key(self) -> str:
+        return KeySpace(self.settings.redis_key_prefix).topology
 
     async def check_idle_partitions(self) -> None:
         """Checks partitions on which no chunk is in work; one that waits for its answer delays no other.
@@ -146,14 +162,39 @@ class Upkeep:
             log.error("trending_incomplete", error=error)
 
     async def watch_topic(self) -> None:
-        """Notices that somebody altered the topic so that a record's time is no longer its arrival.
+        """Notices that the topic was altered so that a record's time is no longer its arrival, or was made anew.
 
         Raises:
-            ConfigurationError: They did.
+            ConfigurationError: It was altered, or is gone.
+            ForeignState: It is another log than the one whose offsets the fences are.
         """
         while True:
             await asyncio.sleep(self.settings.worker_topic_check_seconds)
-            await quietly(partial(asyncio.to_thread, self.check_topic, self.settings))
+            await quietly(self._check_topic)
+
+    async def _check_topic(self) -> None:
+        now = await asyncio.to_thread(self.check_topic, self.settings)
+        if self.owner is not None:
+            check_owner(self._topology_key, self.owner, replace(self.owner, log=now))
+
+    async def watch_redis(self) -> None:
+        """Notices that Redis may delete keys to make room, or did.
+
+        Raises:
+            ConfigurationError: It may, and no setting accepts that.
+        """
+        while True:
+            await asyncio.sleep(self.durability_every_s)
+            await quietly(self._check_durability)
+
+    async def _check_durability(self) -> None:
+        found = await self.store.durability()
+        check_eviction(found, allowed=self.settings.redis_allow_eviction)
+        if found.evicted_keys is not None:
+            if found.evicted_keys > self._evicted.get("keys", 0):
+                log.error("redis_evicted_keys", keys=found.evicted_keys, remedy="more memory, then `recsys rebuild`")
+            self._evicted["keys"] = found.evicted_keys
+            metrics.EVICTED_KEYS.set(found.evicted_keys)
 
     async def watch(self) -> None:
         """Ends the worker when it makes no progress though it could.

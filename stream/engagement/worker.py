@@ -23,6 +23,7 @@ from recsys.keys import Partition, Topology
 from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
+from recsys.owner import StateOwner
 from recsys.process.clock import now_ms
 from recsys.settings import Settings
 from stream.engagement import metrics
@@ -56,6 +57,7 @@ class EngagementWorker:
         settings: All settings.
         store: The online store, under the speed layer's policy.
         topology: The shards in use as the worker starts.
+        owner: Whose their state is.
         worker_id: The operator's name for this worker, unique among live ones; None for a nameless one.
         die: Ends the process on an unrecoverable error.
         release_s: How long giving its partitions up may take, seconds.
@@ -67,6 +69,7 @@ class EngagementWorker:
         store: OnlineStore,
         *,
         topology: Topology,
+        owner: StateOwner,
         worker_id: str | None,
         die: Callable[[BaseException], NoReturn] = end_process,
         release_s: float = RELEASE_S,
@@ -127,6 +130,7 @@ class EngagementWorker:
             rebalancing=lambda: bool(self._app.rebalancing),
             now_ms=now_ms,
             catalogue=self._catalogue,
+            owner=owner,
         )
 
     async def run(self, stop: asyncio.Event) -> bool:
@@ -150,6 +154,7 @@ class EngagementWorker:
             self._upkeep.follow_topology,
             self._upkeep.trend,
             self._upkeep.watch_topic,
+            self._upkeep.watch_redis,
         )
         ends = [
             asyncio.create_task(end, name=name)

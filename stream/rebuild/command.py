@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 import msgspec
@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
-from recsys.kafka.admin import check_arrival_time, grow_topic, log_bounds, topic_partitions
+from recsys.kafka.admin import check_interactions_topic, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
-from recsys.keys import COUNTS, Partition, Topology
+from recsys.keys import COUNTS, KeySpace, Partition, Topology
+from recsys.owner import LogIdentity, StateOwner, check_deployment
 from recsys.process.clock import now_ms
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
@@ -64,16 +65,18 @@ class Rebuilt:
     help="Seconds before the old shards are dropped.",
 )
 @click.option("--keep-old", is_flag=True, help="Leave the old shards in Redis.")
+@click.option("--take-over", is_flag=True, help="Replace state that another deployment owns (RECSYS_DEPLOYMENT).")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool) -> None:
+def rebuild(partitions: int | None, grace: float, keep_old: bool, take_over: bool, as_json: bool) -> None:
     """Fold the whole topic into new shards while the old ones serve, then switch.
 
     For a Redis that lost its state, after a change of half-life or weights, and to raise the partition count. Workers
     and API may run meanwhile: they notice the switch within seconds, and the workers go on after what was rebuilt.
+    Of a topic that was made anew, or of another cluster's, everything is read: the state is that topic's from then on.
     """
     settings = load_settings()
     configure_logging(settings)
-    done = asyncio.run(_rebuild(settings, partitions, None if keep_old else grace))
+    done = asyncio.run(_rebuild(settings, partitions, None if keep_old else grace, take_over=take_over))
     if as_json:
         click.echo(msgspec.json.encode(done))
         return
@@ -83,12 +86,16 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, as_json: bool)
     )
 
 
-async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | None) -> Rebuilt:
+async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | None, *, take_over: bool) -> Rebuilt:
     store = stream_store(settings)
     try:
-        await asyncio.to_thread(check_arrival_time, settings)
+        identity = await asyncio.to_thread(check_interactions_topic, settings)
+        own = StateOwner(settings.deployment, settings.consumer_group, identity)
         there = await asyncio.to_thread(topic_partitions, settings)
         previous = await Previous.find(store, settings.consumer_group, there)
+        if not take_over:
+            check_deployment(KeySpace(settings.redis_key_prefix).topology, previous.owner, own.deployment)
+        previous = await _of_this_log(settings, previous, identity)
         old = previous.topology
         if partitions is not None:
             there = await asyncio.to_thread(grow_topic, settings, partitions)
@@ -97,7 +104,7 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
         done = await _fill(settings, previous, topology, spans)
         await _copy_overrides(previous, topology)
         await _check_written(previous, topology, spans)
-        if not await store.switch_topology(previous.written, topology):
+        if not await store.switch_topology(previous.written, topology, own):
             raise TopologyMismatch("the topology changed during the rebuild: another one ran; nothing was switched")
         log.info("switched", topology=topology)
         if grace_s is not None:
@@ -106,6 +113,21 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
     finally:
         await store.close()
     return done
+
+
+async def _of_this_log(settings: Settings, previous: Previous, identity: LogIdentity) -> Previous:
+    """The shards in use, without their offsets where these are of another log."""
+    if previous.owner is None:
+        bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
+        ends = {partition: there[1] for partition, there in bounds.items() if there is not None}
+        another = await previous.is_beyond(ends)
+    else:
+        another = previous.owner.log.differs_from(identity)
+    if another:
+        log.warning(
+            "state_of_another_log", state_of=previous.owner, now=str(identity), effect="the topic is read whole"
+        )
+    return replace(previous, same_log=not another)
 
 
 async def _spans(settings: Settings, previous: Previous, partitions: int) -> list[Span]:
@@ -124,7 +146,7 @@ async def _spans(settings: Settings, previous: Previous, partitions: int) -> lis
     for partition in map(Partition, range(partitions)):
         log_start, log_end = bounds[partition] or (0, 0)
         fence = await previous.fence(partition)
-        end = log_end if fence is None else fence + 1
+        end = log_end if fence is None else min(fence + 1, log_end)  # a broker may have lost records that it had
         if fence is None and (await previous.guard(partition)).stop is not None:
             end = log_start
         spans.append(Span(partition, min(log_start, end), end, applied=fence is not None))

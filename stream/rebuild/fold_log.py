@@ -29,7 +29,7 @@ from recsys.online_store.operations import (
     SetAdd,
     SortedSetMark,
 )
-from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, home_of_misrouted
+from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, target_of_misrouted
 from stream.engagement.outputs import SideOutputs
 from stream.rebuild.spans import Arrived, Span, SpanReader
 
@@ -91,13 +91,13 @@ class BulkFold:
                 batches, self._bucket = {}, bucket
             try:
                 event = self._decoded(partition, record)
-                home = self._sent_home(partition, record, event.user_id)
+                target = self._rerouted_to(partition, record, event.user_id)
             except InvalidEvent as error:
                 aside.setdefault(partition, Batch(bucket=bucket)).refused.append(Refused(record, error))
                 continue
-            if home is not None:
+            if target is not None:
                 aside.setdefault(partition, Batch(bucket=bucket)).misrouted.append(
-                    Misrouted(record, event.user_id, home)
+                    Misrouted(record, event.user_id, target)
                 )
                 continue
             shard = self._rules.topology.shard_of(event.user_id)
@@ -106,13 +106,13 @@ class BulkFold:
         await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
         return {partition: batch.refused for partition, batch in aside.items() if batch.refused}
 
-    def _sent_home(self, partition: Partition, record: Record, user_id: str) -> Partition | None:
-        """Where workers sent a misrouted record: its copy there is the one that counts, as it did then."""
+    def _rerouted_to(self, partition: Partition, record: Record, user_id: str) -> Partition | None:
+        """The partition that workers rerouted a record to, where its copy is the one that counts; None for none."""
         past = self._past.get(partition)
         if past is None or record.offset < past.since:
             return None
         try:
-            return home_of_misrouted(record, user_id, partition, past.partitions)
+            return target_of_misrouted(record, user_id, partition, past.partitions)
         except InvalidEvent:
             self.quarantined[partition].add(record.offset)
             raise

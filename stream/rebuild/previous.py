@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -11,6 +11,7 @@ import structlog
 from recsys.errors import UnreadableState
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Guard, Guards, ShardStore
+from recsys.owner import StateOwner
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +31,16 @@ class Previous:
         group: Consumer group.
         written: The topology in Redis; None where there is none, or none that can be read.
         topology: The shards in use as far as is known.
+        owner: Whose they are; None where nothing says it.
+        same_log: Whether their offsets are those of the log that is rebuilt from.
     """
 
     store: PreviousStore
     group: str
     written: Topology | None
     topology: Topology
+    owner: StateOwner | None = None
+    same_log: bool = True
 
     @classmethod
     async def find(cls, store: PreviousStore, group: str, partitions: int) -> Previous:
@@ -56,18 +61,30 @@ class Previous:
                 raise
             log.warning("unreadable_state_left_out", error=str(error))
             return cls(store, group, None, Topology(partitions, await store.newest_generation()))
-        return cls(store, group, written, written or Topology(partitions))
+        owner = await _readable(store.owner(), None)
+        return cls(store, group, written, written or Topology(partitions), owner)
 
     async def is_in_use(self) -> bool:
         """Whether Redis still says of the topology what it said when the rebuild began."""
         return await _readable(self.store.topology(), None) == self.written
 
     async def fence(self, partition: Partition) -> int | None:
-        """The last applied offset; None where there is none, or none that can be read."""
+        """The last applied offset; None where there is none, none that can be read, or one of another log."""
+        if not self.same_log:
+            return None
         return await _readable(self.store.fence(self.topology.shard(partition), self.group), None)
 
+    async def is_beyond(self, ends: Mapping[int, int]) -> bool:
+        """Whether a fence lies beyond the end of its partition's log, so that the state is of another log."""
+        fences = {partition: await self.fence(partition) for partition in self.topology.every_partition()}
+        return any(
+            fence is not None and partition in ends and fence >= ends[partition] for partition, fence in fences.items()
+        )
+
     async def guard(self, partition: Partition) -> Guard:
-        """The guard, without a stop that a rebuild heals; an empty one where it cannot be read."""
+        """The guard, without a stop that a rebuild heals; an empty one where it cannot be read or is of another log."""
+        if not self.same_log:
+            return Guard()
         guard = await _readable(self.store.guard(self.topology.shard(partition), self.group), Guard())
         if guard.stop is None or guard.stop.unreadable is None:
             return guard

@@ -11,12 +11,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 
 from recsys.keys import KeySpace, Partition, Topology
 
 MUTANTS = Path(__file__).with_name("mutant_worker.py")
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Ended]
+"""The fixture `run`: arguments of the command line → how it ended."""
 
 
 @dataclass

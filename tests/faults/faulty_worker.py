@@ -137,12 +137,12 @@ def take_the_acknowledgement_out() -> None:
 
 
 def take_the_list_check_out() -> None:
-    """Nobody brings the shards' copies of the model pointer up to date, nor looks for lists of another model."""
+    """Nobody brings the shards' copies of the model pointer up to date, nor checks for lists of another model."""
 
-    async def look(_: outdated_lists.OutdatedLists) -> set[str]:
+    async def check(_: outdated_lists.OutdatedLists) -> set[str]:
         return set()
 
-    outdated_lists.OutdatedLists.look = look  # type: ignore[method-assign,assignment]
+    outdated_lists.OutdatedLists.check = check  # type: ignore[method-assign,assignment]
 
 
 COMMIT_IN_PART = "commit-in-part"

@@ -80,7 +80,7 @@ class Worker:
         self.tolerated.add(-signal.SIGKILL)
         if self.child is not None:
             self.child.kill()
-        self.look()
+        self.supervise()
 
     def stop(self) -> tuple[int, float]:
         """SIGTERM; returns exit status and seconds. It is not started again."""
@@ -98,10 +98,10 @@ class Worker:
     def ended(self) -> int:
         """The exit status of a worker that was told to end; it is killed if it has not."""
         status = self.child.kill() if self.child else 0
-        self.look()
+        self.supervise()
         return status
 
-    def look(self) -> None:
+    def supervise(self) -> None:
         """Notes an end, and starts it again if it is wanted."""
         if self.child is not None and self.child.exit_code is not None:
             self.exits.append(self.child.exit_code)
@@ -145,10 +145,10 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
-    def look(self) -> None:
+    def supervise(self) -> None:
         """Restarts whom the supervisor must; to be called often."""
         for worker in self.workers:
-            worker.look()
+            worker.supervise()
 
     def started(self) -> bool:
         """Whether every wanted worker has joined the group."""
@@ -172,7 +172,7 @@ class Fleet:
             }
             time.sleep(POLL_S)
         ends = [(worker.ended(), took[worker.name]) for worker in running]
-        self.look()
+        self.supervise()
         return ends
 
     def unexpected(self) -> list[str]:

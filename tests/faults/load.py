@@ -139,9 +139,9 @@ class Load:
         return self._routed(rng, user, encode(event))  # type: ignore[operator]
 
     def _routed(self, rng: random.Random, user: str, value: bytes) -> Produced:
-        home = partition_of(user, self.partitions)
+        target = partition_of(user, self.partitions)
         if rng.random() >= MISROUTED:
-            return Produced(home, user.encode(), value)
+            return Produced(target, user.encode(), value)
         if rng.random() < 0.5:
             return Produced(rng.randrange(self.partitions), None, value)
         other = f"device{rng.randrange(100)}"

@@ -77,7 +77,7 @@ class Shard:
 
 
 @lru_cache(maxsize=1_000_000)
-def home_of(user_id: str, partitions: int) -> int:
+def target_of(user_id: str, partitions: int) -> int:
     """The partition of a record keyed by `user_id` (Kafka's `Utils.toPositive(Utils.murmur2(key)) % partitions`)."""
     key, multiplier = user_id.encode(), 0x5BD1E995
     h = 0x9747B28C ^ len(key)
@@ -173,7 +173,7 @@ def fold_topic(
         if isinstance(event, str):
             shard.counts["refused"] += 1
             shard.refused[record.offset] = (record.value, event)
-        elif home_of(event.user_id, partitions) != record.partition:
+        elif target_of(event.user_id, partitions) != record.partition:
             shard.counts["rerouted"] += 1
         elif (event.user_id, event.event_id) in seen:
             shard.counts["duplicate"] += 1
@@ -181,7 +181,7 @@ def fold_topic(
             seen.add((event.user_id, event.event_id))
             _apply(shard, event, habits.setdefault(event.user_id, Habits()))
     for user_id, habit in habits.items():
-        shards[home_of(user_id, partitions)].bots[user_id] = habit.as_stored()
+        shards[target_of(user_id, partitions)].bots[user_id] = habit.as_stored()
     return shards
 
 

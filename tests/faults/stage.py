@@ -170,7 +170,7 @@ class Stage:
         """Lets a fault last; supervision goes on."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.fleet.look()
+            self.fleet.supervise()
             time.sleep(POLL_S)
 
     def wait_until(self, reached: Callable[[], bool], *, within_s: float, what: str) -> float:
@@ -186,7 +186,7 @@ class Stage:
                 raise RuntimeError(f"expected a load that goes on, received {self.load.failed[:3]}")
             if time.monotonic() - began > within_s:
                 raise TimeoutError(f"expected {what} within {within_s:g} s, received none of it")
-            self.fleet.look()
+            self.fleet.supervise()
             time.sleep(POLL_S)
         return time.monotonic() - began
 

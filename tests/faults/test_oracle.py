@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.load import Load
-from tests.faults.oracle import LANDMARK_MS, Shard, fold_topic, home_of
+from tests.faults.oracle import LANDMARK_MS, Shard, fold_topic, target_of
 from tests.faults.state import StoredShard
 from tests.faults.topic import DeadLetter, LogRecord
 from tests.faults.verdict import Verdict, judge
@@ -121,15 +121,15 @@ def test_busy_minutes_make_a_suspect_then_a_bot() -> None:
     [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536), ("abc", 479470107)],
 )
 def test_the_partitioner_is_kafkas(key: str, hashed: int) -> None:
-    assert home_of(key, 2**31) == hashed & 0x7FFFFFFF
+    assert target_of(key, 2**31) == hashed & 0x7FFFFFFF
 
 
 def test_a_stray_record_counts_where_it_lies_and_applies_where_it_belongs() -> None:
-    home = home_of("ada", 6)
-    away = (home + 1) % 6
-    shards = fold_topic([record(0, partition=away), record(0, partition=home)], 6)
+    target = target_of("ada", 6)
+    away = (target + 1) % 6
+    shards = fold_topic([record(0, partition=away), record(0, partition=target)], 6)
     assert shards[away].counts == {"rerouted": 1}
-    assert shards[home].counts == {"accepted": 1}
+    assert shards[target].counts == {"accepted": 1}
 
 
 def test_what_expired_and_what_must_be_refused() -> None:

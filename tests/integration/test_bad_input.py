@@ -34,16 +34,16 @@ def event(user: str, event_id: str, course: str) -> bytes:
     return json.dumps({**fields, "timestamp": int(time.time() * 1000) - 1000}).encode()
 
 
-def learners(home: int) -> Iterator[str]:
+def learners(target: int) -> Iterator[str]:
     """Learners whose partition this is."""
-    return (user for n in itertools.count() if partition_of(user := f"marker-{n}", PARTITIONS) == home)
+    return (user for n in itertools.count() if partition_of(user := f"marker-{n}", PARTITIONS) == target)
 
 
 def place_of(row: Row) -> tuple[str, int]:
     """The row's learner, and the partition it is sent to."""
     user = LEARNER if row.fields is None else str(row.fields["user_id"])
-    home = partition_of(user, PARTITIONS)
-    return user, 1 - home if row.outcome == REROUTED else home
+    target = partition_of(user, PARTITIONS)
+    return user, 1 - target if row.outcome == REROUTED else target
 
 
 def letters(recsys: Recsys) -> dict[str, DeadLetter]:
@@ -108,14 +108,14 @@ def expected_counts(table: list[Row]) -> Counter[str]:
 def test_one_learner_with_ten_thousand_events_a_second_counts_and_others_are_served(
     recsys: Recsys, traffic: Traffic
 ) -> None:
-    home = partition_of(LEARNER, PARTITIONS)
-    others = list(itertools.islice(learners(home), 20))
+    target = partition_of(LEARNER, PARTITIONS)
+    others = list(itertools.islice(learners(target), 20))
     with a_worker_on(recsys, PARTITIONS):
         for n in range(BURST):
-            traffic.send(LEARNER.encode(), event(LEARNER, f"e{n}", f"c{n % 50}"), partition=home)
+            traffic.send(LEARNER.encode(), event(LEARNER, f"e{n}", f"c{n % 50}"), partition=target)
             if n % (BURST // len(others)) == 0:
                 user = others[n // (BURST // len(others))]
-                traffic.send(user.encode(), event(user, "m", "marker"), partition=home)
+                traffic.send(user.encode(), event(user, "m", "marker"), partition=target)
         traffic.flush()
         total = BURST + len(others)
         wait_until(lambda: recsys.counts(PARTITIONS).get("accepted", 0) >= total, within_s=150, what="the burst")

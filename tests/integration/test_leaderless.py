@@ -53,9 +53,9 @@ def two_brokers(topic: str) -> Iterator[tuple[LocalKafka, LocalKafka]]:
         asking.close()
         second = stack.enter_context(LocalKafka(joins=first))
         admin = KafkaAdminClient(bootstrap_servers=first.bootstrap_servers)
-        homes = {number: [(first if number in STAYS else second).node_id] for number in range(PARTITIONS)}
+        replicas = {number: [(first if number in STAYS else second).node_id] for number in range(PARTITIONS)}
         arrival = {"message.timestamp.type": "LogAppendTime"}
-        admin.create_topics([NewTopic(topic, -1, -1, replica_assignments=homes, topic_configs=arrival)])
+        admin.create_topics([NewTopic(topic, -1, -1, replica_assignments=replicas, topic_configs=arrival)])
         admin.close()
         yield first, second
 

@@ -44,6 +44,6 @@ def test_every_event_counts_once_in_its_learners_shard_and_rerouted_says_how_man
         found = json.loads(recsys.run("status", "--json"))
     assert found["counts"] == {"accepted": len(sent), "rerouted": astray}
     assert found["lag"] == 0
-    home = Counter(partition_of(user, PARTITIONS) for user in LEARNERS)
+    target = Counter(partition_of(user, PARTITIONS) for user in LEARNERS)
     accepted = {row["partition"]: row["counts"].get("accepted", 0) for row in found["partitions"]}
-    assert accepted == {partition: EVENTS_EACH * home[Partition(partition)] for partition in range(PARTITIONS)}
+    assert accepted == {partition: EVENTS_EACH * target[Partition(partition)] for partition in range(PARTITIONS)}

@@ -1,4 +1,4 @@
-"""A producer with transactions: what it aborts never happened, and its markers are nobody's lag and no lost records."""
+"""A producer with transactions: what it aborts never happened, and its markers are neither lag nor lost records."""
 
 from __future__ import annotations
 

@@ -40,6 +40,14 @@ def test_every_decision_has_a_number_of_its_own_and_a_line_in_the_index() -> Non
     assert [line for line in lines if line not in index] == []
 
 
+def test_every_fault_case_has_a_row_in_the_page_on_faults() -> None:
+    sources = (path.read_text() for path in (ROOT / "tests/faults/cases").glob("*.py"))
+    cases = [name for source in sources for name in re.findall(r'^@case\("(T\d+)"', source, re.MULTILINE)]
+    page = (ROOT / "docs/faults.md").read_text().partition("## Mutants")[0]
+    assert len(cases) > 25
+    assert [name for name in cases if f"\n| {name} | " not in page] == []
+
+
 def test_every_command_stands_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [name for name in COMMANDS if f"`recsys {name}" not in readme] == []

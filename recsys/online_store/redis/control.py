@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import cast
+from contextlib import suppress
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from recsys.errors import UnreadableState
 from recsys.keys import SHARDS_A_GENERATION, KeySpace, Topology
+from recsys.online_store.durability import Durability
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
-from recsys.online_store.redis.topology import REMEDY, decode_topology, encode_topology
+from recsys.online_store.redis.topology import REMEDY, decode_owner, decode_topology, encode_topology
+from recsys.owner import StateOwner
 
 SCAN_COUNT = 500
 WORKER_ID_REMEDY = "delete the key: it is no worker's claim"
@@ -35,22 +38,39 @@ class RedisControl:
             value = await self._client.get(self._keys.topology)
         return decode_topology(self._keys.topology, cast("bytes | None", value))
 
-    async def establish_topology(self, topology: Topology) -> Topology:
+    async def establish_topology(self, topology: Topology, owner: StateOwner | None = None) -> Topology:
         async with answering(self._keys.topology, remedy=REMEDY):
-            await self._client.set(self._keys.topology, encode_topology(topology), nx=True)
+            await self._client.set(self._keys.topology, encode_topology(topology, owner), nx=True)
         return cast("Topology", await self.topology())
 
-    async def switch_topology(self, before: Topology | None, topology: Topology) -> bool:
-        try:
-            async with answering(self._keys.topology, remedy=REMEDY):
-                value = await self._client.get(self._keys.topology)
-        except UnreadableState:  # a key of another type
-            async with answering(self._keys.topology, remedy=REMEDY):
-                return before is None and bool(await self._client.set(self._keys.topology, encode_topology(topology)))
-        if _readable(self._keys.topology, cast("bytes | None", value)) != before:
-            return False
+    async def owner(self) -> StateOwner | None:
         async with answering(self._keys.topology, remedy=REMEDY):
-            return bool(await self._replace(keys=[self._keys.topology], args=[value or b"", encode_topology(topology)]))
+            value = await self._client.get(self._keys.topology)
+        return decode_owner(self._keys.topology, cast("bytes | None", value))
+
+    async def claim_state(self, before: StateOwner | None, owner: StateOwner) -> bool:
+        key = self._keys.topology
+        async with answering(key, remedy=REMEDY):
+            value = cast("bytes | None", await self._client.get(key))
+            topology = decode_topology(key, value)
+            if topology is None or decode_owner(key, value) != before:
+                return False
+            return bool(await self._replace(keys=[key], args=[value or b"", encode_topology(topology, owner)]))
+
+    async def switch_topology(
+        self, before: Topology | None, topology: Topology, owner: StateOwner | None = None
+    ) -> bool:
+        key, after = self._keys.topology, encode_topology(topology, owner)
+        try:
+            async with answering(key, remedy=REMEDY):
+                value = await self._client.get(key)
+        except UnreadableState:  # a key of another type
+            async with answering(key, remedy=REMEDY):
+                return before is None and bool(await self._client.set(key, after))
+        if _readable(key, cast("bytes | None", value)) != before:
+            return False
+        async with answering(key, remedy=REMEDY):
+            return bool(await self._replace(keys=[key], args=[value or b"", after]))
 
     async def newest_generation(self) -> int:
         cursor, newest = None, 0
@@ -68,6 +88,21 @@ class RedisControl:
     async def release_worker_id(self, worker_id: str, token: str) -> None:
         async with answering(self._keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
             await self._release(keys=[self._keys.worker(worker_id)], args=[token])
+
+    async def durability(self) -> Durability:
+        told: dict[str, Any] = {}
+        with suppress(UnreadableState):  # a right that is missing: then it is not known
+            async with answering("INFO"):
+                told = await self._client.info()
+            async with answering("CONFIG"):
+                told |= {str(name): value for name, value in (await self._client.config_get("save")).items()}
+        save, append_only = told.get("save"), told.get("aof_enabled")
+        return Durability(
+            eviction_policy=told.get("maxmemory_policy"),
+            append_only=None if append_only is None else bool(append_only),
+            snapshots=None if save is None else bool(save),
+            evicted_keys=told.get("evicted_keys"),
+        )
 
     async def ping(self) -> None:
         async with answering():

@@ -15,7 +15,7 @@ from recsys.online_store.redis.scripts import BEGIN, COUNT_ATTEMPT
 from recsys.online_store.values import Guard, Stop
 
 QUARANTINED = "condemned:"
-"""As the releases before wrote it: they read it too."""
+"""What the fields of quarantined offsets begin with, in the spelling that earlier releases write and read."""
 
 
 class RedisGuards:

@@ -43,6 +43,7 @@ return {fence, redis.call('HGETALL', KEYS[2])}
 """
 
 COUNT_ATTEMPT = """
+-- The field of the announced offset is called 'suspect', as earlier releases write and read it.
 if redis.call('HGET', KEYS[1], 'suspect') == ARGV[1] then return redis.call('HINCRBY', KEYS[1], 'tries', 1) end
 redis.call('HSET', KEYS[1], 'suspect', ARGV[1], 'tries', 1)
 return 1

@@ -8,6 +8,7 @@ import msgspec
 
 from recsys.errors import REBUILD, USE_NEWER_RELEASE, UnreadableState
 from recsys.keys import SHARDS_A_GENERATION, Topology
+from recsys.owner import StateOwner
 
 FORMAT = 1
 """The format that this release writes and reads; a value without a format has this one."""
@@ -22,9 +23,29 @@ class _Format:
     format: int = FORMAT
 
 
-def encode_topology(topology: Topology) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """What a value says of its owner; releases up to d1a576b write none and read over it."""
+
+    owner: StateOwner | None = None
+
+
+def encode_topology(topology: Topology, owner: StateOwner | None = None) -> bytes:
     """The value that is written."""
-    return msgspec.json.encode(topology)
+    value = msgspec.to_builtins(topology)
+    return msgspec.json.encode(value if owner is None else {**value, "owner": msgspec.to_builtins(owner)})
+
+
+def decode_owner(key: str, value: bytes | None) -> StateOwner | None:
+    """The owner that a value of `key` names; None where it names none, or is none.
+
+    Raises:
+        UnreadableState: The owner is of another form.
+    """
+    try:
+        return None if value is None else msgspec.json.decode(value, type=_Owned).owner
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UnreadableState(key, "names no owner that this release can read", remedy=REMEDY) from None
 
 
 def decode_topology(key: str, value: bytes | None) -> Topology | None:

@@ -11,6 +11,7 @@ from batch.datasets.simulator import simulate
 from recsys.bots import BotFeatures
 from recsys.events import Interaction
 from recsys.files import INTERACTION_COLUMNS
+from tests.examples import examples
 
 CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 START_MS = 1_600_000_020_000
@@ -65,7 +66,7 @@ def histories(draw: st.DrawFn) -> list[Interaction]:
     return events
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(histories())
 def test_history_and_stream_agree_on_every_learner_and_reason(events: list[Interaction]) -> None:
     features: dict[str, BotFeatures] = {}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch.clean import clean_courses, clean_interactions, refusals
@@ -68,7 +68,6 @@ def reason_one_by_one(row: dict[str, Any], arrival_ms: int) -> str:
     return ""
 
 
-@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=20), st.sampled_from([ARRIVAL_MS, YEAR_2000_MS - 1]))
 @example([GOOD], ARRIVAL_MS)
 def test_columns_and_single_events_are_judged_alike(cases: list[dict[str, Any]], arrival_ms: int) -> None:
@@ -77,7 +76,6 @@ def test_columns_and_single_events_are_judged_alike(cases: list[dict[str, Any]],
     assert list(refusals(frame_of(*cases), arrival_ms=arrival_ms)) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=20))
 def test_every_row_is_kept_or_counted_and_kept_rows_are_accepted_unchanged(cases: list[dict[str, Any]]) -> None:
     kept, report = clean_interactions(frame_of(*cases), arrival_ms=ARRIVAL_MS)
@@ -149,7 +147,6 @@ def test_cleaning_a_clean_catalogue_changes_nothing() -> None:
     assert not report.changed
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_readable_text_is_one_line_and_stays_as_it_is(text: str) -> None:
     once = readable(text)

@@ -13,6 +13,7 @@ from recsys.errors import InvalidEvent
 from recsys.errors import RefusalReason as Reason
 from recsys.events import MAX_FUTURE_MS, YEAR_2000_MS, Interaction, decode, encode, from_mapping
 from tests.bad_input import PAGE, Row, page_with, rows
+from tests.examples import examples
 
 ARRIVAL = 1_700_000_000_000
 GOOD: dict[str, Any] = {
@@ -76,7 +77,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     st.binary(max_size=300)
     | st.dictionaries(st.sampled_from([*GOOD, "value", "v"]) | st.text(), json_values).map(
@@ -92,7 +93,7 @@ def test_no_bytes_raise_anything_but_the_typed_refusal(value: bytes) -> None:
     assert decode(encode(got), arrival_ms=ARRIVAL) == got
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.dictionaries(st.sampled_from([*GOOD, "value", "v"]), json_values))
 def test_rows_and_bytes_are_held_to_the_same_rules(fields: dict[str, Any]) -> None:
     fields = {**GOOD, **fields}

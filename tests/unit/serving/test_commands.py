@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
-import structlog
 
-from recsys.cli import main
+from tests.doubles.commands import Run
 
 NOBODY = "127.0.0.1:1"
-
-
-class Ended(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(autouse=True)
@@ -39,25 +28,6 @@ def deserted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.setenv("RECSYS_SERVING_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("RECSYS_SERVING_PORT", "0")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """The command line, in this process."""
-
-    def call(*arguments: str) -> Ended:
-        capsys.readouterr()  # what was printed before is not the command's
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        return Ended(int(ended.value.code or 0), *capsys.readouterr())
-
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield call
-    # The commands configure the logs of their process, which here is that of every other test.
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -12,6 +12,7 @@ from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.keys import Topology
 from recsys.online_store import CachedTop, Trending
 from recsys.online_store.memory import MemoryStore
+from recsys.owner import LogIdentity, StateOwner
 from serving.recommend.answers import Source
 from serving.recommend.circuit import Circuit
 from serving.recommend.learner import Learner, Learners
@@ -158,3 +159,19 @@ async def test_a_learner_whose_keys_cannot_be_read_is_answered_otherwise_and_ope
         assert (found.top, found.source) == (None, Source.PROCESS_CACHE)
         assert await learners.engagement("ada", Learner(None, frozenset(), Source.CACHED)) == {}
     assert not circuit.is_open
+
+
+async def test_a_state_of_another_deployment_is_served_as_if_redis_were_away(world: Any) -> None:
+    log = LogIdentity("interactions", "id-a")
+    await world.trend("c5", "c6")
+    await world.cache("bob", ["c0", "c1"])
+    await world.poll()
+    assert await world.store.claim_state(None, StateOwner("another", "g", log))
+    await world.poll()
+    assert (await world.recommend("bob"))["source"] == "trending"
+    assert "redis" in (await world.get("/readyz")).json()["degraded"]
+    owner = await world.store.owner()
+    assert await world.store.claim_state(owner, StateOwner(world.settings.deployment, "g", log))
+    await world.poll()
+    assert (await world.recommend("bob"))["source"] == "cached"
+    assert "redis" not in (await world.get("/readyz")).json()["degraded"]

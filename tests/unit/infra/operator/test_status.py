@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
-from infra.operator.status import _model_version, _partition_status
+from infra.operator.status import _foreign, _model_version, _partition_status
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Effects, ModelPointer
 from recsys.online_store.redis.store import RedisStore
+from recsys.owner import LogIdentity, StateOwner
 from recsys.settings import load_settings
 
 KEYS = KeySpace()
@@ -52,3 +53,24 @@ async def test_a_model_pointer_that_cannot_be_read_is_named_beside_all_else(redi
     with redis.Redis.from_url(redis_url) as client:
         client.set(KEYS.model_current, "junk")
     assert "Redis key 'recsys:model:current'" in str(await _model_version(store))
+
+
+async def test_a_fence_beyond_the_log_s_end_has_no_lag(store: RedisStore) -> None:
+    row = await _partition_status(store, load_settings(), TOPOLOGY, PARTITION, (0, 4))
+    assert (row.fence, row.lag) == (4, None)
+    assert row.stopped is not None
+    assert "fence 4 lies beyond the log's end 4" in row.stopped
+    assert "`recsys rebuild`" in row.stopped
+    row = await _partition_status(store, load_settings(), TOPOLOGY, PARTITION, (0, 5))
+    assert (row.lag, row.stopped) == (0, None)
+
+
+def test_state_of_another_log_is_named() -> None:
+    settings = load_settings()
+    then, now = (LogIdentity(settings.interactions_topic, topic_id) for topic_id in ("id-a", "id-b"))
+    held = StateOwner(settings.deployment, settings.consumer_group, then)
+    assert _foreign(settings, held, then) is None
+    problem = _foreign(settings, held, now)
+    assert problem is not None
+    assert "id-a" in problem
+    assert "id-b" in problem

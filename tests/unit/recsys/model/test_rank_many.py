@@ -39,7 +39,7 @@ def twins(draft: Draft, tmp_path: Path) -> Scorer:
     return Scorer.load(write_bundle(tmp_path / "twins", replace(draft, arrays=arrays)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(learners, max_size=9), st.integers(0, N_COURSES + 3))
 def test_a_batch_gives_each_learner_the_list_of_a_batch_of_one(
     scorer: Scorer, twins: Scorer, batch: list[Learner], n: int
@@ -50,7 +50,7 @@ def test_a_batch_gives_each_learner_the_list_of_a_batch_of_one(
         assert together == alone
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(learners, min_size=1, max_size=5))
 def test_the_lists_are_the_best_of_all_scores_in_order_and_ties_fall_by_course(
     scorer: Scorer, batch: list[Learner]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from recsys.errors import ConfigurationError
 from recsys.process.folders import require_writable
+from tests.doubles.commands import Run
 
 
 def test_a_folder_that_is_there_or_can_be_made_is_left_as_it_was(tmp_path: Path) -> None:
@@ -38,19 +37,16 @@ def test_a_folder_under_a_file_is_refused_by_name_and_nothing_is_made(tmp_path: 
         (["import", "mars", "--source", "nowhere", "--out", "file/out"], "--out"),
     ],
 )
-def test_commands_say_so_before_they_read_anything(tmp_path: Path, command: list[str], named: str) -> None:
+def test_commands_say_so_before_they_read_anything(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], named: str
+) -> None:
     """Before, a retrain found out after the training."""
     (tmp_path / "file").touch()
-    environment = {"PATH": "", "RECSYS_MODELS_DIR": "file/models", "RECSYS_REPORTS_DIR": "file/reports"}
-    done = subprocess.run(
-        [sys.executable, "-m", "recsys.cli", *command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("recsys: cannot write to file/")
-    assert named in done.stderr
-    assert done.stderr.count("\n") == 1, json.dumps(done.stderr)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECSYS_MODELS_DIR", "file/models")
+    monkeypatch.setenv("RECSYS_REPORTS_DIR", "file/reports")
+    ended = run(*command)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("recsys: cannot write to file/")
+    assert named in ended.stderr
+    assert ended.stderr.count("\n") == 1, json.dumps(ended.stderr)

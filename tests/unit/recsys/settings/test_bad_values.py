@@ -20,7 +20,7 @@ NOT_A_FILE = ("/no/such/file.pem", "/")
 NOT_A_TOPIC = ("", " ", "a b", "a/b", "ä", ".", "..", "x" * 250)
 NOT_A_NAME = ("", " ", "a b", "a\tb", "x" * 256)
 NOT_A_FOLDER = ("", " ", "/etc/passwd")
-NOT_JSON = ("abc", "", "[1]", "1", "null", '{"view": 1', '{"view": 1, "view": 2}', "[" * 100_000, "'view'")
+NOT_JSON = ("abc", "", "[1]", "1", "null", '{"view": 1', '{"view": 1, "view": 2}', "[" * 1_000_000, "'view'")
 SASL = {"RECSYS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
 
 BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
@@ -54,6 +54,8 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         *(f"redis://:{PASSWORD}/@h:6379", f"redis://:{PASSWORD}", f"redis://u:{PASSWORD}@h:{PASSWORD}/0"),
         *(f"redis://:{PASSWORD}@h/staging", f"redis://h/{PASSWORD}", f"unix://:{PASSWORD}@/run/redis.sock"),
     ),
+    "RECSYS_DEPLOYMENT": NOT_A_NAME,
+    "RECSYS_REDIS_ALLOW_EVICTION": NOT_A_FLAG,
     "RECSYS_REDIS_KEY_PREFIX": ("a b", "{s1}", "a*", "a?", "[a]", "ä", "x" * 65, "a\n", "re{c}sys:"),
     "RECSYS_REDIS_USERNAME": (
         "someone",

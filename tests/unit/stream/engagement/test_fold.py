@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import RefusalReason
@@ -94,19 +94,19 @@ async def test_every_record_is_counted_under_one_outcome() -> None:
 
 def test_a_record_of_another_partitions_learner_is_sent_home() -> None:
     rules = dataclasses.replace(RULES, topology=Topology(8))
-    homes = {}
+    targets = {}
     for n in range(100):
         batch = decode_records([event(0, f"user{n}")], Partition(3), rules)
-        homes[n] = batch.misrouted[0].partition if batch.misrouted else 3
-    assert set(homes.values()) == set(range(8))
+        targets[n] = batch.misrouted[0].partition if batch.misrouted else 3
+    assert set(targets.values()) == set(range(8))
 
 
 def test_a_misrouted_record_too_large_to_be_sent_is_refused_and_where_it_belongs_it_counts() -> None:
     rules = dataclasses.replace(RULES, topology=Topology(8))
-    home = partition_of("u", 8)
+    target = partition_of("u", 8)
     large = dataclasses.replace(event(0, "u"), headers=[("trace", b"x" * 1_000_000)])
-    assert len(decode_records([large], home, rules).events) == 1
-    (refused,) = decode_records([large], Partition((home + 1) % 8), rules).refused
+    assert len(decode_records([large], target, rules).events) == 1
+    (refused,) = decode_records([large], Partition((target + 1) % 8), rules).refused
     assert refused.error.reason is RefusalReason.TOO_LARGE
 
 
@@ -134,7 +134,6 @@ stories = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(stories, st.integers(1, 40), st.randoms(use_true_random=False))
 async def test_chunk_boundaries_do_not_change_the_state(
     story: list[tuple[str, str, str, int, int]], size: int, rng: random.Random

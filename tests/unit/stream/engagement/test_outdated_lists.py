@@ -61,7 +61,7 @@ async def worker() -> Worker:
     for shard in range(3):
         await worker.store.commit(Shard(shard), "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
     await worker.publish(OLD)
-    await worker.lists.look()
+    await worker.lists.check()
     for shard in range(3):
         assert await worker.write(shard, "v1") == 1
     worker.store.walked.clear()
@@ -72,58 +72,58 @@ async def test_a_publish_takes_the_old_lists_out_of_the_owned_shards_and_marks_t
     worker: Worker,
 ) -> None:
     await worker.publish(NEW)
-    assert await worker.lists.look() == set()
+    assert await worker.lists.check() == set()
     assert [await worker.version(shard) for shard in range(3)] == [None, None, "v1"]
     assert [user for user, _ in await worker.store.dirty_users(Shard(0), 9)] == ["u"]
 
 
 async def test_a_list_that_an_old_scorer_writes_after_the_publish_is_refused(worker: Worker) -> None:
     await worker.publish(NEW)
-    await worker.lists.look()
+    await worker.lists.check()
     assert await worker.write(0, "v1") == 0
 
 
 async def test_a_shard_is_walked_once_for_a_publication(worker: Worker) -> None:
     for _ in range(3):
-        await worker.lists.look()
+        await worker.lists.check()
     assert worker.store.walked == []
     await worker.publish(NEW)
     for _ in range(3):
-        await worker.lists.look()
+        await worker.lists.check()
     assert worker.store.walked == [0, 1]
 
 
 async def test_a_rollback_is_a_publication(worker: Worker) -> None:
     await worker.publish(NEW)
-    await worker.lists.look()
+    await worker.lists.check()
     assert await worker.write(0, "v2") == 1
     await worker.publish(ModelPointer("v1", "/models/v1", 3))
-    await worker.lists.look()
+    await worker.lists.check()
     assert await worker.version(0) is None
 
 
 async def test_a_shard_that_is_given_to_this_worker_is_walked_whoever_had_it_before(worker: Worker) -> None:
     await worker.publish(NEW)
-    await worker.lists.look()
+    await worker.lists.check()
     worker.owned = {1, 2}  # shard 2 has a list that a worker of the release before wrote
-    await worker.lists.look()
+    await worker.lists.check()
     assert await worker.version(2) is None
     worker.owned = {0, 1}
-    await worker.lists.look()
+    await worker.lists.check()
     assert worker.store.walked == [0, 1, 2, 0]
 
 
 async def test_a_shard_that_cannot_be_read_is_named_and_delays_no_other(worker: Worker) -> None:
     worker.store.unreadable = {0}
     await worker.publish(NEW)
-    (problem,) = await worker.lists.look()
+    (problem,) = await worker.lists.check()
     assert "'{s0}:dirty' is of another type" in problem
     assert await worker.version(1) is None
     worker.store.unreadable = set()
-    assert await worker.lists.look() == set()
+    assert await worker.lists.check() == set()
     assert await worker.version(0) is None
 
 
 async def test_while_redis_is_away_nothing_ends(worker: Worker) -> None:
     worker.store.away = True
-    assert await worker.lists.look() == {"no answer from Redis"}
+    assert await worker.lists.check() == {"no answer from Redis"}

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
-from recsys.errors import ConfigurationError, ServiceUnavailable, UnreadableState
+from recsys.errors import ConfigurationError, ForeignState, ServiceUnavailable, UnreadableState
 from recsys.keys import KeySpace, Topology
+from recsys.online_store.durability import Durability
 from recsys.online_store.memory import MemoryStore
+from recsys.owner import LogIdentity, StateOwner
 from recsys.settings import Settings, load_settings
 from stream.engagement.upkeep import Upkeep
 from tests.doubles.stream import until
 
 MINE = Topology(6)
+LOG = LogIdentity("interactions", "id-1", "cluster-1")
+OWNER = StateOwner("recsys", "g", LOG)
 
 
 class Store(MemoryStore):
@@ -26,11 +31,11 @@ class Store(MemoryStore):
         super().__init__()
         self.asked, self.raises = 0, cast("Exception | None", None)
 
-    async def establish_topology(self, topology: Topology) -> Topology:
+    async def establish_topology(self, topology: Topology, owner: StateOwner | None = None) -> Topology:
         self.asked += 1
         if self.raises is not None:
             raise self.raises
-        return await super().establish_topology(topology)
+        return await super().establish_topology(topology, owner)
 
 
 @pytest.fixture
@@ -69,6 +74,47 @@ async def test_another_topology_ends_the_worker(following: tuple[Store, Upkeep, 
     await asyncio.wait_for(upkeep.switched.wait(), 10)
 
 
+@pytest.mark.parametrize("other", [replace(OWNER, group="h"), replace(OWNER, log=LogIdentity("interactions", "id-2"))])
+async def test_a_state_that_becomes_another_s_ends_the_worker(other: StateOwner) -> None:
+    store, unused = Store(), cast("Any", None)
+    upkeep = Upkeep(
+        load_settings(),
+        store,
+        MINE,
+        partitions=unused,
+        owned=set,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        topology_every_s=0.001,
+        owner=OWNER,
+    )
+    task = asyncio.create_task(upkeep.follow_topology())
+    await until(lambda: store.asked > 1)
+    assert await store.owner() == OWNER
+    assert await store.claim_state(OWNER, other)
+    with pytest.raises(ForeignState):
+        await asyncio.wait_for(task, 10)
+
+
+async def test_a_topic_made_anew_under_a_running_worker_ends_it() -> None:
+    unused = cast("Any", None)
+    logs = [LOG, LOG, replace(LOG, topic_id="id-2")]
+    upkeep = Upkeep(
+        load_settings(worker_topic_check_seconds=0.001),
+        MemoryStore(),
+        MINE,
+        partitions=unused,
+        owned=set,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        check_topic=lambda _: logs.pop(0),
+        owner=OWNER,
+    )
+    with pytest.raises(ForeignState, match=r"id-1.*id-2"):
+        await asyncio.wait_for(upkeep.watch_topic(), 10)
+    assert logs == []
+
+
 async def test_a_topology_that_cannot_be_read_is_said_once_and_changes_nothing(
     following: tuple[Store, Upkeep, list[Any]],
 ) -> None:
@@ -105,11 +151,12 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
     ]
     asked: list[object] = []
 
-    def check(settings: Settings) -> None:
+    def check(settings: Settings) -> LogIdentity:
         asked.append(settings)
         answer = answers[len(asked) - 1]
         if answer is not None:
             raise answer
+        return LOG
 
     unused = cast("Any", None)
     settings = load_settings(worker_topic_check_seconds=0.001)
@@ -126,3 +173,32 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
     with pytest.raises(ConfigurationError, match="CreateTime"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
     assert asked == [settings] * 3
+
+
+async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are_told() -> None:
+    class Evicting(MemoryStore):
+        answers = (
+            Durability("noeviction", evicted_keys=0),
+            Durability("noeviction", evicted_keys=7),
+            Durability("allkeys-lru"),
+        )
+        asked = 0
+
+        async def durability(self) -> Durability:
+            self.asked += 1
+            return self.answers[self.asked - 1]
+
+    unused = cast("Any", None)
+    upkeep = Upkeep(
+        load_settings(),
+        Evicting(),
+        MINE,
+        partitions=unused,
+        owned=set,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        durability_every_s=0.001,
+    )
+    with capture_logs() as said, pytest.raises(ConfigurationError, match="allkeys-lru"):
+        await asyncio.wait_for(upkeep.watch_redis(), 10)
+    assert [(line["event"], line["keys"]) for line in said] == [("redis_evicted_keys", 7)]

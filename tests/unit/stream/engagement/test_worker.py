@@ -11,6 +11,7 @@ import pytest
 from recsys.errors import ServiceUnavailable
 from recsys.keys import Partition, Topology
 from recsys.online_store.memory import MemoryStore
+from recsys.owner import LogIdentity, StateOwner
 from recsys.settings import load_settings
 from stream.engagement.shutdown import end_process
 from stream.engagement.worker import EngagementWorker
@@ -60,7 +61,15 @@ async def for_ever() -> None:
 async def worker_of(store: Store) -> EngagementWorker:
     """One whose writers of both partitions have begun."""
     settings = load_settings()
-    worker = EngagementWorker(settings, store, topology=TOPOLOGY, worker_id=None, die=die, release_s=0.05)
+    worker = EngagementWorker(
+        settings,
+        store,
+        topology=TOPOLOGY,
+        owner=StateOwner("recsys", settings.consumer_group, LogIdentity("interactions")),
+        worker_id=None,
+        die=die,
+        release_s=0.05,
+    )
     for partition in PARTITIONS:
         await worker._partitions.of(partition)._writer._begin()
     return worker

@@ -87,8 +87,8 @@ async def test_every_learner_is_as_the_workers_made_them(before: int, after: int
     shards = Topology(after, 1).shards()
     assert learners(bulk.memory, shards) == learners(live, range(before))
     for shard in shards:
-        homes = {partition_of(user, after) for user in bulk.memory.contents(shard).floats[ENGAGEMENT]}
-        assert homes <= {shard - 10_000}
+        targets = {partition_of(user, after) for user in bulk.memory.contents(shard).floats[ENGAGEMENT]}
+        assert targets <= {shard - 10_000}
 
 
 @pytest.mark.parametrize("slice_of", [1, 13, 1000])
@@ -121,31 +121,31 @@ async def test_a_record_that_ends_workers_is_left_unread() -> None:
 
 async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
     """The original is stamped a minute ahead, so it would be clamped to its own arrival, not to the copy's."""
-    home = partition_of("u", 2)
-    elsewhere = Partition(1 - home)
+    target = partition_of("u", 2)
+    elsewhere = Partition(1 - target)
     ahead: dict[str, Any] = {"id": "x", "at": ARRIVAL + 60_000}
     astray, copy = event(0, arrival=ARRIVAL, **ahead), event(0, arrival=ARRIVAL + 9000, **ahead)
-    logs = {elsewhere: [astray], home: [copy]}
+    logs = {elsewhere: [astray], target: [copy]}
     live = await as_the_workers_do(logs, rules(2))
-    for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and sent nothing home
+    for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and rerouted nothing
         past = {Partition(number): Past(2, since) for number in range(2)}
         bulk = BulkFold(rules(2, 1), past=past)
-        await bulk.add([(elsewhere, astray), (home, copy)])
+        await bulk.add([(elsewhere, astray), (target, copy)])
         assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
         counted = bulk.memory.contents(Shard(10_000 + elsewhere)).counters[COUNTS]
         assert counted == ({"rerouted": 1} if equal else {})
 
 
 async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebuild_after_a_worker_refused_it() -> None:
-    home = partition_of("u", 2)
-    elsewhere = Partition(1 - home)
+    target = partition_of("u", 2)
+    elsewhere = Partition(1 - target)
     large = replace(event(3), headers=[("trace", b"x" * MAX_PRODUCED_BYTES)])  # its value alone would be accepted
     past = {elsewhere: Past(2, 0)}
     for _ in range(3):
         bulk = BulkFold(rules(2, 1), past=past)
         refused = await bulk.add([(elsewhere, large)])
         assert [len(letters) for letters in refused.values()] == [1]
-        past = {elsewhere: Past(2, 4, frozenset(bulk.quarantined[elsewhere]))}  # as the command hands it on
+        past = {elsewhere: Past(2, 4, frozenset(bulk.quarantined[elsewhere]))}  # as the command passes it
 
 
 class FakeReader(LogReader):

@@ -1,4 +1,4 @@
-"""A fetch tells from which offset it looked, whoever moves positions: aiokafka's own buffer, our own batches."""
+"""A fetch tells from which offset it read, whoever moves positions: aiokafka's own buffer, our own batches."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from batch.datasets.importers.online_retail import import_online_retail
 from batch.datasets.importers.results import Imported, ImportOptions
 from recsys.errors import InputError
 from recsys.files import INTERACTION_COLUMNS, read_courses, read_interactions, write_courses, write_interactions
+from tests.examples import examples
 
 ARRIVAL_MS = 1_790_000_000_000
 GOOD: Mapping[str, tuple[Callable[[Path, ImportOptions], Imported], Mapping[str, Mapping[str, str]]]] = {
@@ -120,7 +121,7 @@ def check(imported: Imported, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_field_may_be_anything(name: str, data: st.DataObject) -> None:
     importer, good = GOOD[name]
@@ -156,7 +157,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]), CELLS)
 def test_a_column_of_a_parquet_file_may_be_of_any_type(column: str, cell: object) -> None:
     row = {
@@ -177,7 +178,7 @@ def test_a_column_of_a_parquet_file_may_be_of_any_type(column: str, cell: object
         check(imported, Path(folder))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["course_id", "title", "intro", "skills", "category", "retired"]), CELLS, CELLS)
 def test_a_column_of_a_neutral_catalogue_may_be_of_any_type(column: str, first: object, second: object) -> None:
     names = ("course_id", "title", "intro", "skills", "category")
@@ -185,7 +186,7 @@ def test_a_column_of_a_neutral_catalogue_may_be_of_any_type(column: str, first: 
     refuses_or_reads(frame, column, first, second, read_courses)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(INTERACTION_COLUMNS), CELLS, CELLS)
 def test_a_column_of_a_neutral_history_may_be_of_any_type(column: str, first: object, second: object) -> None:
     frame = pd.DataFrame({name: ["1", "2"] for name in INTERACTION_COLUMNS})

@@ -1,0 +1,24 @@
+"""How many examples a property test draws: fewer while one works on the code, all of them in `make test` and in CI."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+ALL = os.environ.get("RECSYS_TEST_EXAMPLES") == "all" or os.environ.get("CI") == "true"
+SHARE = 1 if ALL else 5
+LEAST = 10
+DEFAULT = 100
+"""What Hypothesis draws where a test names no number."""
+
+
+def examples(of_all: int) -> int:
+    """The number of examples to draw where the whole run draws `of_all`: a fifth, and at least ten."""
+    return max(min(LEAST, of_all), of_all // SHARE)
+
+
+def load_profile() -> None:
+    """Sets the number for the tests that name none, and no time limit: the machine may be busy with other tests."""
+    settings.register_profile("recsys", max_examples=examples(DEFAULT), deadline=None)
+    settings.load_profile("recsys")
