@@ -77,7 +77,7 @@ async def _tell_of_an_earlier_release(settings: Settings, store: Control) -> Non
                 log.warning(
                     "state_of_an_earlier_release",
                     effect=f"the topic is folded again under {settings.redis_key_prefix!r}",
-                    remedy="RECSYS_REDIS_KEY_PREFIX= goes on with the old keys; `recsys doctor` says how to delete them",
+                    remedy="RECSYS_REDIS_KEY_PREFIX= goes on with the old keys; `recsys doctor` says how to delete",
                 )
     finally:
         await unprefixed.close()
