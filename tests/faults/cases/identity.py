@@ -70,9 +70,7 @@ def several_owners(stage: Stage) -> Findings:
     findings.recovered(stage.recover(BACK_S), BACK_S)
     concluded = conclude(stage, findings)
     left = stage.client.mget(FOREIGN)
-    findings.expect(
-        set(left) == {b"another application's"}, f"expected another application's keys alone, received {left}"
-    )
+    findings.expect(set(left) == {b"another application's"}, f"expected its keys left alone, received {left}")
     return concluded
 
 
