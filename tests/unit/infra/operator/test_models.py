@@ -88,7 +88,7 @@ def test_without_redis_the_list_shows_what_is_noted_and_says_so(
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     listed = system.ask("list")
     assert (listed["current"], listed["previous"]) == (system.second.name, system.first.name)
-    assert "expected an answer from Redis" in listed["problem"]
+    assert "no answer from Redis" in listed["problem"]
 
 
 def test_a_published_bundle_that_is_gone_and_one_that_is_damaged_are_named(system: System) -> None:
