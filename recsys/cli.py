@@ -35,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
     "engagement": ("stream.engagement.commands:engagement", "Print the engagement scores the store holds."),
     "status": ("infra.operator.commands:status", "Fences, counters and lag of every partition; the model in use."),
+    "doctor": (
+        "infra.operator.doctor.command:command",
+        "Check settings, Kafka, Redis, their agreement and the model; say what to do.",
+    ),
     "models": ("infra.operator.models:models", "List and show model bundles, and go back to an earlier one."),
     "resume": ("infra.operator.commands:resume", "Let a stopped partition go on."),
     "rebuild": ("stream.rebuild.command:rebuild", "Fold the topic into new shards, then switch to them."),

@@ -102,7 +102,7 @@ def bring_up(stack: DemoStack, console: Console) -> str:
         stack.run("replay", *files)
     with step(console, "start a worker; it applies the history"):
         stack.start("stream", "--worker-id", "demo")
-        _wait(stack, lambda: asyncio.run(read_status(stack.settings)).lag == 0, _CATCH_UP_SECONDS, "no lag")
+        _wait(stack, lambda: asyncio.run(read_status(stack.settings)).lag == 0, _CATCH_UP_SECONDS, "a lag of 0")
     with step(console, "train on the topic, evaluate, publish, fill the caches"):
         stack.run("retrain", "--from-topic", "--epochs", str(EPOCHS))
     with step(console, "start the API"):
@@ -183,7 +183,7 @@ def _wait(stack: DemoStack, reached: Callable[[], bool], seconds: float, what: s
     while not _quietly(reached):
         stack.check()
         if time.monotonic() > deadline:
-            raise DemoFailed(f"expected {what} within {seconds:g} s, received none (logs in {stack.directory})")
+            raise DemoFailed(f"{seconds:g} s passed without {what} (logs in {stack.directory})")
         time.sleep(_POLL_SECONDS)
 
 

@@ -26,10 +26,12 @@ def _load_library() -> ctypes.CDLL:
     """The librdkafka inside the wheel, with the C signatures used here (rdkafka.h, rdkafka_mock.h)."""
     spec = importlib.util.find_spec("confluent_kafka")
     if spec is None or spec.origin is None:
-        raise ServiceUnavailable("expected the confluent-kafka package for the embedded broker, received none")
+        raise ServiceUnavailable("the embedded broker needs the package confluent-kafka, which is not installed")
     libraries = sorted((Path(spec.origin).parent.parent / "confluent_kafka.libs").glob("librdkafka*"))
     if not libraries:
-        raise ServiceUnavailable("expected librdkafka inside the confluent-kafka wheel, received a build without it")
+        raise ServiceUnavailable(
+            "the embedded broker needs the librdkafka of the confluent-kafka wheel; this build has none"
+        )
     # The wheel's own loader finds the libraries beside it (OpenSSL, Cyrus SASL); the extension has to come first.
     importlib.import_module("confluent_kafka")
     library = ctypes.CDLL(str(libraries[0]))
@@ -81,7 +83,7 @@ class EmbeddedKafka:
             library.rd_kafka_conf_set(configuration, name, value, reason, _ERROR_BYTES)
         self._handle = library.rd_kafka_new(_PRODUCER, configuration, reason, _ERROR_BYTES)
         if not self._handle:
-            raise ServiceUnavailable(f"expected the embedded broker to start, received {reason.value.decode()}")
+            raise ServiceUnavailable(f"the embedded broker did not start: {reason.value.decode()}")
         self._cluster = library.rd_kafka_handle_mock_cluster(self._handle)
         # The default holds each new group back for 3 s to let more members join.
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
@@ -96,10 +98,10 @@ class EmbeddedKafka:
             ServiceUnavailable: The broker is not running, or refuses.
         """
         if self._library is None or self._cluster is None:
-            raise ServiceUnavailable("expected a running embedded broker, received one that was not started")
+            raise ServiceUnavailable("the embedded broker is not running")
         status = self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), partitions, 1)
         if status not in (0, _TOPIC_EXISTS):
-            raise ServiceUnavailable(f"expected topic {topic} to be created, received Kafka error {status}")
+            raise ServiceUnavailable(f"the embedded broker did not create topic {topic}: Kafka error {status}")
 
     def close(self) -> None:
         """Ends the broker; everything in it is gone."""

@@ -115,7 +115,7 @@ class LiveLearner:
         self.click(course_ids)
         while (answer := self.ask()).course_ids == before.course_ids:
             if time.perf_counter() - start > seconds:
-                raise ServiceUnavailable(f"expected a changed answer within {seconds:g} s of the clicks, received none")
+                raise ServiceUnavailable(f"the answer had not changed {seconds:g} s after the clicks")
             time.sleep(_POLL_SECONDS)
         event_to_answer_ms = (time.perf_counter() - start) * 1000
         return Change(before, self._settled(answer), event_to_answer_ms)
@@ -142,7 +142,9 @@ class LiveLearner:
             text = response.read().decode()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise ServiceUnavailable(f"expected an answer from the API, received {error!r}") from error
+            raise ServiceUnavailable(f"the API does not answer: {error!r}") from error
         if response.status != expected:
-            raise ServiceUnavailable(f"expected {expected} from {method} {path}, received {response.status}: {text}")
+            raise ServiceUnavailable(
+                f"{method} {path} was answered with status {response.status} instead of {expected}: {text}"
+            )
         return json.loads(text)

@@ -34,7 +34,7 @@ def kafka_version() -> str:
     """The version `infra/kafka/pom.xml` names."""
     found = re.search(r"<kafka\.version>(.+?)</kafka\.version>", _POM.read_text())
     if found is None:
-        raise ServiceUnavailable(f"expected kafka.version in {_POM}, received none")
+        raise ServiceUnavailable(f"{_POM} names no kafka.version")
     return found[1]
 
 
@@ -60,7 +60,7 @@ def fetch_jars() -> Path:
     missing = missing_programs()
     if missing:
         raise ServiceUnavailable(
-            f"expected java (17 or newer) and mvn on the PATH for a local Kafka, received no {' and no '.join(missing)}"
+            f"a local Kafka needs java (17 or newer) and mvn on the PATH: there is no {' and no '.join(missing)}"
         )
     folder = jars_folder()
     if folder.is_dir():
@@ -85,10 +85,10 @@ def _run_maven(output: Path) -> None:
             command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise ServiceUnavailable(f"expected Maven to fetch Kafka within {_FETCH_SECONDS:g} s") from None
+        raise ServiceUnavailable(f"Maven had not fetched Kafka after {_FETCH_SECONDS:g} s") from None
     if done.returncode != 0 or not any(output.glob("*.jar")):
         said = (done.stdout + done.stderr).strip().splitlines()
-        raise ServiceUnavailable(f"expected Maven to fetch Kafka, received: {' '.join(said[:3])}")
+        raise ServiceUnavailable(f"Maven could not fetch Kafka: {' '.join(said[:3])}")
 
 
 class LocalKafka(LocalService):
@@ -174,7 +174,7 @@ class LocalKafka(LocalService):
         )
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip().splitlines()
-            raise ServiceUnavailable(f"expected Kafka to format its folder, received: {' '.join(said[-3:])}")
+            raise ServiceUnavailable(f"Kafka could not format its folder: {' '.join(said[-3:])}")
 
     def _format_options(self) -> list[str]:
         """More of the command that formats the folder."""

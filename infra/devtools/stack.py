@@ -77,7 +77,7 @@ class DemoStack:
                 check=False,
             )
         if done.returncode != 0:
-            raise DemoFailed(f"expected `recsys {arguments[0]}` to succeed, received {done.returncode}:\n{tail(log)}")
+            raise DemoFailed(f"`recsys {arguments[0]}` ended with exit status {done.returncode}:\n{tail(log)}")
         return done.stdout.decode()
 
     def start(self, *arguments: str) -> Child:
@@ -103,9 +103,7 @@ class DemoStack:
         """Raises `DemoFailed` if a command that should stay has ended."""
         for child in self._children:
             if child.exit_code is not None:
-                raise DemoFailed(
-                    f"expected {child.name} to stay up, received exit code {child.exit_code}:\n{tail(child.log)}"
-                )
+                raise DemoFailed(f"{child.name} ended with exit status {child.exit_code}:\n{tail(child.log)}")
 
     def _log(self, name: str) -> Path:
         return self.directory / f"{name}.log"

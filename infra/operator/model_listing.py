@@ -25,13 +25,15 @@ class Standing:
         current: The published model; None where nothing is published, or where it is not known.
         previous: The one before it.
         noted: The note beside the bundles.
-        problem: Why the pointer in Redis is not known and the note stands for it; "" where it is.
+        problem: Why Redis does not say both and the note stands for what is missing; "" where it does.
+        pointer_known: Whether `current` is what Redis says.
     """
 
     current: ModelPointer | None
     previous: ModelPointer | None
     noted: Publications
     problem: str = ""
+    pointer_known: bool = True
 
     def state(self, version: str) -> str:
         """`CURRENT`, `PREVIOUS` or ""."""

@@ -117,11 +117,16 @@ def _with_store(settings: Settings, work: Callable[[RedisStore], Awaitable[_Resu
 async def _standing(settings: Settings, store: RedisStore) -> Standing:
     """What is published, from Redis; from the note beside the bundles where Redis cannot say."""
     noted = noted_publications(settings.models_dir)
+    newest = (*noted.published[:2], None, None)
     try:
-        return Standing(await store.model(), await store.previous_model(), noted)
+        current = await store.model()
     except (ServiceUnavailable, UnreadableState) as error:
-        newest = (*noted.published[:2], None, None)
-        return Standing(newest[0], newest[1], noted, problem=str(error))
+        return Standing(newest[0], newest[1], noted, problem=str(error), pointer_known=False)
+    try:
+        return Standing(current, await store.previous_model(), noted)
+    except (ServiceUnavailable, UnreadableState) as error:
+        before = next((each for each in noted.published if each != current), None)
+        return Standing(current, before, noted, problem=str(error))
 
 
 async def _roll_back(
@@ -130,8 +135,12 @@ async def _roll_back(
     await store.ping()
     standing = await _standing(settings, store)
     chosen = _chosen(settings, standing, version, never_published=never_published)
-    unreadable = bool(standing.problem)
-    before = None if unreadable else standing.current
+    before, unreadable = standing.current, False
+    if not standing.pointer_known:
+        try:
+            before = await store.model()
+        except UnreadableState:
+            before, unreadable = None, True
     _, pointer = await publish_bundle(
         store,
         folder_of(settings.models_dir, chosen, standing),
@@ -154,7 +163,7 @@ def _chosen(settings: Settings, standing: Standing, version: str | None, *, neve
         if standing.previous is None:
             raise ConfigurationError("no model was published before this one; name a VERSION of `recsys models list`")
         return standing.previous.version
-    if standing.current is not None and version == standing.current.version and not standing.problem:
+    if standing.current is not None and version == standing.current.version and standing.pointer_known:
         raise ConfigurationError(f"{version} is the published model already")
     if version not in bundle_versions(settings.models_dir):
         raise ConfigurationError(f"{settings.models_dir} holds no bundle {version} (`recsys models list`)")

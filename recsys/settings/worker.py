@@ -20,6 +20,13 @@ class WorkerSettings(Section):
     worker_metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of the worker's `/metrics` and `/healthz`; 0 is off."
     )
+    worker_session_timeout_seconds: float = Field(
+        default=15.0,
+        ge=1,
+        le=30,
+        description="A worker that Kafka hears nothing of for this long loses its partitions to others; brokers refuse "
+        "less than their `group.min.session.timeout.ms`, 6 s by default.",
+    )
     worker_stall_seconds: float = Field(
         default=60.0, gt=0, description="A worker with records to read and no progress for this long ends itself."
     )

@@ -108,14 +108,12 @@ class KafkaEventProducer:
                 await self._available.wait()
                 await self._deliver(events, arrival_ms)
         except TimeoutError:
-            raise ServiceUnavailable(
-                f"expected Kafka's acknowledgement within {self._timeout_s:g} s, received none"
-            ) from None
+            raise ServiceUnavailable(f"Kafka has not acknowledged the events within {self._timeout_s:g} s") from None
         except KafkaError as error:
             if must_be_replaced(error):
                 self._available.clear()
                 self._broken.set()
-            raise ServiceUnavailable(f"expected Kafka's acknowledgement, received {error!r}") from None
+            raise ServiceUnavailable(f"Kafka has not acknowledged the events: {error!r}") from None
 
     async def close(self) -> None:
         """Ends the connection in bounded time."""

@@ -49,7 +49,7 @@ def measured(route: str, endpoint: Endpoint, metrics: Metrics) -> Endpoint:
         except MAPPED_ERRORS as error:
             response = problem_response(problem_of(error))
         except ClientDisconnect:
-            response = json_response(ProblemBody("disconnected", "expected a whole request, received a part"), 400)
+            response = json_response(ProblemBody("disconnected", "the request ended before its body was complete"), 400)
         except Exception:  # noqa: BLE001 (the last line of defence: logged here, never shown to a client)
             _log.exception("request_failed", route=route)
             response = json_response(ProblemBody("internal", "the request failed; the cause is in the log"), 500)

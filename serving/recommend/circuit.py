@@ -56,9 +56,9 @@ class Circuit:
         """
         if self.refused is not None:
             raise ServiceUnavailable(self.refused)
-        return await self.look(request)
+        return await self.probe(request)
 
-    async def look(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
+    async def probe(self, request: Callable[[], Awaitable[_Result]]) -> _Result:
         """Makes one call, also while calls are refused: to find out whether they still have to be.
 
         Raises:

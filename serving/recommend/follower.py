@@ -95,7 +95,7 @@ class Follower:
 
     async def _refuse_foreign_state(self) -> None:
         """Has nothing read or written of a state that is another deployment's: it is served as if Redis were away."""
-        owner = await self._circuit.look(self._store.owner)
+        owner = await self._circuit.probe(self._store.owner)
         try:
             self._check_owner(owner)
         except ForeignState as error:

@@ -7,15 +7,18 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 import uvloop
 
-from recsys.errors import TopologyMismatch
+from recsys.errors import TopologyMismatch, UnreadableState
 from recsys.kafka.admin import check_interactions_topic, log_bounds, topic_partitions
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Control
 from recsys.online_store.durability import check_eviction
+from recsys.online_store.redis.store import RedisStore
 from recsys.owner import StateOwner
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
@@ -63,6 +66,23 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
         await store.close()
 
 
+async def _tell_of_an_earlier_release(settings: Settings, store: Control) -> None:
+    """State without a prefix is left alone; that it is not gone on with must not come as a surprise."""
+    if not settings.redis_key_prefix or await store.topology() is not None:
+        return
+    unprefixed = RedisStore.for_stream(replace(settings.redis, key_prefix=""))
+    try:
+        with suppress(UnreadableState):  # another application's
+            if await unprefixed.topology() is not None:
+                log.warning(
+                    "state_of_an_earlier_release",
+                    effect=f"the topic is folded again under {settings.redis_key_prefix!r}",
+                    remedy="RECSYS_REDIS_KEY_PREFIX= goes on with the old keys; `recsys doctor` says how to delete",
+                )
+    finally:
+        await unprefixed.close()
+
+
 async def _expect_durability(settings: Settings, store: Control) -> None:
     found = await store.durability()
     check_eviction(found, allowed=settings.redis_allow_eviction)
@@ -91,6 +111,7 @@ async def _agreed_topology(settings: Settings, store: ClaimedStore) -> tuple[Top
         log.info("topic_identity_unknown", topic=str(own.log), effect="a topic made anew is not noticed")
     bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
     key = KeySpace(settings.redis.key_prefix).topology
+    await _tell_of_an_earlier_release(settings, store)
     topology = await claim_state(store, Topology(in_kafka), own, bounds, key=key)
     if topology.partitions > in_kafka:
         raise TopologyMismatch(

@@ -24,6 +24,7 @@ from stream.transport.raw_records import patch_aiokafka_raw_records
 from stream.transport.watchdog import ConsumerSilent
 
 ANSWER_WITHIN_S = 10.0
+HEARTBEATS_A_SESSION = 5
 
 
 def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[Any], Awaitable[None]]) -> faust.App:
@@ -55,8 +56,8 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance_id,
-        broker_session_timeout=15.0,  # a killed worker's partitions move after this
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=settings.worker_session_timeout_seconds,
+        broker_heartbeat_interval=settings.worker_session_timeout_seconds / HEARTBEATS_A_SESSION,
         broker_request_timeout=40.0,  # must not be below the session time-out
         broker_max_poll_interval=300.0,
         broker_commit_interval=1.0,

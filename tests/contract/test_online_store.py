@@ -273,7 +273,7 @@ async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url
 
 async def test_a_dead_redis_is_named_and_not_waited_for() -> None:
     store = RedisStore.for_serving("redis://127.0.0.1:1/0", timeout_ms=50)
-    with pytest.raises(ServiceUnavailable, match="expected an answer from Redis"):
+    with pytest.raises(ServiceUnavailable, match="no answer from Redis"):
         await store.ping()
     await store.close()
 

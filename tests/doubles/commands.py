@@ -17,7 +17,8 @@ import redis
 
 from recsys.keys import KeySpace, Partition, Topology
 
-MUTANTS = Path(__file__).with_name("mutant_worker.py")
+MUTANTS = ["-m", "tests.doubles.mutant_worker"]
+"""As a module: a script's own folder comes first on its path, and `tests/doubles/stream.py` would be `stream`."""
 
 
 class Ended(NamedTuple):
@@ -68,7 +69,7 @@ class Recsys:
         return done.stdout
 
     def start_worker(self, *options: str, mutant: str | None = None) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-m", "recsys.cli"] if mutant is None else [sys.executable, str(MUTANTS), mutant]
+        program = [sys.executable, "-m", "recsys.cli"] if mutant is None else [sys.executable, *MUTANTS, mutant]
         log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
         with log:
             worker = subprocess.Popen([*program, "stream", *options], env=self.env, stdout=log, stderr=log)

@@ -31,6 +31,7 @@ def run_case(
     scale: float,
     mutant: str | None = None,
     old_ref: str = "",
+    session_timeout_s: float | None = None,
 ) -> Outcome:
     """Runs one case; whatever it raises is a problem of the case, not of the run."""
     began = time.monotonic()
@@ -38,7 +39,9 @@ def run_case(
     kafka.start()  # a case before may have left it down
     findings = Findings()
     try:
-        with Stage(kafka, folder, seed=seed, scale=scale, mutant=mutant, old_ref=old_ref) as stage:
+        with Stage(
+            kafka, folder, seed=seed, scale=scale, mutant=mutant, old_ref=old_ref, session_timeout_s=session_timeout_s
+        ) as stage:
             findings = case.run(stage)
     except Exception as error:  # noqa: BLE001 - one case that breaks must not hide the others
         findings.problems.append(f"{type(error).__name__}: {error}")

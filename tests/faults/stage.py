@@ -47,6 +47,7 @@ class Stage:
         scale: Factor of the load and of the number of faults; 1.0 is the full case.
         mutant: A safeguard that every worker lacks (`tests/doubles/mutant_worker.py`); None for the real worker.
         old_ref: The git ref of the old version (T23); empty for the one the case names.
+        session_timeout_s: Of the workers' membership in the group; None for the default.
 
     Attributes:
         keys: How keys are spelled in Redis.
@@ -58,11 +59,23 @@ class Stage:
     """
 
     def __init__(
-        self, kafka: LocalKafka, folder: Path, *, seed: int, scale: float, mutant: str | None = None, old_ref: str = ""
+        self,
+        kafka: LocalKafka,
+        folder: Path,
+        *,
+        seed: int,
+        scale: float,
+        mutant: str | None = None,
+        old_ref: str = "",
+        session_timeout_s: float | None = None,
     ) -> None:
         self.kafka, self.folder, self.scale, self.mutant = kafka, folder, scale, mutant
         self.servers = kafka.bootstrap_servers
         self.seed, self.old_ref = seed, old_ref
+        self._worker_settings: dict[str, object] = (
+            {} if session_timeout_s is None else {"worker_session_timeout_seconds": session_timeout_s}
+        )
+        self.session_timeout_s = session_timeout_s or load_settings().worker_session_timeout_seconds
         self.rng = random.Random(seed)
         self.run = secrets.token_hex(4)
         self.topic, self.dead_letter_topic = f"interactions-{self.run}", f"interactions-{self.run}.dlq"
@@ -89,6 +102,7 @@ class Stage:
             "serving_state_dir": self.folder / "serving",
             "log_format": "json",
             "redis_key_prefix": self.keys.prefix,
+            **self._worker_settings,
             **settings,
         }
         return {

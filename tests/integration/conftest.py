@@ -21,6 +21,7 @@ def recsys(kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Recsys]:
         "RECSYS_COURSES_TOPIC": f"{name}.courses",
         "RECSYS_EXPOSURES_TOPIC": f"{name}.exposures",
         "RECSYS_CONSUMER_GROUP": name,
+        "RECSYS_WORKER_SESSION_TIMEOUT_SECONDS": "6",  # the least that a broker takes
     }
     commands = Recsys(kafka, redis_url, tmp_path, extra)
     yield commands

@@ -101,5 +101,5 @@ def test_a_second_worker_of_the_same_id_is_turned_away(recsys: Recsys) -> None:
     wait_until(lambda: "worker_started" in recsys.log_of(first), within_s=PATIENCE_S, what="the first worker")
     second = recsys.start_worker("--worker-id", "w1")
     assert second.wait(PATIENCE_S) == 4
-    assert "expected a worker id nobody uses, received 'w1'" in recsys.log_of(second)
+    assert "worker id 'w1' is held by another live worker" in recsys.log_of(second)
     assert first.poll() is None

@@ -140,7 +140,7 @@ async def test_without_a_broker_events_are_refused_in_bounded_time_and_the_api_e
             response = await client.post("/v1/events", json=event("ada"))
             assert (response.status_code, response.headers["retry-after"]) == (503, "1")
             assert response.json()["detail"] == (
-                "expected Kafka's acknowledgement within 1 s, received none; sending the same events again is safe"
+                "Kafka has not acknowledged the events within 1 s; sending the same events again is safe"
             )
             assert (await client.get("/readyz")).json()["degraded"] == ["redis", "kafka", "model", "trending"]
 

@@ -63,7 +63,7 @@ def import_movielens(source: Path, options: ImportOptions) -> Imported:
     """
     path = find(source, ("ratings.csv", "ratings.dat", "u.data"))
     if path is None:
-        raise InputError(f"{source}: expected ratings.csv, ratings.dat or u.data, received a place without them")
+        raise InputError(f"{source} holds none of ratings.csv, ratings.dat and u.data")
     films_name, separator = {"ratings.csv": ("movies.csv", ","), "ratings.dat": ("movies.dat", "::")}.get(
         path.name, ("u.item", "\t")
     )

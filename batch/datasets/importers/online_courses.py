@@ -54,7 +54,7 @@ def import_online_courses(source: Path, options: ImportOptions) -> Imported:
     """
     path = source if source.is_file() else find(source, (FILE_NAME,))
     if path is None:
-        raise InputError(f"{source}: expected {FILE_NAME}, received a folder without it")
+        raise InputError(f"{source} holds no {FILE_NAME}")
     rows = Rows(path, COLUMNS, options)
     table = pd.DataFrame({name: rows.titles(name) if name == "Title" else rows.texts(name) for name in COLUMNS})
     pages = pd.Series([_page(url) for url in table["URL"]], index=table.index, dtype=object)

@@ -45,7 +45,7 @@ def import_online_retail(source: Path, options: ImportOptions) -> Imported:
     """
     path = source if source.is_file() else find(source, FILE_NAMES)
     if path is None:
-        raise InputError(f"{source}: expected {' or '.join(FILE_NAMES)}, received a folder without it")
+        raise InputError(f"{source} holds no {' and no '.join(FILE_NAMES)}")
     rows = Rows(path, COLUMNS, options, _LAYOUT)
     events = _events(rows)
     names = sorted(set(events["course_id"]))

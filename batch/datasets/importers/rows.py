@@ -52,7 +52,7 @@ def find(source: Path, names: Sequence[str]) -> Path | None:
         InputError: `source` does not exist.
     """
     if not source.exists():
-        raise InputError(f"{source}: expected a file or a folder, received nothing there")
+        raise InputError(f"there is no file or folder {source}")
     folder = source if source.is_dir() else source.parent
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
@@ -65,7 +65,7 @@ def require(source: Path, *names: str) -> Path:
     """
     path = find(source, names)
     if path is None:
-        raise InputError(f"{source}: expected {' or '.join(names)}, received a place without it")
+        raise InputError(f"{source} holds no {' and no '.join(names)}")
     return path
 
 

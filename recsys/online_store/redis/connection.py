@@ -72,24 +72,22 @@ async def answering(key: str = "", *, remedy: str = REBUILD) -> AsyncIterator[No
         code = getattr(error, "status_code", None)
         raise refusal(key, f"{code} {error}" if code else str(error), remedy) from error
     except (RedisError, OSError, TimeoutError) as error:
-        raise ServiceUnavailable(f"expected an answer from Redis, received {explained(error)}") from error
+        raise ServiceUnavailable(f"no answer from Redis: {explained(error)}") from error
     except RuntimeError as error:
         if "handler is closed" not in str(error):
             raise
         # uvloop, when a connection was reset between two writes
-        raise ServiceUnavailable(f"expected an answer from Redis, received a closed connection: {error}") from error
+        raise ServiceUnavailable(f"no answer from Redis: a closed connection: {error}") from error
 
 
 def explained(error: Exception) -> str:
     """What a failure to get an answer means, with the setting to look at where there is one."""
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, AuthenticationError):
-        return (
-            "a refused login: check the user and password of REDIS_URL, RECSYS_REDIS_USERNAME and RECSYS_REDIS_PASSWORD"
-        )
+        return "it refused the login: check REDIS_URL, RECSYS_REDIS_USERNAME and RECSYS_REDIS_PASSWORD"
     cause = error.__cause__ or error.__context__ or error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"a certificate that is not trusted ({cause.verify_message}): check RECSYS_REDIS_SSL_CA_FILE"
+        return f"its certificate is not trusted ({cause.verify_message}): check RECSYS_REDIS_SSL_CA_FILE"
     return said
 
 

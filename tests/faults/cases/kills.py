@@ -12,7 +12,6 @@ EVENTS = 300_000
 RECOVERY_S = 30.0
 START_S = 90.0
 START_TAKES_S = 6.0
-SESSION_TIMEOUT_S = 15.0
 
 
 def start(stage: Stage, workers: int = 3, *, named: bool = True, mutant: str | None = None) -> list[Worker]:
@@ -101,10 +100,10 @@ def sleepers(stage: Stage) -> Findings:
         sleeper = workers[number % len(workers)]
         before = stage.fences() or {}
         sleeper.send(signal.SIGSTOP)
-        stage.wait(SESSION_TIMEOUT_S + 1)
+        stage.wait(stage.session_timeout_s + 1)
         moved = stage.fences_move(before)
         taken = stage.wait_until(moved, within_s=60.0, what="somebody else to take the partitions over")
-        findings.figures["taken_over_s"] = round(SESSION_TIMEOUT_S + 1 + taken, 1)
+        findings.figures["taken_over_s"] = round(stage.session_timeout_s + 1 + taken, 1)
         sleeper.send(signal.SIGCONT)
         findings.recovered(stage.recover(RECOVERY_S), RECOVERY_S)
     return conclude(stage, findings)

@@ -101,7 +101,7 @@ class Outage:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self.down:
                 self.in_vain += 1
-                raise ServiceUnavailable("expected an answer from Redis, received ConnectionError")
+                raise ServiceUnavailable("no answer from Redis: ConnectionError")
             return await getattr(self.store, name)(*args, **kwargs)
 
         return call
@@ -119,7 +119,7 @@ class Recorder:
 
     async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> None:
         if not self.connected:
-            raise ServiceUnavailable("expected Kafka's acknowledgement within 2 s, received none")
+            raise ServiceUnavailable("Kafka has not acknowledged the events within 2 s")
         self.sent += events
 
     async def close(self) -> None:

@@ -179,8 +179,8 @@ def test_a_course_reached_from_two_programmes_is_one_course(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("importer", [import_mars, import_online_retail, import_movielens, import_online_courses])
 def test_a_missing_source_and_an_empty_folder_are_refused(tmp_path: Path, importer: Any) -> None:
-    for source in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(InputError, match="expected"):
+    for source, message in ((tmp_path / "nowhere", "there is no file or folder"), (tmp_path, "holds no")):
+        with pytest.raises(InputError, match=message):
             importer(source, OPTIONS)
 
 

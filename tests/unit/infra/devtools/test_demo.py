@@ -87,7 +87,7 @@ def test_the_answers_before_and_after_the_clicks_and_the_time_between(learner: L
 
 def test_an_answer_that_never_changes_is_told(learner: LiveLearner) -> None:
     Api.changes = False
-    with pytest.raises(ServiceUnavailable, match=r"changed answer within 0\.1 s"):
+    with pytest.raises(ServiceUnavailable, match=r"answer had not changed 0\.1 s"):
         learner.click_and_watch(["x"], seconds=0.1)
 
 

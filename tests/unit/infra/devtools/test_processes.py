@@ -34,7 +34,7 @@ def gone_within(pid: int, seconds: float) -> bool:
 
 def test_a_child_that_ends_at_its_start_tells_its_last_words(tmp_path: Path) -> None:
     child = Child("thing", [sys.executable, "-c", "raise SystemExit('no such disk')"], log=tmp_path / "log")
-    with pytest.raises(ServiceUnavailable, match=r"thing to start, received exit code 1:\nno such disk"):
+    with pytest.raises(ServiceUnavailable, match=r"thing ended with exit status 1 before it was ready:\nno such disk"):
         child.wait_until(lambda: False, seconds=20)
 
 

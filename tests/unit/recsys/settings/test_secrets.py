@@ -114,13 +114,13 @@ def test_what_clients_are_made_from_shows_none(secret: str) -> None:
         assert PASSWORD not in str(refused.value)
         return
     assert PASSWORD not in repr(faust_options(settings))
-    with pytest.raises(ServiceUnavailable, match="expected an answer from Redis") as away:
+    with pytest.raises(ServiceUnavailable, match="no answer from Redis") as away:
         asyncio.run(_ask(settings.redis))
     assert PASSWORD not in f"{away.value} {away.value.__cause__!r}"
 
 
 def test_a_refused_login_at_redis_shows_none() -> None:
-    with LocalRedis() as server, pytest.raises(ServiceUnavailable, match="a refused login: check") as refused:
+    with LocalRedis() as server, pytest.raises(ServiceUnavailable, match="it refused the login: check") as refused:
         asyncio.run(_ask(RedisAddress("127.0.0.1", server.port, username="nobody", password=PASSWORD)))
     assert PASSWORD not in f"{refused.value} {refused.value.__cause__!r}"
 

@@ -242,7 +242,7 @@ class AwayStore(MemoryStore):
     async def read_shard(self, partition: int, group: str, reads: Sequence[Read]) -> ShardState:
         if self.away:
             self.away -= 1
-            raise ServiceUnavailable("expected an answer from Redis, received none")
+            raise ServiceUnavailable("no answer from Redis")
         return await super().read_shard(Shard(partition), group, reads)
 
 

@@ -36,7 +36,7 @@ class ByEngagement:
 
 class Away(MemoryStore):
     async def waiting(self, *arguments: Any, **options: Any) -> Any:
-        raise ServiceUnavailable("expected an answer from Redis, received none")
+        raise ServiceUnavailable("no answer from Redis")
 
 
 class Unreadable(MemoryStore):
