@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 from recsys.catalog import Course
 from recsys.errors import BundleError, ConfigurationError
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.manifest import FORMAT, READ_FORMATS, DataRange, EngagementTable, Manifest
+from recsys.model.manifest import FORMATS, LINEAR_FORMAT, RANKER_FORMAT, DataRange, EngagementTable, Manifest
 
 MANIFEST = "manifest.json"
+MIXER = "mixer_weights"
+"""A bundle with this array is ranked by the ranker."""
+
 _BLANK = "0" * 64
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_]*(\.[a-z0-9]+)+")
 
@@ -144,9 +147,9 @@ def load_manifest(path: Path) -> Manifest:
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, ConfigurationError) as error:
         raise BundleError(f"expected a model manifest in {path / MANIFEST}, received {error}") from None
-    if manifest.format not in READ_FORMATS or manifest.version != path.name:
+    if manifest.format not in FORMATS or manifest.version != path.name:
         raise BundleError(
-            f"expected format {' or '.join(map(str, READ_FORMATS))} and version {path.name!r} in {path / MANIFEST}, "
+            f"expected format {' or '.join(map(str, FORMATS))} and version {path.name!r} in {path / MANIFEST}, "
             f"received {manifest.format} and {manifest.version!r}"
         )
     if not manifest.digest or manifest.digest != _digest(raw, manifest.digest):
@@ -171,7 +174,7 @@ def _manifest(draft: Draft, files: dict[str, str]) -> Manifest:
         msgspec.json.encode([files, draft.parent, draft.data, draft.created_at_ms], order="deterministic")
     )
     return Manifest(
-        format=FORMAT,
+        format=RANKER_FORMAT if MIXER in draft.arrays else LINEAR_FORMAT,
         version=f"{created:%Y%m%dT%H%M%S}-{content[:8]}",
         parent=draft.parent,
         created_at_ms=draft.created_at_ms,

@@ -8,11 +8,13 @@ import msgspec
 
 from recsys.model.hyperparameters import HyperParameters
 
-FORMAT = 2
-"""Written. Since 2 a bundle may hold the arrays of `recsys.model.ranker`."""
+LINEAR_FORMAT = 1
+"""Of bundles that `recsys.model.affinity` ranks: those of the release before, which can read them, and baselines."""
 
-READ_FORMATS = (1, FORMAT)
-"""Read: a release must serve what the one before it published, and be able to roll back to it."""
+RANKER_FORMAT = 2
+"""Of bundles that hold the arrays of `recsys.model.ranker`; the release before refuses them by name."""
+
+FORMATS = (LINEAR_FORMAT, RANKER_FORMAT)
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True):

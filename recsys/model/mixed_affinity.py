@@ -21,9 +21,6 @@ from recsys.model.ranker import Ranker
 from recsys.model.signals import ITEM_ITEM, SIGNALS
 from recsys.model.top_k import Indices
 
-MIXER = "mixer_weights"
-"""A bundle with this array is ranked by the ranker."""
-
 _HIGHEST_EXPONENT = 60.0
 """Scores are capped at 2^60: a sum of the far future must not become infinite."""
 

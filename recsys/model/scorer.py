@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from recsys.catalog import Course
 from recsys.model.affinity import Affinity
-from recsys.model.bundle import Bundle, load_bundle
+from recsys.model.bundle import MIXER, Bundle, load_bundle
 from recsys.model.inputs import Doubles, Floats, Rows
-from recsys.model.mixed_affinity import MIXER, MixedAffinity
+from recsys.model.mixed_affinity import MixedAffinity
 from recsys.model.top_k import Indices, top_k
 
 MAX_CELLS = 1 << 18

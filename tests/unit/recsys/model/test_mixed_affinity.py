@@ -12,7 +12,6 @@ import pytest
 
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError
-from recsys.model import manifest
 from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.course_features import NAMES
 from recsys.model.history import POOLS, STRENGTH_DIM
@@ -143,21 +142,19 @@ def test_links_out_of_the_catalogue_are_refused(mixed: Draft) -> None:
         Scorer(as_bundle(replace(mixed, arrays=outside)))
 
 
-def test_a_bundle_of_the_format_before_is_still_served(
-    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the release before published stays in use, and can be rolled back to, until the next retrain."""
-    monkeypatch.setattr("recsys.model.bundle.FORMAT", 1)
-    path = write_bundle(tmp_path, draft)
-    assert json.loads((path / "manifest.json").read_text())["format"] == 1
-    ids, _ = Scorer.load(path).rank("ada", {"c1": 1e9}, at_ms=NOW, n=3)
-    assert len(ids) == 3
+def test_what_the_release_before_can_rank_is_written_in_its_format(draft: Draft, mixed: Draft, tmp_path: Path) -> None:
+    """Its bundles stay in use and can be rolled back to; baselines of this release are served by its workers too."""
+    for model, number in ((draft, 1), (mixed, 2)):
+        path = write_bundle(tmp_path, replace(model, created_at_ms=number))
+        assert json.loads((path / "manifest.json").read_text())["format"] == number
+        ids, _ = Scorer.load(path).rank("ada", {"c1": 1e9}, at_ms=NOW, n=3)
+        assert len(ids) == 3
 
 
 def test_a_bundle_of_a_later_format_is_refused_by_name(
-    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixed: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsys.model.bundle.FORMAT", manifest.FORMAT + 1)
-    path = write_bundle(tmp_path, draft)
+    monkeypatch.setattr("recsys.model.bundle.RANKER_FORMAT", 3)
+    path = write_bundle(tmp_path, mixed)
     with pytest.raises(BundleError, match="expected format 1 or 2"):
         load_bundle(path)
