@@ -234,12 +234,3 @@ async def test_an_effect_of_nothing_touches_nothing_but_the_fence(store: RedisSt
     ]
     assert await store.commit(SHARD, GROUP, None, 0, Effects(nothing))
     assert set(state(admin)) == {KEYS.fence(SHARD, GROUP).encode(), KEYS.indexed(SHARD).encode()}
-
-
-async def test_ids_that_a_release_before_gave_a_time_to_live_lose_it(store: RedisStore, admin: redis.Redis) -> None:
-    """Up to d1a576b they ran out by the wall clock: a worker that was away for long counted a repeat again."""
-    key = KEYS.event_ids(SHARD, 7)
-    admin.sadd(key, b"o" * 12)
-    admin.expire(key, 172_800)
-    assert await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
-    assert (admin.ttl(key), admin.scard(key)) == (-1, 2)

@@ -305,7 +305,7 @@ class Overtaken(RedisStore):
 
 
 async def test_who_was_held_up_with_an_old_pointer_takes_no_copy_back_to_it(redis: RedisStore, redis_url: str) -> None:
-    await publish(redis, OLD)
+    assert await redis.publish_model(OLD, replacing=None)  # and died before the copies
     late = Overtaken.for_stream(redis_url)
     assert isinstance(late, Overtaken)
     late.meanwhile = partial(publish, redis, NEW)
