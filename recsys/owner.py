@@ -96,3 +96,13 @@ def check_deployment(key: str, held: StateOwner | None, deployment: str) -> None
             f"{deployment!r} (RECSYS_DEPLOYMENT): give each a REDIS_URL or RECSYS_REDIS_KEY_PREFIX of its own; "
             "`recsys rebuild --take-over` replaces the state that is there"
         )
+
+
+def is_beyond(fence: int | None, bounds: tuple[int, int] | None) -> bool:
+    """Whether a fence cannot be an offset of its log.
+
+    Args:
+        fence: Last applied offset; None before the first.
+        bounds: First offset of the log and the one after its last, read after the fence: a worker may move that on.
+    """
+    return fence is not None and bounds is not None and fence >= bounds[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ALL = os.environ.get("RECSYS_TEST_EXAMPLES") == "all" or os.environ.get("CI") == "true"
 SHARE = 1 if ALL else 5
@@ -20,5 +20,7 @@ def examples(of_all: int) -> int:
 
 def load_profile() -> None:
     """Sets the number for the tests that name none, and no time limit: the machine may be busy with other tests."""
-    settings.register_profile("recsys", max_examples=examples(DEFAULT), deadline=None)
+    settings.register_profile(
+        "recsys", max_examples=examples(DEFAULT), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     settings.load_profile("recsys")

@@ -12,7 +12,7 @@ from recsys.kafka.admin import log_bounds, log_identity
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Guard
 from recsys.online_store.redis.store import RedisStore
-from recsys.owner import STARTS_OVER, LogIdentity, StateOwner, check_owner
+from recsys.owner import STARTS_OVER, LogIdentity, StateOwner, check_owner, is_beyond
 from recsys.settings import Settings
 
 T = TypeVar("T")
@@ -80,6 +80,9 @@ async def read_status(settings: Settings) -> SystemStatus:
         topology = await store.topology() or Topology(len(bounds))
         problem = _foreign(settings, await store.owner(), identity)
         rows = [await _partition_status(store, settings, topology, Partition(p), bounds[p]) for p in sorted(bounds)]
+        if any(is_beyond(row.fence, bounds[row.partition]) for row in rows):  # or it moved since the log was asked
+            bounds |= await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
+            rows = [_beside_its_log(row, bounds[row.partition]) for row in rows]
         if problem is not None:
             rows = [replace(row, lag=None) for row in rows]
         model = await _model_version(store)
@@ -121,13 +124,9 @@ async def _partition_status(
 ) -> PartitionStatus:
     shard, group = topology.shard(partition), settings.consumer_group
     problems: list[str] = []
-    bounds_of_lag = bounds
     fence = await _readable(store.fence(shard, group), None, problems)
     guard = await _readable(store.guard(shard, group), Guard(), problems)
     counts = await _readable(store.counts(shard), {}, problems)
-    if fence is not None and bounds is not None and fence >= bounds[1]:
-        problems.append(f"fence {fence} lies beyond the log's end {bounds[1]}: it is of another log; {STARTS_OVER}")
-        bounds_of_lag = None
     stopped = None if guard.stop is None else f"at offset {guard.stop.offset}: {guard.stop.reason}"
     if problems and stopped is None:
         stopped = f"at its fence: {problems[0]}"
@@ -136,10 +135,21 @@ async def _partition_status(
         fence=fence,
         log_start=None if bounds is None else bounds[0],
         log_end=None if bounds is None else bounds[1],
-        lag=None if bounds_of_lag is None or (fence is None and problems) else lag(fence, *bounds_of_lag),
+        lag=None if bounds is None or (fence is None and problems) else lag(fence, *bounds),
         counts=dict(counts),
         stopped=stopped,
     )
+
+
+def _beside_its_log(row: PartitionStatus, bounds: tuple[int, int] | None) -> PartitionStatus:
+    """The row with the bounds of its log as they are after its fence was read; no lag where the fence is not of it."""
+    if bounds is None:
+        return row
+    row = replace(row, log_start=bounds[0], log_end=bounds[1])
+    if not is_beyond(row.fence, bounds):
+        return replace(row, lag=None if row.lag is None else lag(row.fence, *bounds))
+    problem = f"fence {row.fence} lies beyond the log's end {bounds[1]}: it is of another log; {STARTS_OVER}"
+    return replace(row, lag=None, stopped=row.stopped or f"at its fence: {problem}")
 
 
 async def _readable(read: Awaitable[T], otherwise: T, problems: list[str]) -> T:

@@ -286,7 +286,6 @@ class ShardWriter:
             return False
         self._fence = last
         self._metrics.fence(last)
-        self._gaps.closed()
         return True
 
     async def _resume_if_allowed(self) -> None:

@@ -78,10 +78,6 @@ class Gaps:
         self._sought: tuple[int, int] | None = None
         self._idle_at: tuple[int, int | None] | None = None
 
-    def closed(self) -> None:
-        """A commit moved the fence: what was sought before is settled."""
-        self._sought = self._idle_at = None
-
     async def continues(self, fence: int | None, fetch: Fetch, *, expired_until: int) -> int | None:
         """Whether a fetch read from the offset after the fence or from an earlier one; if not, seeks back.
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
 from recsys.errors import ForeignState, UnreadableState
-from recsys.keys import Topology
+from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Lists, ShardStore
-from recsys.owner import STARTS_OVER, StateOwner, check_owner
+from recsys.owner import STARTS_OVER, StateOwner, check_owner, is_beyond
 
 log = structlog.get_logger(__name__)
 
 Bounds = Mapping[int, tuple[int, int] | None]
 """Partition → first offset of its log and the one after its last; None where no broker answers."""
+
+ReadBounds = Callable[[], Awaitable[Bounds]]
 
 
 class ClaimedStore(Control, Lists, ShardStore, Protocol):
@@ -24,7 +26,7 @@ class ClaimedStore(Control, Lists, ShardStore, Protocol):
 
 
 async def claim_state(
-    store: ClaimedStore, topology: Topology, own: StateOwner, bounds: Bounds, *, key: str
+    store: ClaimedStore, topology: Topology, own: StateOwner, read_bounds: ReadBounds, *, key: str
 ) -> Topology:
     """Agrees on the topology in force and on whose the state is.
 
@@ -35,7 +37,7 @@ async def claim_state(
         store: The online store.
         topology: What is written if there is none.
         own: What this process is of.
-        bounds: Of the log.
+        read_bounds: Of the log; asked after the fences were read, because other workers may move them meanwhile.
         key: The topology's key, for messages.
 
     Raises:
@@ -48,7 +50,7 @@ async def claim_state(
     held = await store.owner()
     check_owner(key, held, own)
     if held is None or (held.log.topic_id is None and own.log.topic_id is not None):
-        await _expect_own_fences(store, in_force, own, bounds)
+        await _expect_own_fences(store, in_force, own, read_bounds)
         if await store.claim_state(held, own):
             log.info("state_claimed", deployment=own.deployment, group=own.group, topic=str(own.log))
     return in_force
@@ -66,20 +68,23 @@ async def _expect_nothing_foreign(store: ClaimedStore) -> None:
             ) from None
 
 
-async def _expect_own_fences(store: ShardStore, topology: Topology, own: StateOwner, bounds: Bounds) -> None:
-    fences = applied = 0
+async def _expect_own_fences(store: ShardStore, topology: Topology, own: StateOwner, read_bounds: ReadBounds) -> None:
+    fences: dict[Partition, int] = {}
+    applied = 0
     for partition in topology.every_partition():
-        shard, there = topology.shard(partition), bounds.get(partition)
+        shard = topology.shard(partition)
         with suppress(UnreadableState):  # the partition's own trouble: it is isolated and named
             applied += sum((await store.counts(shard)).values())
             fence = await store.fence(shard, own.group)
             if fence is not None:
-                fences += 1
-            if fence is not None and there is not None and fence >= there[1]:
-                raise ForeignState(
-                    f"the fence of partition {partition} is {fence}, and the log of topic {own.log} ends at "
-                    f"{there[1]}: the state in Redis was folded from another topic; {STARTS_OVER}"
-                )
+                fences[partition] = fence
+    bounds = await read_bounds()
+    for partition, fence in fences.items():
+        if is_beyond(fence, there := bounds.get(partition)) and there is not None:
+            raise ForeignState(
+                f"the fence of partition {partition} is {fence}, and the log of topic {own.log} ends at {there[1]}: "
+                f"the state in Redis was folded from another topic; {STARTS_OVER}"
+            )
     if applied and not fences:
         raise ForeignState(
             f"the state in Redis has {applied} records applied and no fence of consumer group {own.group!r}: another "

@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 import uvloop
@@ -109,7 +110,7 @@ async def _agreed_topology(settings: Settings, store: ClaimedStore) -> tuple[Top
     )
     if own.log.topic_id is None:
         log.info("topic_identity_unknown", topic=str(own.log), effect="a topic made anew is not noticed")
-    bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
+    bounds = partial(asyncio.to_thread, log_bounds, settings, settings.interactions_topic)
     key = KeySpace(settings.redis.key_prefix).topology
     await _tell_of_an_earlier_release(settings, store)
     topology = await claim_state(store, Topology(in_kafka), own, bounds, key=key)

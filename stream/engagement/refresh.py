@@ -116,8 +116,7 @@ class Refresher:
             self._turns.postpone(shard, self._clock() + self._leftovers_s)
         except ServiceUnavailable as error:
             log.warning("refresh_postponed", error=str(error))
-            self._turns.again(shard)
-            await self._wait(asyncio.Event(), self._leftovers_s)
+            await self._wait(asyncio.Event(), self._leftovers_s)  # then a sweep is due, which finds the shard again
 
     async def refresh(self, shard: Shard) -> int:
         """Ranks one batch of a shard's dirty users; returns how many, `BATCH_USERS` if there are more."""

@@ -61,6 +61,7 @@ class Upkeep:
         catalogue: The courses that are known right now; None while no model is.
         idle_check_every_s: Seconds between idle checks.
         topology_every_s: Seconds between reads of the topology in Redis.
+        trending_every_s: Seconds between merges of trending.
         durability_every_s: Seconds between questions to Redis whether it deletes keys.
         check_topic: Blocking; which log the topic is now; raises where it lost a property that is relied upon.
         owner: Whose the state is; None where nobody looks at that.
@@ -77,6 +78,7 @@ class Upkeep:
     catalogue: Callable[[], Container[str] | None] = no_catalogue
     idle_check_every_s: float = IDLE_CHECK_EVERY_S
     topology_every_s: float = TOPOLOGY_EVERY_S
+    trending_every_s: float = TRENDING_EVERY_S
     durability_every_s: float = DURABILITY_EVERY_S
     check_topic: Callable[[Settings], LogIdentity] = check_interactions_topic
     owner: StateOwner | None = None
@@ -141,7 +143,7 @@ class Upkeep:
     async def trend(self) -> None:
         """The owner of one partition merges trending for all."""
         while True:
-            await asyncio.sleep(TRENDING_EVERY_S)
+            await asyncio.sleep(self.trending_every_s)
             if TRENDING_OWNER in set(self.owned()):
                 await quietly(self._merge_trending)
 

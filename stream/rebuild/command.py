@@ -17,7 +17,7 @@ from recsys.errors import ServiceUnavailable, TopologyMismatch
 from recsys.kafka.admin import check_interactions_topic, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import COUNTS, KeySpace, Partition, Topology
-from recsys.owner import LogIdentity, StateOwner, check_deployment
+from recsys.owner import LogIdentity, StateOwner, check_deployment, is_beyond
 from recsys.process.clock import now_ms
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
@@ -118,9 +118,11 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
 async def _of_this_log(settings: Settings, previous: Previous, identity: LogIdentity) -> Previous:
     """The shards in use, without their offsets where these are of another log."""
     if previous.owner is None:
-        bounds = await asyncio.to_thread(log_bounds, settings, settings.interactions_topic)
-        ends = {partition: there[1] for partition, there in bounds.items() if there is not None}
-        another = await previous.is_beyond(ends)
+        fences = {partition: await previous.fence(partition) for partition in previous.topology.every_partition()}
+        bounds = await asyncio.to_thread(
+            log_bounds, settings, settings.interactions_topic
+        )  # workers may run: after them
+        another = any(is_beyond(fence, bounds.get(partition)) for partition, fence in fences.items())
     else:
         another = previous.owner.log.differs_from(identity)
     if another:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -73,13 +73,6 @@ class Previous:
         if not self.same_log:
             return None
         return await _readable(self.store.fence(self.topology.shard(partition), self.group), None)
-
-    async def is_beyond(self, ends: Mapping[int, int]) -> bool:
-        """Whether a fence lies beyond the end of its partition's log, so that the state is of another log."""
-        fences = {partition: await self.fence(partition) for partition in self.topology.every_partition()}
-        return any(
-            fence is not None and partition in ends and fence >= ends[partition] for partition, fence in fences.items()
-        )
 
     async def guard(self, partition: Partition) -> Guard:
         """The guard, without a stop that a rebuild heals; an empty one where it cannot be read or is of another log."""

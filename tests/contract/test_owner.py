@@ -21,7 +21,6 @@ from tests.doubles.effects import effects
 GROUP, TOPOLOGY, KEY = "g", Topology(2), KeySpace().topology
 OWN = StateOwner("recsys", GROUP, LogIdentity("interactions", "id-a", "cluster-1"))
 ANOTHER = replace(OWN, log=LogIdentity("interactions", "id-b", "cluster-1"))
-BOUNDS = {0: (0, 10), 1: (0, 10)}
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -35,7 +34,11 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
 
 
 async def claim(store: OnlineStore, own: StateOwner = OWN) -> Topology:
-    return await claim_state(store, TOPOLOGY, own, BOUNDS, key=KEY)
+    return await claim_state(store, TOPOLOGY, own, bounds, key=KEY)
+
+
+async def bounds() -> dict[int, tuple[int, int] | None]:
+    return {0: (0, 10), 1: (0, 10)}
 
 
 async def applied(store: OnlineStore, *, group: str = GROUP, fence: int = 9) -> None:
@@ -67,6 +70,17 @@ async def test_a_fence_beyond_the_log_s_end_is_another_log_s(store: OnlineStore)
     with pytest.raises(ForeignState, match=r"fence of partition 0 is 10.*'interactions' \(id id-a.*ends at 10"):
         await claim(store)
     assert await store.owner() is None
+
+
+async def test_fences_that_others_move_meanwhile_are_compared_with_the_log_after_them(store: OnlineStore) -> None:
+    await store.establish_topology(TOPOLOGY)
+    await applied(store, fence=9)
+
+    async def grown() -> dict[int, tuple[int, int] | None]:
+        assert await store.commit(TOPOLOGY.shard(Partition(0)), GROUP, 9, 15, effects())  # an older worker goes on
+        return {0: (0, 16), 1: (0, 10)}
+
+    assert await claim_state(store, TOPOLOGY, OWN, grown, key=KEY) == TOPOLOGY
 
 
 async def test_state_of_an_earlier_release_and_another_group_is_refused(store: OnlineStore) -> None:

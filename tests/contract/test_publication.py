@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -288,3 +289,27 @@ async def test_the_pointer_is_read_and_written_as_the_release_before_does(redis:
         "path": "/models/v2",
         "published_at_ms": 2,
     }
+
+
+class Overtaken(RedisStore):
+    """Stands still right after it read the pointer, while somebody else publishes."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def _value(self, key: str) -> bytes | None:
+        value = await super()._value(key)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return value
+
+
+async def test_who_was_held_up_with_an_old_pointer_takes_no_copy_back_to_it(redis: RedisStore, redis_url: str) -> None:
+    assert await redis.publish_model(OLD, replacing=None)  # and died before the copies
+    late = Overtaken.for_stream(redis_url)
+    assert isinstance(late, Overtaken)
+    late.meanwhile = partial(publish, redis, NEW)
+    assert await late.sync_publication(SHARDS) == NEW
+    for shard in SHARDS:
+        assert await redis.write_tops(shard, lists(["u"], OLD.version, None)) == 0
+    await late.close()

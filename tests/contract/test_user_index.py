@@ -111,3 +111,11 @@ async def test_a_commit_of_the_release_before_during_a_walk_makes_it_no_whole_on
     assert walks == 2
     assert await users(store, 0) == {"old", "meanwhile", "new"}
     assert walks == 2
+
+
+async def test_a_walk_indexes_no_shard_that_nobody_uses_any_more(store: RedisStore, client: redis.Redis) -> None:
+    """What a rebuild is about to drop, or kept by `--keep-old`: its keys would never be dropped again."""
+    commit_as_d1a576b_did(client, 0, "a")
+    commit_as_d1a576b_did(client, 10_000, "b")
+    assert await users(store, 0) == {"a"}
+    assert not client.exists(KEYS.users(Shard(10_000)))

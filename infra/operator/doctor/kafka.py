@@ -66,6 +66,6 @@ def _catalogue(settings: Settings) -> Iterator[Finding]:
     except ConfigurationError:
         return  # the topic is not there, which was said
     for remark in catalogue.remarks():
-        yield warning("catalogue", remark, "send the records again as docs/data.md describes a course")
+        yield warning("catalogue", remark, "send the courses again with `recsys replay --courses`")
     if not catalogue.refused:
         yield ok("catalogue", f"{len(catalogue.courses)} courses of {catalogue.records} records, none refused")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
-from infra.operator.status import _foreign, _model_version, _partition_status
+from infra.operator.status import _beside_its_log, _foreign, _model_version, _partition_status
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Effects, ModelPointer
 from recsys.online_store.redis.store import RedisStore
@@ -56,13 +56,18 @@ async def test_a_model_pointer_that_cannot_be_read_is_named_beside_all_else(redi
 
 
 async def test_a_fence_beyond_the_log_s_end_has_no_lag(store: RedisStore) -> None:
-    row = await _partition_status(store, load_settings(), TOPOLOGY, PARTITION, (0, 4))
+    read = await _partition_status(store, load_settings(), TOPOLOGY, PARTITION, (0, 4))
+    row = _beside_its_log(read, (0, 4))
     assert (row.fence, row.lag) == (4, None)
     assert row.stopped is not None
     assert "fence 4 lies beyond the log's end 4" in row.stopped
     assert "`recsys rebuild`" in row.stopped
-    row = await _partition_status(store, load_settings(), TOPOLOGY, PARTITION, (0, 5))
-    assert (row.lag, row.stopped) == (0, None)
+
+
+async def test_a_worker_that_moved_on_since_the_log_was_asked_is_none_of_that(store: RedisStore) -> None:
+    read = await _partition_status(store, load_settings(), TOPOLOGY, PARTITION, (0, 4))
+    row = _beside_its_log(read, (0, 6))
+    assert (row.fence, row.log_end, row.lag, row.stopped) == (4, 6, 1, None)
 
 
 def test_state_of_another_log_is_named() -> None:

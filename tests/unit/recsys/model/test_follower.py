@@ -185,6 +185,19 @@ async def test_a_failed_load_keeps_the_model_in_use_and_says_that_it_is_not_the_
     assert not place.process.up_to_date
 
 
+async def test_a_failed_load_takes_no_model_back_to_what_this_folder_has_noted(place: Place) -> None:
+    """The publisher's folder is another one; in ours is an old note."""
+    place.write("v1")
+    place.publish("v1", 1)
+    place.write("v2")
+    place.publish("v2", 2, noted=False)
+    await place.process.follow()
+    place.write("v3", holds="broken")
+    place.publish("v3", 3, noted=False)
+    await place.process.follow()
+    assert (place.version, place.outcomes) == ("v2", {"loaded": 1, "failed": 1})
+
+
 async def test_whatever_the_loader_raises_the_process_goes_on(place: Place) -> None:
     place.write("v1").joinpath("version").write_bytes(b"\xff")
     place.publish("v1", 1)

@@ -315,3 +315,27 @@ async def test_a_stopped_partition_has_nothing_to_do_and_one_that_kafka_is_silen
     await scene.put(1, 0)
     await scene.partitions.drain()
     assert await scene.partitions.of(Partition(1)).progress() == (0, 5)
+
+
+async def test_a_chunk_in_work_is_something_to_do_though_the_log_is_read_to_its_end() -> None:
+    store = GatedStore(opened=False)
+    scene = Scene(store)
+    scene.logs[Partition(0)].end = scene.logs[Partition(0)].next_offset = 2
+    await scene.put(0, 0)
+    await scene.put(0, 1)
+    await until(lambda: bool(store.in_work))
+    assert await scene.partitions.of(Partition(0)).progress() == (None, 2)
+    store.gate.set()
+    await scene.partitions.drain()
+    assert await scene.partitions.of(Partition(0)).progress() == (1, 0)
+
+
+async def test_an_idle_check_that_waits_for_kafka_is_given_up_with_its_partition() -> None:
+    scene = Scene(log=Observed)
+    log: Any = scene.logs[Partition(0)]
+    log.waits, log.checks = True, 2
+    partition = scene.partitions.of(Partition(0))
+    partition.start_idle_check()
+    await until(lambda: log.checks == 3)
+    await scene.partitions.drop()
+    await until(lambda: log.given_up)

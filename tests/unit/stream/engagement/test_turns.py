@@ -47,6 +47,7 @@ def test_a_postponed_shard_has_no_turn_before_its_time_unless_somebody_acts_in_i
     turns.postpone(Shard(1), 50.0)
     turns.live(Shard(1))
     assert turns.next([Shard(1)], 5.5) == Shard(1)
+    assert turns.next([Shard(1)], 6.0) == Shard(1)  # it is not postponed any more: sweeps look at it
 
 
 def test_a_shard_that_went_away_has_no_turn() -> None:

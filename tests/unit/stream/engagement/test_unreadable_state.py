@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from recsys.errors import UnreadableState
 from recsys.keys import Partition, Shard, Topology
+from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
 from stream.engagement.isolation import TRY_AGAIN_S
@@ -116,6 +117,48 @@ async def test_the_stop_outlives_the_worker_and_ends_when_an_operator_resumes_it
     delivery = await scene.put(1, 0)
     await scene.settle()
     assert delivery.acked
+
+
+async def test_an_operator_who_resumes_it_waits_for_nothing_and_is_told() -> None:
+    store = Spoilt("read_shard")
+    scene = Scene(store)
+    assert await applied_everywhere(scene, 0) == [True, False, True]
+    store.broken = set()
+    await store.resume_partition(SPOILT, GROUP)
+    with capture_logs() as said:
+        await scene.check_idle(1)
+    assert [(line["event"], line["partition"]) for line in said] == [("partition_resumed", 1)]
+    assert stopped(1) == 0.0
+
+
+async def test_what_is_met_again_after_the_partition_went_on_is_told_again() -> None:
+    store = Spoilt("commit", remedy="give the right")
+    scene = Scene(store)
+    with capture_logs() as said:
+        for offset in (0, 1):
+            store.broken = {"commit"}
+            await scene.put(1, offset)
+            await scene.settle()
+            store.broken = set()
+            scene.now += TRY_AGAIN_S
+            await scene.check_idle(1)
+            await scene.put(1, offset)
+            await scene.settle()
+            assert await scene.fence(1) == offset
+    assert [line["event"] for line in said].count("partition_stopped") == 2
+
+
+async def test_a_partition_goes_on_where_the_fence_is_by_then() -> None:
+    store = Spoilt("commit")
+    scene = Scene(store)
+    assert await applied_everywhere(scene, 0) == [True, False, True]
+    store.broken = set()
+    assert await store.commit(SPOILT, GROUP, None, 5, Effects())  # another owner, before this one got it back
+    await store.resume_partition(SPOILT, GROUP)
+    await scene.check_idle(1)
+    delivery = await scene.put(1, 6)
+    await scene.settle()
+    assert (delivery.acked, scene.logs[Partition(1)].seeks) == (True, [6])
 
 
 async def test_a_rebuild_heals_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from recsys.errors import ConfigurationError, ForeignState, ServiceUnavailable, UnreadableState
-from recsys.keys import KeySpace, Topology
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store.durability import Durability
 from recsys.online_store.memory import MemoryStore
 from recsys.owner import LogIdentity, StateOwner
@@ -202,3 +202,30 @@ async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are
     with capture_logs() as said, pytest.raises(ConfigurationError, match="allkeys-lru"):
         await asyncio.wait_for(upkeep.watch_redis(), 10)
     assert [(line["event"], line["keys"]) for line in said] == [("redis_evicted_keys", 7)]
+
+
+@pytest.mark.parametrize(("owned", "merges"), [({0, 3}, True), ({3}, False), (set(), False)])
+async def test_trending_is_merged_by_the_owner_of_one_partition_alone(owned: set[int], merges: bool) -> None:
+    asked = 0
+
+    def owned_now() -> set[Partition]:
+        nonlocal asked
+        asked += 1
+        return {Partition(number) for number in owned}
+
+    store, unused = MemoryStore(), cast("Any", None)
+    upkeep = Upkeep(
+        load_settings(),
+        store,
+        MINE,
+        partitions=unused,
+        owned=owned_now,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        trending_every_s=0.001,
+    )
+    task = asyncio.create_task(upkeep.trend())
+    await until(lambda: asked > 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (await store.trending() is not None) is merges

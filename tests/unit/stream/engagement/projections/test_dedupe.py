@@ -82,6 +82,14 @@ async def test_a_log_whose_time_goes_back_a_little_drops_nothing_it_needs(redis_
     await store.close()
 
 
+async def test_a_log_whose_time_went_back_leaves_no_bucket_behind(redis_url: str, client: redis.Redis) -> None:
+    store = RedisStore.for_stream(redis_url)
+    for offset, windows in enumerate((1, 0, 5)):
+        await apply(store, arrived(offset, windows))
+    assert buckets(client) == {BUCKET + 5}
+    await store.close()
+
+
 async def test_a_newest_bucket_that_is_none_is_named(redis_url: str, client: redis.Redis) -> None:
     store = RedisStore.for_stream(redis_url)
     client.hset("recsys:{s0}:dedupe", "newest", "yesterday")
