@@ -45,7 +45,8 @@ def main() -> None:
         data.json_report(outfile=str(path))
         files = json.loads(path.read_text())["files"]
     for name, (run, there) in by_package((file, one["summary"]) for file, one in files.items()).items():
-        sys.stdout.write(f"{name:34} {run:6} of {there:6}  {100 * run / max(1, there):5.1f} %\n")
+        if there:  # a package may hold no code itself
+            sys.stdout.write(f"{name:34} {run:6} of {there:6}  {100 * run / there:5.1f} %\n")
 
 
 if __name__ == "__main__":
