@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
@@ -20,14 +20,31 @@ from recsys.settings.kafka import KafkaSettings
 TIMESTAMP_TYPE, ARRIVAL = "message.timestamp.type", "LogAppendTime"
 GROWN_WITHIN_S = 30.0
 POLL_S = 0.1
+ATTEMPTS = 3
+"""A question that any broker can answer is asked so often: a silent one is asked once, then another."""
+
+T = TypeVar("T")
 
 Bounds = tuple[int, int]
 """First offset that is held, and the offset after the last that can be read."""
 
 
+def ask_again(question: Callable[[], T]) -> T:
+    """Asks what any broker can answer, and asks again where the one that was asked is silent.
+
+    kafka-python asks the broker that has the least to do; after a time-out that is another one.
+    """
+    from kafka.errors import RetriableError  # noqa: PLC0415 - clients are imported where they are used
+
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(RetriableError):
+            return question()
+    return question()
+
+
 def partition_leaders(client: Any, topic: str) -> dict[int, int | None] | None:
     """Partition → the broker that leads it, None where none does; None if the topic is not there."""
-    found = [row for row in client.describe_topics([topic]) if not row["error_code"]]
+    found = [row for row in ask_again(lambda: client.describe_topics([topic])) if not row["error_code"]]
     if not found:
         return None
     leaders = {each["partition_index"]: each["leader_id"] for each in found[0]["partitions"]}
@@ -36,7 +53,7 @@ def partition_leaders(client: Any, topic: str) -> dict[int, int | None] | None:
 
 def partition_counts(client: Any, topics: Iterable[str]) -> dict[str, int]:
     """Topic → partitions, of those that are there."""
-    there = set(client.list_topics())  # describing a topic that is not there would create it on some brokers
+    there = set(ask_again(client.list_topics))  # describing a topic that is not there would create it on some brokers
     leaders = {topic: partition_leaders(client, topic) for topic in topics if topic in there}
     return {topic: len(found) for topic, found in leaders.items() if found}
 
@@ -98,7 +115,7 @@ def log_bounds(settings: KafkaSettings, topic: str, *, committed: bool = False) 
     from kafka.errors import RetriableError, UnknownBrokerIdError  # noqa: PLC0415
 
     with admin_client(settings) as client:
-        leaders = partition_leaders(client, topic) if topic in client.list_topics() else None
+        leaders = partition_leaders(client, topic) if topic in ask_again(client.list_topics) else None
         if leaders is None:
             raise ConfigurationError(missing_topic(topic))
         known: dict[int, Bounds] = {}
@@ -123,8 +140,9 @@ def topic_configuration(client: Any, topic: str) -> dict[str, str]:
     """Name → value of a topic's configuration, defaults included."""
     from kafka.admin import ConfigResource, ConfigResourceType  # noqa: PLC0415 - clients are imported where they are used
 
-    described: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = client.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all"
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    described: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = ask_again(
+        lambda: client.describe_configs([resource], config_filter="all")
     )
     return {name: entry["value"] for name, entry in described["topic"][topic].items()}
 
@@ -159,12 +177,12 @@ def log_identity(settings: KafkaSettings) -> LogIdentity:
 
 
 def _log_identity(client: Any, topic: str) -> LogIdentity:
-    if topic not in client.list_topics():
+    if topic not in ask_again(client.list_topics):
         raise ConfigurationError(missing_topic(topic))
-    described = client.describe_topics([topic])[0]
+    described = ask_again(lambda: client.describe_topics([topic]))[0]
     topic_id = described.get("topic_id")
     known = topic_id is not None and UUID(str(topic_id)).int != 0
-    return LogIdentity(topic, str(topic_id) if known else None, client.describe_cluster().get("cluster_id"))
+    return LogIdentity(topic, str(topic_id) if known else None, ask_again(client.describe_cluster).get("cluster_id"))
 
 
 def check_interactions_topic(settings: KafkaSettings) -> LogIdentity:
