@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from recsys.errors import ConfigurationError
 from recsys.settings.section import PREFIX
 
-NOT_SETTINGS = frozenset({"RECSYS_TEST_SERVICES", "RECSYS_DATA_DIR"})
+NOT_SETTINGS = frozenset({"RECSYS_TEST_SERVICES", "RECSYS_TEST_EXAMPLES", "RECSYS_DATA_DIR"})
 """Names with our prefix that the tests and benchmarks read, and no process of the system."""
 
 MAX_SHOWN_CHARS = 80
