@@ -77,9 +77,9 @@ def test_a_flushed_redis_is_filled_by_a_rebuild_or_by_an_idle_worker(recsys: Rec
         wait_until(lambda: "worker_started" in recsys.log_of(worker), within_s=90, what="a worker")
         client.flushdb()
         wait_until(
-            lambda: _applied(client) == len(events),
+            lambda: _applied(client) == len(events) and bool(client.exists(KeySpace().topology)),
             within_s=90,
-            what="the same state again, though nothing new arrives",
+            what="the same state and topology again, though nothing new arrives",
         )
     assert differences(expected_scores(events, AT_MS), recsys.scores(AT_MS)) == []
 
