@@ -31,10 +31,12 @@ import redis
 
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
+from recsys.keys import KeySpace, Topology
 
 HERE = Path(__file__).parent
 TOPIC = "interactions"
 PARTITIONS = 6
+KEYS = [KeySpace().counts(shard) for shard in Topology(PARTITIONS).shards()]
 LOOK_EVERY_S = 0.05
 
 
@@ -55,7 +57,7 @@ def recsys(*arguments: str, env: dict[str, str]) -> None:
 
 
 def worker_events(client: redis.Redis) -> int:
-    totals = (client.hgetall(f"{{s{partition}}}:counts").values() for partition in range(PARTITIONS))
+    totals = (client.hgetall(key).values() for key in KEYS)
     return sum(int(value) for values in totals for value in values)
 
 
