@@ -14,27 +14,32 @@ METADATA = 3
 @contextmanager
 def listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
     """host:port of a listener that serves each connection by `serve`, in a thread; all end with this `with`."""
-    taken: list[socket.socket] = []
+    taken: list[tuple[socket.socket, threading.Thread]] = []
 
     def accept() -> None:
         with suppress(OSError):
             while True:
                 connection, _ = server.accept()
-                taken.append(connection)
-                threading.Thread(target=quietly, args=(connection,), daemon=True).start()
+                thread = threading.Thread(target=quietly, args=(connection,), daemon=True)
+                taken.append((connection, thread))
+                thread.start()
 
     def quietly(connection: socket.socket) -> None:
-        with suppress(OSError, struct.error):
+        with connection, suppress(OSError, struct.error):
             serve(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         try:
             yield f"127.0.0.1:{server.getsockname()[1]}"
         finally:
             server.shutdown(socket.SHUT_RDWR)
-            for connection in taken:
-                connection.close()
+            accepting.join()  # from here on nothing is taken that the next lines would miss
+            for connection, thread in taken:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)  # ends a read in its thread, which closes it
+                thread.join()
 
 
 def silent(connection: socket.socket) -> None:
