@@ -155,9 +155,11 @@ def test_names_are_bounded() -> None:
 
 
 def test_nothing_was_read_where_all_is_refused() -> None:
-    summary = Summary()
-    assert not summary.nothing_read
-    summary.add(Refused(RefusalReason.NOT_JSON, ""))
-    assert summary.nothing_read
-    summary.add(Skipped("x"))
-    assert not summary.nothing_read
+    refused = Refused(RefusalReason.NOT_JSON, "")
+    read = []
+    for outcomes in ((), (refused,), (refused, Skipped("x"))):
+        summary = Summary()
+        for outcome in outcomes:
+            summary.add(outcome)
+        read.append(summary.nothing_read)
+    assert read == [False, True, False]
