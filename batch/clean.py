@@ -14,10 +14,10 @@ import pandas as pd
 
 from batch.datasets.text import is_visible, readable, unique
 from recsys.errors import RefusalReason
-from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS
+from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, MAX_ID_CHARS, YEAR_2000_MS
+from recsys.vocabulary import CONTROL
 
-MAX_EVENT_ID_LENGTH = 64
-MAX_ID_LENGTH = 128
+MAX_ID_LENGTH = MAX_ID_CHARS
 DUPLICATE = "duplicate"
 EMPTY_TITLE = "empty_title"
 CLAMPED = "clamped_to_arrival"
@@ -72,9 +72,12 @@ def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
     Its order is kept: the first rule a row breaks names the reason.
     """
     kind, value, timestamp = frame["type"], frame["value"], frame["timestamp"]
-    limits = {"event_id": MAX_EVENT_ID_LENGTH, "user_id": MAX_ID_LENGTH, "course_id": MAX_ID_LENGTH}
-    length = pd.concat([~frame[name].str.len().between(1, limit) for name, limit in limits.items()], axis=1).any(axis=1)
-    unprintable = pd.concat([~_printable(frame[name]) for name in limits], axis=1).any(axis=1)
+    shortest = {"event_id": 1, "user_id": 1, "course_id": 0}
+    length = pd.concat(
+        [~frame[name].str.len().between(least, MAX_ID_LENGTH) for name, least in shortest.items()], axis=1
+    ).any(axis=1)
+    unprintable = pd.concat([~_printable(frame[name]) for name in shortest], axis=1).any(axis=1)
+    control, unnamed = kind.isin(CONTROL), frame["course_id"] == ""
     low = (kind == "rate").astype(float)
     high = kind.map({"progress": 1.0, "rate": 5.0}).astype(float).fillna(np.inf)
     needed = kind.isin(("progress", "rate"))
@@ -83,6 +86,8 @@ def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
         (length, RefusalReason.BAD_ID),
         (~kind.isin(EVENT_TYPES), RefusalReason.UNKNOWN_TYPE),
         (unprintable, RefusalReason.BAD_ID),
+        (~control & unnamed, RefusalReason.BAD_ID),
+        ((control & ~unnamed) | (kind == "merge"), RefusalReason.SCHEMA),  # a file has no column `into`
         (bad_value, RefusalReason.BAD_VALUE),
         (timestamp > arrival_ms + MAX_FUTURE_MS, RefusalReason.IN_THE_FUTURE),
         # A time within the 5 minutes of grace becomes the arrival time and is not looked at again.

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS, ForwardDecay
+from recsys.engagement import LANDMARK_MS, ForwardDecay
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.scorer import Learner
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 HALF_LIFE_DAYS = 30.0
 MOST_COURSES = 200

@@ -22,7 +22,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     In the `courses` topic the record key is `course_id`, and a null value (a tombstone) retires the course.
 
     Attributes:
-        course_id: 1–128 printable characters; the key of the record.
+        course_id: 1–255 printable characters; the key of the record.
         title: The name shown to learners.
         intro: A sentence to a few paragraphs of description; plain text.
         skills: What the course teaches, most important first.
@@ -56,7 +56,7 @@ class CourseRefusal(StrEnum):
 
     NOT_JSON = "not_json"
     BAD_ID = "bad_id"
-    """No `course_id`, or one that is no string of 1–128 printable characters."""
+    """No `course_id`, or one that is no string of 1–255 printable characters."""
     NO_TITLE = "no_title"
     """No `title`, or one that is no string."""
     SCHEMA = "schema"

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recsys.errors import ConfigurationError
-from recsys.events import EVENT_TYPES, Interaction
+from recsys.events import Interaction
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 LANDMARK_MS = 1_577_836_800_000
 """2020-01-01T00:00:00Z. Part of the stored state: changing it needs a rebuild."""
@@ -22,18 +23,6 @@ MS_PER_DAY = 86_400_000
 MIN_HALF_LIFE_DAYS = 7.5
 """A double spans 2^±1022: a shorter half-life would overflow within the years 2000–2040."""
 
-DEFAULT_WEIGHTS: Mapping[str, float] = {
-    "view": 1.0,
-    "click": 5.0,
-    "play": 2.0,
-    "progress": 2.0,
-    "bookmark": 4.0,
-    "enroll": 10.0,
-    "complete": 12.0,
-    "rate": 3.0,
-    "dismiss": -5.0,
-    "unenroll": -10.0,
-}
 RATING_MIDPOINT = 3.0
 
 
@@ -72,8 +61,8 @@ class EngagementWeights:
     """How much one event of each type says, before decay.
 
     Args:
-        by_type: Weight for each of `EVENT_TYPES`. `progress` is multiplied by the fraction watched (0..1), `rate` by
-            `value − 3` (−2..2).
+        by_type: Weight for each type of `DEFAULT_WEIGHTS`. `progress` is multiplied by the fraction watched (0..1),
+            `rate` by `value − 3` (−2..2).
 
     Raises:
         ConfigurationError: When a type is missing or unknown.
@@ -82,8 +71,8 @@ class EngagementWeights:
     by_type: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if set(self.by_type) != set(EVENT_TYPES):
-            odd = sorted(set(self.by_type) ^ set(EVENT_TYPES))
+        if set(self.by_type) != set(DEFAULT_WEIGHTS):
+            odd = sorted(set(self.by_type) ^ set(DEFAULT_WEIGHTS))
             raise ConfigurationError(f"expected one weight for each event type, received a table that differs in {odd}")
 
     def weight(self, event: Interaction) -> float:

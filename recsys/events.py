@@ -15,10 +15,28 @@ import msgspec
 
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.nesting import MAX_DEPTH, nests_deeper
+from recsys.vocabulary import CONTROL
 
 EventType = Literal[
-    "view", "click", "play", "progress", "bookmark", "enroll", "complete", "rate", "dismiss", "unenroll"
+    "view",
+    "click",
+    "play",
+    "progress",
+    "bookmark",
+    "enroll",
+    "complete",
+    "rate",
+    "dismiss",
+    "unbookmark",
+    "unenroll",
+    "uncomplete",
+    "unrate",
+    "undismiss",
+    "merge",
+    "erase",
 ]
+"""The types of `recsys.vocabulary.VOCABULARY`, which says what each means."""
+
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 DONE_TYPES = frozenset({"enroll", "complete", "dismiss", "unenroll"})
@@ -34,10 +52,18 @@ MAX_DETAIL_CHARS = 200
 MAX_FUTURE_MS = 5 * 60 * 1000
 YEAR_2000_MS = 946_684_800_000
 
-EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-CourseId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+MAX_ID_CHARS = 255
+"""Open edX course keys have up to 255 characters."""
 
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
+UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
+CourseId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
+CourseIdOrNone = Annotated[str, msgspec.Meta(max_length=MAX_ID_CHARS)]
+RunId = Annotated[str, msgspec.Meta(max_length=255)]
+Tenant = Annotated[str, msgspec.Meta(max_length=128)]
+Source = Annotated[str, msgspec.Meta(max_length=64)]
+
+_IDS = frozenset({"event_id", "user_id", "course_id", "into"})
 _VALUED_TYPES = frozenset({"progress", "rate"})
 
 Headers = Iterable[tuple[str, bytes | None]]
@@ -47,26 +73,34 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     """One accepted interaction of a learner with a course.
 
     Attributes:
-        event_id: Unique per learner, 1–64 printable characters.
-        user_id: Opaque learner id, 1–128 printable characters.
-        course_id: The course, 1–128 printable characters.
+        event_id: Names the event in dead letters and logs, 1–255 printable characters.
+        user_id: Opaque learner id, 1–255 printable characters.
+        course_id: The course, 1–255 printable characters; empty for `merge` and `erase`, which name none.
         type: One of `EVENT_TYPES`.
         timestamp: Event time, integer milliseconds since 1970 UTC, from 2000 up to arrival.
         value: `progress` 0..1, `rate` 1..5, otherwise seconds ≥ 0; None where absent.
         session_id: Evidence for the bot detector, not interpreted.
         user_agent: Evidence for the bot detector, not interpreted.
         v: Schema version, 1.
+        run_id: The run of the course, not interpreted.
+        tenant: The organisation, not interpreted.
+        source: The adapter that sent it, not interpreted.
+        into: The learner that a `merge` joins `user_id` to, 1–255 printable characters; None for every other type.
     """
 
     event_id: EventId
     user_id: UserId
-    course_id: CourseId
+    course_id: CourseIdOrNone
     type: EventType
     timestamp: int
     value: float | None = None
     session_id: str | None = None
     user_agent: str | None = None
     v: int = SCHEMA_VERSION
+    run_id: RunId | None = None
+    tenant: Tenant | None = None
+    source: Source | None = None
+    into: UserId | None = None
 
 
 _decoder = msgspec.json.Decoder(Interaction)
@@ -161,6 +195,8 @@ def _decode_leniently(value: bytes, headers: Headers) -> Interaction:
 
 
 def _convert(fields: dict[str, Any]) -> Interaction:
+    if fields.get("course_id") is None and fields.get("type") in CONTROL:
+        fields["course_id"] = ""
     if isinstance(fields.get("timestamp"), str):
         fields["timestamp"] = _rfc3339_ms(fields["timestamp"])
     try:
@@ -184,7 +220,7 @@ def _schema_reason(message: str) -> RefusalReason:
     where = message.rpartition("$.")[2].rstrip("`")
     if where == "type" and "enum" in message:
         return RefusalReason.UNKNOWN_TYPE
-    if where.endswith("_id") and "length" in message and where != "session_id":
+    if where in _IDS and "length" in message:
         return RefusalReason.BAD_ID
     return {"timestamp": RefusalReason.BAD_TIMESTAMP, "value": RefusalReason.BAD_VALUE}.get(where, RefusalReason.SCHEMA)
 
@@ -193,6 +229,8 @@ def _checked(event: Interaction, arrival_ms: int) -> Interaction:
     """The rules a type cannot say. Hot path: one call an event."""
     if not (event.user_id.isprintable() and event.course_id.isprintable() and event.event_id.isprintable()):
         raise InvalidEvent(RefusalReason.BAD_ID, "expected ids of printable characters, received others")
+    if not event.course_id or event.type in CONTROL or event.into is not None:
+        _check_control(event)
     if event.v != SCHEMA_VERSION:
         raise InvalidEvent(
             RefusalReason.UNSUPPORTED_VERSION, f"expected schema version {SCHEMA_VERSION}, received {event.v}"
@@ -216,6 +254,22 @@ def _checked(event: Interaction, arrival_ms: int) -> Interaction:
 def _shown(timestamp: int) -> str:
     """A timestamp for a message; one of thousands of digits cannot even be printed."""
     return str(timestamp) if abs(timestamp) < LONGEST_SHOWN else "a number of more than 18 digits"
+
+
+def _check_control(event: Interaction) -> None:
+    """`merge` and `erase` name no course, `merge` names another learner; every other type names a course only."""
+    if event.type not in CONTROL:
+        if not event.course_id:
+            raise InvalidEvent(RefusalReason.BAD_ID, "expected course_id of 1 to 255 characters, received none")
+        raise InvalidEvent(RefusalReason.SCHEMA, f"expected `into` with type merge only, received it with {event.type}")
+    if event.course_id:
+        raise InvalidEvent(RefusalReason.SCHEMA, f"expected no course_id with type {event.type}, received one")
+    if (event.into is None) == (event.type == "merge"):
+        raise InvalidEvent(RefusalReason.SCHEMA, f"expected `into` with type merge only, received type {event.type}")
+    if event.into is not None and not event.into.isprintable():
+        raise InvalidEvent(RefusalReason.BAD_ID, "expected ids of printable characters, received others")
+    if event.into == event.user_id:
+        raise InvalidEvent(RefusalReason.BAD_ID, "expected `into` another learner than user_id, received the same")
 
 
 def _check_value(event: Interaction) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recsys.events import Interaction
+
 PAGE = Path(__file__).parents[1] / "docs" / "bad-input.md"
 TABLE_BEGINS, TABLE_ENDS = "<!-- table: python -m tests.bad_input -->\n", "<!-- end of table -->\n"
 LEARNER = "learner"
@@ -71,6 +73,7 @@ class Rows:
         self.json()
         self.ids()
         self.schema()
+        self.control()
         self.times()
         self.numbers()
         self.records()
@@ -98,7 +101,7 @@ class Rows:
 
     def taken(self, name: str, fields: dict[str, Any] | None = None, outcome: str = ACCEPTED, **changes: Any) -> None:
         """An event that is accepted; `fields` is what differs from what was sent."""
-        known = {"event_id", "user_id", "course_id", "type", "timestamp", "value", "session_id", "user_agent", "v"}
+        known = set(Interaction.__struct_fields__)
         sent = {key: value for key, value in changes.items() if key in known}
         expected = {**self.usual(name), **sent, **(fields or {})}
         self.rows.append(Row(name, self.body(name, **changes), outcome, expected))
@@ -152,14 +155,17 @@ class Rows:
     def ids(self) -> None:
         self.raw("missing event_id", "schema", self.without("missing event_id", "event_id"))
         self.event("empty event_id", "bad_id", event_id="")
-        self.event("65-character event_id", "bad_id", event_id="e" * 65)
+        self.event("256-character event_id", "bad_id", event_id="e" * 256)
         self.event("null event_id", "schema", event_id=None)
         self.event("NUL in event_id", "bad_id", event_id="e\0")
         self.taken("an event_id for the first time", event_id="again")
         self.taken("the same event again", outcome=DUPLICATE, event_id="again")
         self.taken("the same event_id with other content", outcome=DUPLICATE, event_id="again", type="enroll")
         self.event("empty user_id", "bad_id", user_id="")
-        self.event("129-character user_id", "bad_id", user_id="u" * 129)
+        self.event("256-character user_id", "bad_id", user_id="u" * 256)
+        self.event("empty course_id", "bad_id", course_id="")
+        self.event("256-character course_id", "bad_id", course_id="c" * 256)
+        self.taken("255-character ids", event_id="e" * 255, user_id="u" * 255, course_id="c" * 255)
         for name, text in (("CR LF", "u\r\nFLUSHALL"), ("NUL", "u\0v"), ("ESC", "u\x1b[2J")):
             self.event(f"{name} in user_id", "bad_id", user_id=text)
         for name, text in (("lone surrogate", '"\\ud800"'), ("surrogates the wrong way round", '"\\udc00\\ud800"')):
@@ -184,6 +190,34 @@ class Rows:
         self.event("object as timestamp", "bad_timestamp", timestamp={})
         self.event('"5" as version', "schema", v="5")
         self.event("number as session_id", "schema", session_id=7)
+        self.taken("a run, an organisation and an adapter", run_id="2026_T1", tenant="edX", source="openedx-logs")
+        self.event("256-character run_id", "schema", run_id="r" * 256)
+        self.event("129-character tenant", "schema", tenant="t" * 129)
+        self.event("65-character source", "schema", source="s" * 65)
+        for each in ("unbookmark", "unenroll", "uncomplete", "unrate", "undismiss"):
+            self.taken(f"{each} of what never was", type=each, course_id=f"never-{each}")
+
+    def control(self) -> None:
+        """Events about a learner and no course."""
+        self.control_event("erase", ACCEPTED, type="erase")
+        self.control_event("merge", ACCEPTED, type="merge", into="someone")
+        self.event("erase of one course", "schema", type="erase")
+        self.event("merge of one course", "schema", type="merge", into="someone")
+        self.control_event("merge without into", "schema", type="merge")
+        self.control_event("merge into oneself", "bad_id", type="merge", into="merge into oneself")
+        self.control_event("merge into nobody", "bad_id", type="merge", into="")
+        self.control_event("merge into a number", "schema", type="merge", into=7)
+        self.control_event("merge into CR LF", "bad_id", type="merge", into="u\r\nFLUSHALL")
+        self.control_event("merge into 256 characters", "bad_id", type="merge", into="u" * 256)
+        self.control_event("erase into another", "schema", type="erase", into="someone")
+        self.event("view into another", "schema", into="someone")
+
+    def control_event(self, name: str, outcome: str, **changes: Any) -> None:
+        """A control event of a learner of its own, with no course_id; accepted ones decode to an empty one."""
+        fields = {**self.usual(name), "user_id": name, **changes}
+        del fields["course_id"]
+        decoded = {**fields, "course_id": ""} if outcome == ACCEPTED else None
+        self.rows.append(Row(name, json.dumps(fields).encode(), outcome, decoded))
 
     def times(self) -> None:
         second, now = self.arrival_ms // 1000, self.arrival_ms

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from recsys.engagement import DEFAULT_WEIGHTS, MIN_HALF_LIFE_DAYS, EngagementWeights, ForwardDecay
+from recsys.engagement import MIN_HALF_LIFE_DAYS, EngagementWeights, ForwardDecay
 from recsys.events import DONE_PROGRESS
 from recsys.exclusion import Exclusion
 from recsys.settings.section import Numbers, Section
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 
 class EngagementSettings(Section):

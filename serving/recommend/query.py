@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 from recsys.catalog import Course
+from recsys.events import MAX_ID_CHARS
 from serving.errors import InvalidQuery
 
 MAX_N = 50
-MAX_ID_LENGTH = 128
+MAX_ID_LENGTH = MAX_ID_CHARS
 MAX_EXCLUDED = 200
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -52,7 +53,7 @@ class Query:
     """What one request asks.
 
     Attributes:
-        user_id: 1–128 printable characters.
+        user_id: 1–255 printable characters.
         n: Most courses in the answer, 1..`MAX_N`.
         exclude: Courses the caller does not want.
         attributes: What the courses must be.

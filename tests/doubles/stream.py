@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
+from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.errors import ServiceUnavailable
 from recsys.kafka.records import Chunk, Fetch
 from recsys.keys import Partition, Topology
+from recsys.vocabulary import DEFAULT_WEIGHTS
 from stream.engagement.fold import FoldRules, Misrouted, Refused
 
 ARRIVAL = 1_700_000_000_000

@@ -17,13 +17,14 @@ import numpy as np
 
 from infra.devtools.processes import Child, free_port
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
+from recsys.engagement import LANDMARK_MS
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.publishing import publish_bundle
 from recsys.online_store.redis.store import RedisStore
+from recsys.vocabulary import DEFAULT_WEIGHTS
 from tests.faults.stage import Stage
 
 ASK_EVERY_S = 0.1

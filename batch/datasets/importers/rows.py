@@ -35,7 +35,7 @@ _ABSENT = frozenset({"", "nan", "null", "none", "na", "n/a", "#n/a", "<na>", "na
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DECIMAL = re.compile(r"([+-]?\d+)\.(\d*)", re.ASCII)
 _ROUNDED = re.compile(r"[+-]?\d\.\d+[eE][+-]?\d+|\d{1,3}(,\d{3})+", re.ASCII)
-_ID = "an id of 1 to 128 printable characters as {}"
+_ID = f"an id of 1 to {MAX_ID_LENGTH} printable characters as {{}}"
 _WHOLE_ID = "a text or a whole number with all its digits as {}"
 _RULES = {
     RefusalReason.BAD_ID: _ID,

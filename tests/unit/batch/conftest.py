@@ -8,9 +8,10 @@ import pytest
 
 from batch.encoding import EngagementRule
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
+from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.exclusion import Exclusion
 from recsys.model.hyperparameters import HyperParameters
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 DAY = 86_400_000
 START = 1_700_000_000_000

@@ -29,9 +29,7 @@ GOOD: dict[str, Any] = {
 }
 
 ids = st.one_of(
-    st.sampled_from(
-        ["e", "", " ", "a\u0000", "é", "x" * 64, "x" * 65, "x" * 128, "x" * 129, "\ud800", "\u200b", "😀" * 64]
-    ),
+    st.sampled_from(["e", "", " ", "a\u0000", "é", "x" * 255, "x" * 256, "\ud800", "\u200b", "😀" * 255]),
     st.text(max_size=3),
 )
 times = st.one_of(

@@ -18,7 +18,7 @@ from batch.features import course_features, fit_attributes, fit_text, tfidf_matr
 from batch.ranking.tower_fit import offsets
 from batch.split import split_at, split_share
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, EngagementWeights, ForwardDecay
+from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.errors import BundleError, InputError
 from recsys.events import EVENT_TYPES, Interaction, is_done
 from recsys.exclusion import Exclusion
@@ -26,6 +26,7 @@ from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.text import TextModel
 from recsys.model.towers import OFFSET_DAYS
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 WEIGHTS = EngagementWeights(DEFAULT_WEIGHTS)
 RULE = EngagementRule(WEIGHTS, ForwardDecay(30.0), Exclusion())
@@ -51,9 +52,9 @@ def test_a_history_of_one_instant_cannot_be_cut(times: list[int]) -> None:
 
 
 def test_weights_of_a_frame_equal_those_of_its_events() -> None:
-    rows = [(kind, value) for kind in EVENT_TYPES for value in (None, 0.25, 1.0, 4.0) if kind != "rate" or value]
+    rows = [(kind, value) for kind in DEFAULT_WEIGHTS for value in (None, 0.25, 1.0, 4.0) if kind != "rate" or value]
     frame = pd.DataFrame({"type": [kind for kind, _ in rows], "value": [np.nan if v is None else v for _, v in rows]})
-    expected = [WEIGHTS.weight(Interaction("e", "u", "c", kind, 1, value)) for kind, value in rows]  # type: ignore[arg-type]  # kinds come from EVENT_TYPES
+    expected = [WEIGHTS.weight(Interaction("e", "u", "c", kind, 1, value)) for kind, value in rows]  # type: ignore[arg-type]  # kinds come from the vocabulary
     np.testing.assert_allclose(event_weights(frame, WEIGHTS), expected)
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS, MS_PER_DAY, EngagementWeights, ForwardDecay
+from recsys.engagement import LANDMARK_MS, MS_PER_DAY, EngagementWeights, ForwardDecay
 from recsys.errors import ConfigurationError
 from recsys.events import Interaction
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 YEAR_2000, YEAR_2040 = 946_684_800_000, 2_208_988_800_000
 DECAY = ForwardDecay(30.0)

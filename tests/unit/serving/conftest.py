@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
+from recsys.engagement import LANDMARK_MS
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction
 from recsys.keys import Shard, Topology, partition_of
@@ -24,6 +24,7 @@ from recsys.model.publications import read_publications, write_publications
 from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import Settings, load_settings
+from recsys.vocabulary import DEFAULT_WEIGHTS
 from serving.http.app import create_app
 from serving.service import Service
 from tests.doubles.effects import effects

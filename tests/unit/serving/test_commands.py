@@ -94,10 +94,10 @@ def test_an_n_that_cannot_be_is_exit_status_2(run: Run, n: str) -> None:
 
 
 def test_a_user_id_that_cannot_be_is_one_line(run: Run) -> None:
-    ended = run("recommend", "--user", "x" * 129)
+    ended = run("recommend", "--user", "x" * 256)
     assert (ended.returncode, ended.stderr) == (
         2,
-        "recsys: expected user_id of 1 to 128 characters, received 129\n",
+        "recsys: expected user_id of 1 to 255 characters, received 256\n",
     )
 
 

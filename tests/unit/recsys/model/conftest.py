@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from recsys.catalog import Course
-from recsys.engagement import DEFAULT_WEIGHTS, LANDMARK_MS
+from recsys.engagement import LANDMARK_MS
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.scorer import Scorer
+from recsys.vocabulary import DEFAULT_WEIGHTS
 
 N_COURSES = 40
 SETTINGS = HyperParameters(vector_dim=8, user_dim=4, hidden=16, text_dim=6, history_length=5)

@@ -77,7 +77,7 @@ def refused(report: FileReport) -> dict[str, int]:
         ({"customer": "5.01E+17"}, "bad_id", "received '5.01E+17'"),
         ({"customer": "17,001"}, "bad_id", "received '17,001'"),
         ({"text": " "}, "bad_id", "as Description, received ' '"),
-        ({"text": "x" * 129}, "bad_id", "an id of 1 to 128 printable characters as Description"),
+        ({"text": "x" * 256}, "bad_id", "an id of 1 to 255 printable characters as Description"),
         ({"price": "1,25"}, "bad_value", "expected a number as UnitPrice, received '1,25'"),
         ({"price": "1.234,50"}, "bad_value", "received '1.234,50'"),
         ({"quantity": "1 200"}, "bad_value", "expected a number as Quantity, received '1 200'"),
