@@ -10,6 +10,7 @@ import pandas as pd
 
 from batch.clean import DUPLICATE, CleaningReport
 from batch.history import History
+from recsys.catalog import prerequisite_remarks
 
 WARNING_SHARE = 0.05
 """Left out beyond this share, a history gets a warning."""
@@ -129,7 +130,7 @@ def account_for(
         courses_read=catalogue.received,
         courses_dropped=dict(catalogue.dropped),
         courses_refused=dict(history.catalogue.refused),
-        course_remarks=tuple(history.catalogue.remarks()),
+        course_remarks=(*history.catalogue.remarks(), *prerequisite_remarks(history.courses)),
     )
 
 

@@ -7,19 +7,60 @@ reads no file and knows no data frame (`recsys.files` does), so the stream worke
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from recsys.errors import InputError
 from recsys.events import CourseId
 
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
-class Course(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One time that a course is given. Learners' events name the course, never the run, as what they were about.
+
+    Attributes:
+        run_id: Such as `course-v1:O+C+R`; 1–255 characters.
+        start: First day, ms since 1970 UTC; None where unknown, as for the three below.
+        end: Last day.
+        enrollment_start: From when learners can enrol.
+        enrollment_end: Until when learners can enrol.
+        pacing: "self", "instructor", or "" where unknown.
+        hidden: Not shown in the platform's own catalogue.
+        invitation_only: Nobody can enrol without an invitation.
+    """
+
+    run_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    start: int | None = None
+    end: int | None = None
+    enrollment_start: int | None = None
+    enrollment_end: int | None = None
+    pacing: str = ""
+    hidden: bool = False
+    invitation_only: bool = False
+
+
+class PathPosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a course stands in a learning path (a programme, a specialization).
+
+    Attributes:
+        path_id: The path.
+        position: From 0; None where the source does not say.
+    """
+
+    path_id: Annotated[str, msgspec.Meta(min_length=1)]
+    position: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One course, as learners see it and as the model reads it.
 
-    In the `courses` topic the record key is `course_id`, and a null value (a tombstone) retires the course.
+    In the `courses` topic the record key is `course_id`, and a null value (a tombstone) retires the course. Only
+    `course_id` and `title` are required; what is absent is not written.
 
     Attributes:
         course_id: 1–255 printable characters; the key of the record.
@@ -28,8 +69,25 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         skills: What the course teaches, most important first.
         category: Subject area, "" where unknown.
         level: Such as "Beginner"; "" where unknown.
-        language: Language of instruction, "" where unknown.
+        language: Language of instruction, "" where unknown; what the filter `language` compares.
         retired: Kept for history and titles, never recommended.
+        runs: Each time the course is given, in the order of the source.
+        languages: All languages of instruction.
+        subtitles: Languages of the subtitles.
+        prerequisites: Ids of courses to take before. An id outside the catalogue is allowed and binds nobody.
+        paths: The learning paths that hold the course.
+        org: Who offers the course.
+        tenant: Whose catalogue the course belongs to, on a platform of several organisations.
+        instructors: Names, as the public page shows them.
+        effort_hours: Hours in all, ≥ 0.
+        duration_weeks: Weeks from start to end, ≥ 0.
+        certificate: Kind of certificate, such as "verified"; "" where none or unknown.
+        countries_allow: ISO 3166 codes of the only countries that may take the course; empty for all.
+        countries_block: ISO 3166 codes of countries that may not.
+        min_age: Years.
+        created_at: When the course was first listed, ms since 1970 UTC.
+        url: Its page.
+        image_url: Its picture.
     """
 
     course_id: CourseId
@@ -40,6 +98,23 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     level: str = ""
     language: str = ""
     retired: bool = False
+    runs: tuple[Run, ...] = ()
+    languages: tuple[str, ...] = ()
+    subtitles: tuple[str, ...] = ()
+    prerequisites: tuple[str, ...] = ()
+    paths: tuple[PathPosition, ...] = ()
+    org: str = ""
+    tenant: str = ""
+    instructors: tuple[str, ...] = ()
+    effort_hours: _NotNegative | None = None
+    duration_weeks: _NotNegative | None = None
+    certificate: str = ""
+    countries_allow: tuple[str, ...] = ()
+    countries_block: tuple[str, ...] = ()
+    min_age: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    created_at: int | None = None
+    url: str = ""
+    image_url: str = ""
 
 
 COURSE_FIELDS: tuple[str, ...] = Course.__struct_fields__
@@ -99,6 +174,27 @@ def decode_course(value: bytes) -> Course:
         shown = course.course_id[:40]
         raise InvalidCourse(CourseRefusal.BAD_ID, f"expected a course_id of printable characters, received {shown!r}")
     return course
+
+
+def unknown_prerequisites(courses: Iterable[Course]) -> Counter[str]:
+    """Prerequisites that name no course of the catalogue, with how many courses ask for each.
+
+    They bind nobody: a course stays recommendable whatever it asks for.
+    """
+    catalogue = {course.course_id: course for course in courses}
+    return Counter(
+        wanted for course in catalogue.values() for wanted in set(course.prerequisites) if wanted not in catalogue
+    )
+
+
+def prerequisite_remarks(courses: Iterable[Course]) -> list[str]:
+    """A line where prerequisites name no course of the catalogue; none where all are known."""
+    unknown = unknown_prerequisites(courses)
+    if not unknown:
+        return []
+    example, count = min(unknown.items(), key=lambda item: (-item[1], item[0]))
+    said = f"{len(unknown)} prerequisites name no course of it and bind nobody, such as {example[:40]!r}"
+    return [f"catalogue: {said} (asked for by {count})"]
 
 
 def decode_key(key: bytes | None) -> str | None:

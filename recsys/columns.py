@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html.entities import html5
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
+from msgspec import Struct
 
 from recsys.errors import InputError
 
@@ -81,6 +84,30 @@ def numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     return numbers.astype("float64")
 
 
+def optional_numbers(column: pd.Series[Any], path: Path, as_type: type[int | float]) -> pd.Series[Any]:
+    """A column of finite numbers as objects, None where absent; with `int`, a fraction is refused."""
+    read = numbers(column, path)
+    if as_type is int:
+        refuse(read.notna() & (read % 1 != 0), path, f"a whole number or nothing as {column.name}", column)
+    present = [None if math.isnan(value) else as_type(value) for value in read]
+    return pd.Series(present, index=column.index, dtype=object)
+
+
+def structs(column: pd.Series[Any], path: Path, kind: type[Struct]) -> list[tuple[Any, ...]]:
+    """JSON texts, each a list of one kind of struct, as one tuple a row; absent is the empty tuple.
+
+    Args:
+        column: As the file holds it.
+        path: The file, for the message.
+        kind: What each list holds.
+    """
+    decoder = msgspec.json.Decoder(tuple[kind, ...])  # type: ignore[valid-type]  # the type is an argument
+    read: list[tuple[Any, ...] | None] = [_structs(text, decoder) for text in strings(column, path, null="")]
+    wrong = pd.Series([value is None for value in read], index=column.index, dtype=bool)
+    refuse(wrong, path, f"a JSON list or nothing as {column.name}", column)
+    return [value for value in read if value is not None]
+
+
 def booleans(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     """A yes-or-no column (true, false, 1, 0; absent is false) as bool."""
     words = column.astype(object).where(column.notna(), "").astype(str).str.lower().str.removesuffix(".0")
@@ -94,6 +121,13 @@ def skills(column: pd.Series[Any], path: Path) -> list[tuple[str, ...]]:
     wrong = pd.Series([value is None for value in read], index=column.index, dtype=bool)
     refuse(wrong, path, f'texts joined by ";" or a list of texts as {column.name}', column)
     return [value for value in read if value is not None]
+
+
+def _structs(text: str, decoder: msgspec.json.Decoder[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    try:
+        return decoder.decode(text) if text else ()
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def skill_ends(text: str) -> list[int]:

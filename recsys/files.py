@@ -4,8 +4,10 @@ Readers check that the columns are there and that each row can be read as its ty
 decided by `recsys.events.from_mapping` and, for whole frames, by `batch.clean`. Writers are atomic: a reader sees the
 old file or the new one. Only `batch` and `infra` import this module; the stream worker and the API need no pandas.
 
-Ids are strings from the first byte on: `007` keeps its zeros and no id ever becomes `123.0`. In a frame, `skills` is a
-tuple of strings; in both file formats it is one string joined by "; " (a Parquet list column is read too).
+Ids are strings from the first byte on: `007` keeps its zeros and no id ever becomes `123.0`. In a frame, `skills` and
+the other lists of texts are tuples of strings; in both file formats each is one string joined by "; " (a Parquet list
+column is read too). `runs` and `paths` are tuples of structs in a frame and JSON text in a file. An absent number of a
+course is None.
 """
 
 from __future__ import annotations
@@ -20,8 +22,18 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from recsys.catalog import COURSE_FIELDS, Course
-from recsys.columns import absent_as_none, booleans, milliseconds, numbers, skill_ends, skills, strings
+from recsys.catalog import COURSE_FIELDS, Course, Run, PathPosition
+from recsys.columns import (
+    absent_as_none,
+    booleans,
+    milliseconds,
+    numbers,
+    optional_numbers,
+    skill_ends,
+    skills,
+    strings,
+    structs,
+)
 from recsys.errors import InputError
 from recsys.tables import FILE_FORMATS, read_table, require_columns
 
@@ -38,6 +50,19 @@ INTERACTION_COLUMNS = (
 REQUIRED_INTERACTION_COLUMNS = INTERACTION_COLUMNS[:5]
 COURSE_COLUMNS = COURSE_FIELDS
 REQUIRED_COURSE_COLUMNS = ("course_id", "title")
+_COURSE_TEXTS = ("title", "intro", "category", "level", "language", "org", "tenant", "certificate", "url", "image_url")
+_COURSE_LISTS = (
+    "skills",
+    "languages",
+    "subtitles",
+    "prerequisites",
+    "instructors",
+    "countries_allow",
+    "countries_block",
+)
+_COURSE_STRUCTS: dict[str, type[Run | PathPosition]] = {"runs": Run, "paths": PathPosition}
+_COURSE_NUMBERS = ("effort_hours", "duration_weeks")
+_COURSE_WHOLE_NUMBERS = ("min_age", "created_at")
 SKILL_SEPARATOR = "; "
 
 
@@ -69,17 +94,24 @@ def read_courses(path: Path) -> pd.DataFrame:
     """Reads a catalogue.
 
     Returns:
-        Exactly the columns of `COURSE_COLUMNS`: strings, "" where absent; `skills` a tuple of str; `retired` bool.
-        Further columns of the file are ignored. Index 0…n−1, file order.
+        Exactly the columns of `COURSE_COLUMNS`: strings, "" where absent; lists as tuples of str, `runs` and `paths`
+        as tuples of structs, () where absent; numbers, None where absent; `retired` bool. Further columns of the file
+        are ignored. Index 0…n−1, file order.
 
     Raises:
         InputError: As `read_interactions` does.
     """
     frame = _read(path, REQUIRED_COURSE_COLUMNS)
     columns: dict[str, Any] = {"course_id": strings(frame["course_id"], path)}
-    for name in ("title", "intro", "category", "level", "language"):
+    for name in _COURSE_TEXTS:
         columns[name] = strings(frame[name], path, null="") if name in frame else ""
-    columns["skills"] = skills(frame["skills"], path) if "skills" in frame else [()] * len(frame)
+    for name in _COURSE_LISTS:
+        columns[name] = skills(frame[name], path) if name in frame else [()] * len(frame)
+    for name, kind in _COURSE_STRUCTS.items():
+        columns[name] = structs(frame[name], path, kind) if name in frame else [()] * len(frame)
+    for name in (*_COURSE_NUMBERS, *_COURSE_WHOLE_NUMBERS):
+        as_type = int if name in _COURSE_WHOLE_NUMBERS else float
+        columns[name] = optional_numbers(frame[name], path, as_type) if name in frame else None
     columns["retired"] = booleans(frame["retired"], path) if "retired" in frame else False
     return pd.DataFrame(columns, columns=list(COURSE_COLUMNS), index=frame.index)
 
@@ -95,14 +127,22 @@ def write_interactions(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_courses(frame: pd.DataFrame, path: Path) -> None:
-    """Writes a catalogue as CSV or Parquet, by suffix; skills are joined by "; ".
+    """Writes a catalogue as CSV or Parquet, by suffix; lists of texts are joined by "; ", structs become JSON text.
 
     Raises:
         InputError: As `write_interactions` does.
     """
     require_columns(frame, path, COURSE_COLUMNS)
-    joined = [SKILL_SEPARATOR.join(map(_as_one_skill, taught)) for taught in frame["skills"]]
-    _write(frame[list(COURSE_COLUMNS)].assign(skills=joined), path)
+    columns: dict[str, Any] = {
+        name: [SKILL_SEPARATOR.join(map(_as_one_skill, texts)) for texts in frame[name]] for name in _COURSE_LISTS
+    }
+    columns |= {
+        name: [msgspec.json.encode(values).decode() if values else "" for values in frame[name]]
+        for name in _COURSE_STRUCTS
+    }
+    columns |= {name: frame[name].astype("float64") for name in _COURSE_NUMBERS}
+    columns |= {name: frame[name].astype("Int64") for name in _COURSE_WHOLE_NUMBERS}
+    _write(frame[list(COURSE_COLUMNS)].assign(**columns), path)
 
 
 def courses_in(frame: pd.DataFrame) -> Iterator[Course]:
@@ -120,7 +160,7 @@ def courses_in(frame: pd.DataFrame) -> Iterator[Course]:
 
 def course_frame(courses: Iterable[Course]) -> pd.DataFrame:
     """Courses as the frame `read_courses` would give."""
-    rows = [msgspec.structs.asdict(course) for course in courses]
+    rows = [msgspec.structs.asdict(course) for course in courses]  # structs inside stay structs
     return pd.DataFrame(rows, columns=list(COURSE_COLUMNS), dtype=object).astype({"retired": bool})
 
 

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.catalog import Catalogue, Course, CourseRefusal, InvalidCourse, decode_course, decode_key, encode_course
+from recsys.catalog import (
+    Catalogue,
+    Course,
+    CourseRefusal,
+    Run,
+    InvalidCourse,
+    PathPosition,
+    decode_course,
+    decode_key,
+    encode_course,
+    prerequisite_remarks,
+    unknown_prerequisites,
+)
 from recsys.errors import InputError
 
 
@@ -16,6 +28,60 @@ def test_a_course_survives_encoding() -> None:
     )
 
     assert decode_course(encode_course(course)) == course
+
+
+FULL = Course(
+    course_id="O+C",
+    title="T",
+    runs=(
+        Run(run_id="course-v1:O+C+1", start=1, end=2, enrollment_start=0, enrollment_end=1, pacing="self"),
+        Run(run_id="course-v1:O+C+2", hidden=True, invitation_only=True),
+    ),
+    languages=("en", "fr"),
+    subtitles=("de",),
+    prerequisites=("O+B",),
+    paths=(PathPosition(path_id="p", position=0), PathPosition(path_id="q")),
+    org="O",
+    tenant="t",
+    instructors=("A. Teacher",),
+    effort_hours=12.5,
+    duration_weeks=6.0,
+    certificate="verified",
+    countries_allow=("CH",),
+    countries_block=("XX",),
+    min_age=16,
+    created_at=1_600_000_000_000,
+    url="https://example.org/c",
+    image_url="https://example.org/c.png",
+)
+"""A course with a value in every optional field."""
+
+
+def test_every_optional_field_survives_encoding_and_an_absent_one_takes_no_byte() -> None:
+    assert decode_course(encode_course(FULL)) == FULL
+    assert encode_course(Course(course_id="1", title="T")) == b'{"course_id":"1","title":"T"}'
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b'"effort_hours":-1', b'"min_age":-1', b'"runs":[{}]', b'"runs":[{"run_id":""}]', b'"paths":[{"position":1}]'],
+)
+def test_a_run_without_an_id_and_negative_numbers_are_refused(field: bytes) -> None:
+    with pytest.raises(InvalidCourse) as caught:
+        decode_course(b'{"course_id":"1","title":"T",' + field + b"}")
+    assert caught.value.reason is CourseRefusal.SCHEMA
+
+
+def test_prerequisites_that_name_no_course_are_counted_by_how_many_ask_for_them() -> None:
+    courses = [
+        Course(course_id="a", title="A", prerequisites=("b", "gone", "gone")),
+        Course(course_id="b", title="B", prerequisites=("gone", "lost")),
+    ]
+    assert unknown_prerequisites(courses) == {"gone": 2, "lost": 1}
+    assert prerequisite_remarks(courses) == [
+        "catalogue: 2 prerequisites name no course of it and bind nobody, such as 'gone' (asked for by 2)"
+    ]
+    assert prerequisite_remarks([Course(course_id="a", title="A", prerequisites=("a",))]) == []
 
 
 def test_unknown_fields_are_ignored_and_missing_ones_have_defaults() -> None:

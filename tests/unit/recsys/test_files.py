@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recsys.catalog import Course
+from recsys.catalog import Course, Run, PathPosition
 from recsys.errors import InputError
 from recsys.files import (
     INTERACTION_COLUMNS,
@@ -56,12 +56,51 @@ def test_courses_come_back_as_they_were_written(tmp_path: Path, suffix: str) -> 
     courses = [
         Course(course_id="01", title='T, "q"\r', intro="two\nlines", skills=("a", "b c"), level="Beginner"),
         Course(course_id="2", title="nan", retired=True),
+        Course(
+            course_id="3",
+            title="full",
+            runs=(Run(run_id="r1", start=5, pacing="self", hidden=True), Run(run_id="r2")),
+            languages=("en", "fr"),
+            subtitles=("de",),
+            prerequisites=("01",),
+            paths=(PathPosition(path_id="p; q", position=0),),
+            org="O",
+            tenant="t",
+            instructors=("A. B",),
+            effort_hours=1.5,
+            duration_weeks=6.0,
+            certificate="verified",
+            countries_allow=("CH", "AT"),
+            countries_block=("XX",),
+            min_age=16,
+            created_at=1_600_000_000_000,
+            url="https://example.org/?a=1;b=2",
+            image_url="https://example.org/i.png",
+        ),
     ]
     path = tmp_path / f"courses.{suffix}"
 
     write_courses(course_frame(courses), path)
 
     assert list(courses_in(read_courses(path))) == courses
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("runs", "r1", "a JSON list or nothing as runs"),
+        ("runs", '[{"start":1}]', "a JSON list or nothing as runs"),
+        ("paths", "{}", "a JSON list or nothing as paths"),
+        ("min_age", "16.5", "a whole number or nothing as min_age"),
+        ("effort_hours", "six", "a number or nothing as effort_hours"),
+    ],
+)
+def test_a_damaged_field_of_a_course_is_refused(tmp_path: Path, column: str, value: str, expected: str) -> None:
+    path = tmp_path / "courses.csv"
+    pd.DataFrame({"course_id": ["1"], "title": ["T"], column: [value]}).to_csv(path, index=False)
+
+    with pytest.raises(InputError, match=f"row 1: expected {expected}"):
+        read_courses(path)
 
 
 def test_optional_columns_may_be_missing_and_unknown_ones_are_ignored(tmp_path: Path) -> None:
