@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from recsys.catalog import COURSE_FIELDS, Course, Run, PathPosition
+from recsys.catalog import COURSE_FIELDS, Course, PathPosition, Run
 from recsys.columns import (
     absent_as_none,
     booleans,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from recsys.catalog import Course, Run, PathPosition
+from recsys.catalog import Course, PathPosition, Run
 from recsys.errors import InputError
 from recsys.files import (
     INTERACTION_COLUMNS,
