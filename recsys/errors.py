@@ -9,6 +9,7 @@
     ├── TopologyMismatch        4   Kafka and Redis disagree on the partition count
     ├── ForeignState            4   the state in Redis is another deployment's, group's or topic's
     ├── UnreadableState         4   a key in Redis holds what this release cannot read; no retry mends it
+    │   ├── OutdatedState       4   an earlier release folded the state; `recsys rebuild` migrates it
     │   └── ShardDamaged        4   a commit was applied in part; `recsys rebuild` heals it
     └── BundleError             5   a model bundle that is missing or does not verify
         ├── CandidateRejected   6   a trained model that did not pass the gate
@@ -97,6 +98,31 @@ class UnreadableState(RecsysError):
     def newer(self) -> bool:
         """Whether a newer release wrote the value, so that this one must not replace it."""
         return self.remedy == USE_NEWER_RELEASE
+
+
+MIGRATE = (
+    f"{REBUILD} into the next generation while workers of the earlier release go on, then replace these "
+    "(docs/operations.md)"
+)
+"""What turns state of an earlier release into this one's."""
+
+
+class OutdatedState(UnreadableState):
+    """The state in Redis was folded by an earlier release, in a format that this one does not fold on.
+
+    Attributes:
+        partitions: The partition count that it is sharded by.
+        generation: Of its shards.
+        state_format: Its format.
+    """
+
+    def __init__(self, key: str, *, partitions: int, generation: int, state_format: int, folded_here: int) -> None:
+        super().__init__(
+            key,
+            f"says that an earlier release folded the state (format {state_format}; this release folds {folded_here})",
+            remedy=MIGRATE,
+        )
+        self.partitions, self.generation, self.state_format = partitions, generation, state_format
 
 
 class ShardDamaged(UnreadableState):

@@ -25,7 +25,7 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
 | `trending` | string, JSON | merged trending | score | none | stream | serving |
 | `model_current`, `model_previous` | string, JSON | version and place of a bundle | | none | batch, infra | all |
-| `topology` | string, JSON | partition count, generation of the shards | | none | infra, stream | all |
+| `topology` | string, JSON | partition count, generation and format of the shards | | none | infra, stream | all |
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ TREND, DIRTY, COUNTS, USERS = "trend", "dirty", "counts", "users"
 """Names of states (`state` spells their keys)."""
 
 SHARDS_A_GENERATION = 10_000
+
+STATE_FORMAT = 2
+"""The format of what shards hold: 1 is sums of event weights and remembered event ids, 2 is records (decision 18)."""
 
 _SHARD_KEY = re.compile(r"\{s(\d+)\}:")
 
@@ -86,10 +89,12 @@ class Topology:
     Attributes:
         partitions: Partition count of the interactions topic that the shards were folded by.
         generation: Counts the rebuilds; every generation has shards of its own.
+        state_format: Of what the shards hold. Only a rebuild knows another than `STATE_FORMAT`.
     """
 
     partitions: int
     generation: int = 0
+    state_format: int = STATE_FORMAT
 
     def shard(self, partition: Partition) -> Shard:
         """The number of a partition's shard."""

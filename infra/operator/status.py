@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from recsys.errors import ForeignState, UnreadableState
+from recsys.errors import ForeignState, OutdatedState, UnreadableState
 from recsys.kafka.admin import log_bounds, log_identity
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Guard
+from recsys.online_store.outdated import any_topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.owner import STARTS_OVER, LogIdentity, StateOwner, check_owner, is_beyond
 from recsys.settings import Settings
@@ -53,7 +54,8 @@ class SystemStatus:
         lag: Records of all partitions that are not applied yet; None while no broker answers for one of them.
         counts: Outcome → records of all partitions.
         partitions: One each.
-        problem: Why the state is not this deployment's, group's or topic's, so that no lag can be told; else None.
+        problem: Why the state is not this deployment's, group's or topic's, so that no lag can be told; or that an
+            earlier release folded it, whose lag can. Else None.
     """
 
     topic: str
@@ -77,7 +79,7 @@ async def read_status(settings: Settings) -> SystemStatus:
     identity = await asyncio.to_thread(log_identity, settings)
     store = RedisStore.for_stream(settings.redis)
     try:
-        topology = await store.topology() or Topology(len(bounds))
+        topology = await any_topology(store) or Topology(len(bounds))  # fences and counters are as ever in every format
         problem = _foreign(settings, await store.owner(), identity)
         rows = [await _partition_status(store, settings, topology, Partition(p), bounds[p]) for p in sorted(bounds)]
         if any(is_beyond(row.fence, bounds[row.partition]) for row in rows):  # or it moved since the log was asked
@@ -85,6 +87,7 @@ async def read_status(settings: Settings) -> SystemStatus:
             rows = [_beside_its_log(row, bounds[row.partition]) for row in rows]
         if problem is not None:
             rows = [replace(row, lag=None) for row in rows]
+        problem = problem or await _outdated(store)
         model = await _model_version(store)
     finally:
         await store.close()
@@ -107,6 +110,14 @@ def _foreign(settings: Settings, held: StateOwner | None, identity: LogIdentity)
     try:
         check_owner(KeySpace(settings.redis_key_prefix).topology, held, own)
     except ForeignState as error:
+        return str(error)
+    return None
+
+
+async def _outdated(store: RedisStore) -> str | None:
+    try:
+        await store.topology()
+    except OutdatedState as error:
         return str(error)
     return None
 

@@ -263,8 +263,8 @@ class MemoryStore:
     async def counts(self, shard: Shard) -> Mapping[str, int]:
         return dict(self._shards[shard].contents.counters[keys.COUNTS])
 
-    async def newest_generation(self) -> int:
-        return max([0, *(shard // keys.SHARDS_A_GENERATION for shard, state in self._shards.items() if state.fences)])
+    async def generations(self) -> Sequence[int]:
+        return sorted({shard // keys.SHARDS_A_GENERATION for shard, state in self._shards.items() if state.fences})
 
     async def durability(self) -> Durability:
         return Durability("noeviction", append_only=True, snapshots=False, evicted_keys=0)

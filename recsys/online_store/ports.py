@@ -225,8 +225,8 @@ class Control(Protocol):
         """
         ...
 
-    async def newest_generation(self) -> int:
-        """The highest generation of which a shard has a fence; 0 where none has. Walks over all keys."""
+    async def generations(self) -> Sequence[int]:
+        """The generations of which a shard has a fence, in ascending order. Walks over all keys."""
         ...
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:

@@ -19,6 +19,7 @@ from recsys.kafka.admin import check_interactions_topic, log_bounds, topic_parti
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Control
 from recsys.online_store.durability import check_eviction
+from recsys.online_store.outdated import any_topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.owner import StateOwner
 from recsys.process.allocator import use_one_arena
@@ -69,16 +70,17 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
 
 async def _tell_of_an_earlier_release(settings: Settings, store: Control) -> None:
     """State without a prefix is left alone; that it is not gone on with must not come as a surprise."""
-    if not settings.redis_key_prefix or await store.topology() is not None:
+    if not settings.redis_key_prefix or await any_topology(store) is not None:
         return
     unprefixed = RedisStore.for_stream(replace(settings.redis, key_prefix=""))
     try:
         with suppress(UnreadableState):  # another application's
-            if await unprefixed.topology() is not None:
+            if await any_topology(unprefixed) is not None:
                 log.warning(
                     "state_of_an_earlier_release",
                     effect=f"the topic is folded again under {settings.redis_key_prefix!r}",
-                    remedy="RECSYS_REDIS_KEY_PREFIX= goes on with the old keys; `recsys doctor` says how to delete",
+                    remedy="RECSYS_REDIS_KEY_PREFIX= and `recsys rebuild` migrate the old keys; `recsys doctor` says "
+                    "how to delete them",
                 )
     finally:
         await unprefixed.close()

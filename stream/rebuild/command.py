@@ -13,7 +13,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from recsys.errors import ServiceUnavailable, TopologyMismatch
+from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.kafka.admin import check_interactions_topic, grow_topic, log_bounds, topic_partitions
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import COUNTS, KeySpace, Partition, Topology
@@ -43,6 +43,7 @@ class Rebuilt:
         counts: Records by outcome; accepted + duplicate + refused + rerouted = records.
         seconds: From the first read to the last key written.
         records_per_second: Over all of it.
+        kept: Generation whose shards stay in Redis for workers of an earlier release; None where none does.
     """
 
     generation: int
@@ -51,6 +52,7 @@ class Rebuilt:
     counts: Mapping[str, int]
     seconds: float
     records_per_second: float
+    kept: int | None = None
 
 
 @click.command("rebuild")
@@ -65,17 +67,27 @@ class Rebuilt:
     help="Seconds before the old shards are dropped.",
 )
 @click.option("--keep-old", is_flag=True, help="Leave the old shards in Redis.")
+@click.option("--drop-unused", is_flag=True, help="Fold nothing: drop the shards of every generation not in use.")
 @click.option("--take-over", is_flag=True, help="Replace state that another deployment owns (RECSYS_DEPLOYMENT).")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-def rebuild(partitions: int | None, grace: float, keep_old: bool, take_over: bool, as_json: bool) -> None:
+def rebuild(
+    *, partitions: int | None, grace: float, keep_old: bool, drop_unused: bool, take_over: bool, as_json: bool
+) -> None:
     """Fold the whole topic into new shards while the old ones serve, then switch.
 
-    For a Redis that lost its state, after a change of half-life or weights, and to raise the partition count. Workers
-    and API may run meanwhile: they notice the switch within seconds, and the workers go on after what was rebuilt.
+    For a Redis that lost its state, after a change of half-life or weights, to raise the partition count, and for state
+    of an earlier release. Workers and API may run meanwhile: they notice the switch within seconds, and the workers go
+    on after what was rebuilt. Those of an earlier release go on with the old shards, which therefore stay: replace
+    these processes, then drop the shards with --drop-unused.
     Of a topic that was made anew, or of another cluster's, everything is read: the state is that topic's from then on.
     """
     settings = load_settings()
     configure_logging(settings)
+    if drop_unused:
+        dropped = asyncio.run(_drop_unused(settings))
+        told = ", ".join(map(str, dropped)) or "none: every generation in Redis is in use"
+        click.echo(msgspec.json.encode({"dropped": dropped}) if as_json else f"dropped generations: {told}")
+        return
     done = asyncio.run(_rebuild(settings, partitions, None if keep_old else grace, take_over=take_over))
     if as_json:
         click.echo(msgspec.json.encode(done))
@@ -84,6 +96,11 @@ def rebuild(partitions: int | None, grace: float, keep_old: bool, take_over: boo
         f"{done.records} records in {done.seconds:.1f} s ({done.records_per_second:.0f} records/s) into generation "
         f"{done.generation} of {done.partitions} shards: {', '.join(f'{name} {n}' for name, n in done.counts.items())}"
     )
+    if done.kept is not None:
+        click.echo(
+            f"generation {done.kept} stays for workers and API of the earlier release; replace them, then "
+            "`recsys rebuild --drop-unused`"
+        )
 
 
 async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | None, *, take_over: bool) -> Rebuilt:
@@ -107,12 +124,36 @@ async def _rebuild(settings: Settings, partitions: int | None, grace_s: float | 
         if not await store.switch_topology(previous.written, topology, own):
             raise TopologyMismatch("the topology changed during the rebuild: another one ran; nothing was switched")
         log.info("switched", topology=topology)
-        if grace_s is not None:
+        if old.state_format != topology.state_format:
+            done = replace(done, kept=old.generation)
+        elif grace_s is not None:
             await asyncio.sleep(grace_s)  # workers and API poll every second; none reads the old shards after that
             await store.drop_shards(old.shards())
     finally:
         await store.close()
     return done
+
+
+async def _drop_unused(settings: Settings) -> list[int]:
+    """Drops the shards of all generations that are there and not in use; returns them.
+
+    Raises:
+        ConfigurationError: No topology says which is in use.
+        UnreadableState: The topology is an earlier or a newer release's, or is none.
+    """
+    store = stream_store(settings)
+    try:
+        topology = await store.topology()
+        if topology is None:
+            raise ConfigurationError(
+                "Redis holds no topology that says which generation is in use: nothing was dropped"
+            )
+        dropped = [each for each in await store.generations() if each != topology.generation]
+        for generation in dropped:
+            await store.drop_shards(replace(topology, generation=generation).shards())
+    finally:
+        await store.close()
+    return dropped
 
 
 async def _of_this_log(settings: Settings, previous: Previous, identity: LogIdentity) -> Previous:

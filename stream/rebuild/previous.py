@@ -11,6 +11,7 @@ import structlog
 from recsys.errors import UnreadableState
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Guard, Guards, ShardStore
+from recsys.online_store.outdated import any_topology
 from recsys.owner import StateOwner
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ class Previous:
     Attributes:
         store: The online store.
         group: Consumer group.
-        written: The topology in Redis; None where there is none, or none that can be read.
+        written: The topology in Redis, an earlier release's too; None where there is none, or none that can be read.
         topology: The shards in use as far as is known.
         owner: Whose they are; None where nothing says it.
         same_log: Whether their offsets are those of the log that is rebuilt from.
@@ -55,18 +56,18 @@ class Previous:
             UnreadableState: A newer release wrote the topology: its shards are not this release's to replace.
         """
         try:
-            written = await store.topology()
+            written = await any_topology(store)
         except UnreadableState as error:
             if error.newer:
                 raise
             log.warning("unreadable_state_left_out", error=str(error))
-            return cls(store, group, None, Topology(partitions, await store.newest_generation()))
+            return cls(store, group, None, Topology(partitions, max([0, *await store.generations()])))
         owner = await _readable(store.owner(), None)
         return cls(store, group, written, written or Topology(partitions), owner)
 
     async def is_in_use(self) -> bool:
         """Whether Redis still says of the topology what it said when the rebuild began."""
-        return await _readable(self.store.topology(), None) == self.written
+        return await _readable(any_topology(self.store), None) == self.written
 
     async def fence(self, partition: Partition) -> int | None:
         """The last applied offset; None where there is none, none that can be read, or one of another log."""

@@ -58,7 +58,7 @@ async def test_keys_of_other_applications_are_neither_read_nor_written(store: Re
     there = {key.decode() for key in client.scan_iter(count=1000)}
     assert {key for key in there if not key.startswith("ours:")} == {*FOREIGN, "{s3}:fence:g"}
     assert [client.get(key) for key in FOREIGN] == list(FOREIGN.values())
-    assert (await store.fence(SHARD, GROUP), await store.newest_generation()) == (5, 0)
+    assert (await store.fence(SHARD, GROUP), await store.generations()) == (5, [0])
 
 
 async def test_dropped_shards_are_those_under_the_prefix(store: RedisStore, client: redis.Redis) -> None:

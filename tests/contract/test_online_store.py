@@ -211,7 +211,7 @@ async def test_the_topology_moves_only_from_where_it_was(store: OnlineStore) -> 
 async def test_a_topology_of_before_generations_is_generation_0(redis_url: str) -> None:
     store = RedisStore.for_stream(redis_url)
     await store._client.set("recsys:topology", '{"partitions":6}')
-    assert await store.switch_topology(Topology(6), Topology(6, 1))
+    assert await store.switch_topology(Topology(6, state_format=1), Topology(6, 1))
     await store.close()
 
 

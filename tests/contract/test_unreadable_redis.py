@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from recsys.errors import UnreadableState
+from recsys.errors import OutdatedState, UnreadableState
 from recsys.keys import DEDUPE, KeySpace, Partition, Topology
 from recsys.online_store import Effects, Guard, ModelPointer, Stop
 from recsys.online_store.redis.store import RedisStore
@@ -122,7 +122,7 @@ async def test_a_topology_that_cannot_be_read_is_named_and_replaced_by_a_rebuild
 
 
 async def test_a_topology_of_a_newer_release_is_named_and_left_alone(redis_url: str, store: RedisStore) -> None:
-    newer = json.dumps({"format": 2, "shards": ["a", "b"]}).encode()
+    newer = json.dumps({"format": 3, "shards": ["a", "b"]}).encode()
     with redis.Redis.from_url(redis_url) as client:
         client.set(KEYS.topology, newer)
         asked = (
@@ -133,19 +133,37 @@ async def test_a_topology_of_a_newer_release_is_named_and_left_alone(redis_url: 
         )
         for asking in asked:
             with pytest.raises(
-                UnreadableState, match=r"'recsys:topology' was written by a newer release \(format 2"
+                UnreadableState, match=r"'recsys:topology' was written by a newer release \(format 3"
             ) as told:
                 await asking
             assert told.value.exit_status == 4
         assert client.get(KEYS.topology) == newer
 
 
-async def test_what_older_releases_wrote_is_read(redis_url: str, store: RedisStore) -> None:
+async def test_a_stop_that_older_releases_wrote_is_read(redis_url: str, store: RedisStore) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        client.set(KEYS.topology, b'{"partitions":6,"generation":2}')
         client.hset(GUARD, "stop", json.dumps({"offset": 5, "reason": "r", "at_ms": 1}))
-    assert await store.topology() == Topology(6, 2)
     assert (await store.guard(SHARD, GROUP)).stop == Stop(5, "r", 1)
+
+
+async def test_state_of_an_earlier_release_is_named_and_migrated_by_a_rebuild_alone(
+    redis_url: str, store: RedisStore
+) -> None:
+    outdated = b'{"partitions":6,"generation":2}'
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(KEYS.topology, outdated)
+        for read in (store.topology, lambda: store.establish_topology(TOPOLOGY)):
+            with pytest.raises(OutdatedState, match=r"earlier release folded.*run `recsys rebuild`") as told:
+                await read()
+            assert (told.value.exit_status, told.value.newer, "\n" in str(told.value)) == (4, False, False)
+        assert client.get(KEYS.topology) == outdated
+        previous = await Previous.find(store, GROUP, PARTITIONS)
+        assert previous.written == Topology(6, 2, state_format=1)
+        assert await previous.is_in_use()
+        assert not await store.switch_topology(Topology(6, 2), Topology(6, 3))
+        assert await store.switch_topology(previous.written, Topology(6, 3))
+        assert await store.topology() == Topology(6, 3)
+        assert "partitions" not in json.loads(client.get(KEYS.topology) or b"")  # d1a576b would take it for its own
 
 
 async def test_a_stop_that_a_rebuild_does_not_heal_is_copied(store: RedisStore) -> None:

@@ -31,7 +31,8 @@ class StoredShard:
 def shard_numbers(client: redis.Redis, partitions: int, keys: KeySpace) -> dict[int, Shard]:
     """Partition → the number in its keys' hash tag, as `topology` says now (generation 0 where it says nothing)."""
     raw: Any = client.get(keys.topology)
-    generation = 0 if raw is None else int(json.loads(raw).get("generation", 0))
+    said = {} if raw is None else json.loads(raw)
+    generation = int(said.get("shards", said).get("generation", 0))  # format 2 has the shards in an object, 1 has none
     return {partition: Shard(generation * SHARDS_PER_GENERATION + partition) for partition in range(partitions)}
 
 

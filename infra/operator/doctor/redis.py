@@ -18,14 +18,15 @@ from recsys.errors import (
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.model.bundle import load_bundle
 from recsys.online_store.durability import check_eviction
+from recsys.online_store.outdated import any_topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.owner import LogIdentity, StateOwner, check_owner
 from recsys.settings import Settings
 
 UNPREFIXED = (
     "once workers have folded the topic under the prefix, delete them: `redis-cli --scan --pattern '{s*}:*' | xargs "
-    "-d '\\n' redis-cli unlink`, then `redis-cli unlink topology trending model:current model:previous`; to go on with "
-    "them instead, set RECSYS_REDIS_KEY_PREFIX to nothing"
+    "-d '\\n' redis-cli unlink`, then `redis-cli unlink topology trending model:current model:previous`; to migrate "
+    "them instead, set RECSYS_REDIS_KEY_PREFIX to nothing and run `recsys rebuild`"
 )
 
 
@@ -161,7 +162,7 @@ async def _earlier_release(settings: Settings) -> AsyncIterator[Finding]:
         return
     store = RedisStore.for_stream(replace(settings.redis, key_prefix=""))
     try:
-        topology = await store.topology()
+        topology = await any_topology(store)
     except UnreadableState:
         topology = None  # another application's
     finally:

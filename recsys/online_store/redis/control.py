@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -12,7 +13,13 @@ from recsys.keys import SHARDS_A_GENERATION, KeySpace, Topology
 from recsys.online_store.durability import Durability
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.scripts import HOLD, RELEASE, REPLACE
-from recsys.online_store.redis.topology import REMEDY, decode_owner, decode_topology, encode_topology
+from recsys.online_store.redis.topology import (
+    REMEDY,
+    decode_any_topology,
+    decode_owner,
+    decode_topology,
+    encode_topology,
+)
 from recsys.owner import StateOwner
 
 SCAN_COUNT = 500
@@ -72,14 +79,14 @@ class RedisControl:
         async with answering(key, remedy=REMEDY):
             return bool(await self._replace(keys=[key], args=[value or b"", after]))
 
-    async def newest_generation(self) -> int:
-        cursor, newest = None, 0
+    async def generations(self) -> Sequence[int]:
+        cursor, there = None, set[int]()
         while cursor != 0:
             async with answering():
                 cursor, found = await self._client.scan(cursor or 0, self._keys.fence_pattern, SCAN_COUNT)
             for key in cast("list[bytes]", found):
-                newest = max(newest, (self._keys.shard_of(key.decode()) or 0) // SHARDS_A_GENERATION)
-        return newest
+                there.add((self._keys.shard_of(key.decode()) or 0) // SHARDS_A_GENERATION)
+        return sorted(there)
 
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:
         async with answering(self._keys.worker(worker_id), remedy=WORKER_ID_REMEDY):
@@ -113,13 +120,13 @@ class RedisControl:
 
 
 def _readable(key: str, value: bytes | None) -> Topology | None:
-    """A topology as it was read; None where it cannot be, as if Redis had lost it.
+    """A topology of any format as it was read; None where it cannot be, as if Redis had lost it.
 
     Raises:
         UnreadableState: A newer release wrote it.
     """
     try:
-        return decode_topology(key, value)
+        return decode_any_topology(key, value)
     except UnreadableState as error:
         if error.newer:
             raise

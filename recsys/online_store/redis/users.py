@@ -16,8 +16,9 @@ from typing import cast
 from redis.asyncio import Redis
 
 from recsys.errors import UnreadableState
-from recsys.keys import KeySpace, Shard, Topology
-from recsys.online_store.redis.connection import answering, read_json
+from recsys.keys import KeySpace, Shard
+from recsys.online_store.redis.connection import answering
+from recsys.online_store.redis.topology import decode_topology
 
 SCAN_COUNT = 500
 
@@ -60,7 +61,9 @@ class UserIndex:
     async def slices(self, shard: Shard) -> AsyncIterator[list[str]]:
         """Learners of a shard, each once, in slices. One whose engagement is gone may be among them."""
         if not await self._whole(shard):
-            topology = await read_json(self._client, self._keys.topology, Topology)
+            async with answering(self._keys.topology):
+                value = await self._client.get(self._keys.topology)
+            topology = decode_topology(self._keys.topology, cast("bytes | None", value))
             in_use = topology.shards() if topology is not None else ()
             await self._walk({shard, *[each for each in in_use if not await self._whole(each)]})
         cursor: int | None = None
