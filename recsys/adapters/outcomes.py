@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.events import Interaction, from_mapping
+from recsys.events import MAX_FUTURE_MS, Interaction, from_mapping
 
 LONGEST_NAME: Final = 120
 OTHER_NAME: Final = "(other)"
@@ -66,14 +66,18 @@ def mapped(name: str, fields: dict[str, Any], *, now_ms: int) -> Outcome:
 
     Args:
         name: What the platform calls it.
-        fields: Fields of `Interaction` by name; those that are None are absent.
+        fields: Fields of `Interaction` by name; those that are None are absent. The time is in ms since 1970 UTC.
         now_ms: The latest time an event may have (and 5 minutes more), ms since 1970 UTC.
 
     Returns:
         `Mapped`, or `Refused` with the stream's own reason: what an adapter sends never becomes a dead letter.
     """
+    present = {key: value for key, value in fields.items() if value is not None}
+    latest = now_ms + MAX_FUTURE_MS
+    # A time within the tolerance stays what it is, so that the same bytes give the same event at any time.
+    arrival_ms = present["timestamp"] if now_ms < present["timestamp"] <= latest else now_ms
     try:
-        event = from_mapping({key: value for key, value in fields.items() if value is not None}, arrival_ms=now_ms)
+        event = from_mapping(present, arrival_ms=arrival_ms)
     except InvalidEvent as error:
         return Refused(error.reason, f"{safe_name(name)}: {_without_received(error)}")
     return Mapped(safe_name(name), event)

@@ -53,6 +53,11 @@ def test_a_name_that_may_be_a_person_is_not_shown(name: object) -> None:
     assert safe_name(name) == OTHER_NAME
 
 
+def test_a_time_a_little_ahead_is_the_same_whenever_it_is_read() -> None:
+    ahead = FIELDS | {"timestamp": NOW_MS + 60_000}
+    assert mapped("seen", ahead, now_ms=NOW_MS) == mapped("seen", ahead, now_ms=NOW_MS + 72 * 3_600_000)
+
+
 def test_an_id_says_what_happened() -> None:
     first = semantic_id("7", "O+C", "view", 20_000)
     assert first == semantic_id("7", "O+C", "view", 20_000)
@@ -87,10 +92,11 @@ def test_a_day_is_a_utc_day() -> None:
         ("course-v1%3AedX%2BDemoX%2B2026_T1", "edX+DemoX", "course-v1:edX+DemoX+2026_T1"),
         ("course-v1:edX DemoX 2026_T1", "edX+DemoX", "course-v1:edX+DemoX+2026_T1"),
         ("edX/DemoX/2013", "edX+DemoX", "edX/DemoX/2013"),
+        ("edX+DemoX", "edX+DemoX", None),
         ("ccx-v1:edX+DemoX+2026_T1+ccx@4", "edX+DemoX", "ccx-v1:edX+DemoX+2026_T1+ccx@4"),
     ],
 )
-def test_a_run_is_a_run_of_its_course(key: str, course: str, run: str) -> None:
+def test_a_run_is_a_run_of_its_course(key: str, course: str, run: str | None) -> None:
     assert course_run(key) == CourseRun(course, run, "edX")
 
 
