@@ -38,6 +38,7 @@ LONGEST_VIDEO_S: Final = 1e6
 MOST_USERS: Final = 2**63
 
 _ABOUT: Final = re.compile(r"/courses/([^/?#]+(?:/[^/?#]+/[^/?#]+)?)/about/?")
+_SESSION: Final = re.compile(r"[\w\-]{1,64}")
 _USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _CLIENT_SOURCES: Final = frozenset({"browser", "mobile"})
 
@@ -340,7 +341,7 @@ def _made(event: _Event, rule: Rule, rules: TrackingRules, *, bucket: str | int,
         "type": rule.kind,
         "timestamp": event.at_ms,
         "value": value,
-        "session_id": session if isinstance(session, str) and session else None,
+        "session_id": session if isinstance(session, str) and _SESSION.fullmatch(session) else None,
         "user_agent": agent[:LONGEST_AGENT] if isinstance(agent, str) and agent else None,
         "run_id": event.run.run_id,
         "tenant": event.run.org,
