@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 3
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-dedupe soak services \
+.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -85,8 +85,8 @@ bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting
 bench-commit: setup ## µs of CPU an event in decode, fold and commit, and in Redis, without Kafka.
 	$(BIN)/python -m benchmarks.fold_commit $(ARGS)
 
-bench-dedupe: setup ## Bytes of Redis a remembered event id costs.
-	$(BIN)/python -m benchmarks.dedupe_memory $(ARGS)
+bench-state: setup ## Bytes of Redis a pair, a learner and in all; ARGS="--before 31e9a26" compares with another commit.
+	$(BIN)/python -m benchmarks.state_memory $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python -m benchmarks.soak $(ARGS)
