@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from recsys.engagement import MIN_HALF_LIFE_DAYS, EngagementWeights, ForwardDecay
+from recsys.engagement import MIN_HALF_LIFE_DAYS, MS_PER_DAY, EngagementWeights, ForwardDecay
 from recsys.events import DONE_PROGRESS
 from recsys.exclusion import Exclusion
+from recsys.record import RecordRules
 from recsys.settings.section import Numbers, Section
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
@@ -40,6 +41,19 @@ class EngagementSettings(Section):
         le=1,
         description="A `progress` of at least this completes a course; changing it needs a rebuild.",
     )
+    engagement_bucket_hours: float = Field(
+        default=24.0,
+        ge=1 / 60,
+        le=24 * 366,
+        description="Views, clicks and plays of one course count once for each such span of event time; changing it "
+        "needs a rebuild.",
+    )
+    give_back_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="Days after an `unenroll` in which the course is not recommended to that learner again.",
+    )
     exclude_seen: bool = Field(
         default=True,
         description="Leave courses a learner has only seen out of answers, not only those they are done with; "
@@ -68,6 +82,18 @@ class EngagementSettings(Section):
     def weights(self) -> EngagementWeights:
         """The event-type weights."""
         return EngagementWeights(self.engagement_weights)
+
+    @property
+    def record_rules(self) -> RecordRules:
+        """What an event makes of a learner–course record, and the record of its scores."""
+        return RecordRules(
+            weights=self.weights,
+            decay=self.decay,
+            trending_decay=self.trending_decay,
+            bucket_ms=int(self.engagement_bucket_hours * 3_600_000),
+            done_progress=self.done_progress,
+            give_back_ms=int(self.give_back_days * MS_PER_DAY),
+        )
 
     @property
     def exclusion(self) -> Exclusion:
