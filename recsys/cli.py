@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Create the Kafka topics that are missing, check those that are there.",
     ),
     "replay": ("infra.operator.replay:command", "Produce interaction and course files to Kafka."),
+    "ingest": ("infra.ingest.commands:ingest", "Send what a learning platform wrote to the interactions topic."),
     "dlq": ("infra.operator.dlq:dlq", "List, show and replay dead letters: records the stream refused."),
     "stream": ("stream.command:stream", "Run one engagement worker."),
     "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),

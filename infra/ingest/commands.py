@@ -1,0 +1,114 @@
+"""The commands of `recsys ingest`: one for each form in which a platform gives away what its learners do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infra.ingest.inputs import read_blocks, read_course_ids, read_staff
+from infra.ingest.sending import ingest_file
+from infra.ingest.shown import show
+from recsys.adapters import Parse
+from recsys.adapters.completions import Completions
+from recsys.adapters.openedx_tracking import TrackingRules, parse_line
+from recsys.adapters.staff import Staff
+from recsys.adapters.summary import Summary
+from recsys.process.clock import now_ms
+from recsys.settings import load_settings
+
+_PATH = click.Path(path_type=Path)
+file_argument = click.argument("source", metavar="FILE|-", type=click.Path(path_type=Path, allow_dash=True))
+staff_option = click.option("--staff", "staff_file", type=_PATH, help="Staff: CSV or JSON of user_id and course_id.")
+courses_option = click.option("--courses", "courses_file", type=_PATH, help="Catalogue, to name the courses it lacks.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Read and count; send nothing and ask no Kafka.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group("ingest")
+def ingest() -> None:
+    """Send what a learning platform wrote to the interactions topic.
+
+    Personal data stays behind: no name, address, e-mail, host or referer is sent, logged or shown. The same input
+    again changes nothing. What is no learner's signal is skipped and counted by name; what cannot be read is refused
+    and counted with an example. The exit status is 0 unless nothing could be read. docs/platforms.md has the tables.
+    """
+
+
+def staff_of(path: Path | None) -> Staff:
+    """The staff of a file, or nobody."""
+    return Staff() if path is None else read_staff(path)
+
+
+def send_file(source: Path, parse: Parse, *, courses_file: Path | None, dry_run: bool, as_json: bool) -> None:
+    """What every command that reads a file does once its adapter is chosen.
+
+    Raises:
+        InputError: A file cannot be read, or no line of the source.
+        ServiceUnavailable: Kafka does not answer, or did not acknowledge every record.
+    """
+    summary = Summary(None if courses_file is None else read_course_ids(courses_file))
+    settings = None if dry_run else load_settings()
+    show(ingest_file(source, parse, summary, settings), as_json=as_json, dry_run=dry_run)
+
+
+def tracking_options(command: Any) -> Any:
+    """The options that decide on Open edX's tracking events."""
+    for option in (
+        click.option("--navigation", is_flag=True, help="Count steps inside a course as a view a day."),
+        click.option(
+            "--grades/--no-grades",
+            default=None,
+            help="Whether a course grade counts as progress.  [default: only without --blocks]",
+        ),
+        click.option(
+            "--blocks",
+            "blocks_file",
+            type=_PATH,
+            help="Blocks a course has: CSV of course_id and blocks, or a JSON object; else completed blocks are one "
+            "`play` a day.",
+        ),
+        staff_option,
+    ):
+        command = option(command)
+    return command
+
+
+def tracking_rules(
+    *, staff_file: Path | None, blocks_file: Path | None, grades: bool | None, navigation: bool
+) -> TrackingRules:
+    """The rules that the options name, as of now.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    return TrackingRules(
+        now_ms(),
+        staff=staff_of(staff_file),
+        completions=Completions({} if blocks_file is None else read_blocks(blocks_file)),
+        grades=blocks_file is None if grades is None else grades,
+        navigation=navigation,
+    )
+
+
+@ingest.command("openedx-logs")
+@file_argument
+@tracking_options
+@courses_option
+@dry_run_option
+@json_option
+def openedx_logs(source: Path, courses_file: Path | None, dry_run: bool, as_json: bool, **rules: Any) -> None:
+    """Open edX tracking logs (tracking.log), plain or gzip, from a file or standard input.
+
+    `zcat -f tracking.log-*.gz tracking.log | recsys ingest openedx-logs -` reads a whole history, also where a line
+    was cut by the rotation. Times without a zone are UTC.
+    """
+    decided = tracking_rules(**rules)
+    send_file(
+        source,
+        lambda line: parse_line(line, decided),
+        courses_file=courses_file,
+        dry_run=dry_run,
+        as_json=as_json,
+    )

@@ -1,0 +1,108 @@
+"""From lines to acknowledged records: one pass, as fast as Kafka takes them, memory flat."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from recsys.adapters import Mapped, Outcome, Parse
+from recsys.adapters.lines import outcomes, read_lines
+from recsys.adapters.summary import Summary
+from recsys.errors import InputError
+from recsys.events import encode
+from recsys.kafka.bulk_producer import Record, connect, produce
+from recsys.settings import Settings
+
+STANDARD_INPUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingest did.
+
+    Attributes:
+        summary: What became of every line.
+        acknowledged: Records that Kafka has; 0 in a dry run.
+        seconds: From the first line to the last acknowledgement.
+    """
+
+    summary: Summary
+    acknowledged: int
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        seconds = round(self.seconds, 3)
+        return {**self.summary.document(), "acknowledged": self.acknowledged, "seconds": seconds}
+
+
+def ingest_file(path: Path, parse: Parse, summary: Summary, settings: Settings | None) -> Ingested:
+    """Sends what the lines of a file are.
+
+    Args:
+        path: The file; `-` is standard input.
+        parse: The adapter.
+        summary: Counts go into it.
+        settings: Of the Kafka to send to; None for a dry run, which sends nothing.
+
+    Raises:
+        InputError: The file cannot be opened.
+        ServiceUnavailable: Kafka does not answer, or did not acknowledge every record.
+        ConfigurationError: The topic is missing.
+    """
+    with _opened(path) as (source, watch):
+        found = outcomes(read_lines(source, progress=watch), parse)
+        records = records_of(((f"line {number}", outcome) for number, outcome in found), summary)
+        started = time.perf_counter()
+        acknowledged = 0
+        if settings is None:
+            deque(records, maxlen=0)
+        else:
+            producer = connect(settings, settings.interactions_topic)
+            try:
+                acknowledged = produce(producer, settings.interactions_topic, records)
+            finally:
+                producer.close(timeout=1)
+        return Ingested(summary, acknowledged, time.perf_counter() - started)
+
+
+def records_of(found: Iterator[tuple[str, Outcome]], summary: Summary) -> Iterator[Record]:
+    """The events among these outcomes as records keyed by learner; every outcome is counted.
+
+    Args:
+        found: Where each stood, and what became of it.
+        summary: Counts go into it.
+    """
+    for where, outcome in found:
+        summary.add(outcome, where)
+        if isinstance(outcome, Mapped):
+            yield Record(outcome.event.user_id.encode(), encode(outcome.event))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[int], None]]]:
+    """The file, and what is to be told of its bytes: a progress bar on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        if path == STANDARD_INPUT:
+            task = progress.add_task("standard input", total=None)
+            yield sys.stdin.buffer, lambda read: progress.update(task, completed=read)
+            return
+        try:
+            source = path.open("rb")
+            total = path.stat().st_size
+        except OSError as error:
+            raise InputError(f"{path}: expected a readable file, received: {error.strerror}") from None
+        with source:
+            task = progress.add_task(path.name, total=total)
+            yield source, lambda read: progress.update(task, completed=read)
