@@ -12,7 +12,8 @@ from infra.ingest.sending import ingest_file
 from infra.ingest.shown import show
 from recsys.adapters import Parse
 from recsys.adapters.completions import Completions
-from recsys.adapters.openedx_tracking import TrackingRules, parse_line
+from recsys.adapters.openedx import OpenEdxRules
+from recsys.adapters.openedx_tracking import parse_line
 from recsys.adapters.staff import Staff
 from recsys.adapters.summary import Summary
 from recsys.process.clock import now_ms
@@ -77,13 +78,13 @@ def tracking_options(command: Any) -> Any:
 
 def tracking_rules(
     *, staff_file: Path | None, blocks_file: Path | None, grades: bool | None, navigation: bool
-) -> TrackingRules:
+) -> OpenEdxRules:
     """The rules that the options name, as of now.
 
     Raises:
         InputError: A file cannot be read.
     """
-    return TrackingRules(
+    return OpenEdxRules(
         now_ms(),
         staff=staff_of(staff_file),
         completions=Completions({} if blocks_file is None else read_blocks(blocks_file)),

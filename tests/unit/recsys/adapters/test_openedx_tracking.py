@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from recsys.adapters import Mapped, Outcome, Refused, Skipped
 from recsys.adapters.completions import Completions
+from recsys.adapters.fields import utc_ms
 from recsys.adapters.lines import outcomes, read_lines
-from recsys.adapters.openedx_tracking import NAVIGATION, RULES, TrackingRules, parse_line, tracking_outcome, utc_ms
+from recsys.adapters.openedx import BY_SOMEBODY_ELSE, OpenEdxRules
+from recsys.adapters.openedx_tracking import ENROLLED, NAVIGATION, RULES, parse_line, tracking_outcome
 from recsys.adapters.staff import Role, Staff
 from recsys.adapters.summary import Summary
 from recsys.errors import RefusalReason
@@ -29,21 +31,21 @@ PLANTED = ("planted", "Planted", "203.0.113.77")
 """The personal data in the logs: names, addresses, e-mail, host and referer all begin so."""
 
 
-def read(log: str, rules: TrackingRules | None = None) -> list[Outcome]:
+def read(log: str, rules: OpenEdxRules | None = None) -> list[Outcome]:
     content = io.BytesIO((DATA / log).read_bytes())
-    rules = rules or TrackingRules(NOW_MS)
+    rules = rules or OpenEdxRules(NOW_MS)
     return [outcome for _, outcome in outcomes(read_lines(content), lambda line: parse_line(line, rules))]
 
 
-def events(log: str, rules: TrackingRules | None = None) -> list[Interaction]:
+def events(log: str, rules: OpenEdxRules | None = None) -> list[Interaction]:
     return [outcome.event for outcome in read(log, rules) if isinstance(outcome, Mapped)]
 
 
-def told(log: str, rules: TrackingRules | None = None) -> list[tuple[str, str, str]]:
+def told(log: str, rules: OpenEdxRules | None = None) -> list[tuple[str, str, str]]:
     return [(event.user_id, event.course_id, event.type) for event in events(log, rules)]
 
 
-def skipped(log: str, rules: TrackingRules | None = None) -> list[tuple[str, str]]:
+def skipped(log: str, rules: OpenEdxRules | None = None) -> list[tuple[str, str]]:
     return [(found.name, found.why) for found in read(log, rules) if isinstance(found, Skipped)]
 
 
@@ -55,7 +57,7 @@ def tracked(name: str, fields: Mapping[str, Any], **changed: Any) -> Outcome:
         "context": {"course_id": "course-v1:DemoX+C1+T1", "user_id": 1},
         "event": fields,
     }
-    return tracking_outcome(line | changed, TrackingRules(NOW_MS, grades=True))
+    return tracking_outcome(line | changed, OpenEdxRules(NOW_MS, grades=True))
 
 
 def test_a_doubled_enrolment_is_one_event_twice() -> None:
@@ -66,7 +68,7 @@ def test_a_doubled_enrolment_is_one_event_twice() -> None:
 
 
 def test_300_completed_blocks_are_four_events() -> None:
-    rules = TrackingRules(NOW_MS, completions=Completions({"DemoX+C1": 300}))
+    rules = OpenEdxRules(NOW_MS, completions=Completions({"DemoX+C1": 300}))
     found = [event for event in events("block_completions.log", rules) if event.user_id == "103"]
     assert [(event.type, event.value) for event in found] == [("progress", n / 4) for n in (1, 2, 3, 4)]
     assert len({event.event_id for event in found}) == 4
@@ -74,7 +76,7 @@ def test_300_completed_blocks_are_four_events() -> None:
 
 def test_the_number_of_blocks_of_a_run_goes_before_that_of_the_course() -> None:
     blocks = {"DemoX+C1": 300, "course-v1:DemoX+C1+2026_T1": 600}
-    rules = TrackingRules(NOW_MS, completions=Completions(blocks))
+    rules = OpenEdxRules(NOW_MS, completions=Completions(blocks))
     values = [event.value for event in events("block_completions.log", rules) if event.type == "progress"]
     assert values == [0.25, 0.5]
 
@@ -97,13 +99,13 @@ def test_what_300_blocks_add_up_to_is_less_than_an_enrolment_and_a_completion() 
 def test_a_log_read_again_says_the_same(blocks: dict[str, int]) -> None:
     later_ms = NOW_MS + 72 * 3_600_000
     for log in sorted(path.name for path in DATA.glob("*.log")):
-        first = events(log, TrackingRules(NOW_MS, completions=Completions(blocks)))
-        again = events(log, TrackingRules(later_ms, completions=Completions(blocks)))
+        first = events(log, OpenEdxRules(NOW_MS, completions=Completions(blocks)))
+        again = events(log, OpenEdxRules(later_ms, completions=Completions(blocks)))
         assert first == again, log
 
 
 def test_a_log_read_twice_by_one_run_says_its_progress_twice() -> None:
-    rules = TrackingRules(NOW_MS, completions=Completions({"DemoX+C1": 300}))
+    rules = OpenEdxRules(NOW_MS, completions=Completions({"DemoX+C1": 300}))
     first = [event for event in events("block_completions.log", rules) if event.type == "progress"]
     again = [event for event in events("block_completions.log", rules) if event.type == "progress"]
     assert first == again
@@ -128,6 +130,8 @@ def test_unenrolled_and_enrolled_again() -> None:
 
 def test_who_is_enrolled_is_the_learner_not_the_instructor() -> None:
     assert told("instructor_enrols.log") == [("110", "DemoX+C1", "enroll"), ("111", "DemoX+C2", "enroll")]
+    names = [outcome.name for outcome in read("instructor_enrols.log") if isinstance(outcome, Mapped)]
+    assert names == [ENROLLED + BY_SOMEBODY_ELSE] * 2
 
 
 def test_a_line_without_a_learner_is_skipped() -> None:
@@ -140,7 +144,7 @@ def test_event_and_context_as_strings() -> None:
 
 
 def test_a_grade_counts_by_the_quarter_it_reaches() -> None:
-    found = events("regrades.log", TrackingRules(NOW_MS, grades=True))
+    found = events("regrades.log", OpenEdxRules(NOW_MS, grades=True))
     assert [event.value for event in found] == [0.3, 0.31, 0.3, 0.55, 0.55, 0.55, 0.4]
     assert len({event.event_id for event in found}) == 2
     assert events("regrades.log") == []
@@ -148,12 +152,12 @@ def test_a_grade_counts_by_the_quarter_it_reaches() -> None:
 
 def test_staff_leave_no_signal() -> None:
     staff = Staff([Role("9002", "DemoX+C1"), Role("9003", "*", "DemoX"), Role("9004", "*")])
-    assert told("staff.log", TrackingRules(NOW_MS, staff=staff)) == [
+    assert told("staff.log", OpenEdxRules(NOW_MS, staff=staff)) == [
         ("9002", "DemoX+C2", "play"),
         ("116", "DemoX+C1", "play"),
         ("116", "DemoX+C2", "play"),
     ]
-    assert skipped("staff.log", TrackingRules(NOW_MS, staff=staff)) == [("play_video", "staff")] * 5
+    assert skipped("staff.log", OpenEdxRules(NOW_MS, staff=staff)) == [("play_video", "staff")] * 5
 
 
 def test_a_key_of_130_characters() -> None:
@@ -202,7 +206,7 @@ def test_what_the_platform_takes_back_is_the_opposite() -> None:
 def test_damaged_lines_are_refused_and_the_good_ones_read() -> None:
     summary = Summary()
     content = io.BytesIO((DATA / "damaged.log").read_bytes())
-    for number, outcome in outcomes(read_lines(content), lambda line: parse_line(line, TrackingRules(NOW_MS))):
+    for number, outcome in outcomes(read_lines(content), lambda line: parse_line(line, OpenEdxRules(NOW_MS))):
         summary.add(outcome, f"line {number}")
     assert summary.learners == {"129", "130", "131", "132"}
     assert {reason: found.lines for reason, found in summary.refused.items()} == {"not_json": 6, "too_deep": 1}
@@ -212,7 +216,7 @@ def test_damaged_lines_are_refused_and_the_good_ones_read() -> None:
 
 def test_no_personal_data_leaves_the_adapter() -> None:
     summary, sent = Summary(), b""
-    rules = TrackingRules(NOW_MS, grades=True, navigation=True)
+    rules = OpenEdxRules(NOW_MS, grades=True, navigation=True)
     lines = 0
     for log in sorted(DATA.glob("*.log")):
         content = log.read_bytes()
@@ -296,8 +300,8 @@ def test_steps_inside_a_course_are_views_where_asked_for() -> None:
         "context": {"course_id": "course-v1:DemoX+C1+T1", "user_id": 1},
         "event": {},
     }
-    assert isinstance(tracking_outcome(line, TrackingRules(NOW_MS)), Skipped)
-    asked = tracking_outcome(line, TrackingRules(NOW_MS, navigation=True))
+    assert isinstance(tracking_outcome(line, OpenEdxRules(NOW_MS)), Skipped)
+    asked = tracking_outcome(line, OpenEdxRules(NOW_MS, navigation=True))
     assert isinstance(asked, Mapped)
     assert asked.event.type == "view"
 
@@ -333,12 +337,12 @@ _lines = st.fixed_dictionaries(
 
 @given(_lines)
 def test_whatever_stands_in_a_line_nothing_is_raised(line: dict[str, Any]) -> None:
-    rules = TrackingRules(NOW_MS, completions=Completions({"O+C": 3}), grades=True, navigation=True)
+    rules = OpenEdxRules(NOW_MS, completions=Completions({"O+C": 3}), grades=True, navigation=True)
     tracking_outcome(line, rules)
     parse_line(json.dumps(line).encode(), rules)
 
 
 @given(st.binary(max_size=200))
 def test_whatever_bytes_a_line_has_nothing_is_raised(content: bytes) -> None:
-    parse_line(content, TrackingRules(NOW_MS))
-    parse_line(b'{"name": "play_video", "context": ' + content + b"}", TrackingRules(NOW_MS))
+    parse_line(content, OpenEdxRules(NOW_MS))
+    parse_line(b'{"name": "play_video", "context": ' + content + b"}", OpenEdxRules(NOW_MS))
