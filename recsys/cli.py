@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("infra.operator.replay:command", "Produce interaction and course files to Kafka."),
     "ingest": ("infra.ingest.commands:ingest", "Send what a learning platform wrote to the interactions topic."),
     "dlq": ("infra.operator.dlq:dlq", "List, show and replay dead letters: records the stream refused."),
+    "erase": ("infra.operator.erase:command", "Erase a learner; print a receipt of what is gone and what stays where."),
     "stream": ("stream.command:stream", "Run one engagement worker."),
     "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),

@@ -10,6 +10,8 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `fence` | string | last applied offset of the partition | offset | none | stream | stream, infra |
 | `engagement` | hash course → 8-byte double | forward-decayed sum | weight | none | stream | all |
 | `done` | set of course ids, bounded | not to recommend | | none | stream | stream, serving |
+| `erased` | hash user → decimal text | when the learner was erased last | ms | none | stream | stream, infra |
+| `merged` | hash user → user id | the learner that this one was merged into | | none | stream | stream, infra |
 | `bot` | hash | detector features, state, reasons, since | | none | stream | stream, infra |
 | `event_ids` | set of 12-byte digests | ids of one dedupe bucket | | none (log time) | stream | stream |
 | `state(DEDUPE)` | hash | the newest dedupe bucket | bucket | none | stream | stream |
@@ -48,12 +50,13 @@ PREFIX_PATTERN = r"^[A-Za-z0-9._:-]*$"
 
 ENGAGEMENT, DONE, BOT, EVENT_IDS, DEDUPE = "eng", "done", "bot", "ids", "dedupe"
 TREND, DIRTY, COUNTS, USERS = "trend", "dirty", "counts", "users"
+ERASED, MERGED = "erased", "merged"
 """Names of states (`state` spells their keys)."""
 
 SHARDS_A_GENERATION = 10_000
 
 STATE_FORMAT = 2
-"""The format of what shards hold: 1 is sums of event weights and remembered event ids, 2 is records (decision 18)."""
+"""The format of what shards hold: 1 is sums of event weights and remembered event ids, 2 is records (decisions 18, 19)."""
 
 _SHARD_KEY = re.compile(r"\{s(\d+)\}:")
 
@@ -202,6 +205,12 @@ class KeySpace:
 
     def engagement(self, shard: Shard, user_id: str) -> str:
         return self.state(shard, ENGAGEMENT, user_id)
+
+    def erased(self, shard: Shard) -> str:
+        return self.state(shard, ERASED)
+
+    def merged(self, shard: Shard) -> str:
+        return self.state(shard, MERGED)
 
     def users(self, shard: Shard) -> str:
         return self.state(shard, USERS)

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from batch.datasets.simulator import simulate
 from recsys.files import write_interactions
-from recsys.keys import KeySpace, Shard
+from recsys.keys import STATE_FORMAT, KeySpace, Shard
 from tests.doubles.commands import Recsys, wait_until
 from tests.doubles.engagement_oracle import differences, expected_scores
 from tests.doubles.traffic import Traffic
@@ -60,7 +60,7 @@ def test_raising_the_partition_count_loses_and_doubles_nothing(recsys: Recsys) -
     with redis.Redis.from_url(recsys.redis_url) as client:
         topology = json.loads(client.get("recsys:topology"))
         assert topology.pop("owner")["group"] == recsys.extra["RECSYS_CONSUMER_GROUP"]
-        assert topology == {"partitions": AFTER, "generation": 1}
+        assert topology == {"format": STATE_FORMAT, "shards": {"partitions": AFTER, "generation": 1}}
         left = {key.split(b"}")[0] for key in client.scan_iter("recsys:{s?}:*")}
         assert left == set(), "the old shards are dropped"
 

@@ -11,6 +11,7 @@ from recsys.keys import KeySpace, Shard
 from recsys.online_store.redis.connection import client, key_space_of
 from recsys.online_store.redis.control import RedisControl
 from recsys.online_store.redis.guards import RedisGuards
+from recsys.online_store.redis.holdings import RedisHoldings
 from recsys.online_store.redis.lists import RedisLists
 from recsys.online_store.redis.publication import RedisPublication
 from recsys.online_store.redis.shards import RedisShards
@@ -21,8 +22,8 @@ STREAM_TIMEOUT_S = 5.0
 DAY_S = 86_400
 
 
-class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisGuards):
-    """`OnlineStore` on one Redis.
+class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisGuards, RedisHoldings):
+    """`OnlineStore` on one Redis, and what an erasure's receipt asks of it.
 
     Args:
         connection: A client in bytes mode without retries.
@@ -44,6 +45,7 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
         RedisPublication.__init__(self, connection, keys, users)
         RedisControl.__init__(self, connection, keys)
         RedisGuards.__init__(self, connection, keys)
+        RedisHoldings.__init__(self, connection, keys)
 
     async def self_test(self, shard: Shard) -> None:
         await super().self_test(shard)
