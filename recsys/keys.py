@@ -56,7 +56,7 @@ ERASED, MERGED = "erased", "merged"
 SHARDS_A_GENERATION = 10_000
 
 STATE_FORMAT = 2
-"""The format of what shards hold: 1 is sums of weights and remembered ids of events, 2 is records (decisions 18, 19)."""
+"""Of what shards hold: 1 is sums of weights and remembered ids of events, 2 is records (decisions 18, 19)."""
 
 _SHARD_KEY = re.compile(r"\{s(\d+)\}:")
 

@@ -180,7 +180,7 @@ async def applied(store: ErasableState, group: str, user_id: str, offset: int, *
 
 
 def _kept(settings: Settings, newest_ms: int) -> _Kept:
-    names = (settings.interactions_topic, settings.dead_letter_topic, settings.exposures_topic)
+    names: tuple[str, ...] = (settings.interactions_topic, settings.dead_letter_topic, settings.exposures_topic)
     configurations: dict[str, dict[str, str]] = {name: {} for name in names}
     if not settings.kafka_embedded:
         with admin_client(settings) as client:
