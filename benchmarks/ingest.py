@@ -9,6 +9,9 @@ Both read the same single-event records from a real Kafka and write to the same 
 turns, each from the start of the topic with an empty database. Rates are taken from outside: records counted in
 Redis (for the worker its own counters, for the textbook agent Redis's command statistics) between the first and the
 last look, so start-up does not count. CPU is the operating system's: of the worker process, and of Redis.
+
+Every record counts for both, whatever it changes. For the worker the outcomes are printed: an `unchanged` one (a second
+click on a course on one day) was decoded and joined, and only spared its write; the textbook agent adds it again.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +46,7 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(frozen=True)
 class Run:
-    """One measured run: events/s, and CPU µs an event of the process and of Redis."""
+    """One measured run: events/s, CPU µs an event of the process and of Redis, and the worker's records by outcome."""
 
     who: str
     events: int
@@ -50,15 +54,23 @@ class Run:
     rate: float
     process_us: float
     redis_us: float
+    outcomes: dict[str, int]
 
 
 def recsys(*arguments: str, env: dict[str, str]) -> None:
     subprocess.run([sys.executable, "-m", "recsys.cli", *arguments], env=env, check=True)
 
 
+def outcomes(client: redis.Redis) -> dict[str, int]:
+    """Records by outcome, as the worker counts them."""
+    totals: Counter[str] = Counter()
+    for key in KEYS:
+        totals.update({name.decode(): int(records) for name, records in client.hgetall(key).items()})
+    return dict(totals)
+
+
 def worker_events(client: redis.Redis) -> int:
-    totals = (client.hgetall(key).values() for key in KEYS)
-    return sum(int(value) for values in totals for value in values)
+    return sum(outcomes(client).values())
 
 
 def textbook_events(client: redis.Redis) -> int:
@@ -99,6 +111,7 @@ def measure(
         events / seconds,
         (process_1 - process_0) / events * 1e6,
         (redis_1 - redis_0) / events * 1e6,
+        outcomes(client),
     )
 
 
