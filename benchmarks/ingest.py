@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis
@@ -65,7 +66,8 @@ def outcomes(client: redis.Redis) -> dict[str, int]:
     """Records by outcome, as the worker counts them."""
     totals: Counter[str] = Counter()
     for key in KEYS:
-        totals.update({name.decode(): int(records) for name, records in client.hgetall(key).items()})
+        counts: Any = client.hgetall(key)
+        totals.update({name.decode(): int(records) for name, records in counts.items()})
     return dict(totals)
 
 
