@@ -1,0 +1,265 @@
+"""What a statement says, field by field: the learner, the course, the time, the value. Pure; `xapi` puts them together.
+
+The learner is `actor.account.name`, or `actor.mbox_sha1sum`; a statement that names its actor by a raw e-mail address
+is refused, and neither an address nor the actor's name goes any further. The course is the object, or where the object
+is a part of it, the first course among `context.contextActivities` parent and grouping.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from recsys.adapters import ids
+from recsys.adapters.course_keys import CourseRun, course_run, run_of_block
+from recsys.adapters.outcomes import Outcome, Refused, Skipped, safe_name
+from recsys.adapters.xapi_types import COMPLETED, MEANINGS, PROGRESS, THINGS, VIDEO_LENGTH, Meaning, Thing, Value
+from recsys.errors import RefusalReason
+from recsys.events import MAX_ID_CHARS
+from recsys.vocabulary import FLOWS
+from recsys.vocabulary import PROGRESS as PROGRESS_STATE
+
+MOODLE_SITE: Final = "1"
+"""Moodle's course number of the front page."""
+
+_SHA1: Final = re.compile(r"[0-9a-fA-F]{40}")
+_ADDRESS: Final = re.compile(r"(mailto:)?[^@\s]+@[^@\s]+\.[^@\s]+", re.IGNORECASE)
+_COURSE_KEY: Final = re.compile(r"(?:course|ccx)-v1:[^/?#\s]+")
+_BLOCK_KEY: Final = re.compile(r"(?:block|ccx-block)-v1:[^/?#\s]+")
+
+
+class NoEvent(Exception):
+    """A statement becomes no event.
+
+    Attributes:
+        outcome: `Skipped` or `Refused`.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class XapiRules:
+    """How a deployment reads statements.
+
+    Attributes:
+        home_pages: `actor.account.homePage`, without a slash at its end → what is put before `actor.account.name`, ""
+            for nothing, so that learner 7 of one platform is not learner 7 of another. Empty: any home page, and the
+            name alone. Otherwise an account of a home page that is not listed is refused.
+    """
+
+    home_pages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The course that a statement is about.
+
+    Attributes:
+        course_id: Without its run.
+        run_id: The run, where the id names one.
+        tenant: The organisation, where the id names one.
+    """
+
+    course_id: str
+    run_id: str | None = None
+    tenant: str | None = None
+
+
+def inner(parent: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """An object inside an object, by a path of names; empty where there is none."""
+    found: Any = parent
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def learner_of(statement: Mapping[str, Any], verb: str, rules: XapiRules) -> str:
+    """The learner's id.
+
+    Raises:
+        NoEvent: The actor is missing, a group, or named by nothing but personal data.
+    """
+    actor = inner(statement, "actor")
+    if actor.get("objectType", "Agent") == "Group":
+        raise NoEvent(Skipped(safe_name(verb), "a group of learners"))
+    if account := inner(actor, "account"):
+        return _account(account, rules)
+    digest = actor.get("mbox_sha1sum")
+    if isinstance(digest, str) and _SHA1.fullmatch(digest):
+        return digest.lower()
+    received = "mbox, which is an e-mail address" if "mbox" in actor else "neither" if actor else "no actor"
+    raise _refused(RefusalReason.BAD_ID, f"expected actor.account or actor.mbox_sha1sum, received {received}")
+
+
+def meaning_of(statement: Mapping[str, Any], verb: str) -> tuple[Meaning, Thing]:
+    """What the statement becomes, and the kind of its object.
+
+    Raises:
+        NoEvent: The verb says nothing about an object of that kind.
+    """
+    about = inner(statement, "object")
+    if about.get("objectType", "Activity") != "Activity":
+        raise NoEvent(Skipped(safe_name(verb), "its object is no activity"))
+    thing = THINGS.get(_type_of(about), Thing.OTHER)
+    meaning = MEANINGS.get((verb, thing))
+    if meaning is None:
+        raise NoEvent(Skipped(safe_name(verb), f"on {thing}"))
+    if verb == COMPLETED and inner(statement, "result").get("completion") is False:
+        raise NoEvent(Skipped(safe_name(verb), "not complete"))
+    return meaning, thing
+
+
+def course_of(statement: Mapping[str, Any], verb: str, thing: Thing) -> Course:
+    """The course, which is the object or holds it.
+
+    Raises:
+        NoEvent: There is none.
+    """
+    about = inner(statement, "object")
+    found = _course(about.get("id"), known=thing is Thing.COURSE)
+    if thing is not Thing.COURSE:
+        around = (
+            _course(activity.get("id"), known=THINGS.get(_type_of(activity)) is Thing.COURSE)
+            for activity in _around(statement)
+        )
+        found = next((course for course in around if course is not None), found)
+    if found is None:
+        raise NoEvent(Skipped(safe_name(verb), "no course"))
+    return found
+
+
+def time_of(statement: Mapping[str, Any], verb: str, received_ms: int | None) -> int:
+    """When it happened, ms since 1970 UTC: `timestamp`, else `stored`, else when it came; without a zone it is UTC.
+
+    Raises:
+        NoEvent: There is no time, or one that cannot be read.
+    """
+    text = statement.get("timestamp") or statement.get("stored")
+    if text is None and received_ms is not None:
+        return received_ms
+    try:
+        at = datetime.fromisoformat(text if isinstance(text, str) else "")
+        return math.floor((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise _refused(
+            RefusalReason.BAD_TIMESTAMP, f"{safe_name(verb)}: expected timestamp or stored in ISO 8601"
+        ) from None
+
+
+def value_of(statement: Mapping[str, Any], verb: str, meaning: Meaning) -> float | None:
+    """The event's value; None where its type has none.
+
+    Raises:
+        NoEvent: Its type has one, and the statement does not say it.
+    """
+    if meaning.value is Value.NONE:
+        return None
+    if meaning.value is Value.LENGTH:
+        return _number(inner(statement, "context", "extensions").get(VIDEO_LENGTH))
+    if meaning.value is Value.PROGRESS:
+        percent = _number(inner(statement, "result", "extensions").get(PROGRESS))
+        value = None if percent is None else percent / 100
+    else:
+        scaled = _number(inner(statement, "result", "score").get("scaled"))
+        value = scaled if scaled is None or meaning.value is Value.SCORE else 1 + 4 * scaled
+    if value is None:
+        raise NoEvent(Skipped(safe_name(verb), f"no {meaning.value}"))
+    return value
+
+
+def event_id_of(
+    statement: Mapping[str, Any], learner: str, course_id: str, kind: str, *, at_ms: int, value: float | None
+) -> str:
+    """The statement's own id for a state; for what comes in floods, what happened, so that a flood has one id."""
+    if kind in FLOWS:
+        return ids.semantic_id(learner, course_id, kind, ids.day(at_ms))
+    if kind == PROGRESS_STATE and value is not None:
+        return ids.semantic_id(learner, course_id, kind, ids.quarter(value))
+    own = statement.get("id")
+    if isinstance(own, str) and 0 < len(own) <= MAX_ID_CHARS and own.isprintable():
+        return own
+    return ids.semantic_id(learner, course_id, kind, ids.STATE)
+
+
+def _refused(reason: RefusalReason, example: str) -> NoEvent:
+    return NoEvent(Refused(reason, example))
+
+
+def _account(account: Mapping[str, Any], rules: XapiRules) -> str:
+    name = account.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as text that is not empty")
+    if _ADDRESS.fullmatch(name.strip()):
+        raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as an id, received an e-mail address")
+    if not rules.home_pages:
+        return name.strip()
+    prefix = rules.home_pages.get(str(account.get("homePage")).rstrip("/"))
+    if prefix is None:
+        raise _refused(RefusalReason.BAD_ID, "expected an actor.account.homePage of RECSYS_XAPI_HOME_PAGES")
+    return prefix + name.strip()
+
+
+def _type_of(activity: Mapping[str, Any]) -> str:
+    found = inner(activity, "definition").get("type")
+    return found if isinstance(found, str) else ""
+
+
+def _around(statement: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The activities that hold the object, the nearest first; 1.0 allows one in place of a list of one."""
+    context = inner(statement, "context", "contextActivities")
+    for name in ("parent", "grouping"):
+        given = context.get(name)
+        for activity in given if isinstance(given, list) else [given]:
+            if isinstance(activity, dict):
+                yield activity
+
+
+def _course(iri: Any, *, known: bool) -> Course | None:
+    """The course that an activity's id names.
+
+    Args:
+        iri: The id.
+        known: Whether the activity is a course by its type, so that an id of an unknown form is the course's own.
+    """
+    if not isinstance(iri, str):
+        return None
+    run = _open_edx_run(iri)
+    if run is not None:
+        return Course(run.course_id, run.run_id, run.org)
+    number = _moodle_number(iri)
+    if number is not None:
+        return None if number == MOODLE_SITE else Course(number)
+    usable = known and "library-v1:" not in iri and 0 < len(iri) <= MAX_ID_CHARS
+    return Course(iri) if usable else None
+
+
+def _open_edx_run(iri: str) -> CourseRun | None:
+    text = unquote(iri).replace(" ", "+")
+    found = _COURSE_KEY.search(text)
+    if found is not None:
+        return course_run(found[0])
+    block = _BLOCK_KEY.search(text)
+    return None if block is None else run_of_block(block[0])
+
+
+def _moodle_number(iri: str) -> str | None:
+    """The course's number in `…/course/view.php?id=5`, as Moodle's log has it, too."""
+    try:
+        parts = urlsplit(iri)
+        number = parse_qs(parts.query).get("id", [""])[0] if parts.path.endswith("/course/view.php") else ""
+    except ValueError:
+        return None
+    return number if number.isascii() and number.isdigit() else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
