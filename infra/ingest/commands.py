@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from infra.ingest.inputs import read_blocks, read_course_ids, read_staff
+from infra.ingest.inputs import MOST_BYTES, read_blocks, read_course_ids, read_staff
 from infra.ingest.sending import ingest_file
 from infra.ingest.shown import show
 from recsys.adapters import Parse
 from recsys.adapters.completions import Completions
+from recsys.adapters.moodle import MoodleRules, parse_row
+from recsys.adapters.moodle_rows import row_lines
 from recsys.adapters.openedx import OpenEdxRules
 from recsys.adapters.openedx_tracking import parse_line
 from recsys.adapters.staff import Staff
 from recsys.adapters.summary import Summary
+from recsys.adapters.xapi import XapiAdapter, statement_lines
+from recsys.adapters.xapi_fields import XapiRules
+from recsys.adapters.xapi_voided import FileIndex, ProcessIndex
 from recsys.process.clock import now_ms
 from recsys.settings import load_settings
 
@@ -42,8 +48,18 @@ def staff_of(path: Path | None) -> Staff:
     return Staff() if path is None else read_staff(path)
 
 
-def send_file(source: Path, parse: Parse, *, courses_file: Path | None, dry_run: bool, as_json: bool) -> None:
+def send_file(
+    source: Path, parse: Parse, *, courses_file: Path | None, dry_run: bool, as_json: bool, **form: Any
+) -> None:
     """What every command that reads a file does once its adapter is chosen.
+
+    Args:
+        source: The file.
+        parse: The adapter.
+        courses_file: The catalogue, or None.
+        dry_run: Send nothing.
+        as_json: Print JSON.
+        **form: `split` and `max_line_bytes` of `ingest_file`.
 
     Raises:
         InputError: A file cannot be read, or no line of the source.
@@ -51,7 +67,7 @@ def send_file(source: Path, parse: Parse, *, courses_file: Path | None, dry_run:
     """
     summary = Summary(None if courses_file is None else read_course_ids(courses_file))
     settings = None if dry_run else load_settings()
-    show(ingest_file(source, parse, summary, settings), as_json=as_json, dry_run=dry_run)
+    show(ingest_file(source, parse, summary, settings, **form), as_json=as_json, dry_run=dry_run)
 
 
 def tracking_options(command: Any) -> Any:
@@ -113,3 +129,58 @@ def openedx_logs(source: Path, courses_file: Path | None, dry_run: bool, as_json
         dry_run=dry_run,
         as_json=as_json,
     )
+
+
+@ingest.command("xapi")
+@file_argument
+@click.option(
+    "--index",
+    "index_file",
+    type=_PATH,
+    default=Path("var/ingest/xapi.sqlite3"),
+    show_default=True,
+    help="Where statements that passed are kept, so that a later one can void them; a dry run keeps none.",
+)
+@staff_option
+@courses_option
+@dry_run_option
+@json_option
+def xapi(source: Path, index_file: Path, staff_file: Path | None, dry_run: bool, **options: Any) -> None:
+    """XAPI statements, plain or gzip, from a file or standard input.
+
+    A line holds one statement, an array of them, or what a record store answers ({"statements": [...]}). A statement
+    that voids an earlier one takes it back, also one of an earlier file, as long as --index has it.
+    """
+    rules = XapiRules(load_settings().xapi_home_pages, staff_of(staff_file))
+    with nullcontext(ProcessIndex()) if dry_run else FileIndex(index_file) as index:
+        send_file(
+            source,
+            XapiAdapter(index, now_ms=now_ms(), rules=rules),
+            split=statement_lines,
+            max_line_bytes=MOST_BYTES,
+            dry_run=dry_run,
+            **options,
+        )
+
+
+@ingest.command("moodle")
+@file_argument
+@click.option(
+    "--modules",
+    "modules_file",
+    type=_PATH,
+    help="Modules with completion a course has: CSV of course_id and blocks, or a JSON object; else completed modules "
+    "are one `play` a day.",
+)
+@staff_option
+@courses_option
+@dry_run_option
+@json_option
+def moodle(source: Path, modules_file: Path | None, staff_file: Path | None, **options: Any) -> None:
+    """Moodle's log, plain or gzip: an export of mdl_logstore_standard_log as CSV with a header, or as JSON.
+
+    JSON may be one row a line, or an array on one line.
+    """
+    completions = Completions({} if modules_file is None else read_blocks(modules_file))
+    rules = MoodleRules(now_ms(), staff_of(staff_file), completions)
+    send_file(source, lambda row: parse_row(row, rules), split=row_lines, max_line_bytes=MOST_BYTES, **options)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.adapters import Mapped, Outcome, Parse
-from recsys.adapters.lines import outcomes, read_lines
+from recsys.adapters.lines import MAX_LINE_BYTES, Line, outcomes, read_lines
 from recsys.adapters.summary import Summary
 from recsys.errors import InputError
 from recsys.events import encode
@@ -45,7 +45,24 @@ class Ingested:
         return {**self.summary.document(), "acknowledged": self.acknowledged, "seconds": seconds}
 
 
-def ingest_file(path: Path, parse: Parse, summary: Summary, settings: Settings | None) -> Ingested:
+Split = Callable[[Iterator[Line]], Iterator[Line]]
+"""Lines to what an adapter takes one at a time, where that is not a line."""
+
+
+def as_they_are(lines: Iterator[Line]) -> Iterator[Line]:
+    """The `Split` of a form in which each line is one."""
+    return lines
+
+
+def ingest_file(
+    path: Path,
+    parse: Parse,
+    summary: Summary,
+    settings: Settings | None,
+    *,
+    split: Split = as_they_are,
+    max_line_bytes: int = MAX_LINE_BYTES,
+) -> Ingested:
     """Sends what the lines of a file are.
 
     Args:
@@ -53,6 +70,8 @@ def ingest_file(path: Path, parse: Parse, summary: Summary, settings: Settings |
         parse: The adapter.
         summary: Counts go into it.
         settings: Of the Kafka to send to; None for a dry run, which sends nothing.
+        split: What is made of the lines before the adapter sees them.
+        max_line_bytes: A longer line is refused.
 
     Raises:
         InputError: The file cannot be opened.
@@ -60,7 +79,8 @@ def ingest_file(path: Path, parse: Parse, summary: Summary, settings: Settings |
         ConfigurationError: The topic is missing.
     """
     with _opened(path) as (source, watch):
-        found = outcomes(read_lines(source, progress=watch), parse)
+        lines = read_lines(source, max_bytes=max_line_bytes, progress=watch)
+        found = outcomes(split(lines), parse)
         records = records_of(((f"line {number}", outcome) for number, outcome in found), summary)
         started = time.perf_counter()
         acknowledged = 0

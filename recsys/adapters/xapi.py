@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from recsys.adapters.lines import Line
-from recsys.adapters.outcomes import Mapped, Outcome, Refused, Skipped, mapped
+from recsys.adapters.outcomes import Mapped, Outcome, Refused, Skipped, mapped, safe_name
 from recsys.adapters.xapi_fields import (
     NoEvent,
     XapiRules,
@@ -22,10 +22,11 @@ from recsys.adapters.xapi_fields import (
     inner,
     learner_of,
     meaning_of,
+    session_of,
     time_of,
     value_of,
 )
-from recsys.adapters.xapi_types import SESSION, VOIDED
+from recsys.adapters.xapi_types import VOIDED
 from recsys.adapters.xapi_voided import StatementIndex, taken_back
 from recsys.errors import RefusalReason
 from recsys.nesting import MAX_DEPTH, nests_deeper
@@ -72,9 +73,10 @@ class XapiAdapter:
         learner = learner_of(statement, verb, self._rules)
         meaning, thing = meaning_of(statement, verb)
         course = course_of(statement, verb, thing)
+        if self._rules.staff.has(learner, course.course_id, course.tenant):
+            return Skipped(safe_name(verb), "staff")
         at_ms = time_of(statement, verb, self._received_ms)
         value = value_of(statement, verb, meaning)
-        session = inner(statement, "context", "extensions").get(SESSION)
         fields = {
             "event_id": event_id_of(statement, learner, course.course_id, meaning.kind, at_ms=at_ms, value=value),
             "user_id": learner,
@@ -82,7 +84,7 @@ class XapiAdapter:
             "type": meaning.kind,
             "timestamp": at_ms,
             "value": value,
-            "session_id": session if isinstance(session, str) else None,
+            "session_id": session_of(statement),
             "run_id": course.run_id,
             "tenant": course.tenant,
             "source": SOURCE,

@@ -19,7 +19,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from recsys.adapters import ids
 from recsys.adapters.course_keys import CourseRun, course_run, run_of_block
 from recsys.adapters.outcomes import Outcome, Refused, Skipped, safe_name
-from recsys.adapters.xapi_types import COMPLETED, MEANINGS, PROGRESS, THINGS, VIDEO_LENGTH, Meaning, Thing, Value
+from recsys.adapters.staff import Staff
+from recsys.adapters.xapi_types import (
+    COMPLETED,
+    MEANINGS,
+    PROGRESS,
+    SESSION,
+    THINGS,
+    VIDEO_LENGTH,
+    Meaning,
+    Thing,
+    Value,
+)
 from recsys.errors import RefusalReason
 from recsys.events import MAX_ID_CHARS
 from recsys.vocabulary import FLOWS
@@ -29,7 +40,11 @@ MOODLE_SITE: Final = "1"
 """Moodle's course number of the front page."""
 
 _SHA1: Final = re.compile(r"[0-9a-fA-F]{40}")
-_ADDRESS: Final = re.compile(r"(mailto:)?[^@\s]+@[^@\s]+\.[^@\s]+", re.IGNORECASE)
+_MAY_BE_PERSONAL: Final = re.compile(r"[@\s]")
+"""In an account's name: an e-mail address has the one, a person's name the other."""
+
+_ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
+_SESSION: Final = re.compile(r"[\w\-]{1,64}")
 _COURSE_KEY: Final = re.compile(r"(?:course|ccx)-v1:[^/?#\s]+")
 _BLOCK_KEY: Final = re.compile(r"(?:block|ccx-block)-v1:[^/?#\s]+")
 
@@ -54,9 +69,11 @@ class XapiRules:
         home_pages: `actor.account.homePage`, without a slash at its end → what is put before `actor.account.name`, ""
             for nothing, so that learner 7 of one platform is not learner 7 of another. Empty: any home page, and the
             name alone. Otherwise an account of a home page that is not listed is refused.
+        staff: What they do in their courses is no learner's signal.
     """
 
     home_pages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    staff: Staff = field(default_factory=Staff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,12 @@ def value_of(statement: Mapping[str, Any], verb: str, meaning: Meaning) -> float
     return value
 
 
+def session_of(statement: Mapping[str, Any]) -> str | None:
+    """The session that Open edX names; None for anything else."""
+    session = inner(statement, "context", "extensions").get(SESSION)
+    return session if isinstance(session, str) and _SESSION.fullmatch(session) else None
+
+
 def event_id_of(
     statement: Mapping[str, Any], learner: str, course_id: str, kind: str, *, at_ms: int, value: float | None
 ) -> str:
@@ -198,8 +221,8 @@ def _account(account: Mapping[str, Any], rules: XapiRules) -> str:
     name = account.get("name")
     if not isinstance(name, str) or not name.strip():
         raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as text that is not empty")
-    if _ADDRESS.fullmatch(name.strip()):
-        raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as an id, received an e-mail address")
+    if _MAY_BE_PERSONAL.search(name.strip()):
+        raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as an id without @ and blanks")
     if not rules.home_pages:
         return name.strip()
     prefix = rules.home_pages.get(str(account.get("homePage")).rstrip("/"))
@@ -238,7 +261,7 @@ def _course(iri: Any, *, known: bool) -> Course | None:
     number = _moodle_number(iri)
     if number is not None:
         return None if number == MOODLE_SITE else Course(number)
-    usable = known and "library-v1:" not in iri and 0 < len(iri) <= MAX_ID_CHARS
+    usable = known and "library-v1:" not in iri and not _ADDRESS.search(iri) and 0 < len(iri) <= MAX_ID_CHARS
     return Course(iri) if usable else None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from recsys.errors import ConfigurationError
+from recsys.settings.adapters import AdapterSettings
 from recsys.settings.engagement import EngagementSettings
 from recsys.settings.environment import check_names, refusal, secrets_from_files
 from recsys.settings.kafka import KafkaSettings
@@ -36,6 +37,7 @@ SECTIONS: tuple[type[Section], ...] = (
     RefreshSettings,
     ModelSettings,
     ServingSettings,
+    AdapterSettings,
     ProcessSettings,
 )
 
@@ -48,6 +50,7 @@ class Settings(
     RefreshSettings,
     ModelSettings,
     ServingSettings,
+    AdapterSettings,
     ProcessSettings,
 ):
     """Every setting of every package, validated once at start and then passed as an argument."""

@@ -84,6 +84,9 @@ Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x
 Numbers = Annotated[dict[str, float], NoDecode, BeforeValidator(_json_object)]
 """Numbers by name, a JSON object in the environment."""
 
+Texts = Annotated[dict[str, str], NoDecode, BeforeValidator(_json_object)]
+"""Texts by name, a JSON object in the environment."""
+
 NestedNumbers = Annotated[dict[str, dict[str, float]], NoDecode, BeforeValidator(_json_object)]
 """Numbers by name, by name."""
 

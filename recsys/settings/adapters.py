@@ -1,0 +1,29 @@
+"""How what learning platforms send is read (`recsys.adapters`)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from recsys.settings.section import OptionalSecret, Section, Texts
+
+
+def _home_pages(pages: dict[str, str]) -> dict[str, str]:
+    """Home pages without a slash at their end, as they are compared."""
+    return {page.rstrip("/"): prefix for page, prefix in pages.items()}
+
+
+class AdapterSettings(Section):
+    """Statements and logs of learning platforms."""
+
+    xapi_home_pages: Annotated[Texts, AfterValidator(_home_pages)] = Field(
+        default_factory=dict,
+        description="xAPI `actor.account.homePage` → what is put before the account's name, as JSON, so that learner 7 "
+        "of one platform is not learner 7 of another; accounts of other home pages are then refused. Empty: any home "
+        "page, and the name alone.",
+    )
+    xapi_credentials: OptionalSecret = Field(
+        default=None,
+        description="`user:password` that `POST /xapi/statements` asks for (HTTP Basic); empty: it asks for none.",
+    )
