@@ -118,6 +118,8 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         *("abc", "", "[1]", '{"a": 1}', '{"a": {}}', '{"a": {"x": 0.5}}', '{"a": {"x": NaN}}', '{"a": {"x": 1e400}}'),
         *('{"a": {"x": 1.5, "y": -0.5}}', '{"a": {"x": 1}, "a": {"x": 1}}'),
     ),
+    "RECSYS_XAPI_HOME_PAGES": ("lms", "[]", '{"https://lms": 1}', '{"https://lms": null}', '{"a": "", "a": "b"}'),
+    "RECSYS_XAPI_CREDENTIALS": (PASSWORD, f":{PASSWORD}", f"{PASSWORD}:"),
     "RECSYS_LOG_LEVEL": ("", "loud", "10"),
     "RECSYS_LOG_FORMAT": ("", "xml"),
     "RECSYS_SEED": (*NOT_A_COUNT, "4294967296"),

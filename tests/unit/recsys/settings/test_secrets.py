@@ -31,6 +31,7 @@ GIVEN: dict[str, dict[str, str]] = {
         "RECSYS_KAFKA_SSL_CERT_FILE": __file__,
         "RECSYS_KAFKA_SSL_KEY_PASSWORD": PASSWORD,
     },
+    "RECSYS_XAPI_CREDENTIALS": {"RECSYS_XAPI_CREDENTIALS": f"lms:{PASSWORD}"},
     "RECSYS_REDIS_SSL_KEY_PASSWORD": {
         "REDIS_URL": "rediss://127.0.0.1:1",
         "RECSYS_REDIS_SSL_CERT_FILE": __file__,
@@ -67,7 +68,7 @@ def holds(settings: Settings, variable: str) -> bool:
     if variable == "REDIS_URL":
         return settings.redis.password == PASSWORD
     value = getattr(settings, variable.removeprefix("RECSYS_").lower())
-    return bool(value.get_secret_value() == PASSWORD)
+    return bool(value.get_secret_value() == GIVEN[variable][variable])
 
 
 def test_settings_show_none(secret: str) -> None:
