@@ -270,7 +270,7 @@ class Guards(Protocol):
         ...
 
     async def set_rebuilt_until(self, shard: Shard, group: str, offset: int) -> None:
-        """Remembers up to where a rebuild filled a shard."""
+        """Remembers up to where records of the partition lie as a lower partition count put them."""
         ...
 
     async def stop_partition(self, shard: Shard, group: str, stop: Stop) -> None:

@@ -80,7 +80,8 @@ class Guard:
         refusals_until: Refused records before this offset are passed whatever their share: the operator's override.
         expired_until: Records before this offset are passed if retention deleted them: the operator's override.
         quarantined: Offsets of poison records: they ended workers and became dead letters unread.
-        rebuilt_until: Records before this offset were folded by a rebuild, those from it on by workers.
+        rebuilt_until: Records before this offset lie where a lower partition count put them; a rebuild applies them
+            where they lie. (Up to release 31e9a26: all that a rebuild folded.)
     """
 
     starts: int = 0

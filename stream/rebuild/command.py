@@ -224,11 +224,8 @@ async def _check_written(previous: Previous, topology: Topology, spans: list[Spa
 async def _fill(settings: Settings, previous: Previous, topology: Topology, spans: list[Span]) -> Rebuilt:
     """Folds the spans and writes the new shards; the old ones go on serving."""
     store, group = previous.store, previous.group
-    past: dict[Partition, Past] = {}
-    for span in spans:
-        if span.applied:
-            guard = await previous.guard(span.partition)
-            past[span.partition] = Past(previous.topology.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
+    past = {span.partition: await _past(previous, topology, span) for span in spans}
+    grown = topology.partitions != previous.topology.partitions
     bulk = BulkFold(FoldRules.of(settings, topology), past=past)
     outputs = KafkaSideOutputs(
         aiokafka_options(settings),
@@ -255,7 +252,8 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
                 for name, records in contents.counters[COUNTS].items():
                     counts[name] = counts.get(name, 0) + records
                 await write_shard(contents, store, shard, group=group, fence=span.end - 1)
-                await store.set_rebuilt_until(shard, group, span.end)
+                misplaced_until = span.end if grown and span.applied else past[span.partition].since
+                await store.set_rebuilt_until(shard, group, misplaced_until)
                 for offset in sorted(bulk.quarantined.get(span.partition, ())):
                     await store.quarantine(shard, group, offset)
                 bar.advance(task)
@@ -270,6 +268,13 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
         round(seconds, 3),
         round(bulk.records / seconds, 1),
     )
+
+
+async def _past(previous: Previous, topology: Topology, span: Span) -> Past:
+    """What is known of how a partition was filled, and under which count it is read."""
+    guard = await previous.guard(span.partition)
+    read_under = previous.topology if span.applied else topology
+    return Past(read_under.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
 
 
 def _progress_bar(total: int) -> Progress:

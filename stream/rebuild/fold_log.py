@@ -44,11 +44,11 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What workers made of one partition so far.
+    """What is known of how one partition was filled and read so far.
 
     Attributes:
-        partitions: The partition count they read it under.
-        since: The first offset they applied themselves; before it a rebuild did.
+        partitions: The partition count that it is read under.
+        since: Records before this offset lie where a lower count put them, and are applied where they lie.
         quarantined: Offsets of records that ended a worker; they are refused unread.
     """
 
@@ -62,7 +62,7 @@ class BulkFold:
 
     Args:
         rules: Of the fold; their topology is the new one.
-        past: Partition → what workers made of it; absent where none has been.
+        past: Partition → what is known of it; absent where nothing is, as of one that no worker has read.
 
     Attributes:
         memory: The new shards.
@@ -79,8 +79,8 @@ class BulkFold:
         self.memory = MemoryStore()
         self.records = 0
 
-    async def add(self, arrived: Iterable[Arrived]) -> dict[Partition, list[Refused]]:
-        """Folds records in order of their arrival; returns the refused ones of each partition."""
+    async def add(self, arrived: Iterable[Arrived]) -> dict[Partition, Batch]:
+        """Folds records in order of their arrival; returns the refused and the misrouted ones of each partition."""
         aside: dict[Partition, Batch] = {}
         batches: dict[Shard, Batch] = {}
         for partition, record in arrived:
@@ -104,17 +104,17 @@ class BulkFold:
             batches.setdefault(shard, Batch(bucket=self._bucket)).accept(event, record)
         await self._fold(batches)
         await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
-        return {partition: batch.refused for partition, batch in aside.items() if batch.refused}
+        return aside
 
     def _rerouted_to(self, partition: Partition, record: Record, user_id: str) -> Partition | None:
-        """The partition that workers rerouted a record to, where its copy is the one that counts; None for none."""
-        past = self._past.get(partition)
-        if past is None or record.offset < past.since:
+        """The partition that a record is rerouted to, where its copy is the one that counts; None for none."""
+        past = self._past.get(partition) or Past(self._rules.topology.partitions, 0)
+        if record.offset < past.since:
             return None
         try:
             return target_of_misrouted(record, user_id, partition, past.partitions)
         except InvalidEvent:
-            self.quarantined[partition].add(record.offset)
+            self.quarantined.setdefault(partition, set()).add(record.offset)
             raise
 
     def _decoded(self, partition: Partition, record: Record) -> Interaction:
@@ -140,16 +140,19 @@ async def fold_log(
     now_ms: Callable[[], int],
     progress: Callable[[int], None],
 ) -> None:
-    """Folds what the reader reads; refused records that no worker has passed yet become dead letters.
+    """Folds what the reader reads, and sends what workers would have sent of records that none has passed yet.
+
+    Refused ones become dead letters, misrouted ones are produced again into their learner's partition. Their copies lie
+    after the spans, for workers to apply; those of records that workers have passed are in the log.
 
     Raises:
         ServiceUnavailable: Kafka does not answer.
     """
     fresh = {span.partition for span in spans if not span.applied}
     async for arrived in reader.read():
-        for partition, refused in (await bulk.add(arrived)).items():
+        for partition, batch in (await bulk.add(arrived)).items():
             if partition in fresh:
-                await outputs.send(refused, [], partition=partition, now_ms=now_ms())
+                await outputs.send(batch.refused, batch.misrouted, partition=partition, now_ms=now_ms())
         progress(bulk.records)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,8 +61,15 @@ async def as_the_workers_do(logs: dict[Partition, list[FakeRecord]], under: Fold
     return store
 
 
-async def rebuilt(logs: dict[Partition, list[FakeRecord]], under: FoldRules, slice_of: int = 77) -> BulkFold:
-    bulk = BulkFold(under, past={})
+async def rebuilt(
+    logs: dict[Partition, list[FakeRecord]],
+    under: FoldRules,
+    slice_of: int = 77,
+    *,
+    past: Mapping[Partition, Past] | None = None,
+) -> BulkFold:
+    """As after workers that read all of the logs under as many partitions as there are."""
+    bulk = BulkFold(under, past=dict.fromkeys(logs, Past(len(logs), 0)) if past is None else past)
     arrived = sorted(((p, r) for p, records in logs.items() for r in records), key=lambda item: item[1].timestamp)
     for start in range(0, len(arrived), slice_of):
         await bulk.add(arrived[start : start + slice_of])
@@ -106,7 +113,7 @@ async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_pa
     late = [event(0, user, "late", id=f"late-{user}", arrival=ARRIVAL + 50 * HOUR_MS) for user in USERS]
     for record, user in zip(late, USERS, strict=True):
         grown[partition_of(user, 6)].append(record)
-    bulk = await rebuilt(grown, rules(6, 1))
+    bulk = await rebuilt(grown, rules(6, 1), past={p: Past(6, len(records)) for p, records in logs.items()})
     found = learners(bulk.memory, Topology(6, 1).shards())
     assert set(found) == set(USERS)
     assert all("late" in found[user][0] for user in USERS)
@@ -114,12 +121,12 @@ async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_pa
 
 async def test_a_record_that_ends_workers_is_left_unread() -> None:
     bulk = BulkFold(rules(1, 1), past={PARTITION: Past(1, 0, frozenset({1}))})
-    refused = await bulk.add([(PARTITION, event(0)), (PARTITION, event(1, "v")), (PARTITION, event(2))])
-    assert [refusal.error.reason for refusal in refused[PARTITION]] == [RefusalReason.CRASHED_WORKER]
+    aside = await bulk.add([(PARTITION, event(0)), (PARTITION, event(1, "v")), (PARTITION, event(2))])
+    assert [refusal.error.reason for refusal in aside[PARTITION].refused] == [RefusalReason.CRASHED_WORKER]
     assert bulk.memory.contents(Shard(10_000)).counters[COUNTS] == {"accepted": 2, "refused": 1}
 
 
-async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -> None:
+async def test_of_a_record_that_was_rerouted_the_copy_counts_as_it_did_then() -> None:
     """The original is stamped a minute ahead, so it would be clamped to its own arrival, not to the copy's."""
     target = partition_of("u", 2)
     elsewhere = Partition(1 - target)
@@ -127,13 +134,32 @@ async def test_of_a_record_that_was_sent_home_the_copy_counts_as_it_did_then() -
     astray, copy = event(0, arrival=ARRIVAL, **ahead), event(0, arrival=ARRIVAL + 9000, **ahead)
     logs = {elsewhere: [astray], target: [copy]}
     live = await as_the_workers_do(logs, rules(2))
-    for since, equal in ((0, True), (1, False)):  # before `since` a rebuild folded, and rerouted nothing
+    for since, equal in ((0, True), (1, False)):  # before `since` a lower partition count put records where they lie
         past = {Partition(number): Past(2, since) for number in range(2)}
         bulk = BulkFold(rules(2, 1), past=past)
         await bulk.add([(elsewhere, astray), (target, copy)])
         assert (learners(bulk.memory, Topology(2, 1).shards()) == learners(live, range(2))) is equal
         counted = bulk.memory.contents(Shard(10_000 + elsewhere)).counters[COUNTS]
         assert counted == ({"rerouted": 1} if equal else {})
+
+
+async def test_what_no_worker_has_passed_is_rerouted_as_a_worker_would() -> None:
+    """The counters of a rebuilt shard are those of the live fold of the same log, whoever folds it first."""
+    target = partition_of("u", 2)
+    elsewhere, outputs = Partition(1 - target), FakeOutputs()
+    log = [(elsewhere, event(0, id="astray")), (target, event(0, id="home"))]
+    bulk = BulkFold(rules(2, 1), past={})
+    await fold_log(
+        FakeReader([log]),
+        [Span(elsewhere, 0, 1, applied=False), Span(target, 0, 1, applied=False)],
+        bulk,
+        outputs,
+        now_ms=lambda: 5,
+        progress=lambda _: None,
+    )
+    assert [(sent.user_id, sent.partition, sent.record) for sent in outputs.misrouted] == [("u", target, log[0][1])]
+    counted = {p: dict(bulk.memory.contents(Shard(10_000 + p)).counters[COUNTS]) for p in (elsewhere, target)}
+    assert counted == {elsewhere: {"rerouted": 1}, target: {"accepted": 1}}
 
 
 async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebuild_after_a_worker_refused_it() -> None:
@@ -143,8 +169,8 @@ async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebui
     past = {elsewhere: Past(2, 0)}
     for _ in range(3):
         bulk = BulkFold(rules(2, 1), past=past)
-        refused = await bulk.add([(elsewhere, large)])
-        assert [len(letters) for letters in refused.values()] == [1]
+        aside = await bulk.add([(elsewhere, large)])
+        assert [len(batch.refused) for batch in aside.values()] == [1]
         past = {elsewhere: Past(2, 4, frozenset(bulk.quarantined[elsewhere]))}  # as the command passes it
 
 
