@@ -1,17 +1,19 @@
 """Replay decides which dead letters go back to the interactions topic, and counts what it leaves out. Pure functions.
 
-Key, value and the record's own headers go back unchanged, so an event keeps its id and counts once however often it is
-replayed within the dedupe window. What the stream added on why it was refused is taken off; `dlq.replay_count` goes
-with the record, raised by one, and is on the next letter should it be refused again.
+Key, value and the record's own headers go back unchanged; an event that was applied meanwhile changes nothing, however
+often it is replayed. What the stream added on why it was refused is taken off; `dlq.replay_count` goes with the record,
+raised by one, and is on the next letter should it be refused again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+from types import MappingProxyType
 
+from infra.operator.dead_letter_learners import is_erased
 from recsys.dead_letters import DeadLetter, replayed
 from recsys.kafka.bulk_producer import Record
 
@@ -29,6 +31,8 @@ class Left(StrEnum):
     """It was too large to be kept whole."""
     NOTHING = "nothing"
     """It has neither key nor value."""
+    ERASED = "of_an_erased_learner"
+    """Its learner was erased since: it would change nothing, and be kept for a retention more."""
 
 
 class Attempts:
@@ -56,12 +60,21 @@ def _identity(letter: DeadLetter) -> bytes:
     return digest.digest()
 
 
-def why_left(letter: DeadLetter, attempts: Attempts, max_replays: int) -> Left | None:
-    """Why a letter is left alone; None if it is to be replayed."""
+def why_left(letter: DeadLetter, attempts: Attempts, max_replays: int, erased: Mapping[str, int]) -> Left | None:
+    """Why a letter is left alone; None if it is to be replayed.
+
+    Args:
+        letter: A selected letter.
+        attempts: Of all letters.
+        max_replays: A letter replayed this often is left alone.
+        erased: Learner → the time of the latest erasure, ms since 1970 UTC.
+    """
     if letter.incomplete:
         return Left.INCOMPLETE
     if letter.key is None and letter.value is None:
         return Left.NOTHING
+    if is_erased(letter, erased):
+        return Left.ERASED
     if attempts.newer_than(letter):
         return Left.REFUSED_AGAIN
     return Left.REPLAYED_OFTEN if letter.replay_count >= max_replays else None
@@ -85,10 +98,16 @@ class Account:
     replayed: dict[str, int] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
 
-    def records(self, letters: Iterable[DeadLetter], attempts: Attempts, max_replays: int) -> Iterator[Record]:
-        """The records to send back, counting each letter as it passes."""
+    def records(
+        self,
+        letters: Iterable[DeadLetter],
+        attempts: Attempts,
+        max_replays: int,
+        erased: Mapping[str, int] = MappingProxyType({}),
+    ) -> Iterator[Record]:
+        """The records to send back, counting each letter as it passes (arguments as `why_left`)."""
         for letter in letters:
-            why = why_left(letter, attempts, max_replays)
+            why = why_left(letter, attempts, max_replays, erased)
             if why is None:
                 self.replayed[letter.reason] = self.replayed.get(letter.reason, 0) + 1
                 yield _record(letter)

@@ -5,19 +5,24 @@ This is the composition root: it makes clients, draws the progress and prints.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from infra.operator.dead_letter_learners import noting_learners
 from infra.operator.dead_letter_replay import Account, Attempts
 from infra.operator.dead_letter_text import by_reason, bytes_of, escaped, line, shown, summary
 from infra.operator.dead_letters import DeadLetterTopic, Selection, dead_letter_topic
+from recsys.dead_letters import DeadLetter
 from recsys.errors import RefusalReason
-from recsys.kafka.bulk_producer import connect, produce
+from recsys.kafka.bulk_producer import Record, connect, produce
+from recsys.online_store.outdated import any_topology
+from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings, load_settings
 from recsys.times import parse_time
 
@@ -110,19 +115,25 @@ def replay(
 ) -> None:
     """Send letters back to the interactions topic. Says what it would do; --execute does it.
 
-    An event id counts once, so a repeat within the dedupe window (RECSYS_DEDUPE_WINDOW_HOURS) is safe; after that,
-    narrow a second replay by --since.
+    Repeating it is safe: an event that was applied already changes nothing. What a learner did before they were erased
+    (`recsys erase`) is left alone, so Redis has to answer.
     """
     settings = load_settings()
     selection = _selection(reasons, since, until)
     account = Account()
     with dead_letter_topic(settings) as topic:
         # A letter that was replayed and refused again has its newer letter behind it, whatever the filters say.
-        attempts = Attempts(topic.letters(Selection()))
+        learners: set[str] = set()
+        attempts = Attempts(noting_learners(topic.letters(Selection()), learners))
+        erased = asyncio.run(_erased(settings, learners))
+
+        def records(letters: Iterable[DeadLetter]) -> Iterator[Record]:
+            return account.records(letters, attempts, max_replays, erased)
+
         if execute:
-            _send(settings, topic, selection, account, attempts=attempts, max_replays=max_replays, rate=rate)
+            _send(settings, topic, selection, records, rate=rate)
         else:
-            for _ in account.records(topic.letters(selection), attempts, max_replays):
+            for _ in records(topic.letters(selection)):
                 pass
     figures = {"executed": execute, "replayed": account.replayed, "left": account.left}
     click.echo(json.dumps(figures) if as_json else _account(account, execute=execute))
@@ -132,10 +143,8 @@ def _send(
     settings: Settings,
     topic: DeadLetterTopic,
     selection: Selection,
-    account: Account,
+    records: Callable[[Iterable[DeadLetter]], Iterator[Record]],
     *,
-    attempts: Attempts,
-    max_replays: int,
     rate: float | None,
 ) -> None:
     console = Console(stderr=True)
@@ -145,9 +154,21 @@ def _send(
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("dead letters", total=None)
             letters = topic.letters(selection, lambda done, total: progress.update(task, completed=done, total=total))
-            produce(producer, settings.interactions_topic, account.records(letters, attempts, max_replays), rate=rate)
+            produce(producer, settings.interactions_topic, records(letters), rate=rate)
     finally:
         producer.close(timeout=1)
+
+
+async def _erased(settings: Settings, learners: Collection[str]) -> Mapping[str, int]:
+    """Those of the learners who were erased, with the time of it."""
+    store = RedisStore.for_stream(settings.redis)
+    try:
+        topology = await any_topology(store)
+        if topology is None or topology.state_format == 1:  # the release that wrote it knew no erasures
+            return {}
+        return await store.erased_until(topology, learners)
+    finally:
+        await store.close()
 
 
 def _account(account: Account, *, execute: bool) -> str:

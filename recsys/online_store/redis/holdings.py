@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from redis.asyncio import Redis
 
 from recsys.errors import UnreadableState
-from recsys.keys import KeySpace, Shard
+from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store.redis.connection import answering
+
+NO_TIME = "holds a time that is no number"
+PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +85,27 @@ class RedisHoldings:
                 merged_into=None if merged is None else merged.decode(),
             )
         except ValueError:
-            raise UnreadableState(self._keys.erased(shard), "holds a time that is no number") from None
+            raise UnreadableState(self._keys.erased(shard), NO_TIME) from None
+
+    async def erased_until(self, topology: Topology, user_ids: Collection[str]) -> Mapping[str, int]:
+        """Those of the learners who were erased, with the time of the latest erasure, ms since 1970 UTC.
+
+        Raises:
+            ServiceUnavailable: Redis does not answer.
+            UnreadableState: A register is none.
+        """
+        of_shard: defaultdict[Shard, list[str]] = defaultdict(list)
+        for user_id in user_ids:
+            of_shard[topology.shard_of(user_id)].append(user_id)
+        found: dict[str, int] = {}
+        for shard, users in of_shard.items():
+            key = self._keys.erased(shard)
+            for start in range(0, len(users), PAGE):
+                page = users[start : start + PAGE]
+                async with answering(key):
+                    times = await cast("Awaitable[list[bytes | None]]", self._client.hmget(key, page))
+                try:
+                    found |= {user: int(at_ms) for user, at_ms in zip(page, times, strict=True) if at_ms is not None}
+                except ValueError:
+                    raise UnreadableState(key, NO_TIME) from None
+        return found

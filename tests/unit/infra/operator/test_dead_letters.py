@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndTimestamp
 
+from infra.operator.dead_letter_learners import noting_learners
 from infra.operator.dead_letter_replay import Account, Attempts, Left
 from infra.operator.dead_letter_text import escaped, line
 from infra.operator.dead_letters import DeadLetterTopic, Selection
@@ -145,6 +147,28 @@ def test_a_letter_whose_replay_was_refused_again_is_left_to_its_newer_letter() -
         for one in sent:
             topic_now.append(record(len(topic_now), one.value, own=one.headers[:-1], replays=one.headers[-1][1] or b""))
     assert account.left == {Left.REFUSED_AGAIN: 3, Left.REPLAYED_OFTEN: 1}
+
+
+def test_what_an_erased_learner_did_before_is_not_sent_back_whatever_names_them() -> None:
+    erased_ms = 5000
+    by_value = json.dumps({"user_id": "v", "timestamp": 9_000, "value": "far too much"}).encode()
+    late_delivery = json.dumps({"user_id": "v", "timestamp": 4_000, "type": "unheard"}).encode()
+    chosen = letters(
+        record(0, b"junk", key=b"u"),
+        record(1, by_value, key=None),
+        record(2, b"junk", key=None, own=[("ce_userid", b"u")]),
+        record(9, late_delivery, key=b"v"),
+        record(8, by_value, key=b"v"),
+        record(3, b"junk", key=b"w"),
+        record(4, b"[" * 100_000, key=b"w"),
+    )
+    learners: set[str] = set()
+    attempts = Attempts(noting_learners(chosen, learners))
+    assert learners == {"u", "v", "w"}
+    account = Account()
+    back = list(account.records(chosen, attempts, 3, {"u": erased_ms, "v": erased_ms}))
+    assert [one.value for one in back] == [by_value, b"junk", b"[" * 100_000]
+    assert account.left == {Left.ERASED: 4}
 
 
 def test_what_is_printed_cannot_drive_a_terminal() -> None:
