@@ -1,7 +1,7 @@
 """Bots in a history: the rules of `recsys.bots` on whole columns, and the filter that leaves their events out.
 
 A property test holds `find_bots` equal to the stream's detector on random histories, late and unordered events
-included. What still differs is in docs/duplicates-and-bots.md.
+included. What still differs is in docs/state.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Two rules, each with a reason a person can read: a declared crawler, and a sustained event rate. A burst is no proof:
 on a real e-learning log "3 clicks under 5 s apart" would drop users holding 42 % of all events. The stream applies the
 rules to every accepted event; its flags are shadow only and change no score. `batch.bots` applies the same rules to a
-whole history (docs/duplicates-and-bots.md says what still differs).
+whole history (docs/state.md says what still differs).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What stream, rebuild and batch take for a duplicate: the same within the dedupe window; batch remembers longer.
 
-docs/duplicates-and-bots.md describes the difference that the last test holds.
+docs/state.md describes the difference that the last test holds.
 """
 
 from __future__ import annotations
