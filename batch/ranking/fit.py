@@ -22,6 +22,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
 from recsys.model.signals import SignalModel
 from recsys.model.towers import HybridTowers
+from recsys.model.training import TowerTraining
 
 FIRST_ORIGIN, LAST_ORIGIN, LABEL_SHARE = 0.5, 0.9, 0.2
 TOWER_ORIGINS = (0.5, 0.6, 0.7, 0.8)
@@ -114,7 +115,8 @@ class RankerFit:
                 best = max(tried, key=lambda l2: tried[l2])
                 self._hyperparameters = replace(self._hyperparameters, item_item_l2=best)
             learned, lists = self._learned()
-        towers, curve = self._towers.before(self._end_ms, None, self._stage("training the towers"))
+        training, curve = self._towers.before(self._end_ms, None, self._stage("training the towers"))
+        towers = training.towers
         features = course_features(activity_before(self._encoded, self._end_ms))
         arrays = self._signal_arrays(self._end_ms, towers) | {name: learned[name] for name in LEARNED}
         arrays["features"] = ((features - learned["feature_mean"]) / learned["feature_scale"]).astype(np.float32)
@@ -133,7 +135,7 @@ class RankerFit:
         popular: list[Floats] = []
         features: list[Floats] = []
         shares = np.linspace(FIRST_ORIGIN, LAST_ORIGIN, self._hyperparameters.origins)
-        towers: HybridTowers | None = None
+        training: TowerTraining | None = None
         due = list(TOWER_ORIGINS)
         progress = self._stage("learning what to trust")
         for number, share in enumerate(shares.tolist()):
@@ -142,10 +144,12 @@ class RankerFit:
             popular.append(newcomers(at, self._sample(at.newcomers(), MOST_NEWCOMERS)))
             learners = self._sample(at.learners(), self._hyperparameters.lists // self._hyperparameters.origins)
             if len(learners):
-                if towers is None or (due and share >= due[0]):
-                    towers, _ = self._towers.before(at.at_ms, towers, self._stage(f"towers as of {share:.0%}"))
+                if training is None or (due and share >= due[0]):
+                    training, _ = self._towers.before(at.at_ms, training, self._stage(f"towers as of {share:.0%}"))
                     due = [later for later in due if later > share]
-                model = SignalModel(self._signal_arrays(at.at_ms, towers), self._hyperparameters.history_length)
+                model = SignalModel(
+                    self._signal_arrays(at.at_ms, training.towers), self._hyperparameters.history_length
+                )
                 parts.append(training_lists(at, model, features[-1], learners, self._rng))
             progress(number + 1, len(shares))
         scaling = _scaling(features, parts)

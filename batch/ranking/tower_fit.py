@@ -15,7 +15,7 @@ from recsys.model.course_features import log_share
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
 from recsys.model.towers import OFFSET_DAYS, HybridTowers
-from recsys.model.training import TowerInputs, train_towers
+from recsys.model.training import TowerInputs, TowerTraining
 
 OFFSET_BUCKETS = 50
 FIRST_OFFSET = 0.02
@@ -41,8 +41,8 @@ class TowerFit:
     hyperparameters: HyperParameters
     half_life_days: float
 
-    def before(self, at_ms: int, start: HybridTowers | None, progress: Progress) -> tuple[HybridTowers, list[float]]:
-        """Towers that know what came before an instant, and the mean loss of each epoch.
+    def before(self, at_ms: int, start: TowerTraining | None, progress: Progress) -> tuple[TowerTraining, list[float]]:
+        """Towers that know what came before an instant, with their training, and the mean loss of each epoch.
 
         They stay as they were drawn, without any loss, where nobody liked a new course after an earlier one.
 
@@ -51,17 +51,18 @@ class TowerFit:
             start: Earlier towers to go on from (they are changed), with fewer epochs; None for new ones.
             progress: Called after each step.
         """
-        settings, features = self.hyperparameters, self._features_before(at_ms)
+        settings, features, epochs = self.hyperparameters, self._features_before(at_ms), self.hyperparameters.epochs
         if start is None:
             keras.utils.set_random_seed(settings.seed)  # initial weights
             towers = HybridTowers(settings, n_users=len(self.encoded.users), features=features)
+            start = TowerTraining(towers, settings)
         else:
-            towers, towers.features = start, features
-            settings = replace(settings, epochs=max(1, round(settings.epochs * MORE_EPOCHS_SHARE)))
+            start.towers.features = features
+            epochs = max(1, round(epochs * MORE_EPOCHS_SHARE))
         examples = tower_examples(self.encoded, at_ms, settings, self.half_life_days)
         if examples is None:
-            return towers, []
-        return towers, train_towers(towers, self._inputs(examples, at_ms), settings, progress=progress)
+            return start, []
+        return start, start.run(self._inputs(examples, at_ms), epochs=epochs, progress=progress)
 
     def _features_before(self, at_ms: int) -> CourseFeatures:
         touched = np.zeros(len(self.encoded.courses), dtype=bool)

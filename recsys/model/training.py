@@ -18,7 +18,7 @@ from scipy import sparse
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats, Rows
-from recsys.model.towers import HybridTowers
+from recsys.model.towers import OFFSET_DAYS, HybridTowers
 
 _NEVER = -1e9
 _STEPS_AN_EPOCH = 40
@@ -78,74 +78,74 @@ class TowerInputs:
         )
 
 
-def train_towers(
-    towers: HybridTowers,
-    inputs: TowerInputs,
-    hyperparameters: HyperParameters,
-    *,
-    progress: Progress = lambda _done, _total: None,
-) -> list[float]:
-    """Trains towers, in place.
+class TowerTraining:
+    """Trains one pair of towers, once or again and again, with a step of Adam that is compiled once.
 
     Args:
-        towers: New ones, or ones to go on from.
-        inputs: See `TowerInputs`.
+        towers: New ones, or ones to go on from; they are changed in place.
         hyperparameters: Its seed fixes order and dropout.
-        progress: Called after each step with steps done and steps in all.
 
-    Returns:
-        The mean loss of each epoch.
+    Attributes:
+        towers: As given.
     """
-    keras.utils.set_random_seed(hyperparameters.seed)
-    rng = np.random.default_rng(hyperparameters.seed)
-    size = int(np.clip(len(inputs) // _STEPS_AN_EPOCH, _SMALLEST_BATCH, hyperparameters.batch_size))
-    size = min(size, len(inputs))
-    steps = len(inputs) // size
-    step = _TrainingStep(towers, inputs.popularity, hyperparameters, steps * hyperparameters.epochs)
-    curve = []
-    for epoch in range(hyperparameters.epochs):
-        order = rng.permutation(len(inputs))
-        losses = []
-        for at in range(steps):
-            losses.append(step(inputs.batch(order[at * size : (at + 1) * size])))
-            progress(epoch * steps + at + 1, steps * hyperparameters.epochs)
-        curve.append(float(np.mean(losses)))
-    return curve
 
-
-class _TrainingStep:
-    """One step of Adam on a batch of fixed size, compiled once."""
-
-    def __init__(self, towers: HybridTowers, popularity: Floats, hyperparameters: HyperParameters, total: int) -> None:
-        self._popularity = tf.constant(popularity)
-        self._towers, self._hyperparameters, self._total, self._done = towers, hyperparameters, total, 0
+    def __init__(self, towers: HybridTowers, hyperparameters: HyperParameters) -> None:
+        self.towers, self._hyperparameters = towers, hyperparameters
         self._optimizer = keras.optimizers.Adam(hyperparameters.learning_rate)
         self._optimizer.build(towers.trainable_variables)
         n = len(towers.features.index)
         self._features = [tf.constant(array) for array in (towers.features.text, towers.features.attributes)]
-        self._index = tf.constant(towers.features.index)
         self._step = tf.function(
             self._one,
             input_signature=(
-                tf.TensorSpec((None,), tf.int32),
-                tf.TensorSpec((None, None), tf.int32),
-                tf.TensorSpec((None, None, POOLS), tf.float32),
-                tf.TensorSpec((None, STRENGTH_DIM), tf.float32),
-                tf.TensorSpec((None, n), tf.bool),
-                tf.TensorSpec((None, n), tf.bool),
-                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, n, len(OFFSET_DAYS)), tf.float32),
+                tf.TensorSpec((n,), tf.int32),
+                (
+                    tf.TensorSpec((None,), tf.int32),
+                    tf.TensorSpec((None, None), tf.int32),
+                    tf.TensorSpec((None, None, POOLS), tf.float32),
+                    tf.TensorSpec((None, STRENGTH_DIM), tf.float32),
+                    tf.TensorSpec((None, n), tf.bool),
+                    tf.TensorSpec((None, n), tf.bool),
+                    tf.TensorSpec((None,), tf.int32),
+                ),
             ),
         )
 
-    def __call__(self, batch: tuple[Any, ...]) -> float:
-        self._done += 1
-        warm_up = min(1.0, self._done / max(1, min(_WARM_UP_STEPS, self._total // 10)))
-        falling = 1.0 - (1.0 - _LAST_RATE) * self._done / self._total
-        self._optimizer.learning_rate.assign(self._hyperparameters.learning_rate * warm_up * falling)
-        return float(self._step(*batch))
+    def run(self, inputs: TowerInputs, *, epochs: int, progress: Progress = lambda _done, _total: None) -> list[float]:
+        """Trains from a fresh state of the optimizer.
 
-    def _one(self, user: Any, rows: Any, pools: Any, strength: Any, targets: Any, known: Any, bucket: Any) -> Any:
-        towers, settings = self._towers, self._hyperparameters
+        Args:
+            inputs: See `TowerInputs`; at least one example.
+            epochs: Passes over them.
+            progress: Called after each step with steps done and steps in all.
+
+        Returns:
+            The mean loss of each epoch.
+        """
+        keras.utils.set_random_seed(self._hyperparameters.seed)
+        rng = np.random.default_rng(self._hyperparameters.seed)
+        for variable in self._optimizer.variables:
+            variable.assign(tf.zeros_like(variable.value))
+        size = int(np.clip(len(inputs) // _STEPS_AN_EPOCH, _SMALLEST_BATCH, self._hyperparameters.batch_size))
+        size = min(size, len(inputs))
+        steps = len(inputs) // size
+        told = (tf.constant(inputs.popularity), tf.constant(self.towers.features.index))
+        curve = []
+        for epoch in range(epochs):
+            order = rng.permutation(len(inputs))
+            losses = []
+            for at in range(steps):
+                done, total = epoch * steps + at + 1, steps * epochs
+                self._optimizer.learning_rate.assign(self._hyperparameters.learning_rate * _rate(done, total))
+                losses.append(float(self._step(*told, inputs.batch(order[at * size : (at + 1) * size]))))
+                progress(done, total)
+            curve.append(float(np.mean(losses)))
+        return curve
+
+    def _one(self, popularity: Any, index: Any, batch: tuple[Any, ...]) -> Any:
+        user, rows, pools, strength, targets, known, bucket = batch
+        towers, settings = self.towers, self._hyperparameters
         variables = towers.trainable_variables
         with tf.GradientTape() as tape:
             kept = tf.cast(tf.random.uniform((tf.shape(user)[0], 1)) >= settings.no_history_rate, tf.float32)
@@ -153,10 +153,10 @@ class _TrainingStep:
             vectors = towers.user(
                 [tf.where(named, user, 0), rows, pools * kept[:, :, None], strength * kept], training=True
             )
-            shown = tf.random.uniform(tf.shape(self._index)) >= settings.unknown_course_rate
-            courses, bias = towers.course([tf.where(shown, self._index, 0), *self._features], training=True)
+            shown = tf.random.uniform(tf.shape(index)) >= settings.unknown_course_rate
+            courses, bias = towers.course([tf.where(shown, index, 0), *self._features], training=True)
             logits = tf.matmul(vectors, courses, transpose_b=True) + bias[None, :, 0]
-            offsets = tf.linalg.matvec(self._popularity, tf.convert_to_tensor(towers.offset_weights))
+            offsets = tf.linalg.matvec(popularity, tf.convert_to_tensor(towers.offset_weights))
             logits += tf.gather(offsets, bucket)
             logits = tf.where(known, _NEVER, logits)
             wanted = tf.cast(targets, tf.float32)
@@ -169,3 +169,9 @@ class _TrainingStep:
         clipped, _ = tf.clip_by_global_norm(gradients, _CLIP)
         self._optimizer.apply(clipped, variables)
         return loss
+
+
+def _rate(done: int, total: int) -> float:
+    """The share of the learning rate at a step: it rises over the first tenth of all, then falls to `_LAST_RATE`."""
+    warm_up = min(1.0, done / max(1, min(_WARM_UP_STEPS, total // 10)))
+    return warm_up * (1.0 - (1.0 - _LAST_RATE) * done / total)

@@ -17,7 +17,7 @@ from tests.doubles.effects import effects
 KEYS = KeySpace()
 
 GROUP, SHARD = "g", Shard(3)
-WRITES = ["hset", "sadd", "zadd", "hincrby", "persist", "unlink", "set"]
+WRITES = ["hset", "sadd", "zadd", "persist", "unlink", "set"]
 READS = ["get", "hmget", "hget", "smismember", "hlen", "scard", "zcard"]
 EVERYTHING = effects(
     engagement={"u": {"c": 5.0}},
@@ -122,7 +122,7 @@ async def test_a_key_of_another_type_is_named_and_nothing_is_changed(
     assert await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
 
 
-@pytest.mark.parametrize("count", ["many", "", "-", "007", "-0", "9223372036854775807", "9" * 20, "1.5"])
+@pytest.mark.parametrize("count", ["many", "", "-", "007", "-0", "9223372036854775807", "9" * 16, "1.5"])
 async def test_a_count_that_is_none_is_named_and_nothing_is_changed(
     store: RedisStore, admin: redis.Redis, count: str
 ) -> None:
@@ -134,7 +134,7 @@ async def test_a_count_that_is_none_is_named_and_nothing_is_changed(
     assert state(admin) == before
 
 
-@pytest.mark.parametrize("count", ["0", "-3", "999999999999999999"])
+@pytest.mark.parametrize("count", ["0", "-3", "999999999999998"])
 async def test_a_count_that_redis_can_add_to_is_added_to(store: RedisStore, admin: redis.Redis, count: str) -> None:
     admin.hset(KEYS.counts(SHARD), "accepted", count)
     assert await store.commit(SHARD, GROUP, None, 0, EVERYTHING)
@@ -157,7 +157,8 @@ class FailsInTheMiddle(RedisStore):
     """Its commit script changes a count and then fails, as one does that meets what no check could foresee."""
 
     commit_script = RedisStore.commit_script.replace(
-        "at = key_of(step[2], '')\n  for", "at = key_of(step[2], '')\n  redis.call('LPUSH', KEYS[1], 'x')\n  for"
+        "at = key_of(step[2], '')\n  local found",
+        "at = key_of(step[2], '')\n  redis.call('LPUSH', KEYS[1], 'x')\n  local found",
     )
 
 

@@ -22,12 +22,12 @@ class WithoutIntent(RedisStore):
 @pytest.mark.parametrize(("kind", "counted"), [(RedisStore, 5.0), (WithoutIntent, 10.0)])
 async def test_a_refused_command_and_a_second_try(redis_url: str, kind: type[RedisStore], counted: float) -> None:
     with redis.Redis.from_url(redis_url) as admin:
-        admin.acl_setuser("one-less", enabled=True, passwords=["+s"], commands=["+@all", "-hincrby"], keys=["*"])
+        admin.acl_setuser("one-less", enabled=True, passwords=["+s"], commands=["+@all", "-zadd"], keys=["*"])
         store = kind.for_stream(redis_url.replace("redis://", "redis://one-less:s@"))
         try:
             with pytest.raises(UnreadableState):
                 await add(store)
-            admin.acl_setuser("one-less", enabled=True, commands=["+hincrby"], keys=["*"], reset_keys=True)
+            admin.acl_setuser("one-less", enabled=True, commands=["+zadd"], keys=["*"], reset_keys=True)
             await add(store)
             (state,) = await store.user_states(SHARD, ["u"])
             assert state.engagement == {"c": counted}

@@ -15,7 +15,7 @@ from tests.faults.stage import Stage
 
 KEYS = KeySpace()
 
-WRITES = ("hincrby", "hset", "zadd", "sadd", "persist", "unlink", "set")
+WRITES = ("hset", "zadd", "sadd", "persist", "unlink", "set")
 REFUSED_S = 2.0
 STOPPED_S = 60.0
 DAMAGED = 0

@@ -57,8 +57,8 @@ def small() -> HyperParameters:
         epochs=4,
         item_item_l2=5.0,
         shared_instants=8,
-        origins=3,
+        origins=2,
         lists=200,
         members=1,
-        mixer_steps=200,
+        mixer_steps=80,
     )

@@ -53,7 +53,8 @@ def test_the_signals_reproduce_the_towers(
 ) -> None:
     """NumPy and Keras give the same affinity to 1e-5, for known and unknown users and for an empty history."""
     end = int(encoded.time[-1]) + 1
-    towers, _ = TowerFit(encoded, features, replace(small, epochs=1), 30.0).before(end, None, lambda _d, _t: None)
+    training, _ = TowerFit(encoded, features, replace(small, epochs=1), 30.0).before(end, None, lambda _d, _t: None)
+    towers = training.towers
     arrays = {**hybrid.draft.arrays, **towers.export()}
     model = SignalModel(arrays, small.history_length)
     vectors, bias = towers.catalogue()

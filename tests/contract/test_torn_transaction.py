@@ -1,0 +1,74 @@
+"""A power cut that tears a commit's transaction in the append-only file, and what Redis makes of it later.
+
+Redis cuts the file after the last whole command and not before the transaction's MULTI (seen on 7.0.15; Valkey mended
+it in its pull request 4342): what is left of the transaction stays in the file, and the next restart applies it with
+the one written after it. So a commit must leave the same state when its first part is applied twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.devtools.local_redis import LocalRedis
+from recsys.keys import Shard
+from recsys.online_store.redis.store import RedisStore
+from tests.doubles.effects import effects
+
+GROUP, SHARD = "g", Shard(0)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalRedis]:
+    with LocalRedis(tmp_path) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def store(server: LocalRedis) -> AsyncIterator[RedisStore]:
+    redis = RedisStore.for_stream(server.url)
+    yield redis
+    await redis.close()
+
+
+async def commit(server: LocalRedis, fence: int | None, value: float) -> None:
+    changes = effects(
+        engagement={"u": {"c": value}}, trend={"c": value}, done={"u": ["c"]}, counts={"accepted": 1, "refused": 2}
+    )
+    async with store(server) as redis:
+        assert await redis.commit(SHARD, GROUP, fence, 0 if fence is None else fence + 1, changes)
+
+
+async def counts(server: LocalRedis) -> Mapping[str, int]:
+    async with store(server) as redis:
+        return await redis.counts(SHARD)
+
+
+async def test_a_torn_commit_that_is_applied_later_changes_nothing(server: LocalRedis) -> None:
+    await commit(server, None, 1.0)
+    await commit(server, 0, 2.0)
+    tear(server, b"fence:g")
+    assert await counts(server) == {"accepted": 1, "refused": 2}  # the second commit is forgotten
+
+    await commit(server, 0, 2.0)  # and made again, because the fence went back with it
+    server.kill()
+    server.start()
+
+    assert await counts(server) == {"accepted": 2, "refused": 4}
+    async with store(server) as redis:
+        assert await redis.fence(SHARD, GROUP) == 1
+        assert (await redis.user_states(SHARD, ["u"]))[0].engagement == {"c": 2.0}
+        assert (await redis.trend(SHARD, 1)).sums == {"c": 2.0}
+        assert await redis.read_shard(SHARD, GROUP, [])  # nor does it take the shard for half-applied
+
+
+def tear(server: LocalRedis, inside: bytes) -> None:
+    """Kills Redis, and ends its file in the middle of the last command that names `inside`."""
+    server.kill()
+    file = max((server.directory / "appendonlydir").glob("*.incr.aof"))
+    written = file.read_bytes()
+    file.write_bytes(written[: written.rindex(inside)])
+    server.start()
