@@ -3,6 +3,7 @@
 RecsysError
 ├── InvalidQuery            2   a user id, number or filter that cannot be
 ├── EventsRefused           2   at least one event of several is not valid, so none was accepted
+├── StatementsRefused       2   the same of xAPI statements
 ├── NoEvents                2   an empty list of events
 ├── TooLarge                2   more bytes or events than are taken at once
 └── ServiceUnavailable
@@ -49,6 +50,20 @@ class EventsRefused(RecsysError):
 
     def __init__(self, refused: Sequence[RefusedEvent], total: int) -> None:
         super().__init__(f"expected valid events, received {len(refused)} refused of {total}; none was accepted")
+        self.refused = list(refused)
+
+
+class StatementsRefused(RecsysError):
+    """At least one xAPI statement of several is not valid, so none was accepted.
+
+    Attributes:
+        refused: The refused statements.
+    """
+
+    exit_status = 2
+
+    def __init__(self, refused: Sequence[RefusedEvent], total: int) -> None:
+        super().__init__(f"expected valid statements, received {len(refused)} refused of {total}; none was accepted")
         self.refused = list(refused)
 
 

@@ -39,6 +39,12 @@ class Metrics:
         self.events_refused = Counter(
             "recsys_events_refused_total", "Events refused with 422.", ["reason"], registry=self.registry
         )
+        self.statements_skipped = Counter(
+            "recsys_statements_skipped_total",
+            "xAPI statements that say nothing about a preference, or void one that is not known.",
+            ["verb"],
+            registry=self.registry,
+        )
         self.produce_seconds = Histogram(
             "recsys_produce_seconds", "Time to Kafka's acknowledgement.", buckets=_LATENCY_S, registry=self.registry
         )

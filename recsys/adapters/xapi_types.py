@@ -115,3 +115,6 @@ MEANINGS: Final = MappingProxyType(
     }
 )
 """(verb, what it is about) → event; a pair that is not here says nothing about what a learner prefers."""
+
+VERBS: Final = frozenset({VOIDED, *(verb for verb, _ in MEANINGS)})
+"""Every verb that means something on some kind of object."""

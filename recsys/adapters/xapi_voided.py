@@ -26,11 +26,11 @@ _OPPOSITES: Final[Mapping[str, str]] = MappingProxyType(
 _NOT_RESTORED: Final = "unrate"
 """To take it back, the mark that it took away would have to be known."""
 
-FILE_CAPACITY: Final = 5_000_000
-"""Statements that an index on disk keeps, the newest; about 1 GB."""
+FILE_CAPACITY: Final = 2_000_000
+"""Statements that an index on disk keeps, the newest; about 0.9 GB."""
 
 PROCESS_CAPACITY: Final = 100_000
-"""Statements that an index in a process keeps, the newest; about 60 MB."""
+"""Statements that an index in a process keeps, the newest; about 65 MB."""
 
 _COMMIT_EVERY: Final = 10_000
 

@@ -13,13 +13,17 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from recsys.adapters.xapi_fields import XapiRules
+from recsys.adapters.xapi_voided import ProcessIndex
 from recsys.settings import Settings
+from serving.http.basic import basic
 from serving.http.endpoints import Endpoint, http_exception, measured
 from serving.http.openapi import add_plain_routes
 from serving.http.root_path import RootPath
 from serving.http.routes.events import events
 from serving.http.routes.operations import healthz, readyz, scrape
 from serving.http.routes.recommendations import recommendations, trending
+from serving.http.routes.statements import statements
 from serving.service import Service
 
 TITLE = "Course recommendations"
@@ -67,12 +71,25 @@ def _plain_routes(service: Service) -> list[Route]:
     return [
         route(hot, "recommendations", recommendations(ladder, default_n)),
         route("/v1/events", "events", events(service.producer, metrics, service.clock), "POST"),
+        route("/xapi/statements", "statements", _statements(service), "POST"),
         route("/v1/trending", "trending", trending(ladder, default_n)),
         route("/metrics", "metrics", scrape(metrics, service.readiness)),
         # Not measured: an orchestrator's question every few seconds would drown the requests.
         Route("/healthz", healthz, name="healthz"),
         Route("/readyz", readyz(service.readiness), name="readyz"),
     ]
+
+
+def _statements(service: Service) -> Endpoint:
+    settings = service.settings
+    return statements(
+        service.producer,
+        service.metrics,
+        service.clock,
+        index=ProcessIndex(),
+        rules=XapiRules(settings.xapi_home_pages),
+        authorize=basic(settings.xapi_credentials),
+    )
 
 
 def _openapi(app: FastAPI, settings: Settings) -> Callable[[], dict[str, Any]]:

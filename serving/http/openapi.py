@@ -11,6 +11,7 @@ from serving.events.incoming import MAX_BODY_BYTES, MAX_EVENTS
 from serving.http.problems import ProblemBody
 from serving.http.routes.operations import NOT_READY, Health
 from serving.http.routes.recommendations import VARIANTS_HEADER
+from serving.http.routes.statements import VERSION_HEADER
 from serving.recommend.answers import Accepted, Recommendations, TrendingCourses
 from serving.recommend.query import ATTRIBUTES, MAX_EXCLUDED, MAX_ID_LENGTH, MAX_N
 from serving.service import Readiness
@@ -20,6 +21,8 @@ Json = dict[str, Any]
 _REFERENCE = "#/components/schemas/{name}"
 _TEXT: Json = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 _STATUSES = {
+    400: "A statement is refused, or the version header",
+    401: "The credentials are missing or wrong",
     413: "The body or the list is too large",
     415: "The body is not application/json, or compressed",
     422: "A parameter or an event is refused",
@@ -46,6 +49,7 @@ def add_plain_routes(document: Json, *, default_n: int) -> Json:
         "/v1/users/{user_id}/recommendations": {"get": _recommendations(n, recommendations)},
         "/v1/trending": {"get": _operation("trending", "What everybody engages with", 200, trending, (422, 503), [n])},
         "/v1/events": {"post": _events(event, accepted)},
+        "/xapi/statements": {"post": _statements()},
         "/healthz": {"get": _asked_by_operators("healthz", "Liveness; touches nothing", health)},
         "/readyz": {"get": _readyz(readiness)},
         "/metrics": {"get": _metrics()},
@@ -75,6 +79,24 @@ def _events(event: Json, answer: Json) -> Json:
     operation["requestBody"] = {
         "required": True,
         "content": {"application/json": {"schema": {"anyOf": [event, several]}}},
+    }
+    return operation
+
+
+def _statements() -> Json:
+    version = {"name": VERSION_HEADER, "in": "header", "required": True, "schema": {"type": "string"}}
+    ids = {"type": "array", "items": {"type": "string"}}
+    problems = (400, 401, 413, 415, 503)
+    operation = _operation("statements", "Send xAPI statements; answers their ids", 200, ids, problems, [version])
+    operation["description"] = (
+        f"One statement, or a list of up to {MAX_EVENTS}, in at most {MAX_BODY_BYTES} bytes. All are accepted or none. "
+        "The same statement again is answered 200. What maps to no event is counted and answered all the same."
+    )
+    statement = {"type": "object", "required": ["actor", "verb", "object"]}
+    several = {"type": "array", "items": statement, "maxItems": MAX_EVENTS}
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": {"anyOf": [statement, several]}}},
     }
     return operation
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import msgspec
 
 from recsys.errors import RecsysError
-from serving.errors import EventsRefused, InvalidQuery, NoEvents, NothingToRecommend, RefusedEvent, TooLarge
+from serving.errors import (
+    EventsRefused,
+    InvalidQuery,
+    NoEvents,
+    NothingToRecommend,
+    RefusedEvent,
+    StatementsRefused,
+    TooLarge,
+)
 
 
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -16,7 +24,7 @@ class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         error: A word a program can switch on.
         detail: What was expected, then what was received.
-        refused: The refused events of a `POST /v1/events`.
+        refused: The refused events of a `POST /v1/events`, or statements of a `POST /xapi/statements`.
     """
 
     error: str
@@ -43,6 +51,7 @@ class Problem(Exception):
 _PROBLEMS: dict[type[RecsysError], tuple[int, str]] = {
     InvalidQuery: (422, "invalid_parameter"),
     EventsRefused: (422, "refused_events"),
+    StatementsRefused: (400, "refused_statements"),  # the status that xAPI asks for
     NoEvents: (422, "no_events"),
     TooLarge: (413, "too_large"),
 }
@@ -56,7 +65,8 @@ def problem_of(error: RecsysError) -> Problem:
     if isinstance(error, NothingToRecommend):
         return unavailable(str(error))
     status, word = _PROBLEMS[type(error)]
-    return Problem(status, ProblemBody(word, str(error), error.refused if isinstance(error, EventsRefused) else None))
+    refused = error.refused if isinstance(error, EventsRefused | StatementsRefused) else None
+    return Problem(status, ProblemBody(word, str(error), refused))
 
 
 def unavailable(detail: str, retry_after_s: int = 1) -> Problem:

@@ -64,6 +64,7 @@ async def test_one_openapi_document_describes_every_route(world: Any) -> None:
     assert {(path, method) for path, item in document["paths"].items() for method in item} == {
         ("/v1/users/{user_id}/recommendations", "get"),
         ("/v1/events", "post"),
+        ("/xapi/statements", "post"),
         ("/v1/trending", "get"),
         ("/healthz", "get"),
         ("/readyz", "get"),
