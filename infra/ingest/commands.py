@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from infra.ingest.bus import BusReading, find_schemas, read_bus
 from infra.ingest.inputs import MOST_BYTES, read_blocks, read_course_ids, read_staff
-from infra.ingest.sending import ingest_file
+from infra.ingest.sending import ingest_file, sending
 from infra.ingest.shown import show
 from recsys.adapters import Parse
 from recsys.adapters.completions import Completions
@@ -23,6 +27,7 @@ from recsys.adapters.xapi import XapiAdapter, statement_lines
 from recsys.adapters.xapi_fields import XapiRules
 from recsys.adapters.xapi_voided import FileIndex, ProcessIndex
 from recsys.process.clock import now_ms
+from recsys.process.logs import configure_logging
 from recsys.settings import load_settings
 
 _PATH = click.Path(path_type=Path)
@@ -31,6 +36,18 @@ staff_option = click.option("--staff", "staff_file", type=_PATH, help="Staff: CS
 courses_option = click.option("--courses", "courses_file", type=_PATH, help="Catalogue, to name the courses it lacks.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Read and count; send nothing and ask no Kafka.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """Set by SIGTERM and Ctrl-C, which otherwise would end the process between sending and committing."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 @click.group("ingest")
@@ -95,13 +112,13 @@ def tracking_options(command: Any) -> Any:
 def tracking_rules(
     *, staff_file: Path | None, blocks_file: Path | None, grades: bool | None, navigation: bool
 ) -> OpenEdxRules:
-    """The rules that the options name, as of now.
+    """The rules that the options name.
 
     Raises:
         InputError: A file cannot be read.
     """
     return OpenEdxRules(
-        now_ms(),
+        now_ms,
         staff=staff_of(staff_file),
         completions=Completions({} if blocks_file is None else read_blocks(blocks_file)),
         grades=blocks_file is None if grades is None else grades,
@@ -184,3 +201,43 @@ def moodle(source: Path, modules_file: Path | None, staff_file: Path | None, **o
     completions = Completions({} if modules_file is None else read_blocks(modules_file))
     rules = MoodleRules(now_ms(), staff_of(staff_file), completions)
     send_file(source, lambda row: parse_row(row, rules), split=row_lines, max_line_bytes=MOST_BYTES, **options)
+
+
+@ingest.command("openedx-bus")
+@click.option("--topic", "topics", multiple=True, required=True, help="A topic of the bus; may be given many times.")
+@click.option("--group", default="recsys-openedx-bus", show_default=True, help="Consumer group.")
+@click.option("--bus", "servers", help="Kafka of the bus, host:port.  [default: KAFKA_BOOTSTRAP_SERVERS]")
+@click.option("--schemas", "schemas_folder", type=_PATH, help="Folder of *.avsc files, where there is no registry.")
+@click.option("--to-end", is_flag=True, help="End once everything is read that was there at the start.")
+@tracking_options
+@json_option
+def openedx_bus(
+    topics: tuple[str, ...],
+    group: str,
+    servers: str | None,
+    schemas_folder: Path | None,
+    to_end: bool,
+    as_json: bool,
+    staff_file: Path | None,
+    **rules: Any,
+) -> None:
+    """Open edX's event bus on Kafka: a consumer group that re-keys its events by learner, until SIGTERM or Ctrl-C.
+
+    Reads Avro (Confluent wire format; schemas from RECSYS_SCHEMA_REGISTRY_URL or --schemas) and JSON. Offsets are
+    committed after the events were acknowledged. The file of --staff is read and, as roles come and go, rewritten.
+    """
+    settings = load_settings()
+    bus = settings if servers is None else load_settings(kafka_bootstrap_servers=servers)
+    configure_logging(settings)
+    existing = staff_file if staff_file is not None and staff_file.exists() else None
+    reading = BusReading(
+        topics,
+        group,
+        find_schemas(settings, schemas_folder),
+        tracking_rules(staff_file=existing, **rules),
+        staff_file=staff_file,
+        to_end=to_end,
+    )
+    with _told_to_stop() as stop, sending(settings) as send:
+        done = read_bus(bus, reading, send, stop.is_set)
+    show(done, as_json=as_json, dry_run=False)

@@ -13,6 +13,7 @@ import msgspec
 from recsys.adapters.course_keys import course_run
 from recsys.adapters.staff import EVERYWHERE, Role, Staff
 from recsys.errors import InputError
+from recsys.process.atomic import write_atomically
 
 MOST_BYTES = 64 << 20
 
@@ -30,6 +31,22 @@ def read_staff(path: Path) -> Staff:
         for role in _roles(user_id, course):
             staff.add(role)
     return staff
+
+
+def write_staff(path: Path, staff: Staff) -> None:
+    """Writes what `read_staff` reads, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("user_id", "course_id"))
+    rows.writerows((role.user_id, role.org or role.course_id) for role in staff)
+    try:
+        write_atomically(path, text.getvalue().encode())
+    except OSError as error:
+        raise InputError(f"{path}: expected a file that can be written, received: {error.strerror}") from None
 
 
 def read_blocks(path: Path) -> dict[str, int]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TypeAlias, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recsys.adapters import Mapped, Outcome, Parse
-from recsys.adapters.lines import MAX_LINE_BYTES, Line, outcomes, read_lines
+from recsys.adapters.lines import MAX_LINE_BYTES, Line, Source, outcomes, read_lines
 from recsys.adapters.summary import Summary
 from recsys.errors import InputError
 from recsys.events import encode
@@ -54,6 +54,25 @@ def as_they_are(lines: Iterator[Line]) -> Iterator[Line]:
     return lines
 
 
+Send: TypeAlias = Callable[[Iterator[Record]], int]
+"""Sends records and returns how many, once all of them are acknowledged; raises if one is not."""
+
+
+@contextmanager
+def sending(settings: Settings) -> Iterator[Send]:
+    """Opens a producer to the interactions topic.
+
+    Raises:
+        ServiceUnavailable: Kafka does not answer; by what is yielded also: a record was not acknowledged.
+        ConfigurationError: The topic is missing.
+    """
+    producer = connect(settings, settings.interactions_topic)
+    try:
+        yield lambda records: produce(producer, settings.interactions_topic, records)
+    finally:
+        producer.close(timeout=1)
+
+
 def ingest_file(
     path: Path,
     parse: Parse,
@@ -87,11 +106,8 @@ def ingest_file(
         if settings is None:
             deque(records, maxlen=0)
         else:
-            producer = connect(settings, settings.interactions_topic)
-            try:
-                acknowledged = produce(producer, settings.interactions_topic, records)
-            finally:
-                producer.close(timeout=1)
+            with sending(settings) as send:
+                acknowledged = send(records)
         return Ingested(summary, acknowledged, time.perf_counter() - started)
 
 
@@ -109,14 +125,14 @@ def records_of(found: Iterator[tuple[str, Outcome]], summary: Summary) -> Iterat
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[int], None]]]:
+def _opened(path: Path) -> Iterator[tuple[Source, Callable[[int], None]]]:
     """The file, and what is to be told of its bytes: a progress bar on a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         if path == STANDARD_INPUT:
             task = progress.add_task("standard input", total=None)
-            yield sys.stdin.buffer, lambda read: progress.update(task, completed=read)
+            yield cast("Source", sys.stdin.buffer), lambda read: progress.update(task, completed=read)
             return
         try:
             source = path.open("rb")

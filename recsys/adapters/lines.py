@@ -13,7 +13,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 from recsys.adapters.outcomes import Outcome, Parse, Refused
 from recsys.errors import RefusalReason
@@ -24,6 +24,15 @@ MAX_LINE_BYTES: Final = 1_000_000
 _GZIP: Final = b"\x1f\x8b"
 _BUFFER_BYTES: Final = 1 << 20
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Source(Protocol):
+    """What is read: an open binary file, or standard input's buffer."""
+
+    def read1(self, size: int, /) -> bytes:
+        """Up to so many bytes, as soon as there are any; none at the end."""
+        ...
+
 
 Progress = Callable[[int], None]
 """Called now and then with the bytes of the file that were read so far, still compressed where it is."""
@@ -48,7 +57,7 @@ def unwatched(_bytes: int) -> None:
     """A `Progress` that nobody watches."""
 
 
-def read_lines(source: BinaryIO, *, max_bytes: int = MAX_LINE_BYTES, progress: Progress = unwatched) -> Iterator[Line]:
+def read_lines(source: Source, *, max_bytes: int = MAX_LINE_BYTES, progress: Progress = unwatched) -> Iterator[Line]:
     """The lines of a file or pipe that are not empty.
 
     Args:
@@ -96,7 +105,7 @@ def _pass_line(stream: BinaryIO) -> int:
 class _Counted(io.RawIOBase):
     """Bytes as they come, counted."""
 
-    def __init__(self, source: BinaryIO, progress: Progress) -> None:
+    def __init__(self, source: Source, progress: Progress) -> None:
         self._source, self._progress, self._read = source, progress, 0
 
     def readable(self) -> bool:
@@ -104,7 +113,7 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer)  # type: ignore[arg-type]  # what RawIOBase is given is a buffer
-        part = self._source.read(len(view))
+        part = self._source.read1(len(view))  # what a pipe has now, not what it will have
         view[: len(part)] = part
         self._read += len(part)
         self._progress(self._read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -40,14 +41,14 @@ class OpenEdxRules:
     """What an operator decides.
 
     Attributes:
-        now_ms: The latest time an event may have (and 5 minutes more), ms since 1970 UTC.
+        now_ms: Gives the latest time an event may have (and 5 minutes more), ms since 1970 UTC.
         staff: Whose events in which course are none of a learner's.
         completions: How many blocks the courses have, and what was completed so far.
         grades: Whether a course grade counts as progress: a poor measure, for where no completion is recorded.
         navigation: Whether steps inside a course count as a view.
     """
 
-    now_ms: int
+    now_ms: Callable[[], int]
     staff: Staff = field(default_factory=Staff)
     completions: Completions = field(default_factory=lambda: Completions({}))
     grades: bool = False
@@ -125,5 +126,5 @@ def made(found: Happening, kind: str, rules: OpenEdxRules, *, bucket: str | int,
         "tenant": found.run.org if len(found.run.org) <= LONGEST_TENANT else None,
         "source": SOURCE,
     }
-    outcome = mapped(found.name, fields, now_ms=rules.now_ms)
+    outcome = mapped(found.name, fields, now_ms=rules.now_ms())
     return Mapped(found.name, outcome.event) if isinstance(outcome, Mapped) else outcome

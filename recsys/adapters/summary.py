@@ -30,6 +30,8 @@ class Summary:
 
     Attributes:
         catalogue: Ids of the courses that are known; None where no catalogue was given.
+        distinct: Whether learners and courses are told apart, which takes memory for each; not in a process that
+            never ends.
         read: Lines that were not empty.
         events: (Platform's name, event type) → events.
         skipped: (Platform's name, why) → lines.
@@ -39,6 +41,7 @@ class Summary:
     """
 
     catalogue: Collection[str] | None = None
+    distinct: bool = True
     read: int = 0
     events: Counter[tuple[str, str]] = field(default_factory=Counter)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -57,9 +60,9 @@ class Summary:
         if isinstance(outcome, Mapped):
             event = outcome.event
             self._count(self.events, outcome.name, event.type)
-            self.learners.add(event.user_id)
-            if event.course_id:
-                self.courses[event.course_id] += 1
+            if self.distinct:
+                self.learners.add(event.user_id)
+                self.courses.update((event.course_id,) if event.course_id else ())
         elif isinstance(outcome, Skipped):
             self._count(self.skipped, outcome.name, outcome.why)
         else:
@@ -95,8 +98,8 @@ class Summary:
                 {"reason": reason, "lines": found.lines, "example": found.example}
                 for reason, found in self.refused.items()
             ],
-            "learners": len(self.learners),
-            "courses": len(self.courses),
+            "learners": len(self.learners) if self.distinct else None,
+            "courses": len(self.courses) if self.distinct else None,
             "unjoined_courses": None
             if unjoined is None
             else {"courses": len(unjoined), "most_frequent": list(unjoined)[:MOST_COURSES]},

@@ -18,6 +18,7 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 _VERSION = re.compile(r"\d{1,2}\.\d{1,2}(\.\d{1,2}){0,2}")
+_REGISTRY = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/\-]*)?")
 _SERVER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 
@@ -45,6 +46,12 @@ def _topic(text: str) -> str:
     if text in {".", ".."}:
         raise ValueError("expected a topic name that Kafka allows")
     return text
+
+
+def _registry(url: str | None) -> str | None:
+    if url is not None and _REGISTRY.fullmatch(url) is None:
+        raise ValueError("expected http://host[:port][/path] or https://…, without user and password")
+    return url
 
 
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$"), AfterValidator(_topic)]
@@ -104,6 +111,17 @@ class KafkaSettings(Section):
         description="Consumer group of the engagement workers; it names the fence in Redis.",
     )
 
+    schema_registry_url: Annotated[OptionalText, AfterValidator(_registry)] = Field(
+        default=None,
+        repr=False,
+        description="Confluent schema registry of the event bus that `recsys ingest openedx-bus` reads, "
+        "http://host:port or https://host.",
+    )
+    schema_registry_username: OptionalText = Field(default=None, description="User of the login to that registry.")
+    schema_registry_password: OptionalSecret = Field(
+        default=None, description="Password of the login to that registry."
+    )
+
     @model_validator(mode="after")
     def _every_topic_has_a_name_of_its_own(self) -> KafkaSettings:
         names: dict[str, str] = {}
@@ -137,6 +155,17 @@ class KafkaSettings(Section):
         key = set_among(self, "kafka_ssl_key_file", "kafka_ssl_key_password")
         if self.kafka_ssl_cert_file is None and key:
             raise ValueError(f"{key} without RECSYS_KAFKA_SSL_CERT_FILE, whose key it is")
+        return self
+
+    @model_validator(mode="after")
+    def _the_registry_is_there_whose_login_it_is(self) -> KafkaSettings:
+        login = set_among(self, "schema_registry_username", "schema_registry_password")
+        if login and self.schema_registry_url is None:
+            raise ValueError(f"{login} without RECSYS_SCHEMA_REGISTRY_URL, whose login it is")
+        if (self.schema_registry_username is None) != (self.schema_registry_password is None):
+            raise ValueError(
+                "RECSYS_SCHEMA_REGISTRY_USERNAME needs RECSYS_SCHEMA_REGISTRY_PASSWORD, and the other way round"
+            )
         return self
 
     @property

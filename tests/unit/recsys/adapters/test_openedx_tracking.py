@@ -33,7 +33,7 @@ PLANTED = ("planted", "Planted", "203.0.113.77")
 
 def read(log: str, rules: OpenEdxRules | None = None) -> list[Outcome]:
     content = io.BytesIO((DATA / log).read_bytes())
-    rules = rules or OpenEdxRules(NOW_MS)
+    rules = rules or OpenEdxRules(lambda: NOW_MS)
     return [outcome for _, outcome in outcomes(read_lines(content), lambda line: parse_line(line, rules))]
 
 
@@ -57,7 +57,7 @@ def tracked(name: str, fields: Mapping[str, Any], **changed: Any) -> Outcome:
         "context": {"course_id": "course-v1:DemoX+C1+T1", "user_id": 1},
         "event": fields,
     }
-    return tracking_outcome(line | changed, OpenEdxRules(NOW_MS, grades=True))
+    return tracking_outcome(line | changed, OpenEdxRules(lambda: NOW_MS, grades=True))
 
 
 def test_a_doubled_enrolment_is_one_event_twice() -> None:
@@ -68,7 +68,7 @@ def test_a_doubled_enrolment_is_one_event_twice() -> None:
 
 
 def test_300_completed_blocks_are_four_events() -> None:
-    rules = OpenEdxRules(NOW_MS, completions=Completions({"DemoX+C1": 300}))
+    rules = OpenEdxRules(lambda: NOW_MS, completions=Completions({"DemoX+C1": 300}))
     found = [event for event in events("block_completions.log", rules) if event.user_id == "103"]
     assert [(event.type, event.value) for event in found] == [("progress", n / 4) for n in (1, 2, 3, 4)]
     assert len({event.event_id for event in found}) == 4
@@ -76,7 +76,7 @@ def test_300_completed_blocks_are_four_events() -> None:
 
 def test_the_number_of_blocks_of_a_run_goes_before_that_of_the_course() -> None:
     blocks = {"DemoX+C1": 300, "course-v1:DemoX+C1+2026_T1": 600}
-    rules = OpenEdxRules(NOW_MS, completions=Completions(blocks))
+    rules = OpenEdxRules(lambda: NOW_MS, completions=Completions(blocks))
     values = [event.value for event in events("block_completions.log", rules) if event.type == "progress"]
     assert values == [0.25, 0.5]
 
@@ -99,13 +99,13 @@ def test_what_300_blocks_add_up_to_is_less_than_an_enrolment_and_a_completion() 
 def test_a_log_read_again_says_the_same(blocks: dict[str, int]) -> None:
     later_ms = NOW_MS + 72 * 3_600_000
     for log in sorted(path.name for path in DATA.glob("*.log")):
-        first = events(log, OpenEdxRules(NOW_MS, completions=Completions(blocks)))
-        again = events(log, OpenEdxRules(later_ms, completions=Completions(blocks)))
+        first = events(log, OpenEdxRules(lambda: NOW_MS, completions=Completions(blocks)))
+        again = events(log, OpenEdxRules(lambda: later_ms, completions=Completions(blocks)))
         assert first == again, log
 
 
 def test_a_log_read_twice_by_one_run_says_its_progress_twice() -> None:
-    rules = OpenEdxRules(NOW_MS, completions=Completions({"DemoX+C1": 300}))
+    rules = OpenEdxRules(lambda: NOW_MS, completions=Completions({"DemoX+C1": 300}))
     first = [event for event in events("block_completions.log", rules) if event.type == "progress"]
     again = [event for event in events("block_completions.log", rules) if event.type == "progress"]
     assert first == again
@@ -144,7 +144,7 @@ def test_event_and_context_as_strings() -> None:
 
 
 def test_a_grade_counts_by_the_quarter_it_reaches() -> None:
-    found = events("regrades.log", OpenEdxRules(NOW_MS, grades=True))
+    found = events("regrades.log", OpenEdxRules(lambda: NOW_MS, grades=True))
     assert [event.value for event in found] == [0.3, 0.31, 0.3, 0.55, 0.55, 0.55, 0.4]
     assert len({event.event_id for event in found}) == 2
     assert events("regrades.log") == []
@@ -152,12 +152,12 @@ def test_a_grade_counts_by_the_quarter_it_reaches() -> None:
 
 def test_staff_leave_no_signal() -> None:
     staff = Staff([Role("9002", "DemoX+C1"), Role("9003", "*", "DemoX"), Role("9004", "*")])
-    assert told("staff.log", OpenEdxRules(NOW_MS, staff=staff)) == [
+    assert told("staff.log", OpenEdxRules(lambda: NOW_MS, staff=staff)) == [
         ("9002", "DemoX+C2", "play"),
         ("116", "DemoX+C1", "play"),
         ("116", "DemoX+C2", "play"),
     ]
-    assert skipped("staff.log", OpenEdxRules(NOW_MS, staff=staff)) == [("play_video", "staff")] * 5
+    assert skipped("staff.log", OpenEdxRules(lambda: NOW_MS, staff=staff)) == [("play_video", "staff")] * 5
 
 
 def test_a_key_of_130_characters() -> None:
@@ -206,7 +206,7 @@ def test_what_the_platform_takes_back_is_the_opposite() -> None:
 def test_damaged_lines_are_refused_and_the_good_ones_read() -> None:
     summary = Summary()
     content = io.BytesIO((DATA / "damaged.log").read_bytes())
-    for number, outcome in outcomes(read_lines(content), lambda line: parse_line(line, OpenEdxRules(NOW_MS))):
+    for number, outcome in outcomes(read_lines(content), lambda line: parse_line(line, OpenEdxRules(lambda: NOW_MS))):
         summary.add(outcome, f"line {number}")
     assert summary.learners == {"129", "130", "131", "132"}
     assert {reason: found.lines for reason, found in summary.refused.items()} == {"not_json": 6, "too_deep": 1}
@@ -216,7 +216,7 @@ def test_damaged_lines_are_refused_and_the_good_ones_read() -> None:
 
 def test_no_personal_data_leaves_the_adapter() -> None:
     summary, sent = Summary(), b""
-    rules = OpenEdxRules(NOW_MS, grades=True, navigation=True)
+    rules = OpenEdxRules(lambda: NOW_MS, grades=True, navigation=True)
     lines = 0
     for log in sorted(DATA.glob("*.log")):
         content = log.read_bytes()
@@ -300,8 +300,8 @@ def test_steps_inside_a_course_are_views_where_asked_for() -> None:
         "context": {"course_id": "course-v1:DemoX+C1+T1", "user_id": 1},
         "event": {},
     }
-    assert isinstance(tracking_outcome(line, OpenEdxRules(NOW_MS)), Skipped)
-    asked = tracking_outcome(line, OpenEdxRules(NOW_MS, navigation=True))
+    assert isinstance(tracking_outcome(line, OpenEdxRules(lambda: NOW_MS)), Skipped)
+    asked = tracking_outcome(line, OpenEdxRules(lambda: NOW_MS, navigation=True))
     assert isinstance(asked, Mapped)
     assert asked.event.type == "view"
 
@@ -337,12 +337,12 @@ _lines = st.fixed_dictionaries(
 
 @given(_lines)
 def test_whatever_stands_in_a_line_nothing_is_raised(line: dict[str, Any]) -> None:
-    rules = OpenEdxRules(NOW_MS, completions=Completions({"O+C": 3}), grades=True, navigation=True)
+    rules = OpenEdxRules(lambda: NOW_MS, completions=Completions({"O+C": 3}), grades=True, navigation=True)
     tracking_outcome(line, rules)
     parse_line(json.dumps(line).encode(), rules)
 
 
 @given(st.binary(max_size=200))
 def test_whatever_bytes_a_line_has_nothing_is_raised(content: bytes) -> None:
-    parse_line(content, OpenEdxRules(NOW_MS))
-    parse_line(b'{"name": "play_video", "context": ' + content + b"}", OpenEdxRules(NOW_MS))
+    parse_line(content, OpenEdxRules(lambda: NOW_MS))
+    parse_line(b'{"name": "play_video", "context": ' + content + b"}", OpenEdxRules(lambda: NOW_MS))

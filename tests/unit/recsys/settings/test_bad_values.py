@@ -21,6 +21,7 @@ NOT_A_TOPIC = ("", " ", "a b", "a/b", "ä", ".", "..", "x" * 250)
 NOT_A_NAME = ("", " ", "a b", "a\tb", "x" * 256)
 NOT_A_FOLDER = ("", " ", "/etc/passwd")
 NOT_JSON = ("abc", "", "[1]", "1", "null", '{"view": 1', '{"view": 1, "view": 2}', "[" * 1_000_000, "'view'")
+REGISTRY = {"RECSYS_SCHEMA_REGISTRY_URL": "http://registry:8081"}
 SASL = {"RECSYS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
 
 BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
@@ -47,6 +48,9 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
     "RECSYS_COURSES_TOPIC": (*NOT_A_TOPIC, "interactions", "interactions.dlq", "exposures"),
     "RECSYS_EXPOSURES_TOPIC": (*NOT_A_TOPIC, "interactions", "interactions.dlq", "courses"),
     "RECSYS_CONSUMER_GROUP": NOT_A_NAME,
+    "RECSYS_SCHEMA_REGISTRY_URL": ("registry:8081", "ftp://registry", f"http://u:{PASSWORD}@registry", "http://a b"),
+    "RECSYS_SCHEMA_REGISTRY_USERNAME": ("someone", {**REGISTRY, "RECSYS_SCHEMA_REGISTRY_USERNAME": "someone"}),
+    "RECSYS_SCHEMA_REGISTRY_PASSWORD": (PASSWORD, {**REGISTRY, "RECSYS_SCHEMA_REGISTRY_PASSWORD": PASSWORD}),
     "REDIS_URL": (
         *("", "localhost", "localhost:6379", f"http://:{PASSWORD}@h", "redis://", "redis:///0", "redis://h:port"),
         *("redis://host/staging", "redis://h/-1", "redis://h/1.5", "redis://h/0/1", "redis://h:65536", "redis://h:0x1"),
