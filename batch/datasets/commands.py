@@ -14,6 +14,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
+from batch.datasets.importers.courses import import_courses
 from batch.datasets.importers.dates import check_format
 from batch.datasets.importers.mars import import_mars
 from batch.datasets.importers.movielens import import_movielens
@@ -157,6 +158,28 @@ _add(
     " gets an id from site, title and intro.",
     has_dates=False,
 )
+
+
+@import_.command("courses")
+@click.argument("sources", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_out
+@_format
+@_json
+def courses(sources: tuple[Path, ...], out: Path, file_format: str, as_json: bool) -> None:
+    """Catalogues of learning platforms into one, merged field by field.
+
+    A FILE is what course-discovery of Open edX or Moodle's core_course_get_courses answers, course records of Open
+    edX's event bus, or a neutral courses file. Where two tell of one course, the FILE named first wins in each field
+    that it has. A course none of whose runs can be found and entered is retired.
+    """
+    require_writable(out, "--out")
+    with shown_stages() as stage:
+        merged = import_courses(sources, stage=stage)
+    written = _write(out, file_format, None, merged.imported.courses)
+    _report(written, out, as_json=as_json, files=merged.imported.files)
+    for remark in merged.remarks:
+        click.echo(remark, err=True)
+    _warn(merged.imported.files)
 
 
 def _write(out: Path, file_format: str, interactions: pd.DataFrame | None, courses: pd.DataFrame) -> dict[str, int]:
