@@ -17,6 +17,7 @@ from recsys.adapters.xapi import XapiAdapter, statements_in
 from recsys.adapters.xapi_fields import XapiRules
 from recsys.adapters.xapi_types import VERBS
 from recsys.adapters.xapi_voided import Pending, StatementIndex
+from recsys.errors import RefusalReason
 from recsys.events import Interaction
 from serving.errors import RefusedEvent, StatementsRefused, TooLarge
 from serving.events.incoming import MAX_EVENTS
@@ -77,6 +78,24 @@ def read_statements(body: bytes, *, arrival_ms: int, index: StatementIndex, rule
         Counter(_verb(outcome.name) for outcome in outcomes if isinstance(outcome, Skipped)),
         pending,
     )
+
+
+def identified(body: bytes, statement_id: str) -> bytes:
+    """The one statement of a PUT, with the id that the address gives it.
+
+    Raises:
+        StatementsRefused: It has another id, or none is given.
+    """
+    try:
+        statement = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        statement = None
+    if not isinstance(statement, dict):
+        raise StatementsRefused([RefusedEvent(0, RefusalReason.SCHEMA, "expected one statement, a JSON object")], 1)
+    if not statement_id or statement.setdefault("id", statement_id) != statement_id:
+        detail = "expected the parameter statementId, and the same id in the statement or none"
+        raise StatementsRefused([RefusedEvent(0, RefusalReason.BAD_ID, detail)], 1)
+    return msgspec.json.encode(statement)
 
 
 class _Identified(msgspec.Struct):

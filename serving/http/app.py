@@ -63,15 +63,15 @@ def create_app(service: Service, *, freeze_heap: bool = False) -> FastAPI:
 def _plain_routes(service: Service) -> list[Route]:
     default_n, metrics, ladder = service.settings.serving_default_n, service.metrics, service.ladder
 
-    def route(path: str, name: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(path, measured(name, endpoint, metrics), methods=[method], name=name)
+    def route(path: str, name: str, endpoint: Endpoint, *methods: str) -> Route:
+        return Route(path, measured(name, endpoint, metrics), methods=methods or ["GET"], name=name)
 
     # A user id may hold slashes, which reach us decoded: hence the path convertor.
     hot = "/v1/users/{user_id:path}/recommendations"
     return [
         route(hot, "recommendations", recommendations(ladder, default_n)),
         route("/v1/events", "events", events(service.producer, metrics, service.clock), "POST"),
-        route("/xapi/statements", "statements", _statements(service), "POST"),
+        route("/xapi/statements", "statements", _statements(service), "POST", "PUT"),
         route("/v1/trending", "trending", trending(ladder, default_n)),
         route("/metrics", "metrics", scrape(metrics, service.readiness)),
         # Not measured: an orchestrator's question every few seconds would drown the requests.

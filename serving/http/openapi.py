@@ -49,7 +49,7 @@ def add_plain_routes(document: Json, *, default_n: int) -> Json:
         "/v1/users/{user_id}/recommendations": {"get": _recommendations(n, recommendations)},
         "/v1/trending": {"get": _operation("trending", "What everybody engages with", 200, trending, (422, 503), [n])},
         "/v1/events": {"post": _events(event, accepted)},
-        "/xapi/statements": {"post": _statements()},
+        "/xapi/statements": {"post": _statements(), "put": _one_statement()},
         "/healthz": {"get": _asked_by_operators("healthz", "Liveness; touches nothing", health)},
         "/readyz": {"get": _readyz(readiness)},
         "/metrics": {"get": _metrics()},
@@ -98,6 +98,15 @@ def _statements() -> Json:
         "required": True,
         "content": {"application/json": {"schema": {"anyOf": [statement, several]}}},
     }
+    return operation
+
+
+def _one_statement() -> Json:
+    operation = _statements()
+    operation |= {"operationId": "statement", "summary": "Send one xAPI statement under its id"}
+    operation["parameters"].append(_parameter("statementId", {"type": "string"}) | {"required": True})
+    operation["responses"]["204"] = {"description": "Acknowledged"}
+    del operation["responses"]["200"]
     return operation
 
 

@@ -1,7 +1,8 @@
-"""`POST /xapi/statements`: statements of learning platforms, mapped, sent, answered after every acknowledgement.
+"""`POST` and `PUT /xapi/statements`: statements of platforms, mapped, sent, answered after every acknowledgement.
 
 As an LRS's Statement Resource answers (xAPI 1.0.3, 2.0), for those who send: statements cannot be asked for here.
-A statement sent again is answered 200 like the first time, because repetition changes nothing.
+A statement sent again is answered like the first time, because repetition changes nothing. PUT is what clients use for
+one statement that has an id (tincan, and so Open edX's event-routing-backends).
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from recsys.adapters.xapi_voided import StatementIndex
 from recsys.errors import ServiceUnavailable
 from serving.errors import StatementsRefused
 from serving.events.producer import EventProducer
-from serving.events.statements import Statements, read_statements
+from serving.events.statements import Statements, identified, read_statements
 from serving.http.basic import Authorize
 from serving.http.bodies import json_body
 from serving.http.endpoints import Endpoint, json_response
 from serving.http.problems import Problem, ProblemBody, unavailable
 from serving.metrics import Metrics
 
+NO_CONTENT = 204
 VERSION_HEADER = "X-Experience-API-Version"
 _VERSION = re.compile(r"(1\.0|2\.0)(\.\d+)?")
 
@@ -55,12 +57,16 @@ def statements(
         body = await json_body(request)
         arrival_ms = clock()
         try:
+            if request.method == "PUT":
+                body = identified(body, request.query_params.get("statementId", ""))
             found = read_statements(body, arrival_ms=arrival_ms, index=index, rules=rules)
         except StatementsRefused as error:
             for reason, count in Counter(one.reason for one in error.refused).items():
                 metrics.events_refused.labels(reason).inc(count)
             raise
         await _send(found, producer, metrics, arrival_ms)
+        if request.method == "PUT":
+            return Response(status_code=NO_CONTENT, headers={VERSION_HEADER: version})
         return json_response(found.ids, headers={VERSION_HEADER: version})
 
     return endpoint

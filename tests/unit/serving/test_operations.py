@@ -65,6 +65,7 @@ async def test_one_openapi_document_describes_every_route(world: Any) -> None:
         ("/v1/users/{user_id}/recommendations", "get"),
         ("/v1/events", "post"),
         ("/xapi/statements", "post"),
+        ("/xapi/statements", "put"),
         ("/v1/trending", "get"),
         ("/healthz", "get"),
         ("/readyz", "get"),

@@ -195,5 +195,34 @@ async def test_home_pages_of_the_settings_hold(world: Any) -> None:
     assert (await post(world, statement(actor=other))).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("parameters", "body", "status"),
+    [
+        ({"statementId": "s-1"}, statement(id="s-1"), 204),
+        ({"statementId": "s-1"}, statement(id=None), 400),
+        ({"statementId": "s-1"}, statement(id="s-2"), 400),
+        ({}, statement(id="s-1"), 400),
+        ({"statementId": "s-1"}, [statement(id="s-1")], 400),
+        ({"statementId": "s-1"}, "{", 400),
+    ],
+)
+async def test_put_takes_one_statement_under_its_id(
+    world: Any, parameters: dict[str, str], body: Any, status: int
+) -> None:
+    content = body if isinstance(body, str) else json.dumps(body)
+    async with world.client(**JSON, **VERSION) as client:
+        response = await client.put("/xapi/statements", params=parameters, content=content)
+    assert response.status_code == status, response.text
+    assert len(world.producer.sent) == (status == 204)
+    assert status != 204 or (response.content, world.producer.sent[0].event_id) == (b"", "s-1")
+
+
+async def test_a_statement_that_was_put_without_an_id_has_that_of_the_address(world: Any) -> None:
+    nameless = {name: value for name, value in statement().items() if name != "id"}
+    async with world.client(**JSON, **VERSION) as client:
+        await client.put("/xapi/statements", params={"statementId": "s-9"}, json=nameless)
+    assert world.producer.sent[0].event_id == "s-9"
+
+
 async def test_another_method_is_405(world: Any) -> None:
     assert (await world.get("/xapi/statements")).status_code == 405
