@@ -1,4 +1,4 @@
-"""Cleaned events as arrays over label-encoded users and courses.
+"""Cleaned events as contributions to learner–course records, over label-encoded users and courses.
 
 Course rows follow the catalogue; user rows follow the sorted ids of the events given, so a map fitted on the training
 side knows nobody who comes later. An interaction with a course the catalogue does not hold is left out and counted.
@@ -14,23 +14,33 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from batch.records import FoldRule, Times, contributions
 from recsys.catalog import Course
-from recsys.engagement import LANDMARK_MS, RATING_MIDPOINT, EngagementWeights, ForwardDecay
-from recsys.events import DONE_TYPES
+from recsys.engagement import LANDMARK_MS, MS_PER_DAY, EngagementWeights, ForwardDecay
 from recsys.exclusion import Exclusion
 from recsys.model.inputs import Doubles, Rows
 from recsys.model.manifest import EngagementTable
 
-Times = NDArray[np.int64]
+__all__ = ["EncodedEvents", "EngagementRule", "Times", "encode"]
 
 
 @dataclass(frozen=True, slots=True)
 class EngagementRule:
-    """How the settings read an event: its weight, how that decays, and whether it ends its course."""
+    """How the settings read events: what a record weighs, how that decays, and when it ends its course.
+
+    Attributes:
+        weights: Of the event types.
+        decay: Of engagement.
+        exclusion: What an answer leaves out.
+        bucket_ms: Length of a flow's bucket.
+        give_back_ms: After this, a course that was left may be recommended again.
+    """
 
     weights: EngagementWeights
     decay: ForwardDecay
     exclusion: Exclusion
+    bucket_ms: int = MS_PER_DAY
+    give_back_ms: int = 30 * MS_PER_DAY
 
     def table(self) -> EngagementTable:
         """The form in a manifest."""
@@ -38,19 +48,27 @@ class EngagementRule:
             half_life_days=self.decay.half_life_days, landmark_ms=LANDMARK_MS, weights=dict(self.weights.by_type)
         )
 
+    def fold(self) -> FoldRule:
+        """How events are folded into records."""
+        return FoldRule(self.weights.by_type, self.bucket_ms, self.exclusion.done_progress, self.give_back_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedEvents:
-    """Events of known courses in time order.
+    """What events of known courses contributed to the records of their learners, in time order.
+
+    Whatever repeats an event, or was replaced before anything could see it, is not in here (`batch.records`).
 
     Attributes:
         users: User ids by row.
         courses: The catalogue by row.
-        user: User row of each interaction `(n,)`.
+        user: User row of each contribution `(n,)`.
         course: Course row `(n,)`.
-        time: ms since 1970 UTC `(n,)`, non-decreasing.
+        time: When its event came, ms since 1970 UTC `(n,)`, non-decreasing.
+        until: When an event ended it, `FOR_EVER` where none did `(n,)`; so an unenrolment ends an enrolment.
+        counted: From when its weight decays: the begin of a flow's bucket, else `time` `(n,)`.
         weight: Undecayed engagement weight `(n,)`, negative for dismissals.
-        done: Whether the event makes its course one the learner is done with (`recsys.exclusion`) `(n,)`.
+        done_until: Until when it keeps the course from being recommended, 0 where it does not `(n,)`.
         unknown_courses: Interactions left out because the catalogue does not hold their course.
     """
 
@@ -59,14 +77,32 @@ class EncodedEvents:
     user: Rows
     course: Rows
     time: Times
+    until: Times
+    counted: Times
     weight: Doubles
-    done: NDArray[np.bool_]
+    done_until: Times
     unknown_courses: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """(users, courses)."""
         return len(self.users), len(self.courses)
+
+    def held(self, at_ms: int | None = None) -> NDArray[np.intp]:
+        """The contributions that the records hold at an instant, in time order.
+
+        Args:
+            at_ms: Only what came strictly before it counts, ends of earlier contributions too; None: everything.
+        """
+        if at_ms is None:
+            at_ms = int(self.time[-1]) + 1 if len(self.time) else 0
+        before = int(np.searchsorted(self.time, at_ms))
+        return np.flatnonzero(self.until[:before] >= at_ms)
+
+    def liked(self, at_ms: int | None = None) -> NDArray[np.intp]:
+        """Those of `held` with a positive weight."""
+        held = self.held(at_ms)
+        return held[self.weight[held] > 0]
 
     def touched(self) -> sparse.csr_array:
         """User × course, 1 where there was any interaction, liked or not."""
@@ -76,48 +112,39 @@ class EncodedEvents:
         return matrix
 
 
-def event_weights(events: pd.DataFrame, weights: EngagementWeights) -> Doubles:
-    """Implicit feedback to engagement: the undecayed weight of each event, as `EngagementWeights.weight` gives it.
-
-    Args:
-        events: Columns `type` and `value` (NaN absent), `(n,)` rows.
-        weights: The table.
-    """
-    base = events["type"].map(dict(weights.by_type)).to_numpy(np.float64)
-    value = events["value"].to_numpy(np.float64)
-    kind = events["type"].to_numpy()
-    base = np.where(kind == "progress", base * np.nan_to_num(value), base)
-    return np.where(kind == "rate", base * (np.nan_to_num(value, nan=RATING_MIDPOINT) - RATING_MIDPOINT), base)
-
-
-def done_events(events: pd.DataFrame, done_progress: float) -> NDArray[np.bool_]:
-    """Which events end a course for their learner, as `recsys.events.is_done` says it of one; `(n,)`."""
-    watched = (events["type"] == "progress") & (events["value"] >= done_progress)
-    return (events["type"].isin(DONE_TYPES) | watched).to_numpy(dtype=bool)
-
-
 def encode(events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule) -> EncodedEvents:
-    """Label-encodes cleaned events.
+    """Label-encodes cleaned events and folds them.
 
     Args:
-        events: Columns `user_id`, `course_id`, `type`, `timestamp` (ms), `value`.
+        events: Columns `user_id`, `course_id`, `type`, `timestamp` (ms), `value`; no control events.
         courses: The catalogue.
-        rule: How an event is read.
+        rule: How events are read.
     """
     row_of = {course.course_id: row for row, course in enumerate(courses)}
-    course: Rows = events["course_id"].map(row_of).fillna(-1).to_numpy().astype(np.int32)
+    course = events["course_id"].map(row_of).fillna(-1).to_numpy().astype(np.int64)
     known = course >= 0
     kept = events[known]
-    users, user = np.unique(kept["user_id"].to_numpy(str), return_inverse=True)
-    time = kept["timestamp"].to_numpy(np.int64)
-    order = np.argsort(time, kind="stable")
+    users, user = _sorted_codes(kept["user_id"])
+    found = contributions(user * max(1, len(courses)) + course[known], kept, rule.fold())
+    rows, columns = np.divmod(found.pair, max(1, len(courses)))
     return EncodedEvents(
-        users=users.tolist(),
+        users=users,
         courses=courses,
-        user=user.astype(np.int32)[order],
-        course=course[known][order],
-        time=time[order],
-        weight=event_weights(kept, rule.weights)[order],
-        done=done_events(kept, rule.exclusion.done_progress)[order],
+        user=rows.astype(np.int32),
+        course=columns.astype(np.int32),
+        time=found.time,
+        until=found.until,
+        counted=found.counted,
+        weight=found.weight,
+        done_until=found.done_until,
         unknown_courses=int((~known).sum()),
     )
+
+
+def _sorted_codes(ids: pd.Series[str]) -> tuple[list[str], Times]:
+    """The distinct ids in order, and the place of each row's among them `(n,)`."""
+    codes, distinct = pd.factorize(ids)
+    order = sorted(range(len(distinct)), key=distinct.__getitem__)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return [str(distinct[at]) for at in order], place[codes]

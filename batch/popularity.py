@@ -11,8 +11,8 @@ from recsys.model.inputs import Doubles, Floats
 
 
 def decayed_popularity(encoded: EncodedEvents, at_ms: int, half_life_days: float) -> Doubles:
-    """Interactions per course `(n_courses,)`, each counting 2^(−age/half-life) at `at_ms`; inf: plain counts."""
-    liked = encoded.weight > 0
+    """What records hold that likes each course `(n_courses,)`, each counting 2^(−age/half-life) at `at_ms`; inf: 1 each."""
+    liked = encoded.liked()
     age_days = (at_ms - encoded.time[liked]) / MS_PER_DAY
     faded = np.exp2(-age_days / half_life_days)
     return np.bincount(encoded.course[liked], faded, minlength=len(encoded.courses)).astype(np.float64)

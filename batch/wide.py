@@ -14,11 +14,11 @@ MAX_COURSES = 8000
 
 
 def liked_matrix(encoded: EncodedEvents, half_life_days: float = np.inf) -> sparse.csr_array:
-    """User × course, 2^(−age/half-life) of the newest liking interaction, 0 where there was none."""
-    liked = np.flatnonzero(encoded.weight > 0)
+    """User × course, 2^(−age/half-life) of the newest liking contribution that holds, 0 where there is none."""
+    liked = encoded.liked()
     age_days = (encoded.time[-1] - encoded.time[liked]) / MS_PER_DAY
     pair = encoded.user[liked].astype(np.int64) * len(encoded.courses) + encoded.course[liked]
-    # Encoded events are in time order, so the last of a pair is its newest.
+    # Contributions are in time order, so the last of a pair is its newest.
     pairs, last = np.unique(pair[::-1], return_index=True)
     values = np.exp2(-age_days[::-1][last] / half_life_days)
     return sparse.csr_array((values, np.divmod(pairs, len(encoded.courses))), shape=encoded.shape)

@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from scipy import sparse
 
-from batch.encoding import EncodedEvents, EngagementRule, event_weights
-from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
+from batch.encoding import EncodedEvents, EngagementRule, Times, encode
+from recsys.engagement import LANDMARK_MS, ForwardDecay
+from recsys.catalog import Course
 from recsys.model.inputs import Doubles, Floats, Rows
 
 
@@ -22,7 +23,7 @@ class Case(NamedTuple):
         user_id: Who.
         user_row: User row of the training side; −1 for a learner it does not know (a cold user).
         rows: Courses touched before the cut-off `(m,)`.
-        stored: Their stored forward-decayed engagement sums `(m,)`.
+        stored: Their stored forward-decayed engagement sums `(m,)`, as of their records at the cut-off.
         excluded: Courses an answer at the cut-off leaves out `(x,)`: some or all of `rows` (`recsys.exclusion`).
         relevant: Courses liked after the cut-off that an answer may hold `(r,)`.
         at_ms: The cut-off.
@@ -48,20 +49,23 @@ class Recommender(Protocol):
 def build_cases(encoded: EncodedEvents, after: pd.DataFrame, rule: EngagementRule, cutoff_ms: int) -> list[Case]:
     """The learners of the test side who have something relevant there.
 
+    Relevant is what the record of the events after the cut-off likes: a course left again is not.
+
     Args:
         encoded: The training side.
         after: Cleaned events at or after the cut-off.
         rule: How events are read, and what an answer leaves out; a course it leaves out is never relevant.
         cutoff_ms: ms since 1970 UTC.
     """
-    histories = _histories(encoded, rule.decay)
+    histories = _histories(encoded, rule.decay, cutoff_ms)
     row_of = {user_id: row for row, user_id in enumerate(encoded.users)}
-    nothing = _History(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, dtype=bool))
+    nothing = _History(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int64))
     cases = []
-    for user_id, liked in _liked(encoded, after, rule.weights).items():
+    for user_id, liked in _liked(encoded.courses, after, rule).items():
         row = row_of.get(user_id, -1)
         known = histories[row] if row >= 0 else nothing
-        excluded = known.rows if rule.exclusion.exclude_seen else known.rows[known.done]
+        seen_out = (known.done_until == 0) & rule.exclusion.exclude_seen
+        excluded = known.rows[(known.done_until > cutoff_ms) | seen_out]
         relevant = np.setdiff1d(liked, excluded).astype(np.int32)
         if relevant.size:
             cases.append(Case(user_id, row, known.rows, known.stored, excluded, relevant, cutoff_ms))
@@ -74,31 +78,35 @@ def warm(cases: Sequence[Case]) -> list[Case]:
 
 
 class _History(NamedTuple):
-    """The courses one learner touched, their stored sums, and which of them they are done with."""
+    """The courses one learner touched, their stored sums, and until when they are done with them (0: never)."""
 
     rows: Rows
     stored: Doubles
-    done: NDArray[np.bool_]
+    done_until: Times
 
 
-def _histories(encoded: EncodedEvents, decay: ForwardDecay) -> list[_History]:
-    stored = encoded.weight * np.exp2((encoded.time - LANDMARK_MS) * decay.per_ms)
+def _histories(encoded: EncodedEvents, decay: ForwardDecay, cutoff_ms: int) -> list[_History]:
+    held = encoded.held(cutoff_ms)
     pair, inverse = np.unique(
         encoded.user.astype(np.int64) * len(encoded.courses) + encoded.course, return_inverse=True
     )
-    sums: Doubles = np.bincount(inverse, stored).astype(np.float64)
-    done = np.bincount(inverse, encoded.done) > 0
+    stored = encoded.weight[held] * np.exp2((encoded.counted[held] - LANDMARK_MS) * decay.per_ms)
+    sums: Doubles = np.bincount(inverse[held], stored, minlength=len(pair)).astype(np.float64)
+    done_until = np.zeros(len(pair), np.int64)
+    np.maximum.at(done_until, inverse[held], encoded.done_until[held])
     user, course = pair // len(encoded.courses), (pair % len(encoded.courses)).astype(np.int32)
     edges = np.searchsorted(user, np.arange(len(encoded.users) + 1))
-    return [_History(course[start:end], sums[start:end], done[start:end]) for start, end in pairwise(edges)]
+    return [_History(course[start:end], sums[start:end], done_until[start:end]) for start, end in pairwise(edges)]
 
 
-def _liked(encoded: EncodedEvents, after: pd.DataFrame, weights: EngagementWeights) -> dict[str, Rows]:
-    row_of = {course.course_id: row for row, course in enumerate(encoded.courses) if not course.retired}
-    rows = after["course_id"].map(row_of)
-    events = pd.DataFrame({"user_id": after["user_id"], "row": rows, "weight": event_weights(after, weights)})[
-        rows.notna().to_numpy()
-    ]
-    totals = events.groupby(["user_id", "row"], sort=True)["weight"].sum()
-    liked = totals[totals > 0].reset_index()
-    return {str(user): group["row"].to_numpy(np.int32) for user, group in liked.groupby("user_id")}
+def _liked(courses: Sequence[Course], after: pd.DataFrame, rule: EngagementRule) -> dict[str, Rows]:
+    later = encode(after, courses, rule)
+    held = later.held()
+    sums = sparse.coo_array((later.weight[held], (later.user[held], later.course[held])), shape=later.shape).tocsr()
+    offered = np.array([not course.retired for course in courses], dtype=bool)
+    liked = {}
+    for user_id, (start, end) in zip(later.users, pairwise(sums.indptr), strict=True):
+        rows = sums.indices[start:end][sums.data[start:end] > 0]
+        if offered[rows].any():
+            liked[user_id] = np.sort(rows[offered[rows]]).astype(np.int32)
+    return liked

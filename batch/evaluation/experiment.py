@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from batch.encoding import EncodedEvents, EngagementRule, encode, event_weights
+from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate
 from batch.evaluation.metrics import Interval, paired_bootstrap
@@ -120,7 +120,7 @@ def run_experiment(
     Raises:
         InputError: When the history is too small to cut or to train on, or nobody is left to test on.
     """
-    _check_likes(events, rule)
+    _check_likes(events, courses, rule)
     test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
     validation = split_share(test.before, TRAIN_SHARE)
     inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, hyperparameters, rule)
@@ -161,8 +161,8 @@ def run_experiment(
     )
 
 
-def _check_likes(events: pd.DataFrame, rule: EngagementRule) -> None:
-    if not (event_weights(events, rule.weights) > 0).any():
+def _check_likes(events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule) -> None:
+    if not (encode(events, courses, rule).weight > 0).any():
         types = ", ".join(f"{number} {kind}" for kind, number in events["type"].value_counts().items())
         raise InputError(
             f"nothing to learn from: none of the {len(events)} interactions has a positive weight ({types}); check the "

@@ -184,8 +184,7 @@ class RankerFit:
 
     def _gram(self, at_ms: int) -> Gram:
         e = self._encoded
-        now = int(np.searchsorted(e.time, at_ms))
-        liked = np.flatnonzero(e.weight[:now] > 0)
+        liked = e.liked(at_ms)
         return Gram(likes(e.user[liked], e.course[liked], e.time[liked], at_ms, e.shape))
 
     def _quantile(self, share: float) -> int:

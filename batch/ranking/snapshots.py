@@ -7,8 +7,10 @@ a snapshot but `labels` looks at or beyond its instant; a test puts events there
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from batch.encoding import EncodedEvents, Times
@@ -52,34 +54,45 @@ def snapshot(
     """Takes a snapshot.
 
     Args:
-        encoded: Events in time order.
+        encoded: Contributions in time order.
         at_ms: The instant; events at it count as later ones.
-        until_ms: Labels come from events before this; None for no labels.
+        until_ms: Labels are what the records then hold of events since; None for no labels.
         half_life_days: Of the engagement sums.
         exclude_seen: Whether lists leave out all courses seen, or only those the learner is done with.
     """
     now = int(np.searchsorted(encoded.time, at_ms))
-    end = now if until_ms is None else int(np.searchsorted(encoded.time, until_ms))
-    decay = np.exp2((encoded.time[:now] - at_ms) / (half_life_days * MS_PER_DAY))
-    sums = _by_pair(encoded, slice(0, now), encoded.weight[:now] * decay)
+    held = encoded.held(at_ms)
+    decay = np.exp2((encoded.counted[held] - at_ms) / (half_life_days * MS_PER_DAY))
+    sums = _by_pair(encoded, held, encoded.weight[held] * decay)
     sums.data[sums.data <= 0] = 0.0
     sums.eliminate_zeros()
-    seen = _indicator(_by_pair(encoded, slice(0, now), np.ones(now)))
-    left_out = seen if exclude_seen else _indicator(_by_pair(encoded, slice(0, now), encoded.done[:now].astype(float)))
-    liked = _indicator(_by_pair(encoded, slice(now, end), encoded.weight[now:end]))
-    labels = (liked - liked.multiply(left_out)).tocsr()
+    seen = _indicator(_by_pair(encoded, np.arange(now), np.ones(now)))
+    later = held if until_ms is None else encoded.held(until_ms)
+    later = later[later >= now]
+    liked = _indicator(_by_pair(encoded, later, encoded.weight[later]))
+    labels = (liked - liked.multiply(_left_out(encoded, at_ms, seen if exclude_seen else None))).tocsr()
     labels.eliminate_zeros()
     return Snapshot(at_ms, sums, seen, activity_before(encoded, at_ms), labels)
 
 
+def _left_out(encoded: EncodedEvents, at_ms: int, seen: sparse.csr_array | None) -> sparse.csr_array:
+    """1 for what lists leave out at an instant, as `recsys.exclusion` says; without `seen`, what is done alone."""
+    held = encoded.held(at_ms)
+    until = encoded.done_until[held]
+    done = _indicator(_by_pair(encoded, held, until > at_ms))
+    if seen is None:
+        return done
+    given_back = _indicator(_by_pair(encoded, held, (until > 0) & (until <= at_ms)))
+    return _indicator((done + seen - seen.multiply(given_back)).tocsr())
+
+
 def activity_before(encoded: EncodedEvents, at_ms: int) -> CourseActivity:
     """What happened to each course strictly before an instant."""
-    now = int(np.searchsorted(encoded.time, at_ms))
-    liked = np.flatnonzero(encoded.weight[:now] > 0)
+    liked = encoded.liked(at_ms)
     course, time = encoded.course[liked], encoded.time[liked]
     n = len(encoded.courses)
     pair = encoded.user[liked].astype(np.int64) * n + course
-    first = np.unique(pair, return_index=True)[1]  # events are in time order: the first of a pair is its earliest
+    first = np.unique(pair, return_index=True)[1]  # in time order: the first of a pair is its earliest
     first_ms, last_ms = np.full(n, np.nan), np.full(n, np.nan)
     first_ms[course[::-1]] = time[::-1]
     last_ms[course] = time
@@ -104,10 +117,10 @@ def _decayed_counts(course: Rows, time: Times, at_ms: int, half_lives: tuple[flo
     return np.stack(counts).astype(np.float64)  # of nothing, bincount gives integers
 
 
-def _by_pair(encoded: EncodedEvents, part: slice, values: Doubles) -> sparse.csr_array:
-    """Sums of `values` by learner and course."""
-    cells = (encoded.user[part], encoded.course[part])
-    return sparse.coo_array((values, cells), shape=encoded.shape).tocsr()
+def _by_pair(encoded: EncodedEvents, places: NDArray[np.intp], values: NDArray[Any]) -> sparse.csr_array:
+    """Sums of `values` of some contributions by learner and course."""
+    cells = (encoded.user[places], encoded.course[places])
+    return sparse.coo_array((values.astype(np.float64), cells), shape=encoded.shape).tocsr()
 
 
 def _indicator(matrix: sparse.csr_array) -> sparse.csr_array:

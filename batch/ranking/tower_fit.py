@@ -99,10 +99,11 @@ def offsets(encoded: EncodedEvents, before_ms: int, times: Times) -> tuple[Float
     now = int(np.searchsorted(encoded.time, before_ms))
     liked = np.flatnonzero(encoded.weight[:now] > 0)
     course, time, n = encoded.course[liked], encoded.time[liked], len(encoded.courses)
+    until = encoded.until[liked]
     starts = np.quantile(time, np.linspace(FIRST_OFFSET, 1.0, OFFSET_BUCKETS))
     table = np.empty((OFFSET_BUCKETS, n, len(OFFSET_DAYS)), np.float32)
     for bucket, at in enumerate(starts):
-        known = slice(0, int(np.searchsorted(time, at)))
+        known = np.flatnonzero(until[: int(np.searchsorted(time, at))] >= at)
         age = (at - time[known]) / MS_PER_DAY
         counts = [np.bincount(course[known], np.exp2(-age / days), minlength=n) for days in OFFSET_DAYS]
         table[bucket] = log_share(np.stack(counts).astype(np.float64)).T  # of nothing, bincount gives integers

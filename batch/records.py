@@ -1,0 +1,225 @@
+"""Learner–course records over a whole history: the fold of `recsys.record` on columns.
+
+A record is a join, so what it was just before any instant follows from its events alone, in whatever order and however
+often they came. Each part of it is a *contribution* here: what an event added to a record, from when on, and until
+which later event ended it. The record as of an instant holds the contributions whose event came strictly before it and
+that no event strictly before it ended. A property test holds this equal to `recsys.record`, at any instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recsys.engagement import RATING_MIDPOINT
+from recsys.model.inputs import Doubles
+from recsys.vocabulary import FLOWS, PROGRESS, REGISTERS, VOCABULARY, Kind
+
+Times = NDArray[np.int64]
+
+FOR_EVER = int(np.iinfo(np.int64).max)
+"""The end of what no event has ended, ms since 1970 UTC."""
+
+MAX_FLOWS = 24
+QUARTERS = 4
+DONE_STATES = frozenset({"enroll", "complete", "dismiss"})
+
+
+class Contributions(NamedTuple):
+    """What the records of some pairs of learner and course are made of, `c` rows.
+
+    Attributes:
+        pair: Which record `(c,)`.
+        time: When its event came, ms since 1970 UTC `(c,)`.
+        until: When an event ended it; later than `time`, `FOR_EVER` where none did `(c,)`.
+        counted: From when its weight decays: the first instant of a flow's bucket, for a state `time` `(c,)`.
+        weight: Undecayed `(c,)`.
+        done_until: Until when it keeps the course from being recommended; 0 where it does not `(c,)`.
+    """
+
+    pair: Times
+    time: Times
+    until: Times
+    counted: Times
+    weight: Doubles
+    done_until: Times
+
+    def sorted_by_time(self) -> Contributions:
+        """The rows in order of time, those of one instant by pair."""
+        order = np.lexsort((self.pair, self.time))
+        return self._at(order)
+
+    def _at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Contributions:
+        return Contributions(*(column[rows] for column in self))
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRule:
+    """How events become contributions; the settings of `recsys.record.RecordRules` that do not decay.
+
+    Attributes:
+        weights: Type → weight.
+        bucket_ms: Length of a flow's bucket.
+        done_progress: The progress that completes a course.
+        give_back_ms: After this, a course that was left may be recommended again.
+    """
+
+    weights: Mapping[str, float]
+    bucket_ms: int
+    done_progress: float
+    give_back_ms: int
+
+
+class _Events(NamedTuple):
+    """Events of one kind, columns `(n,)` each; `code` is the place of the flow or the state."""
+
+    pair: Times
+    time: Times
+    code: Times
+    left: NDArray[np.bool_]
+    value: Doubles
+
+    def at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> _Events:
+        return _Events(*(column[rows] for column in self))
+
+
+def contributions(pair: Times, events: pd.DataFrame, rule: FoldRule) -> Contributions:
+    """Folds events into the contributions of their records.
+
+    Args:
+        pair: Which record each event belongs to `(n,)`, not negative.
+        events: Columns `type`, `timestamp` (ms) and `value` (NaN absent), `(n,)` rows in any order, repeats included;
+            no control events.
+        rule: How.
+
+    Returns:
+        In order of time; the order of the events given changes nothing.
+    """
+    kinds = events["type"]
+    time, value = events["timestamp"].to_numpy(np.int64), events["value"].to_numpy(np.float64)
+    every = _Events(pair, time, np.zeros(len(pair), np.int64), np.zeros(len(pair), dtype=bool), value)
+    parts = [
+        _flows(_coded(every, kinds, FLOWS), rule),
+        _registers(_coded(every, kinds, REGISTERS), rule),
+        _progress(every.at((kinds == PROGRESS).to_numpy(dtype=bool)), rule),
+    ]
+    return Contributions(*(np.concatenate(columns) for columns in zip(*parts, strict=True))).sorted_by_time()
+
+
+def _coded(events: _Events, kinds: pd.Series[str], names: Sequence[str]) -> _Events:
+    """The events of these flows or states, with the place of each among `names` and whether it leaves its state."""
+    state_of = {kind: row.state or kind for kind, row in VOCABULARY.items()}
+    code_of = {kind: names.index(state) for kind, state in state_of.items() if state in names}
+    code = kinds.map(code_of).fillna(-1).to_numpy().astype(np.int64)
+    left = kinds.isin([kind for kind, row in VOCABULARY.items() if row.kind is Kind.OPPOSITE]).to_numpy(dtype=bool)
+    return events._replace(code=code, left=left).at(code >= 0)
+
+
+def _flows(events: _Events, rule: FoldRule) -> Contributions:
+    """One for each bucket and type, from its first event until `MAX_FLOWS` larger ones push it out."""
+    bucket = events.time // rule.bucket_ms
+    order = np.lexsort((events.time, events.code, bucket, events.pair))
+    events, bucket = events.at(order), bucket[order]
+    first = _starts(events.pair, bucket, events.code)
+    events, bucket = events.at(first), bucket[first]
+    weights = np.array([rule.weights[name] for name in FLOWS])
+    return Contributions(
+        pair=events.pair,
+        time=events.time,
+        until=_pushed_out(events.pair, bucket, events.time),
+        counted=bucket * rule.bucket_ms,
+        weight=weights[events.code],
+        done_until=np.zeros(len(bucket), np.int64),
+    )
+
+
+def _pushed_out(pair: Times, bucket: Times, time: Times) -> Times:
+    """When each flow had `MAX_FLOWS` larger ones beside it; arguments in order of pair, bucket and type, `(n,)` each.
+
+    Larger are those later in its own bucket's order, and all of later buckets, which also came later.
+    """
+    n = len(pair)
+    until = np.full(n, FOR_EVER, np.int64)
+    if not n:
+        return until
+    pair_ends = _ends(_starts(pair))
+    bucket_ends = _ends(_starts(pair, bucket))
+    by_time = np.lexsort((time, bucket, pair))  # the buckets are where they were
+    # Of the larger ones, the last of its own bucket's are `bucket_ends - 1 - place`; the others follow by time.
+    wanted = bucket_ends + MAX_FLOWS - 1 - (bucket_ends - 1 - np.arange(n))
+    out = wanted < pair_ends
+    until[out] = time[by_time][wanted[out]]
+    return until
+
+
+def _registers(events: _Events, rule: FoldRule) -> Contributions:
+    """One for each event that held until a larger one came: by time, then the opposite, then the value."""
+    rated = np.where((events.code == REGISTERS.index("rate")) & ~events.left, events.value, 0.0)
+    order = np.lexsort((rated, events.left, events.time, events.code, events.pair))
+    events, rated = events.at(order), rated[order]
+    until = _next_times(events.time, _starts(events.pair, events.code))
+    opposite = {row.state: kind for kind, row in VOCABULARY.items() if row.kind is Kind.OPPOSITE}
+    entering = np.array([rule.weights[name] for name in REGISTERS])[events.code]
+    entering = np.where(events.code == REGISTERS.index("rate"), entering * (rated - RATING_MIDPOINT), entering)
+    leaving = np.array([rule.weights[opposite[name]] for name in REGISTERS])[events.code]
+    ends = np.array([name in DONE_STATES for name in REGISTERS])[events.code]
+    enrolment = events.code == REGISTERS.index("enroll")
+    given_back = np.where(enrolment, events.time + rule.give_back_ms, 0)
+    held = until > events.time
+    return Contributions(
+        pair=events.pair[held],
+        time=events.time[held],
+        until=until[held],
+        counted=events.time[held],
+        weight=np.where(events.left, leaving, entering)[held],
+        done_until=np.where(events.left, given_back, np.where(ends, FOR_EVER, 0))[held],
+    )
+
+
+def _progress(events: _Events, rule: FoldRule) -> Contributions:
+    """One for each quarter that was higher than all before, from when it was first reached."""
+    quarter = (events.value * QUARTERS).astype(np.int64)
+    order = np.lexsort((-quarter, events.time, events.pair))
+    pair, time, quarter = events.pair[order], events.time[order], quarter[order]
+    starts = _starts(pair)
+    # A running maximum within each pair: a pair's numbers lie above those of all pairs before it.
+    highest = np.maximum.accumulate(np.cumsum(starts) * (QUARTERS + 1) + quarter)
+    rises = starts | (np.diff(highest, prepend=-1) > 0)
+    pair, time, quarter = pair[rises], time[rises], quarter[rises]
+    done = quarter >= rule.done_progress * QUARTERS
+    return Contributions(
+        pair=pair,
+        time=time,
+        until=_next_times(time, _starts(pair)),
+        counted=time,
+        weight=rule.weights[PROGRESS] * quarter / QUARTERS,
+        done_until=np.where(done, FOR_EVER, 0),
+    )
+
+
+def _starts(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a row of sorted columns differs from the one before it `(n,)`."""
+    starts = np.zeros(len(columns[0]), dtype=bool)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
+def _ends(starts: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The place after the last row of each row's group `(n,)`."""
+    places = np.flatnonzero(starts)
+    return np.append(places[1:], len(starts))[np.cumsum(starts) - 1]
+
+
+def _next_times(time: Times, starts: NDArray[np.bool_]) -> Times:
+    """The time of the next row of each row's group, `FOR_EVER` for the last `(n,)`."""
+    until = np.full(len(time), FOR_EVER, np.int64)
+    inner = ~starts[1:]
+    until[:-1][inner] = time[1:][inner]
+    return until
