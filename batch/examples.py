@@ -1,4 +1,8 @@
-"""Training examples of the towers: a learner's history at some instant, and what they newly liked soon after it."""
+"""Training examples of the towers: a learner's history at some instant, and what they newly liked soon after it.
+
+Both follow the learner's records: a course that was left before the instant is in no history, and one that was left
+again before the time for targets is over is no target.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from batch.encoding import EncodedEvents, Times
+from batch.records import FOR_EVER
 from recsys.engagement import MS_PER_DAY
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
@@ -34,7 +39,8 @@ class TowerExamples:
         pools: Their weight in each pool, each pool summing to 1 `(e, history_length, POOLS)`.
         strength: `(e, STRENGTH_DIM)`.
         targets: 1 for what was newly liked within the horizon `(e, n_courses)`.
-        known: 1 for what was liked before the instant, which is neither target nor negative `(e, n_courses)`.
+        known: 1 for what was liked at any time before the instant, which is neither target nor negative
+            `(e, n_courses)`.
     """
 
     user: Rows
@@ -52,7 +58,7 @@ def tower_examples(
     """Builds the examples from what came strictly before an instant; None where nobody liked a new course again.
 
     Args:
-        encoded: Events in time order.
+        encoded: Contributions in time order.
         before_ms: Nothing at or after this is looked at, targets neither.
         hyperparameters: How many instants, targets and examples.
         half_life_days: Of the engagement sums.
@@ -71,7 +77,7 @@ def tower_examples(
         queried
         for mine in np.split(order, edges)
         if len(mine) > 1
-        for queried in _Learner(encoded, mine, half_life_days, hyperparameters).queries(shared, horizon, rng)
+        for queried in _Learner(encoded, mine, before_ms, half_life_days, hyperparameters).queries(shared, horizon, rng)
     ]
     if not found:
         return None
@@ -95,50 +101,57 @@ class _Query:
 
 
 class _Learner:
-    """One learner's liking events in time order."""
+    """One learner's liking contributions before an end, in order of course and then of time."""
 
     def __init__(
-        self, encoded: EncodedEvents, mine: NDArray[np.intp], half_life_days: float, hyperparameters: HyperParameters
+        self,
+        encoded: EncodedEvents,
+        mine: NDArray[np.intp],
+        before_ms: int,
+        half_life_days: float,
+        hyperparameters: HyperParameters,
     ) -> None:
-        self._user = int(encoded.user[mine[0]])
-        self._time, self._hyperparameters = encoded.time[mine], hyperparameters
-        self._courses, self._column = np.unique(encoded.course[mine], return_inverse=True)
-        self._first = np.unique(self._column, return_index=True)[1]
+        self._user, self._before_ms, self._hyperparameters = int(encoded.user[mine[0]]), before_ms, hyperparameters
+        mine = mine[np.argsort(encoded.course[mine], kind="stable")]
+        self._courses, self._starts = np.unique(encoded.course[mine], return_index=True)
+        self._time = encoded.time[mine]
+        self._until = np.where(encoded.until[mine] < before_ms, encoded.until[mine], FOR_EVER)
+        self._first_ms = self._time[self._starts]
+        self._last_ms = int(self._time.max())
         self._per_ms = 1.0 / (half_life_days * MS_PER_DAY)
         # Relative to the last event, so that no exponent leaves a double's span.
-        self._added = encoded.weight[mine] * np.exp2((self._time - self._time[-1]) * self._per_ms)
+        self._added = encoded.weight[mine] * np.exp2((encoded.counted[mine] - self._last_ms) * self._per_ms)
 
     def queries(self, shared: Times, horizon: int, rng: np.random.Generator) -> Iterator[_Query]:
         """One example for each instant that has a history before it and a new like within the horizon."""
-        own = self._time[np.sort(self._first)[1:]]
+        own = np.sort(self._first_ms)[1:]
         count = min(self._hyperparameters.own_instants, len(own))
         chosen = rng.choice(own, count, replace=False) if count else own[:0]
         instants = np.unique(np.concatenate([shared, chosen]))
-        first_ms = self._time[self._first]
-        for at, scores in zip(instants, self._scores(instants), strict=True):
-            targets = np.flatnonzero((first_ms >= at) & (first_ms < at + horizon))
-            if targets.size and first_ms.min() < at:
-                yield self._query(int(at), scores, targets)
+        ends = np.minimum(instants + horizon, self._before_ms)
+        new = (self._first_ms >= instants[:, None]) & (self._first_ms < ends[:, None]) & (self._scores(ends) > 0)
+        for at, scores, targets in zip(instants, self._scores(instants), new, strict=True):
+            if targets.any() and scores.any():
+                yield self._query(int(at), scores, np.flatnonzero(targets))
 
     def _scores(self, instants: Times) -> Doubles:
-        """Decayed sums just before each instant `(g, courses)`, up to a factor common to the row."""
-        added = np.zeros((len(instants) + 1, len(self._courses)))
-        np.add.at(added, (np.searchsorted(instants, self._time, side="right"), self._column), self._added)
-        sums: Doubles = np.cumsum(added[:-1], axis=0)
+        """Decayed sums of the records just before each instant `(g, courses)`, up to one common factor."""
+        held = (self._time < instants[:, None]) & (self._until >= instants[:, None])
+        sums: Doubles = np.add.reduceat(held * self._added, self._starts, axis=1)
         return sums
 
     def _query(self, at: int, scores: Doubles, targets: NDArray[np.integer[Any]]) -> _Query:
         best = np.argsort(-scores, kind="stable")[: self._hyperparameters.history_length]
         best = best[scores[best] > 0]
         weights = pool_weights(scores[best] / scores[best[0]], np.arange(len(best)))
-        total = scores.sum() * np.exp2((self._time[-1] - at) * self._per_ms)
-        known = np.flatnonzero(self._time[self._first] < at)
+        total = scores.sum() * np.exp2((self._last_ms - at) * self._per_ms)
+        known = np.flatnonzero(self._first_ms < at)
         return _Query(
             user=self._user + 1,
             time=at,
             rows=self._courses[best],
             pools=weights / weights.sum(axis=0),
-            strength=strength(np.array(len(known), np.float64), np.asarray(total)),
+            strength=strength(np.array(np.count_nonzero(scores), np.float64), np.asarray(total)),
             targets=self._courses[targets[: self._hyperparameters.max_targets]],
             known=self._courses[known],
         )

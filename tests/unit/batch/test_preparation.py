@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.encoding import EngagementRule, done_events, encode, event_weights
+from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import build_cases, warm
 from batch.examples import tower_examples
 from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
@@ -20,7 +20,6 @@ from batch.split import split_at, split_share
 from recsys.catalog import Course
 from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.errors import BundleError, InputError
-from recsys.events import EVENT_TYPES, Interaction, is_done
 from recsys.exclusion import Exclusion
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
@@ -51,13 +50,6 @@ def test_a_history_of_one_instant_cannot_be_cut(times: list[int]) -> None:
         split_share(pd.DataFrame({"timestamp": times}), 0.8)
 
 
-def test_weights_of_a_frame_equal_those_of_its_events() -> None:
-    rows = [(kind, value) for kind in DEFAULT_WEIGHTS for value in (None, 0.25, 1.0, 4.0) if kind != "rate" or value]
-    frame = pd.DataFrame({"type": [kind for kind, _ in rows], "value": [np.nan if v is None else v for _, v in rows]})
-    expected = [WEIGHTS.weight(Interaction("e", "u", "c", kind, 1, value)) for kind, value in rows]  # type: ignore[arg-type]  # kinds come from the vocabulary
-    np.testing.assert_allclose(event_weights(frame, WEIGHTS), expected)
-
-
 def test_courses_the_catalogue_lacks_are_left_out_and_counted(events: pd.DataFrame, courses: Sequence[Course]) -> None:
     encoded = encode(events, courses[:-1], RULE)
     missing = int((events["course_id"] == courses[-1].course_id).sum())
@@ -82,7 +74,7 @@ def test_examples_see_only_what_came_strictly_before(
     for e in range(0, len(examples.user), 17):
         user, at = examples.user[e] - 1, int(examples.time[e])
         past = (encoded.user == user) & (encoded.time < at)
-        scores = pd.Series(encoded.weight[past] * np.exp2((encoded.time[past] - at) / (30 * 86_400_000)))
+        scores = pd.Series(encoded.weight[past] * np.exp2((encoded.counted[past] - at) / (30 * 86_400_000)))
         sums = scores.groupby(encoded.course[past]).sum().sort_values(ascending=False, kind="stable")
         best = sums.head(small.history_length)
         weights = pool_weights(best.to_numpy() / best.iloc[0], np.arange(len(best)))
@@ -228,10 +220,3 @@ def test_what_counts_as_a_hit_is_what_an_answer_may_hold(courses: Sequence[Cours
     assert _liked(courses, Exclusion(exclude_seen=True)) == {"kafka-3"}
     assert _liked(courses, Exclusion(exclude_seen=False)) == {"kafka-2", "kafka-3"}
     assert _liked(courses, Exclusion(1.0, exclude_seen=False)) == {"kafka-1", "kafka-2", "kafka-3"}
-
-
-def test_what_ends_a_course_is_the_same_in_columns_and_event_by_event() -> None:
-    rows = [(kind, value) for kind in EVENT_TYPES for value in (np.nan, 0.0, 0.89, 0.9, 1.0)]
-    frame = pd.DataFrame(rows, columns=["type", "value"])
-    expected = [is_done(kind, None if np.isnan(value) else value) for kind, value in rows]
-    assert done_events(frame, 0.9).tolist() == expected
