@@ -14,12 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from batch.records import FoldRule, Times, contributions
+from batch.records import Times, contributions
 from recsys.catalog import Course
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY, EngagementWeights, ForwardDecay
 from recsys.exclusion import Exclusion
 from recsys.model.inputs import Doubles, Rows
 from recsys.model.manifest import EngagementTable
+from recsys.record import RecordRules
+from recsys.record.rules import GIVE_BACK_MS
 
 __all__ = ["EncodedEvents", "EngagementRule", "Times", "encode"]
 
@@ -40,7 +42,7 @@ class EngagementRule:
     decay: ForwardDecay
     exclusion: Exclusion
     bucket_ms: int = MS_PER_DAY
-    give_back_ms: int = 30 * MS_PER_DAY
+    give_back_ms: int = GIVE_BACK_MS
 
     def table(self) -> EngagementTable:
         """The form in a manifest."""
@@ -48,9 +50,15 @@ class EngagementRule:
             half_life_days=self.decay.half_life_days, landmark_ms=LANDMARK_MS, weights=dict(self.weights.by_type)
         )
 
-    def fold(self) -> FoldRule:
+    def records(self) -> RecordRules:
         """How events are folded into records."""
-        return FoldRule(self.weights.by_type, self.bucket_ms, self.exclusion.done_progress, self.give_back_ms)
+        return RecordRules(
+            weights=self.weights,
+            decay=self.decay,
+            bucket_ms=self.bucket_ms,
+            done_progress=self.exclusion.done_progress,
+            give_back_ms=self.give_back_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,8 @@ class EncodedEvents:
         user: User row of each contribution `(n,)`.
         course: Course row `(n,)`.
         time: When its event came, ms since 1970 UTC `(n,)`, non-decreasing.
-        until: When an event ended it, `FOR_EVER` where none did `(n,)`; so an unenrolment ends an enrolment.
+        until: When an event ended it, such as an unenrolment an enrolment; `recsys.record.FOREVER_MS` where none did
+            `(n,)`.
         counted: From when its weight decays: the begin of a flow's bucket, else `time` `(n,)`.
         weight: Undecayed engagement weight `(n,)`, negative for dismissals.
         done_until: Until when it keeps the course from being recommended, 0 where it does not `(n,)`.
@@ -125,7 +134,7 @@ def encode(events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
     known = course >= 0
     kept = events[known]
     users, user = _sorted_codes(kept["user_id"])
-    found = contributions(user * max(1, len(courses)) + course[known], kept, rule.fold())
+    found = contributions(user * max(1, len(courses)) + course[known], kept, rule.records())
     rows, columns = np.divmod(found.pair, max(1, len(courses)))
     return EncodedEvents(
         users=users,

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from batch.encoding import EncodedEvents, Times
-from batch.records import FOR_EVER
 from recsys.engagement import MS_PER_DAY
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Doubles, Floats, Rows
+from recsys.record import FOREVER_MS
 
 FIRST_SHARE, LAST_SHARE = 0.25, 0.98
 """Between these quantiles of the events' times lie the instants that all learners share."""
@@ -115,7 +115,7 @@ class _Learner:
         mine = mine[np.argsort(encoded.course[mine], kind="stable")]
         self._courses, self._starts = np.unique(encoded.course[mine], return_index=True)
         self._time = encoded.time[mine]
-        self._until = np.where(encoded.until[mine] < before_ms, encoded.until[mine], FOR_EVER)
+        self._until = np.where(encoded.until[mine] < before_ms, encoded.until[mine], FOREVER_MS)
         self._first_ms = self._time[self._starts]
         self._last_ms = int(self._time.max())
         self._per_ms = 1.0 / (half_life_days * MS_PER_DAY)

@@ -11,7 +11,7 @@ from recsys.model.inputs import Doubles, Floats
 
 
 def decayed_popularity(encoded: EncodedEvents, at_ms: int, half_life_days: float) -> Doubles:
-    """What records hold that likes each course `(n_courses,)`, each counting 2^(−age/half-life) at `at_ms`; inf: 1 each."""
+    """Likes that records hold of each course `(n_courses,)`, each counting 2^(−age/half-life) at `at_ms`; inf: 1."""
     liked = encoded.liked()
     age_days = (at_ms - encoded.time[liked]) / MS_PER_DAY
     faded = np.exp2(-age_days / half_life_days)

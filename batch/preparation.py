@@ -69,4 +69,5 @@ def prepare(history: History, *, at_ms: int) -> Prepared:
 
 def rule_of(settings: Settings) -> EngagementRule:
     """How the settings read an event."""
-    return EngagementRule(settings.weights, settings.decay, settings.exclusion)
+    rules = settings.record_rules
+    return EngagementRule(rules.weights, rules.decay, settings.exclusion, rules.bucket_ms, rules.give_back_ms)

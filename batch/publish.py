@@ -92,7 +92,7 @@ async def fill_caches(
             chunk = marks[start : start + _CHUNK]
             states = await store.user_states(shard, [user for user, _ in chunk])
             learners = [
-                Learner(user, state.engagement, exclusion.excluded(state.done, state.engagement))
+                Learner(user, state.engagement, exclusion.excluded(state.done, state.engagement, at_ms=at_ms))
                 for (user, _), state in zip(chunk, states, strict=True)
             ]
             ranked = scorer.rank_many(learners, at_ms=at_ms, n=top_n)

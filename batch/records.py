@@ -8,26 +8,22 @@ that no event strictly before it ended. A property test holds this equal to `rec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recsys.engagement import RATING_MIDPOINT
+from recsys.engagement import LANDMARK_MS, RATING_MIDPOINT
 from recsys.model.inputs import Doubles
+from recsys.record import FOREVER_MS, MAX_FLOWS, RecordRules
 from recsys.vocabulary import FLOWS, PROGRESS, REGISTERS, VOCABULARY, Kind
 
 Times = NDArray[np.int64]
 
-FOR_EVER = int(np.iinfo(np.int64).max)
-"""The end of what no event has ended, ms since 1970 UTC."""
-
-MAX_FLOWS = 24
 QUARTERS = 4
-DONE_STATES = frozenset({"enroll", "complete", "dismiss"})
+ENDING_STATES = ("enroll", "complete", "dismiss")
 
 
 class Contributions(NamedTuple):
@@ -36,7 +32,7 @@ class Contributions(NamedTuple):
     Attributes:
         pair: Which record `(c,)`.
         time: When its event came, ms since 1970 UTC `(c,)`.
-        until: When an event ended it; later than `time`, `FOR_EVER` where none did `(c,)`.
+        until: When an event ended it; later than `time`, `FOREVER_MS` where none did `(c,)`.
         counted: From when its weight decays: the first instant of a flow's bucket, for a state `time` `(c,)`.
         weight: Undecayed `(c,)`.
         done_until: Until when it keeps the course from being recommended; 0 where it does not `(c,)`.
@@ -55,24 +51,7 @@ class Contributions(NamedTuple):
         return self._at(order)
 
     def _at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Contributions:
-        return Contributions(*(column[rows] for column in self))
-
-
-@dataclass(frozen=True, slots=True)
-class FoldRule:
-    """How events become contributions; the settings of `recsys.record.RecordRules` that do not decay.
-
-    Attributes:
-        weights: Type → weight.
-        bucket_ms: Length of a flow's bucket.
-        done_progress: The progress that completes a course.
-        give_back_ms: After this, a course that was left may be recommended again.
-    """
-
-    weights: Mapping[str, float]
-    bucket_ms: int
-    done_progress: float
-    give_back_ms: int
+        return Contributions._make(column[rows] for column in self)
 
 
 class _Events(NamedTuple):
@@ -85,17 +64,17 @@ class _Events(NamedTuple):
     value: Doubles
 
     def at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> _Events:
-        return _Events(*(column[rows] for column in self))
+        return _Events._make(column[rows] for column in self)
 
 
-def contributions(pair: Times, events: pd.DataFrame, rule: FoldRule) -> Contributions:
+def contributions(pair: Times, events: pd.DataFrame, rules: RecordRules) -> Contributions:
     """Folds events into the contributions of their records.
 
     Args:
         pair: Which record each event belongs to `(n,)`, not negative.
         events: Columns `type`, `timestamp` (ms) and `value` (NaN absent), `(n,)` rows in any order, repeats included;
             no control events.
-        rule: How.
+        rules: How.
 
     Returns:
         In order of time; the order of the events given changes nothing.
@@ -104,11 +83,11 @@ def contributions(pair: Times, events: pd.DataFrame, rule: FoldRule) -> Contribu
     time, value = events["timestamp"].to_numpy(np.int64), events["value"].to_numpy(np.float64)
     every = _Events(pair, time, np.zeros(len(pair), np.int64), np.zeros(len(pair), dtype=bool), value)
     parts = [
-        _flows(_coded(every, kinds, FLOWS), rule),
-        _registers(_coded(every, kinds, REGISTERS), rule),
-        _progress(every.at((kinds == PROGRESS).to_numpy(dtype=bool)), rule),
+        _flows(_coded(every, kinds, FLOWS), rules),
+        _registers(_coded(every, kinds, REGISTERS), rules),
+        _progress(every.at((kinds == PROGRESS).to_numpy(dtype=bool)), rules),
     ]
-    return Contributions(*(np.concatenate(columns) for columns in zip(*parts, strict=True))).sorted_by_time()
+    return Contributions._make(map(np.concatenate, zip(*parts, strict=True))).sorted_by_time()
 
 
 def _coded(events: _Events, kinds: pd.Series[str], names: Sequence[str]) -> _Events:
@@ -120,19 +99,19 @@ def _coded(events: _Events, kinds: pd.Series[str], names: Sequence[str]) -> _Eve
     return events._replace(code=code, left=left).at(code >= 0)
 
 
-def _flows(events: _Events, rule: FoldRule) -> Contributions:
+def _flows(events: _Events, rules: RecordRules) -> Contributions:
     """One for each bucket and type, from its first event until `MAX_FLOWS` larger ones push it out."""
-    bucket = events.time // rule.bucket_ms
+    bucket = (events.time - LANDMARK_MS) // rules.bucket_ms
     order = np.lexsort((events.time, events.code, bucket, events.pair))
     events, bucket = events.at(order), bucket[order]
     first = _starts(events.pair, bucket, events.code)
     events, bucket = events.at(first), bucket[first]
-    weights = np.array([rule.weights[name] for name in FLOWS])
+    weights = np.array([rules.weights.by_type[name] for name in FLOWS])
     return Contributions(
         pair=events.pair,
         time=events.time,
         until=_pushed_out(events.pair, bucket, events.time),
-        counted=bucket * rule.bucket_ms,
+        counted=LANDMARK_MS + bucket * rules.bucket_ms,
         weight=weights[events.code],
         done_until=np.zeros(len(bucket), np.int64),
     )
@@ -141,35 +120,29 @@ def _flows(events: _Events, rule: FoldRule) -> Contributions:
 def _pushed_out(pair: Times, bucket: Times, time: Times) -> Times:
     """When each flow had `MAX_FLOWS` larger ones beside it; arguments in order of pair, bucket and type, `(n,)` each.
 
-    Larger are those later in its own bucket's order, and all of later buckets, which also came later.
+    Larger are those after it in its own bucket, and all of later buckets, which came later, too: so it is the time of
+    the one `MAX_FLOWS` places on, where the flows of a bucket are ordered by time.
     """
-    n = len(pair)
-    until = np.full(n, FOR_EVER, np.int64)
-    if not n:
-        return until
-    pair_ends = _ends(_starts(pair))
-    bucket_ends = _ends(_starts(pair, bucket))
-    by_time = np.lexsort((time, bucket, pair))  # the buckets are where they were
-    # Of the larger ones, the last of its own bucket's are `bucket_ends - 1 - place`; the others follow by time.
-    wanted = bucket_ends + MAX_FLOWS - 1 - (bucket_ends - 1 - np.arange(n))
-    out = wanted < pair_ends
-    until[out] = time[by_time][wanted[out]]
+    places = np.arange(len(pair)) + MAX_FLOWS
+    out = places < _ends(_starts(pair))
+    until = np.full(len(pair), FOREVER_MS, np.int64)
+    until[out] = time[np.lexsort((time, bucket, pair))][places[out]]
     return until
 
 
-def _registers(events: _Events, rule: FoldRule) -> Contributions:
+def _registers(events: _Events, rules: RecordRules) -> Contributions:
     """One for each event that held until a larger one came: by time, then the opposite, then the value."""
     rated = np.where((events.code == REGISTERS.index("rate")) & ~events.left, events.value, 0.0)
     order = np.lexsort((rated, events.left, events.time, events.code, events.pair))
     events, rated = events.at(order), rated[order]
     until = _next_times(events.time, _starts(events.pair, events.code))
     opposite = {row.state: kind for kind, row in VOCABULARY.items() if row.kind is Kind.OPPOSITE}
-    entering = np.array([rule.weights[name] for name in REGISTERS])[events.code]
+    entering = np.array([rules.weights.by_type[name] for name in REGISTERS])[events.code]
     entering = np.where(events.code == REGISTERS.index("rate"), entering * (rated - RATING_MIDPOINT), entering)
-    leaving = np.array([rule.weights[opposite[name]] for name in REGISTERS])[events.code]
-    ends = np.array([name in DONE_STATES for name in REGISTERS])[events.code]
+    leaving = np.array([rules.weights.by_type[opposite[name]] for name in REGISTERS])[events.code]
+    ends = np.array([name in ENDING_STATES for name in REGISTERS])[events.code]
     enrolment = events.code == REGISTERS.index("enroll")
-    given_back = np.where(enrolment, events.time + rule.give_back_ms, 0)
+    given_back = np.where(enrolment, events.time + rules.give_back_ms, 0)
     held = until > events.time
     return Contributions(
         pair=events.pair[held],
@@ -177,13 +150,13 @@ def _registers(events: _Events, rule: FoldRule) -> Contributions:
         until=until[held],
         counted=events.time[held],
         weight=np.where(events.left, leaving, entering)[held],
-        done_until=np.where(events.left, given_back, np.where(ends, FOR_EVER, 0))[held],
+        done_until=np.where(events.left, given_back, np.where(ends, FOREVER_MS, 0))[held],
     )
 
 
-def _progress(events: _Events, rule: FoldRule) -> Contributions:
+def _progress(events: _Events, rules: RecordRules) -> Contributions:
     """One for each quarter that was higher than all before, from when it was first reached."""
-    quarter = (events.value * QUARTERS).astype(np.int64)
+    quarter = np.where(events.value >= rules.done_progress, QUARTERS, events.value * QUARTERS).astype(np.int64)
     order = np.lexsort((-quarter, events.time, events.pair))
     pair, time, quarter = events.pair[order], events.time[order], quarter[order]
     starts = _starts(pair)
@@ -191,14 +164,13 @@ def _progress(events: _Events, rule: FoldRule) -> Contributions:
     highest = np.maximum.accumulate(np.cumsum(starts) * (QUARTERS + 1) + quarter)
     rises = starts | (np.diff(highest, prepend=-1) > 0)
     pair, time, quarter = pair[rises], time[rises], quarter[rises]
-    done = quarter >= rule.done_progress * QUARTERS
     return Contributions(
         pair=pair,
         time=time,
         until=_next_times(time, _starts(pair)),
         counted=time,
-        weight=rule.weights[PROGRESS] * quarter / QUARTERS,
-        done_until=np.where(done, FOR_EVER, 0),
+        weight=rules.weights.by_type[PROGRESS] * quarter.astype(np.float64),
+        done_until=np.where(quarter == QUARTERS, FOREVER_MS, 0),
     )
 
 
@@ -214,12 +186,13 @@ def _starts(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
 def _ends(starts: NDArray[np.bool_]) -> NDArray[np.intp]:
     """The place after the last row of each row's group `(n,)`."""
     places = np.flatnonzero(starts)
-    return np.append(places[1:], len(starts))[np.cumsum(starts) - 1]
+    ends: NDArray[np.intp] = np.append(places[1:], len(starts))[np.cumsum(starts) - 1]
+    return ends
 
 
 def _next_times(time: Times, starts: NDArray[np.bool_]) -> Times:
-    """The time of the next row of each row's group, `FOR_EVER` for the last `(n,)`."""
-    until = np.full(len(time), FOR_EVER, np.int64)
+    """The time of the next row of each row's group, `FOREVER_MS` for the last `(n,)`."""
+    until = np.full(len(time), FOREVER_MS, np.int64)
     inner = ~starts[1:]
     until[:-1][inner] = time[1:][inner]
     return until

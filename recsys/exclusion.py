@@ -1,8 +1,8 @@
 """What an answer leaves out: one policy for the fold, the cached lists, the API and offline evaluation.
 
 A course a learner is done with is not recommended to them; one they left is given back after a while, and is then as if
-it had never been seen. Whether a course they have only seen is recommended again is a setting. Evaluation ranks what an answer may hold, so its figures are
-those of what is served.
+it had never been seen. Whether a course they have only seen is recommended again is a setting. Evaluation ranks what an
+answer may hold, so its figures are those of what is served.
 """
 
 from __future__ import annotations

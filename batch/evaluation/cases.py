@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import sparse
 
 from batch.encoding import EncodedEvents, EngagementRule, Times, encode
-from recsys.engagement import LANDMARK_MS, ForwardDecay
 from recsys.catalog import Course
+from recsys.engagement import LANDMARK_MS, ForwardDecay
 from recsys.model.inputs import Doubles, Floats, Rows
 
 

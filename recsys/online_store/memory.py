@@ -29,6 +29,7 @@ from recsys.online_store.values import (
     Waiting,
 )
 from recsys.owner import StateOwner
+from recsys.record import FOREVER_MS
 
 
 @dataclass(slots=True)
@@ -155,8 +156,8 @@ class MemoryStore:
         return Waiting(tuple(users.items()), len(marks), marks[0][1] if marks else None)
 
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
-        state = self._shards[shard]
-        return [UserState(dict(state.engagement[user]), frozenset(state.done[user])) for user in user_ids]
+        sums, done = self._shards[shard].engagement, self._shards[shard].done
+        return [UserState(dict(sums[user]), dict.fromkeys(done[user], FOREVER_MS)) for user in user_ids]
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
@@ -174,10 +175,10 @@ class MemoryStore:
                 del state.dirty[top.user_id]
         return written
 
-    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
         state = self._shards[shard]
         packed = state.tops.get(user_id)
-        return (None if packed is None else unpack_top(packed)), frozenset(state.done[user_id])
+        return (None if packed is None else unpack_top(packed)), dict.fromkeys(state.done[user_id], FOREVER_MS)
 
     async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
         if self._model is not None:

@@ -87,12 +87,12 @@ class ShardStore(Protocol):
 class Lists(Protocol):
     """What is shown to learners, and what it is computed from."""
 
-    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
-        """The cached top-N and the done set, in one round trip. A list that names another user is not returned."""
+    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
+        """The cached top-N and `UserState.done`, in one round trip. A list that names another user is not returned."""
         ...
 
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
-        """Engagement and done set of each user, aligned with `user_ids`."""
+        """Engagement and done courses of each user, aligned with `user_ids`."""
         ...
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:

@@ -114,10 +114,16 @@ class CachedTop:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """What a ranking needs to know of a learner: stored engagement sums and the done set."""
+    """What a ranking needs to know of a learner.
+
+    Attributes:
+        engagement: Course → stored sum.
+        done: Course → until when it is not to be recommended, ms since 1970 UTC; one whose time has passed was given
+            back (`recsys.exclusion`).
+    """
 
     engagement: Mapping[str, float]
-    done: frozenset[str]
+    done: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,11 +115,12 @@ class Ladder:
         )
 
     async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
-        cached = self._from_cache(query, learner, model)
-        if cached is not None and len(cached.courses) == query.n:
+        cached = self._from_cache(query, learner, model, now_ms)
+        outdated = model is not None and _given_back_since(learner, now_ms)
+        if cached is not None and len(cached.courses) == query.n and not outdated:
             return cached
         engagement = await self._learners.engagement(query.user_id, learner)
-        exclude = self._exclusion.excluded(query.exclude | learner.done, engagement)
+        exclude = query.exclude | self._exclusion.excluded(learner.done, engagement, at_ms=now_ms)
         if model is not None:
             ranked = self._ranked(query, engagement, exclude, model, now_ms)
             if ranked is not None:  # it has ranked the whole catalogue: no rung below knows more courses
@@ -129,7 +130,7 @@ class Ladder:
             return trending
         return cached
 
-    def _from_cache(self, query: Query, learner: Learner, model: LoadedModel | None) -> Picked | None:
+    def _from_cache(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
         top, published = learner.top, self._models.published
         if top is None:
             return None
@@ -138,7 +139,8 @@ class Ladder:
             return None
         ranking = Ranking(learner.source, top.model_version, top.computed_at_ms, top.course_ids, top.scores)
         # A list in Redis already leaves out what its learner had seen; what they finished since is left out here.
-        return _picked(ranking, query, query.exclude | learner.done, None if model is None else model.courses)
+        exclude = query.exclude | {course for course, until in learner.done.items() if until > now_ms}
+        return _picked(ranking, query, exclude, None if model is None else model.courses)
 
     def _ranked(
         self, query: Query, engagement: Mapping[str, float], exclude: AbstractSet[str], model: LoadedModel, now_ms: int
@@ -165,6 +167,18 @@ class Ladder:
         catalogue = (snapshot.courses or None) if model is None else model.courses
         picked = _picked(ranking, query, exclude, catalogue)
         return None if picked is None else _relative(picked)
+
+
+def _given_back_since(learner: Learner, now_ms: int) -> bool:
+    """Whether the time of a course has passed since Redis' list was computed, which therefore leaves it out.
+
+    Nothing is written when a learner gets a course back, so such a list is computed anew for each answer until their
+    next event or the next model.
+    """
+    if learner.top is None or learner.source is not Source.CACHED:
+        return False
+    computed_at_ms = learner.top.computed_at_ms
+    return any(computed_at_ms < until <= now_ms for until in learner.done.values())
 
 
 def _picked(

@@ -20,12 +20,12 @@ class Learner:
 
     Attributes:
         top: The cached list, if any.
-        done: Courses never to recommend again.
+        done: Course → until when it is not to be recommended, ms since 1970 UTC.
         source: `CACHED` when Redis said so, `PROCESS_CACHE` when this process remembers it.
     """
 
     top: CachedTop | None
-    done: frozenset[str]
+    done: Mapping[str, int]
     source: Source
 
 
@@ -49,11 +49,11 @@ class Learners:
         self.topology: Topology | None = None
 
     async def find(self, user_id: str, *, now_ms: int) -> Learner:
-        """The cached list and the done set, in one round trip."""
+        """The cached list and the courses the learner is done with, in one round trip."""
         try:
             shard = await self._shard_of(user_id)
             if shard is None:
-                return Learner(None, frozenset(), Source.CACHED)
+                return Learner(None, {}, Source.CACHED)
             top, done = await self._circuit.call(lambda: self._store.top(shard, user_id))
         except (ServiceUnavailable, UnreadableState):
             remembered = self._recent.recall(user_id, now_ms=now_ms)

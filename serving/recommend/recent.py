@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from recsys.online_store import CachedTop
@@ -15,19 +16,19 @@ class Remembered(NamedTuple):
 
     Attributes:
         top: The cached list; None when there was none or it was read too long ago.
-        done: Courses never to recommend again, as last seen.
+        done: Course → until when it is not to be recommended, ms since 1970 UTC, as last seen.
     """
 
     top: CachedTop | None
-    done: frozenset[str]
+    done: Mapping[str, int]
 
 
 class RecentLists:
     """The least recently read learners fall out.
 
     Args:
-        ttl_ms: How long a list may be served after it was read, ms. The done set never grows too old: a course once
-            done stays done.
+        ttl_ms: How long a list may be served after it was read, ms. What a learner is done with is kept for longer:
+            each course says itself until when.
         users: Most learners kept.
     """
 
@@ -36,7 +37,7 @@ class RecentLists:
         self._users = users
         self._entries: OrderedDict[str, tuple[int, Remembered]] = OrderedDict()
 
-    def remember(self, user_id: str, top: CachedTop | None, done: frozenset[str], *, now_ms: int) -> None:
+    def remember(self, user_id: str, top: CachedTop | None, done: Mapping[str, int], *, now_ms: int) -> None:
         """Keeps what was just read."""
         if top is None and not done:
             self._entries.pop(user_id, None)
@@ -50,6 +51,6 @@ class RecentLists:
         """What is still known of the learner."""
         entry = self._entries.get(user_id)
         if entry is None:
-            return Remembered(None, frozenset())
+            return Remembered(None, {})
         read_at, remembered = entry
         return remembered if now_ms - read_at <= self._ttl_ms else remembered._replace(top=None)

@@ -129,11 +129,11 @@ class Refresher:
             return 0
         with metrics.REFRESH_SECONDS.time():
             states = await self._store.user_states(shard, [user for user, _ in waiting.users])
+            now_ms = self._now_ms()
             learners = [
-                Learner(user, state.engagement, self._exclusion.excluded(state.done, state.engagement))
+                Learner(user, state.engagement, self._exclusion.excluded(state.done, state.engagement, at_ms=now_ms))
                 for (user, _), state in zip(waiting.users, states, strict=True)
             ]
-            now_ms = self._now_ms()
             rank = partial(scorer.rank_many, learners, at_ms=now_ms, n=self._top_n)
             lists = rank() if len(learners) <= INLINE_USERS else await asyncio.to_thread(rank)
             tops = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -16,6 +16,7 @@ from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
 from recsys.online_store.redis.users import UserIndex, sums_of
 from recsys.online_store.values import CachedTop, ShardTrend, Trending, UserState, Waiting
+from recsys.record import FOREVER_MS
 
 TREND_PAGE = 1000
 """Courses read by one call: half a millisecond of Redis, and of the event loop between two other tasks."""
@@ -38,13 +39,13 @@ class RedisLists:
         self._top_ttl_s = max(1, int(top_ttl_s))
         self._write_tops = connection.register_script(WRITE_TOPS)
 
-    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, frozenset[str]]:
+    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.get(self._keys.top(shard, user_id))
         pipeline.smembers(self._keys.done(shard, user_id))
         async with answering():
             value, done = await pipeline.execute()
-        courses = frozenset(course.decode() for course in done)
+        courses = _done_of(done)
         if value is None:
             return None, courses
         try:
@@ -61,7 +62,7 @@ class RedisLists:
         async with answering(self._keys.tag(shard)):
             replies = await pipeline.execute()
         return [
-            UserState(sums_of(self._keys.engagement(shard, user), sums), frozenset(course.decode() for course in done))
+            UserState(sums_of(self._keys.engagement(shard, user), sums), _done_of(done))
             for user, sums, done in zip(user_ids, replies[::2], replies[1::2], strict=True)
         ]
 
@@ -126,3 +127,7 @@ class RedisLists:
 
     async def trending(self) -> Trending | None:
         return await read_json(self._client, self._keys.trending, Trending)
+
+
+def _done_of(members: Iterable[bytes]) -> dict[str, int]:
+    return {course.decode(): FOREVER_MS for course in members}

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.events import DONE_TYPES, EVENT_TYPES
 from recsys.exclusion import Exclusion
 from recsys.settings import load_settings
 
 
-@pytest.mark.parametrize("kind", EVENT_TYPES)
-def test_the_types_that_end_a_course_end_it_whatever_their_value(kind: str) -> None:
-    assert Exclusion().ends(kind, None) == (kind in DONE_TYPES)
-
-
-@pytest.mark.parametrize(("value", "ends"), [(None, False), (0.0, False), (0.899, False), (0.9, True), (1.0, True)])
-def test_progress_ends_a_course_from_the_threshold_on(value: float | None, ends: bool) -> None:
-    assert Exclusion().ends("progress", value) == ends
-
-
-def test_a_rating_above_the_threshold_is_no_completion() -> None:
-    assert not Exclusion().ends("rate", 5.0)
-
-
 def test_done_courses_are_left_out_always_and_seen_ones_by_the_setting() -> None:
-    done, seen = frozenset({"a"}), {"b": 1.0, "a": 2.0}
-    assert Exclusion(exclude_seen=True).excluded(done, seen) == {"a", "b"}
-    assert Exclusion(exclude_seen=False).excluded(done, seen) == {"a"}
+    done, seen = {"a": 8}, {"b": 1.0, "a": 2.0}
+    assert Exclusion(exclude_seen=True).excluded(done, seen, at_ms=7) == {"a", "b"}
+    assert Exclusion(exclude_seen=False).excluded(done, seen, at_ms=7) == {"a"}
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_a_course_whose_time_has_passed_is_given_back_although_it_was_seen(exclude_seen: bool) -> None:
+    assert Exclusion(exclude_seen=exclude_seen).excluded({"a": 8}, {"a": -2.0}, at_ms=8) == set()
 
 
 def test_the_policy_says_itself_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,24 +75,24 @@ async def test_failures_that_are_not_in_a_row_do_not_open_it() -> None:
 
 def test_a_list_is_remembered_for_its_time_and_done_for_longer() -> None:
     recent = RecentLists(ttl_ms=1000)
-    recent.remember("ada", TOP, frozenset({"c2"}), now_ms=0)
-    assert recent.recall("ada", now_ms=1000) == Remembered(TOP, frozenset({"c2"}))
-    assert recent.recall("ada", now_ms=1001) == Remembered(None, frozenset({"c2"}))
-    assert recent.recall("bob", now_ms=0) == Remembered(None, frozenset())
+    recent.remember("ada", TOP, {"c2": 9}, now_ms=0)
+    assert recent.recall("ada", now_ms=1000) == Remembered(TOP, {"c2": 9})
+    assert recent.recall("ada", now_ms=1001) == Remembered(None, {"c2": 9})
+    assert recent.recall("bob", now_ms=0) == Remembered(None, {})
 
 
 def test_the_learner_read_longest_ago_is_forgotten_first() -> None:
     recent = RecentLists(ttl_ms=1000, users=2)
     for user in ("ada", "bob", "ada", "eve"):
-        recent.remember(user, TOP, frozenset(), now_ms=0)
+        recent.remember(user, TOP, {}, now_ms=0)
     assert [recent.recall(user, now_ms=0).top is not None for user in ("ada", "bob", "eve")] == [True, False, True]
 
 
 def test_a_learner_of_whom_redis_knows_nothing_any_more_is_forgotten() -> None:
     recent = RecentLists(ttl_ms=1000)
-    recent.remember("ada", TOP, frozenset(), now_ms=0)
-    recent.remember("ada", None, frozenset(), now_ms=1)
-    assert recent.recall("ada", now_ms=1) == Remembered(None, frozenset())
+    recent.remember("ada", TOP, {}, now_ms=0)
+    recent.remember("ada", None, {}, now_ms=1)
+    assert recent.recall("ada", now_ms=1) == Remembered(None, {})
 
 
 def test_the_snapshot_on_disk_is_what_was_saved(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_a_learner_whose_keys_cannot_be_read_is_answered_otherwise_and_ope
     for _ in range(3):
         found = await learners.find("ada", now_ms=5)
         assert (found.top, found.source) == (None, Source.PROCESS_CACHE)
-        assert await learners.engagement("ada", Learner(None, frozenset(), Source.CACHED)) == {}
+        assert await learners.engagement("ada", Learner(None, {}, Source.CACHED)) == {}
     assert not circuit.is_open
 
 

@@ -217,7 +217,9 @@ async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: O
     kept = {user: dict(sums) async for user, sums in store.engagement(Shard(10_000))}
     assert kept == {user: sums for user, sums in contents.floats[ENGAGEMENT].items() if sums}
     states = await store.user_states(Shard(10_000), USERS)
-    assert [state.done for state in states] == [frozenset(contents.sets[DONE].get(user, ())) for user in USERS]
+    assert [frozenset(state.done) for state in states] == [
+        frozenset(contents.sets[DONE].get(user, ())) for user in USERS
+    ]
     assert {user for user, _ in await store.dirty_users(Shard(10_000), 100)} == set(kept)
     batch = decode_records(logs[PARTITION][-300:], PARTITION, rules(1, 1))
     state = await store.read_shard(Shard(10_000), GROUP, batch.reads(rules(1, 1)))
