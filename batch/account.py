@@ -1,4 +1,4 @@
-"""What became of a history: read, refused, repeated, of bots, unjoined and used; the lines that say it, the warning."""
+"""What became of a history: read, refused, repeated, of bots, erased, unjoined, used; the lines that say it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
-from batch.clean import DUPLICATE, CleaningReport
+from batch.clean import REPEATED, CleaningReport
 from batch.history import History
+from batch.learners import Settled
 from recsys.catalog import prerequisite_remarks
 
 WARNING_SHARE = 0.05
@@ -24,8 +23,10 @@ class HistoryAccount:
         source: "topic", or the file's name.
         read: Records or rows read.
         refused: Reason → events that are none.
-        duplicates: Events whose learner and event id came before.
+        repeated: Events that an earlier one says already, whatever its id.
         bots: Events of learners taken for bots.
+        erased: Events of learners that were erased after them.
+        control: Events that erase or merge learners.
         unjoined: Events with a course that the catalogue does not hold.
         examples: Some course ids of them, the most frequent first.
         used: Events that are trained on.
@@ -38,8 +39,10 @@ class HistoryAccount:
     source: str
     read: int
     refused: Mapping[str, int]
-    duplicates: int
+    repeated: int
     bots: int
+    erased: int
+    control: int
     unjoined: int
     examples: tuple[str, ...]
     used: int
@@ -60,8 +63,10 @@ class HistoryAccount:
         parts = (
             f"{self.read} events read",
             refused,
-            f"{self.duplicates} duplicates",
+            f"{self.repeated} repeated",
             f"{self.bots} of bots",
+            f"{self.erased} erased",
+            f"{self.control} that erase or merge",
             f"{self.unjoined} unjoined{named}",
             f"{self.used} used",
         )
@@ -84,8 +89,10 @@ class HistoryAccount:
             "source": self.source,
             "read": self.read,
             "refused": dict(self.refused),
-            "duplicates": self.duplicates,
+            "repeated": self.repeated,
             "bots": self.bots,
+            "erased": self.erased,
+            "control": self.control,
             "unjoined": self.unjoined,
             "unjoined_courses": list(self.examples),
             "used": self.used,
@@ -101,29 +108,32 @@ def account_for(
     history: History,
     events: CleaningReport,
     catalogue: CleaningReport,
-    kept: pd.DataFrame,
+    settled: Settled,
     known: Collection[str],
 ) -> HistoryAccount:
-    """Adds up what reading, cleaning and the bot rules did.
+    """Adds up what reading, cleaning, the bot rules and erasures did.
 
     Args:
         history: As read.
         events: What cleaning did to its events.
         catalogue: What cleaning did to its courses.
-        kept: The events after cleaning, without those of bots.
+        settled: The events after cleaning, without those of bots.
         known: Ids of the cleaned catalogue.
     """
     refused = dict(history.refused)
     for reason, number in events.dropped.items():
-        if reason != DUPLICATE:
+        if reason != REPEATED:
             refused[str(reason)] = refused.get(str(reason), 0) + number
+    kept = settled.events
     strangers = kept.loc[~kept["course_id"].isin(list(known)), "course_id"].value_counts()
     return HistoryAccount(
         source=history.source,
-        read=events.received + sum(history.refused.values()) + history.duplicates,
+        read=events.received + sum(history.refused.values()),
         refused={str(reason): number for reason, number in refused.items()},
-        duplicates=history.duplicates + events.dropped.get(DUPLICATE, 0),
-        bots=events.kept - len(kept),
+        repeated=events.dropped.get(REPEATED, 0),
+        bots=events.kept - len(kept) - settled.erased - settled.control,
+        erased=settled.erased,
+        control=settled.control,
         unjoined=int(strangers.sum()),
         examples=tuple(repr(str(course_id)[:40]) for course_id in strangers.index[:3]),
         used=len(kept) - int(strangers.sum()),

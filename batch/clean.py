@@ -18,6 +18,7 @@ from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, MAX_ID_CHARS, YEAR_2000_MS
 from recsys.vocabulary import CONTROL
 
 MAX_ID_LENGTH = MAX_ID_CHARS
+REPEATED = "repeated"
 DUPLICATE = "duplicate"
 EMPTY_TITLE = "empty_title"
 CLAMPED = "clamped_to_arrival"
@@ -31,7 +32,7 @@ class CleaningReport:
     Attributes:
         received: Rows that came in.
         kept: Rows that went out.
-        dropped: Reason → rows; a `RefusalReason`, `duplicate` or `empty_title`.
+        dropped: Reason → rows; a `RefusalReason`, `repeated`, `duplicate` or `empty_title`.
         changed: What was put right (`clamped_to_arrival`, or a text column's name) → rows.
     """
 
@@ -53,17 +54,17 @@ def clean_interactions(frame: pd.DataFrame, *, arrival_ms: int) -> tuple[pd.Data
         arrival_ms: When the events reached us; up to 5 minutes later is clamped to it, further is refused.
 
     Returns:
-        The accepted rows in their order, index 0…n−1, and the report. Of rows with the same (`user_id`, `event_id`)
-        the first one stays.
+        The accepted rows in their order, index 0…n−1, and the report. Of rows that differ in their ids and their
+        evidence alone the first one stays: the others change no record.
     """
     reasons = refusals(frame, arrival_ms=arrival_ms)
     accepted = frame[reasons == ""]
-    repeated = accepted.duplicated(["user_id", "event_id"])
+    late = accepted["timestamp"] > arrival_ms
+    accepted = accepted.assign(timestamp=accepted["timestamp"].clip(upper=arrival_ms))
+    repeated = accepted.duplicated(["user_id", "course_id", "type", "timestamp", "value", "into"])
     kept = accepted[~repeated].reset_index(drop=True)
-    late = kept["timestamp"] > arrival_ms
-    kept["timestamp"] = kept["timestamp"].clip(upper=arrival_ms)
     dropped = {str(reason): int(number) for reason, number in reasons[reasons != ""].value_counts().items()}
-    return kept, _report(frame, kept, {**dropped, DUPLICATE: int(repeated.sum())}, {CLAMPED: int(late.sum())})
+    return kept, _report(frame, kept, {**dropped, REPEATED: int(repeated.sum())}, {CLAMPED: int(late[~repeated].sum())})
 
 
 def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
@@ -72,6 +73,7 @@ def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
     Its order is kept: the first rule a row breaks names the reason.
     """
     kind, value, timestamp = frame["type"], frame["value"], frame["timestamp"]
+    names_learner, into = frame["into"].notna(), frame["into"].fillna("")
     shortest = {"event_id": 1, "user_id": 1, "course_id": 0}
     length = pd.concat(
         [~frame[name].str.len().between(least, MAX_ID_LENGTH) for name, least in shortest.items()], axis=1
@@ -85,9 +87,12 @@ def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
     rules = (
         (length, RefusalReason.BAD_ID),
         (~kind.isin(EVENT_TYPES), RefusalReason.UNKNOWN_TYPE),
+        (names_learner & ~into.str.len().between(1, MAX_ID_LENGTH), RefusalReason.BAD_ID),
         (unprintable, RefusalReason.BAD_ID),
         (~control & unnamed, RefusalReason.BAD_ID),
-        ((control & ~unnamed) | (kind == "merge"), RefusalReason.SCHEMA),  # a file has no column `into`
+        (control & ~unnamed, RefusalReason.SCHEMA),
+        (names_learner != (kind == "merge"), RefusalReason.SCHEMA),
+        (~_printable(into) | (into == frame["user_id"]), RefusalReason.BAD_ID),
         (bad_value, RefusalReason.BAD_VALUE),
         (timestamp > arrival_ms + MAX_FUTURE_MS, RefusalReason.IN_THE_FUTURE),
         # A time within the 5 minutes of grace becomes the arrival time and is not looked at again.

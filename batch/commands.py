@@ -93,7 +93,7 @@ def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | 
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.report import table, verdict, write_report  # noqa: PLC0415 - as above
 
-        prepared = prepare(history, at_ms=now_ms())
+        prepared = prepare(history, at_ms=now_ms(), rules=settings.record_rules)
         for line in prepared.account.lines():
             _tell(line)
         hyperparameters = _hyperparameters(settings, epochs)

@@ -36,7 +36,6 @@ class History:
         source: "topic", or the interactions file's name.
         offsets: Partition → first offset read and the one after the last; empty for files.
         refused: Reason → records that are no valid event.
-        duplicates: Records left out because the learner's event id came before.
         catalogue: How the catalogue's topic was read; empty for files.
     """
 
@@ -45,7 +44,6 @@ class History:
     source: str
     offsets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
-    duplicates: int = 0
     catalogue: Catalogue = field(default_factory=Catalogue)
 
 
@@ -82,7 +80,6 @@ def from_topic(settings: Settings, *, progress: Progress = lambda _done, _total:
         "topic",
         offsets,
         dict(reading.refused),
-        reading.duplicates,
         catalogue,
     )
 
@@ -92,9 +89,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
-        self._seen: set[tuple[str, str]] = set()
         self.refused: Counter[str] = Counter()
-        self.duplicates = 0
 
     def add(self, record: Any) -> None:
         try:
@@ -102,10 +97,6 @@ class _Reading:
         except InvalidEvent as error:
             self.refused[error.reason] += 1
             return
-        if (event.user_id, event.event_id) in self._seen:
-            self.duplicates += 1
-            return
-        self._seen.add((event.user_id, event.event_id))
         self._rows.append(tuple(getattr(event, name) for name in INTERACTION_COLUMNS))
 
     def frame(self) -> pd.DataFrame:

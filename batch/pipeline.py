@@ -78,7 +78,7 @@ def retrain(
         CandidateRejected: When the gate refuses; the report is left behind, no bundle is written.
         BundleError: When the bundle cannot be written.
     """
-    prepared = prepare(history, at_ms=at_ms)
+    prepared = prepare(history, at_ms=at_ms, rules=settings.record_rules)
     for line in prepared.account.lines():
         tell(line)
     rule, models_dir = rule_of(settings), settings.models_dir.absolute()

@@ -1,4 +1,4 @@
-"""A history made ready: cleaned, without bots, joined with its catalogue, and accounted for."""
+"""A history made ready: cleaned, without bots and what was erased, merged learners as one, and accounted for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from batch.bots import find_bots, without_bots, without_repeated_instants
 from batch.clean import clean_courses, clean_interactions
 from batch.encoding import EngagementRule
 from batch.history import History
+from batch.learners import settle
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.files import course_frame, courses_in
+from recsys.record import RecordRules
 from recsys.settings import Settings
 
 
@@ -24,7 +26,7 @@ class Prepared:
     """A cleaned history.
 
     Attributes:
-        events: Accepted events of learners that are no bots.
+        events: Accepted events of learners that are no bots, under the ids that they have now; no control events.
         courses: The catalogue.
         account: What became of everything that was read.
         facts: The same with the cleaning reports, as JSON values.
@@ -36,12 +38,13 @@ class Prepared:
     facts: dict[str, Any]
 
 
-def prepare(history: History, *, at_ms: int) -> Prepared:
-    """Cleans a history and leaves bots out.
+def prepare(history: History, *, at_ms: int, rules: RecordRules = RecordRules()) -> Prepared:  # noqa: B008 (immutable)
+    """Cleans a history, leaves bots and what was erased out, and joins merged learners.
 
     Args:
         history: As read.
         at_ms: Now, ms since 1970 UTC; later events are refused.
+        rules: Of the records.
 
     Raises:
         InputError: When nothing is left.
@@ -49,9 +52,9 @@ def prepare(history: History, *, at_ms: int) -> Prepared:
     events, cleaning = clean_interactions(history.events, arrival_ms=at_ms)
     frame, catalogue = clean_courses(course_frame(history.courses))
     bots = find_bots(without_repeated_instants(events))
-    kept = without_bots(events, set(bots["user_id"]))
+    settled = settle(without_bots(events, set(bots["user_id"])), rules)
     courses = list(courses_in(frame))
-    account = account_for(history, cleaning, catalogue, kept, {course.course_id for course in courses})
+    account = account_for(history, cleaning, catalogue, settled, {course.course_id for course in courses})
     if not account.used:
         raise InputError(f"no interactions are left to train on: {' · '.join(account.lines())}")
     facts = {
@@ -60,11 +63,10 @@ def prepare(history: History, *, at_ms: int) -> Prepared:
         "events": asdict(cleaning),
         "courses": asdict(catalogue),
         "refused": dict(history.refused),
-        "duplicates": history.duplicates,
         "bots": bots["reason"].value_counts().to_dict(),
         "offsets": dict(history.offsets),
     }
-    return Prepared(kept, courses, account, facts)
+    return Prepared(settled.events, courses, account, facts)
 
 
 def rule_of(settings: Settings) -> EngagementRule:

@@ -46,6 +46,7 @@ INTERACTION_COLUMNS = (
     "value",
     "session_id",
     "user_agent",
+    "into",
 )
 REQUIRED_INTERACTION_COLUMNS = INTERACTION_COLUMNS[:5]
 COURSE_COLUMNS = COURSE_FIELDS
@@ -71,8 +72,8 @@ def read_interactions(path: Path) -> pd.DataFrame:
 
     Returns:
         Exactly the columns of `INTERACTION_COLUMNS`: `event_id`, `user_id`, `course_id`, `type` (object of str),
-        `timestamp` (int64, ms since 1970 UTC), `value` (float64, NaN where absent), `session_id` and `user_agent`
-        (object, None where absent). Index 0…n−1, file order.
+        `timestamp` (int64, ms since 1970 UTC), `value` (float64, NaN where absent), `session_id`, `user_agent` and
+        `into` (object, None where absent). Index 0…n−1, file order.
 
     Raises:
         InputError: The file is missing or unreadable, lacks a column, or has a row that does not hold its types;
@@ -81,13 +82,13 @@ def read_interactions(path: Path) -> pd.DataFrame:
     frame = _read(path, REQUIRED_INTERACTION_COLUMNS)
     columns: dict[str, Any] = {}
     for name in REQUIRED_INTERACTION_COLUMNS[:4]:
-        columns[name] = strings(frame[name], path)
+        columns[name] = strings(frame[name], path, null="" if name == "course_id" else None)
     columns["timestamp"] = milliseconds(frame["timestamp"], path)
     columns["value"] = numbers(frame["value"], path) if "value" in frame else float("nan")
-    for name in ("session_id", "user_agent"):
+    for name in ("session_id", "user_agent", "into"):
         columns[name] = absent_as_none(strings(frame[name], path, null="")) if name in frame else None
     read = pd.DataFrame(columns, columns=list(INTERACTION_COLUMNS), index=frame.index)
-    return read.astype({"value": "float64", "session_id": object, "user_agent": object})
+    return read.astype({"value": "float64", "session_id": object, "user_agent": object, "into": object})
 
 
 def read_courses(path: Path) -> pd.DataFrame:
@@ -119,11 +120,14 @@ def read_courses(path: Path) -> pd.DataFrame:
 def write_interactions(frame: pd.DataFrame, path: Path) -> None:
     """Writes learners' events as CSV or Parquet, by suffix; absent values become empty fields or nulls.
 
+    A column `into` is written only where an event has a value there.
+
     Raises:
         InputError: A column is missing, the suffix is another one, or the folder cannot be written.
     """
-    require_columns(frame, path, INTERACTION_COLUMNS)
-    _write(frame[list(INTERACTION_COLUMNS)], path)
+    require_columns(frame, path, INTERACTION_COLUMNS[:-1])
+    merges = "into" in frame and bool(frame["into"].notna().any())
+    _write(frame[list(INTERACTION_COLUMNS if merges else INTERACTION_COLUMNS[:-1])], path)
 
 
 def write_courses(frame: pd.DataFrame, path: Path) -> None:

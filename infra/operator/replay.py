@@ -49,9 +49,12 @@ def event_records(interactions: pd.DataFrame, shift_ms: int = 0) -> Iterator[Rec
         shift_ms: Added to every timestamp.
     """
     columns = [interactions[name].tolist() for name in INTERACTION_COLUMNS]
-    for event_id, user_id, course_id, kind, timestamp, value, session_id, user_agent in zip(*columns, strict=True):
+    for event_id, user_id, course_id, kind, timestamp, value, session_id, user_agent, into in zip(
+        *columns, strict=True
+    ):
         present = None if value != value else value  # noqa: PLR0124 - NaN, the absent value, differs from itself
-        event = Interaction(event_id, user_id, course_id, kind, timestamp + shift_ms, present, session_id, user_agent)
+        at_ms = timestamp + shift_ms
+        event = Interaction(event_id, user_id, course_id, kind, at_ms, present, session_id, user_agent, into=into)
         yield Record(user_id.encode(), encode(event))
 
 

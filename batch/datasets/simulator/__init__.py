@@ -123,6 +123,7 @@ def _frame(
             "value": events.value,
             "session_id": _session_ids(events, seed),
             "user_agent": people.user_agent[events.learner],
+            "into": None,
         }
     )
     repeated = frame["type"].isin(ONCE_TYPES) & frame.duplicated(["user_id", "course_id", "type"])

@@ -38,7 +38,7 @@ def events() -> pd.DataFrame:
         rows += [(f"l{learner}", f"{subject}-{c}", "click", int(t)) for c, t in zip(taken, times, strict=True)]
     frame = pd.DataFrame(rows, columns=["user_id", "course_id", "type", "timestamp"])
     frame.insert(0, "event_id", [f"e{i}" for i in range(len(frame))])
-    return frame.assign(value=np.nan, session_id=None, user_agent=None)
+    return frame.assign(value=np.nan, session_id=None, user_agent=None, into=None)
 
 
 @pytest.fixture(scope="session")

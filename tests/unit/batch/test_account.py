@@ -29,29 +29,35 @@ NOW = 1_710_000_000_000
 
 @pytest.fixture
 def history(events: pd.DataFrame, courses: Sequence[Course]) -> History:
-    """From a topic: besides what was accepted, 7 records were refused and 3 were repeats."""
+    """From a topic: besides what was accepted, 7 records were refused."""
     strangers = events.head(40).assign(course_id=["x1"] * 25 + ["x2"] * 15, event_id=[f"s{i}" for i in range(40)])
     bad = events.head(5).assign(type="Enroll", event_id=[f"b{i}" for i in range(5)])
     bot = pd.concat([events.head(1)] * 400, ignore_index=True).assign(
         user_id="bot", event_id=[f"r{i}" for i in range(400)], timestamp=NOW - 10**9 + np.arange(400) * 600
     )
-    repeated = events.head(2)
-    frame = pd.concat([events, strangers, bad, bot, repeated], ignore_index=True)
-    return History(frame, tuple(courses), "topic", refused={"not_json": 4, "unknown_type": 3}, duplicates=3)
+    repeated = events.head(2).assign(event_id=["again1", "again2"])
+    control = bot.head(2).assign(user_id=["l0", "gone"], course_id="", type=["merge", "erase"], into=["l1", None])
+    erased = events.head(3).assign(user_id="gone")
+    frame = pd.concat([events, strangers, bad, bot, repeated, control, erased], ignore_index=True)
+    return History(frame, tuple(courses), "topic", refused={"not_json": 4, "unknown_type": 3})
 
 
 def test_every_event_read_is_accounted_for_once(history: History, events: pd.DataFrame) -> None:
     account = prepare(history, at_ms=NOW).account
-    assert account.read == len(history.events) + 7 + 3
+    assert account.read == len(history.events) + 7
     assert account.refused == {"not_json": 4, "unknown_type": 3 + 5}
-    assert (account.duplicates, account.bots, account.unjoined, account.used) == (3 + 2, 400, 40, len(events))
-    assert sum(account.refused.values()) + 5 + 400 + 40 + account.used == account.read
+    assert (account.repeated, account.bots, account.unjoined, account.used) == (2, 400, 40, len(events))
+    assert (account.erased, account.control) == (3, 2)
+    assert sum(account.refused.values()) + 2 + 400 + 3 + 2 + 40 + account.used == account.read
     assert account.examples == ("'x1'", "'x2'")
 
 
 def test_the_lines_say_it_in_words(history: History) -> None:
     first, second = prepare(history, at_ms=NOW).account.lines()[:2]
-    assert "12 refused (4 not_json, 8 unknown_type), 5 duplicates, 400 of bots, 40 unjoined" in first
+    assert (
+        "12 refused (4 not_json, 8 unknown_type), 2 repeated, 400 of bots, 3 erased, 2 that erase or merge, 40 unjoined"
+        in first
+    )
     assert "(their course is not in the catalogue, such as 'x1', 'x2')" in first
     assert second == "catalogue: 40 courses read, 0 left out"
 
@@ -79,6 +85,8 @@ def test_a_warning_comes_above_five_percent(refused: int, unjoined: int, warned:
         {"bad_id": refused},
         0,
         0,
+        0,
+        0,
         unjoined,
         (),
         1000 - refused - unjoined,
@@ -88,8 +96,8 @@ def test_a_warning_comes_above_five_percent(refused: int, unjoined: int, warned:
     assert any(line.startswith("WARNING") for line in account.lines()) == warned
 
 
-def test_bots_and_duplicates_are_told_and_are_no_loss_to_warn_of() -> None:
-    account = HistoryAccount("f", 1000, {}, 300, 300, 0, (), 400, courses_read=1, courses_dropped={})
+def test_bots_and_repeats_are_told_and_are_no_loss_to_warn_of() -> None:
+    account = HistoryAccount("f", 1000, {}, 300, 300, 0, 0, 0, (), 400, courses_read=1, courses_dropped={})
     assert len(account.lines()) == 2
 
 

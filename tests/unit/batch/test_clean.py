@@ -26,6 +26,7 @@ GOOD: dict[str, Any] = {
     "value": None,
     "session_id": None,
     "user_agent": None,
+    "into": None,
 }
 
 ids = st.one_of(
@@ -48,6 +49,7 @@ rows = st.fixed_dictionaries(
         "value": values,
         "session_id": st.none() | st.text(max_size=3),
         "user_agent": st.none() | st.text(max_size=3),
+        "into": st.none() | ids,
     }
 )
 
@@ -86,21 +88,34 @@ def test_every_row_is_kept_or_counted_and_kept_rows_are_accepted_unchanged(cases
         )
 
 
-def test_duplicates_are_per_learner_and_the_first_one_stays() -> None:
+def test_events_that_an_earlier_one_says_already_are_counted_as_repeated_whatever_their_ids() -> None:
     frame = frame_of(
-        {"course_id": "first"}, {"course_id": "second"}, {"user_id": "other"}, {"type": "?", "event_id": "x"}
+        {},
+        {"event_id": "f", "session_id": "s"},
+        {"course_id": "second"},  # the same id, something else
+        {"user_id": "other"},
+        {"timestamp": GOOD["timestamp"] + 1},
+        {"type": "?", "event_id": "x"},
     )
 
     kept, report = clean_interactions(frame, arrival_ms=ARRIVAL_MS)
 
-    assert list(kept["course_id"]) == ["first", "c"]
-    assert report.dropped == {"unknown_type": 1, "duplicate": 1}
+    assert list(kept["course_id"]) == ["c", "second", "c", "c"]
+    assert report.dropped == {"unknown_type": 1, "repeated": 1}
 
 
-def test_a_refused_row_does_not_make_a_later_one_a_duplicate() -> None:
+def test_a_refused_row_does_not_make_a_later_one_a_repeat() -> None:
     kept, _ = clean_interactions(frame_of({"type": "?"}, {}), arrival_ms=ARRIVAL_MS)
 
     assert len(kept) == 1
+
+
+def test_merges_name_another_learner_and_no_course() -> None:
+    merge = {"type": "merge", "course_id": "", "into": "v"}
+    changes: list[dict[str, Any]] = [{}, {"into": "u"}, {"into": None}, {"into": ""}, {"course_id": "c"}]
+    reasons = refusals(frame_of(*[{**merge, **change} for change in changes]), arrival_ms=ARRIVAL_MS)
+
+    assert list(reasons) == ["", "bad_id", "schema", "bad_id", "schema"]
 
 
 def test_times_shortly_after_arrival_are_clamped_and_counted() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -37,9 +38,28 @@ def sample_interactions() -> pd.DataFrame:
             "value": [float("nan"), 0.1, 5.0],
             "session_id": ["s", None, None],
             "user_agent": [None, "Mozilla/5.0 (X11)", None],
+            "into": None,
         },
         dtype=object,
     ).astype({"timestamp": "int64", "value": "float64"})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_merges_and_erasures_come_back_too(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"interactions.{suffix}"
+    control = sample_interactions().astype({"into": object})
+    control["type"], control["course_id"] = np.array([["merge", "erase", "view"], ["", "", "c"]], dtype=object)
+    control.loc[0, "into"] = "ada"
+
+    write_interactions(control, path)
+
+    pd.testing.assert_frame_equal(read_interactions(path), control)
+
+
+def test_a_file_without_merges_has_no_column_for_them(tmp_path: Path) -> None:
+    write_interactions(sample_interactions(), tmp_path / "interactions.csv")
+
+    assert "into" not in (tmp_path / "interactions.csv").read_text().splitlines()[0]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

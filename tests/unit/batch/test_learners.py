@@ -1,0 +1,93 @@
+"""Merged learners are one; what was erased is in no history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from batch.encoding import EngagementRule, encode
+from batch.history import History
+from batch.learners import settle
+from batch.preparation import prepare
+from recsys.catalog import Course
+from recsys.engagement import LANDMARK_MS
+from recsys.record import RecordRules
+
+DAY = 86_400_000
+RULES = RecordRules()
+NOW = 1_710_000_000_000
+
+
+def _history(*rows: tuple[str, str, float, str]) -> pd.DataFrame:
+    """Learner, type, day; then the course, or whom the learner is merged into."""
+    controls = ("merge", "erase")
+    columns = {
+        "event_id": [f"e{number}" for number in range(len(rows))],
+        "user_id": [user for user, *_ in rows],
+        "course_id": ["" if kind in controls else last for _, kind, _, last in rows],
+        "type": [kind for _, kind, _, _ in rows],
+        "timestamp": [LANDMARK_MS + int(day * DAY) for _, _, day, _ in rows],
+        "value": np.nan,
+        "session_id": None,
+        "user_agent": None,
+        "into": [last if kind == "merge" else None for _, kind, _, last in rows],
+    }
+    return pd.DataFrame(columns)
+
+
+def _left(*rows: tuple[str, str, float, str]) -> list[tuple[str, str]]:
+    """Learner and course of the events that are left, in any order."""
+    events = settle(_history(*rows), RULES).events
+    return sorted(zip(events["user_id"], events["course_id"], strict=True))
+
+
+def test_a_merged_learners_events_are_the_others_whenever_they_came() -> None:
+    rows = [("anonymous", "click", 1, "c1"), ("anonymous", "merge", 2, "ada"), ("ada", "click", 3, "c2")]
+    late = ("anonymous", "click", 9, "c3")
+    assert _left(*rows, late) == [("ada", "c1"), ("ada", "c2"), ("ada", "c3")]
+    assert _left(late, *reversed(rows)) == _left(*rows, late)
+
+
+def test_merges_follow_each_other_the_first_of_a_learner_holds_and_circles_end() -> None:
+    clicks = [(user, "click", 1.0, user) for user in ("a", "b", "c", "d")]
+    merges = [("a", "merge", 2.0, "b"), ("b", "merge", 3.0, "c"), ("a", "merge", 4.0, "d"), ("c", "merge", 5.0, "a")]
+    assert _left(*clicks, *merges) == [("c", "a"), ("c", "b"), ("c", "c"), ("d", "d")]
+
+
+def test_what_came_up_to_an_erasure_is_gone_and_what_comes_later_counts() -> None:
+    rows = [("ada", "enroll", day, f"c{day}") for day in (1, 2, 3)] + [("bob", "enroll", 1, "c1")]
+    assert _left(*rows, ("ada", "erase", 2, "")) == [("ada", "c3"), ("bob", "c1")]
+
+
+def test_flows_of_the_erasures_day_go_with_it_and_states_do_not() -> None:
+    rows = [("ada", "click", 2.9, "c1"), ("ada", "enroll", 2.9, "c2"), ("ada", "click", 3.1, "c3")]
+    assert _left(*rows, ("ada", "erase", 2.5, "")) == [("ada", "c2"), ("ada", "c3")]
+
+
+@pytest.mark.parametrize(("day", "left"), [(1.5, ["c2", "c3"]), (2.5, ["c3"])])
+def test_an_erasure_after_a_merge_is_one_of_both(day: float, left: list[str]) -> None:
+    """Before the merge it takes what was done under that id; after it the two are one learner."""
+    rows = [("old", "enroll", 1.0, "c1"), ("ada", "enroll", 1.0, "c2"), ("ada", "enroll", 3.0, "c3")]
+    assert [course for _, course in _left(*rows, ("old", "merge", 2, "ada"), ("old", "erase", day, ""))] == left
+
+
+def test_an_erasure_of_the_learner_merged_into_takes_the_others_events_with_it() -> None:
+    rows = [("old", "enroll", 1.0, "c1"), ("ada", "enroll", 3.0, "c3"), ("old", "merge", 4, "ada")]
+    assert _left(*rows, ("ada", "erase", 2, "")) == [("ada", "c3")]
+
+
+def test_an_erased_and_a_merged_learner_have_no_row_in_what_is_trained_on(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
+) -> None:
+    control = _history(("l0", "erase", 0, ""), ("l1", "merge", 0, "l2")).assign(timestamp=NOW - 1)
+    prepared = prepare(History(pd.concat([events, control]), tuple(courses), "topic"), at_ms=NOW)
+    assert (prepared.account.control, prepared.account.erased) == (2, int((events["user_id"] == "l0").sum()))
+    users = encode(prepared.events, prepared.courses, rule).users
+    assert set(events["user_id"]) - set(users) == {"l0", "l1"}
+
+
+def test_a_history_without_control_events_is_left_alone(events: pd.DataFrame) -> None:
+    assert settle(events, RULES).events is events
