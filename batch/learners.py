@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from recsys.engagement import LANDMARK_MS
 from recsys.record import RecordRules
 from recsys.vocabulary import CONTROL, FLOWS
 
@@ -55,8 +56,8 @@ def settle(events: pd.DataFrame, rules: RecordRules) -> Settled:
     erased_until = users.map(limit).fillna(0).to_numpy(np.int64)
     # A flow is known by its bucket alone, so those of the erasure's own bucket go with it (`recsys.record.without`).
     flow = events["type"].isin(FLOWS).to_numpy(dtype=bool)
-    last = np.where(flow, rules.bucket(erased_until), erased_until)  # type: ignore[call-overload]  # of columns, too
-    erased = ~control & (erased_until > 0) & (np.where(flow, rules.bucket(time), time) <= last)  # type: ignore[call-overload]  # as above
+    end_of_bucket = erased_until + rules.bucket_ms - 1 - (erased_until - LANDMARK_MS) % rules.bucket_ms
+    erased = ~control & (erased_until > 0) & (time <= np.where(flow, end_of_bucket, erased_until))
     targets = {user: path(user, merges)[-1] for user in merges}
     owners = users.map(lambda user: targets.get(user, user))
     kept = events.assign(user_id=owners)[~control & ~erased].reset_index(drop=True)

@@ -1,18 +1,11 @@
-"""What stream, rebuild and batch take for a duplicate: the same within the dedupe window; batch remembers longer.
-
-docs/state.md describes the difference that the last test holds.
-"""
+"""What stream and rebuild take for a duplicate: the same within the dedupe window."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import pandas as pd
 import pytest
 
-from batch.clean import clean_interactions
-from recsys.events import decode
-from recsys.files import INTERACTION_COLUMNS
 from recsys.keys import Partition, Shard
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold
@@ -41,17 +34,7 @@ async def rebuild(records: Sequence[FakeRecord]) -> Figures:
     return dict(await bulk.memory.counts(SHARD))
 
 
-async def batch(records: Sequence[FakeRecord]) -> Figures:
-    events = [decode(record.value, arrival_ms=record.timestamp) for record in records]
-    rows = [[getattr(each, name) for name in INTERACTION_COLUMNS] for each in events]
-    frame = pd.DataFrame(rows, columns=list(INTERACTION_COLUMNS), dtype=object)
-    frame = frame.astype({"timestamp": "int64", "value": "float64"})
-    kept, report = clean_interactions(frame, arrival_ms=records[-1].timestamp)
-    counted = {"accepted": len(kept), "duplicate": report.dropped.get("duplicate", 0)}
-    return {name: count for name, count in counted.items() if count}
-
-
-READERS = pytest.mark.parametrize("read", [stream, rebuild, batch])
+READERS = pytest.mark.parametrize("read", [stream, rebuild])
 
 
 @READERS
@@ -74,14 +57,3 @@ async def test_a_repeat_within_the_window_counts_for_nobody(read: Reader, later_
         event(2, id="e1", arrival=ARRIVAL + later_ms),
     ]
     assert await read(sorted(records, key=lambda record: record.timestamp)) == {"accepted": 2, "duplicate": 1}
-
-
-@pytest.mark.parametrize(
-    ("read", "figures"),
-    [(stream, {"accepted": 2}), (rebuild, {"accepted": 2}), (batch, {"accepted": 1, "duplicate": 1})],
-)
-async def test_two_windows_later_a_repeat_counts_for_stream_and_rebuild_and_not_for_batch(
-    read: Reader, figures: Figures
-) -> None:
-    """The documented difference: the store forgets an id after one to two windows, a history read whole does not."""
-    assert await read([event(0, id="e1"), event(1, id="e1", arrival=ARRIVAL + 2 * WINDOW_MS)]) == figures

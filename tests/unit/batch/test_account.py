@@ -36,7 +36,8 @@ def history(events: pd.DataFrame, courses: Sequence[Course]) -> History:
         user_id="bot", event_id=[f"r{i}" for i in range(400)], timestamp=NOW - 10**9 + np.arange(400) * 600
     )
     repeated = events.head(2).assign(event_id=["again1", "again2"])
-    control = bot.head(2).assign(user_id=["l0", "gone"], course_id="", type=["merge", "erase"], into=["l1", None])
+    control = bot.head(2).assign(user_id=["l0", "gone"], course_id="", type=["merge", "erase"])
+    control["into"] = np.array(["l1", None], dtype=object)
     erased = events.head(3).assign(user_id="gone")
     frame = pd.concat([events, strangers, bad, bot, repeated, control, erased], ignore_index=True)
     return History(frame, tuple(courses), "topic", refused={"not_json": 4, "unknown_type": 3})

@@ -1,8 +1,8 @@
 """The neutral files: what readers accept, refuse and never change."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,9 +47,13 @@ def sample_interactions() -> pd.DataFrame:
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_merges_and_erasures_come_back_too(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"interactions.{suffix}"
-    control = sample_interactions().astype({"into": object})
-    control["type"], control["course_id"] = np.array([["merge", "erase", "view"], ["", "", "c"]], dtype=object)
-    control.loc[0, "into"] = "ada"
+    changed: dict[str, Any] = {
+        "type": ["merge", "erase", "view"],
+        "course_id": ["", "", "c"],
+        "into": ["ada", None, None],
+    }
+    control = sample_interactions().assign(**changed).astype(dict.fromkeys(changed, object))
+    control.loc[1:, "into"] = None
 
     write_interactions(control, path)
 
