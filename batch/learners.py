@@ -6,12 +6,14 @@ them could see. Bots are found before this, by the ids under which they acted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from batch.records import Times
 from recsys.engagement import LANDMARK_MS
 from recsys.record import RecordRules
 from recsys.vocabulary import CONTROL, FLOWS
@@ -38,6 +40,10 @@ class Merge(NamedTuple):
     into: str
 
 
+Merges = Mapping[str, Sequence[Merge]]
+"""Learner → what became of them, in order of time."""
+
+
 def settle(events: pd.DataFrame, rules: RecordRules) -> Settled:
     """Applies merges and erasures.
 
@@ -48,56 +54,66 @@ def settle(events: pd.DataFrame, rules: RecordRules) -> Settled:
     control = events["type"].isin(CONTROL).to_numpy(dtype=bool)
     if not control.any():
         return Settled(events, 0, 0)
-    merges = first_merges(_rows(events, "merge"))
-    until = _erased_until(_rows(events, "erase"), merges)
-    users, time = events["user_id"], events["timestamp"].to_numpy(np.int64)
-    ids = {*merges, *until}
-    limit = {user: max([until.get(each, 0) for each in [user, *path(user, merges)]]) for user in ids}
-    erased_until = users.map(limit).fillna(0).to_numpy(np.int64)
+    merges = _merges(events)
+    owners, erased_until = _owners(events, merges, _erasures(events, merges))
+    time = events["timestamp"].to_numpy(np.int64)
     # A flow is known by its bucket alone, so those of the erasure's own bucket go with it (`recsys.record.without`).
     flow = events["type"].isin(FLOWS).to_numpy(dtype=bool)
     end_of_bucket = erased_until + rules.bucket_ms - 1 - (erased_until - LANDMARK_MS) % rules.bucket_ms
     erased = ~control & (erased_until > 0) & (time <= np.where(flow, end_of_bucket, erased_until))
-    targets = {user: path(user, merges)[-1] for user in merges}
-    owners = users.map(lambda user: targets.get(user, user))
-    kept = events.assign(user_id=owners)[~control & ~erased].reset_index(drop=True)
+    kept = events.assign(user_id=pd.Series(owners, events.index, dtype=object))[~control & ~erased].reset_index(
+        drop=True
+    )
     return Settled(kept, int(erased.sum()), int(control.sum()))
 
 
-def first_merges(rows: Iterable[tuple[int, str, str]]) -> Mapping[str, Merge]:
-    """Learner → what became of them: the first merge of each; one that would lead back to the learner is none.
+def path(user: str, at_ms: int, merges: Merges) -> list[str]:
+    """The learners whose records an event becomes part of, from the one it names to the one who keeps it.
+
+    Of several merges of a learner each holds from its time on, the first also for what came before it. Of a circle the
+    smallest id keeps the records.
 
     Args:
-        rows: Time in ms, learner, and whom they were merged into.
+        user: Whom the event names.
+        at_ms: Its time.
+        merges: All that there are.
     """
-    merges: dict[str, Merge] = {}
-    for at_ms, user, into in sorted(rows):
-        if user not in merges and user not in [into, *path(into, merges)]:
-            merges[user] = Merge(at_ms, into)
-    return merges
-
-
-def path(user: str, merges: Mapping[str, Merge]) -> list[str]:
-    """The learners that a learner became, one after the other; none for one who was never merged."""
-    found = []
+    found = [user]
     while user in merges:
-        user = merges[user].into
+        step = next((each for each in reversed(merges[user]) if each.at_ms <= at_ms), merges[user][0])
+        user, at_ms = step.into, max(at_ms, step.at_ms)
+        if user in found:
+            return [*found, min(found[found.index(user) :])]
         found.append(user)
     return found
 
 
-def _erased_until(rows: Iterable[tuple[int, str, str]], merges: Mapping[str, Merge]) -> Mapping[str, int]:
-    """Learner → the time of their last erasure. One of a learner merged before it is one of whom they became."""
+def _merges(events: pd.DataFrame) -> Merges:
+    merges: defaultdict[str, list[Merge]] = defaultdict(list)
+    some = events[events["type"] == "merge"]
+    for at_ms, user, into in sorted(zip(some["timestamp"].tolist(), some["user_id"], some["into"], strict=True)):
+        merges[user].append(Merge(at_ms, into))
+    return dict(merges)
+
+
+def _erasures(events: pd.DataFrame, merges: Merges) -> Mapping[str, int]:
+    """Learner → the time of their last erasure; one of a learner who was merged before it is one of who they became."""
     until: dict[str, int] = {}
-    for at_ms, user, _ in rows:
-        owner = user
-        while owner in merges and merges[owner].at_ms <= at_ms:
-            owner = merges[owner].into
+    some = events[events["type"] == "erase"]
+    for at_ms, user in zip(some["timestamp"].tolist(), some["user_id"], strict=True):
+        done = {each: [merge for merge in found if merge.at_ms <= at_ms] for each, found in merges.items()}
+        owner = path(user, at_ms, {each: found for each, found in done.items() if found})[-1]
         until[owner] = max(at_ms, until.get(owner, 0))
     return until
 
 
-def _rows(events: pd.DataFrame, kind: str) -> Iterable[tuple[int, str, str]]:
-    """Time, learner and `into` of the events of a type."""
-    some = events[events["type"] == kind]
-    return zip(some["timestamp"].tolist(), some["user_id"].tolist(), some["into"].tolist(), strict=True)
+def _owners(events: pd.DataFrame, merges: Merges, erasures: Mapping[str, int]) -> tuple[list[str], Times]:
+    """Of each event who keeps it, and until when it is erased (0: not) `(n,)` each."""
+    owners: list[str] = events["user_id"].tolist()
+    until = np.array([erasures.get(user, 0) for user in owners], np.int64)
+    times = events["timestamp"].tolist()
+    for row, user in enumerate(owners):
+        if user in merges:
+            way = path(user, times[row], merges)
+            owners[row], until[row] = way[-1], max(erasures.get(each, 0) for each in way)
+    return owners, until

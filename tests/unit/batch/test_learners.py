@@ -51,10 +51,21 @@ def test_a_merged_learners_events_are_the_others_whenever_they_came() -> None:
     assert _left(late, *reversed(rows)) == _left(*rows, late)
 
 
-def test_merges_follow_each_other_the_first_of_a_learner_holds_and_circles_end() -> None:
-    clicks = [(user, "click", 1.0, user) for user in ("a", "b", "c", "d")]
-    merges = [("a", "merge", 2.0, "b"), ("b", "merge", 3.0, "c"), ("a", "merge", 4.0, "d"), ("c", "merge", 5.0, "a")]
-    assert _left(*clicks, *merges) == [("c", "a"), ("c", "b"), ("c", "c"), ("d", "d")]
+def test_merges_follow_each_other() -> None:
+    clicks = [(user, "click", 1.0, user) for user in ("a", "b", "c")]
+    assert _left(*clicks, ("a", "merge", 3, "b"), ("b", "merge", 2, "c")) == [("c", "a"), ("c", "b"), ("c", "c")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_circle_the_smallest_id_keeps_the_records(order: int) -> None:
+    clicks = [(user, "click", 1.0, user) for user in ("c", "b", "d", "e")]
+    merges = [("c", "merge", 2.0, "d"), ("d", "merge", 3.0, "b"), ("b", "merge", 4.0, "c"), ("e", "merge", 5.0, "d")]
+    assert _left(*clicks, *merges[::order]) == [("b", "b"), ("b", "c"), ("b", "d"), ("b", "e")]
+
+
+def test_of_two_merges_of_a_learner_each_holds_from_its_time_on() -> None:
+    clicks = [("a", "click", float(day), f"c{day}") for day in (1, 3, 5)]
+    assert _left(*clicks, ("a", "merge", 4, "d"), ("a", "merge", 2, "b")) == [("b", "c1"), ("b", "c3"), ("d", "c5")]
 
 
 def test_what_came_up_to_an_erasure_is_gone_and_what_comes_later_counts() -> None:
