@@ -273,7 +273,7 @@ def test_refused_and_repeated_events_are_counted_and_left_out(history: History) 
     dirty = replace(history, events=pd.concat([history.events, history.events.head(2), bad], ignore_index=True))
     prepared = prepare(dirty, at_ms=NOW)
     assert len(prepared.events) == len(history.events) + 1
-    assert prepared.facts["events"]["dropped"] == {"unknown_type": 1, "bad_value": 1, "duplicate": 2}
+    assert prepared.facts["events"]["dropped"] == {"unknown_type": 1, "bad_value": 1, "repeated": 2}
 
 
 def test_events_booked_at_one_instant_are_no_sign_of_a_bot(history: History) -> None:
