@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,6 +77,17 @@ def test_bytes_are_taken_as_they_come_and_told() -> None:
     assert sum(1 for _ in read_lines(io.BytesIO(content), progress=told.append)) == 1_500_000
     assert told == sorted(told)
     assert told[0] < len(content) == told[-1]
+
+
+@pytest.mark.timeout(20)
+def test_a_line_of_a_pipe_is_read_before_the_pipe_ends() -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as source, open(writing, "wb", buffering=0) as pipe:  # noqa: PTH123 - descriptors
+        pipe.write(b"first\nsec")
+        found = read_lines(source)
+        assert next(found).content == b"first"
+        pipe.write(b"ond\n")
+        assert next(found).content == b"second"
 
 
 def test_a_line_that_cannot_be_read_never_reaches_the_adapter() -> None:
