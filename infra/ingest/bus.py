@@ -18,9 +18,9 @@ import structlog
 
 from infra.ingest.avro import FindSchema, SchemaRegistry, schemas_in
 from infra.ingest.bus_records import outcome_of
-from infra.ingest.inputs import write_staff
 from infra.ingest.sending import Ingested, Send, records_of
 from recsys.adapters import Outcome
+from recsys.adapters.inputs import write_staff
 from recsys.adapters.openedx import OpenEdxRules
 from recsys.adapters.summary import Summary
 from recsys.errors import ConfigurationError

@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from infra.ingest.bus import BusReading, find_schemas, read_bus
-from infra.ingest.inputs import MOST_BYTES, read_blocks, read_course_ids, read_staff
 from infra.ingest.sending import ingest_file, sending
 from infra.ingest.shown import show
 from recsys.adapters import Parse
 from recsys.adapters.completions import Completions
+from recsys.adapters.inputs import MOST_BYTES, read_blocks, read_course_ids, read_staff
 from recsys.adapters.moodle import MoodleRules, parse_row
 from recsys.adapters.moodle_rows import row_lines
 from recsys.adapters.openedx import OpenEdxRules
@@ -158,17 +158,26 @@ def openedx_logs(source: Path, courses_file: Path | None, dry_run: bool, as_json
     show_default=True,
     help="Where statements that passed are kept, so that a later one can void them; a dry run keeps none.",
 )
+@click.option(
+    "--blocks",
+    "blocks_file",
+    type=_PATH,
+    help="Parts a course has: CSV of course_id and blocks, or a JSON object; else completed ones are one `play` a day.",
+)
 @staff_option
 @courses_option
 @dry_run_option
 @json_option
-def xapi(source: Path, index_file: Path, staff_file: Path | None, dry_run: bool, **options: Any) -> None:
+def xapi(
+    source: Path, index_file: Path, blocks_file: Path | None, staff_file: Path | None, dry_run: bool, **options: Any
+) -> None:
     """XAPI statements, plain or gzip, from a file or standard input.
 
     A line holds one statement, an array of them, or what a record store answers ({"statements": [...]}). A statement
     that voids an earlier one takes it back, also one of an earlier file, as long as --index has it.
     """
-    rules = XapiRules(load_settings().xapi_home_pages, staff_of(staff_file))
+    completions = Completions({} if blocks_file is None else read_blocks(blocks_file))
+    rules = XapiRules(load_settings().xapi_home_pages, staff_of(staff_file), completions)
     with nullcontext(ProcessIndex()) if dry_run else FileIndex(index_file) as index:
         send_file(
             source,

@@ -22,14 +22,16 @@ from recsys.adapters.xapi_fields import (
     inner,
     learner_of,
     meaning_of,
+    part_progress,
     session_of,
     time_of,
     value_of,
 )
-from recsys.adapters.xapi_types import VOIDED
+from recsys.adapters.xapi_types import VOIDED, Thing
 from recsys.adapters.xapi_voided import StatementIndex, taken_back
 from recsys.errors import RefusalReason
 from recsys.nesting import MAX_DEPTH, nests_deeper
+from recsys.vocabulary import PROGRESS as PROGRESS_STATE
 
 SOURCE: Final = "xapi"
 _VERSION: Final = re.compile(r"(1\.0|2\.0)(\.\d+)?")
@@ -76,12 +78,15 @@ class XapiAdapter:
         if self._rules.staff.has(learner, course.course_id, course.tenant):
             return Skipped(safe_name(verb), "staff")
         at_ms = time_of(statement, verb, self._received_ms)
-        value = value_of(statement, verb, meaning)
+        kind, value = meaning.kind, value_of(statement, verb, meaning)
+        if thing is Thing.PART:
+            share = part_progress(statement, verb, learner, course, self._rules.completions)
+            kind, value = (kind, value) if share is None else (PROGRESS_STATE, share)
         fields = {
-            "event_id": event_id_of(statement, learner, course.course_id, meaning.kind, at_ms=at_ms, value=value),
+            "event_id": event_id_of(statement, learner, course.course_id, kind, at_ms=at_ms, value=value),
             "user_id": learner,
             "course_id": course.course_id,
-            "type": meaning.kind,
+            "type": kind,
             "timestamp": at_ms,
             "value": value,
             "session_id": session_of(statement),

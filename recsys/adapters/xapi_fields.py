@@ -17,11 +17,13 @@ from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from recsys.adapters import ids
+from recsys.adapters.completions import Completions
 from recsys.adapters.course_keys import CourseRun, course_run, run_of_block
 from recsys.adapters.outcomes import Outcome, Refused, Skipped, safe_name
 from recsys.adapters.staff import Staff
 from recsys.adapters.xapi_types import (
     COMPLETED,
+    COMPLETING,
     MEANINGS,
     PROGRESS,
     SESSION,
@@ -45,6 +47,7 @@ _MAY_BE_PERSONAL: Final = re.compile(r"[@\s]")
 
 _ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _SESSION: Final = re.compile(r"[\w\-]{1,64}")
+_WHOLE: Final = 100
 _COURSE_KEY: Final = re.compile(r"(?:course|ccx)-v1:[^/?#\s]+")
 _BLOCK_KEY: Final = re.compile(r"(?:block|ccx-block)-v1:[^/?#\s]+")
 
@@ -70,10 +73,13 @@ class XapiRules:
             for nothing, so that learner 7 of one platform is not learner 7 of another. Empty: any home page, and the
             name alone. Otherwise an account of a home page that is not listed is refused.
         staff: What they do in their courses is no learner's signal.
+        completions: Parts per course, to turn completed parts into progress; of a course it does not know, they are
+            one `play` a day.
     """
 
     home_pages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     staff: Staff = field(default_factory=Staff)
+    completions: Completions = field(default_factory=lambda: Completions({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +203,28 @@ def session_of(statement: Mapping[str, Any]) -> str | None:
     """The session that Open edX names; None for anything else."""
     session = inner(statement, "context", "extensions").get(SESSION)
     return session if isinstance(session, str) and _SESSION.fullmatch(session) else None
+
+
+def part_progress(
+    statement: Mapping[str, Any], verb: str, learner: str, course: Course, completions: Completions
+) -> float | None:
+    """The share of the course that is complete with this part; None where nobody said how many parts there are.
+
+    Raises:
+        NoEvent: The part is not complete, or completing it reaches no further quarter.
+    """
+    run_id = course.run_id or course.course_id
+    parts = completions.blocks_of(run_id, course.course_id)
+    if parts is None or verb not in COMPLETING:
+        return None
+    percent = _number(inner(statement, "result", "extensions").get(PROGRESS))
+    if verb != COMPLETED and percent is not None and percent < _WHOLE:
+        raise NoEvent(Skipped(safe_name(verb), "not complete"))
+    part = str(inner(statement, "object").get("id"))
+    share = completions.reached(learner, run_id, part, blocks=parts)
+    if share is None:
+        raise NoEvent(Skipped(safe_name(verb), "no further quarter"))
+    return share
 
 
 def event_id_of(

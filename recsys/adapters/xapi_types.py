@@ -17,6 +17,11 @@ PROGRESS: Final = "https://w3id.org/xapi/cmi5/result/extensions/progress"
 VIDEO_LENGTH: Final = "https://w3id.org/xapi/video/extensions/length"
 
 
+PROGRESSED: Final = "http://adlnet.gov/expapi/verbs/progressed"
+COMPLETING: Final = frozenset({COMPLETED, PROGRESSED})
+"""Verbs that tell of a part of a course that it is complete."""
+
+
 class Thing(StrEnum):
     """What kind of activity a statement is about."""
 
@@ -86,7 +91,7 @@ _COURSE: Final = {
     COMPLETED: Meaning("complete"),
     "https://w3id.org/xapi/adl/verbs/satisfied": Meaning("complete"),
     "http://adlnet.gov/expapi/verbs/failed": Meaning("uncomplete"),
-    "http://adlnet.gov/expapi/verbs/progressed": Meaning("progress", Value.PROGRESS),
+    PROGRESSED: Meaning("progress", Value.PROGRESS),
     "http://id.tincanapi.com/verb/earned": Meaning("progress", Value.SCORE),
     "http://adlnet.gov/expapi/verbs/experienced": Meaning("view"),
     "http://id.tincanapi.com/verb/viewed": Meaning("view"),
@@ -102,7 +107,7 @@ _VIDEO: Final = {
 
 _PART: Final = {
     # The progress is of the part, and how many parts the course has is not said: a day on which something was done.
-    "http://adlnet.gov/expapi/verbs/progressed": Meaning("play"),
+    PROGRESSED: Meaning("play"),
     COMPLETED: Meaning("play"),
     "http://id.tincanapi.com/verb/viewed": Meaning("play"),
 }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from recsys.settings.section import OptionalSecret, Section, Texts
+from recsys.settings.section import OptionalFile, OptionalSecret, Section, Texts
 
 
 def _home_pages(pages: dict[str, str]) -> dict[str, str]:
@@ -30,6 +30,11 @@ class AdapterSettings(Section):
         description="xAPI `actor.account.homePage` → what is put before the account's name, as JSON, so that learner 7 "
         "of one platform is not learner 7 of another; accounts of other home pages are then refused. Empty: any home "
         "page, and the name alone.",
+    )
+    xapi_staff_file: OptionalFile = Field(
+        default=None,
+        description="Staff whose statements `POST /xapi/statements` leaves out, as `recsys ingest --staff` takes them; "
+        "read at start.",
     )
     xapi_credentials: Annotated[OptionalSecret, AfterValidator(_credentials)] = Field(
         default=None,

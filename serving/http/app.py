@@ -13,6 +13,8 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from recsys.adapters.inputs import read_staff
+from recsys.adapters.staff import Staff
 from recsys.adapters.xapi_fields import XapiRules
 from recsys.adapters.xapi_voided import ProcessIndex
 from recsys.settings import Settings
@@ -81,13 +83,13 @@ def _plain_routes(service: Service) -> list[Route]:
 
 
 def _statements(service: Service) -> Endpoint:
-    settings = service.settings
+    settings, staff_file = service.settings, service.settings.xapi_staff_file
     return statements(
         service.producer,
         service.metrics,
         service.clock,
         index=ProcessIndex(),
-        rules=XapiRules(settings.xapi_home_pages),
+        rules=XapiRules(settings.xapi_home_pages, Staff() if staff_file is None else read_staff(staff_file)),
         authorize=basic(settings.xapi_credentials),
     )
 

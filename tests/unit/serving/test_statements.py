@@ -195,6 +195,16 @@ async def test_home_pages_of_the_settings_hold(world: Any) -> None:
     assert (await post(world, statement(actor=other))).status_code == 400
 
 
+async def test_staff_of_a_course_leave_no_signal_in_it(world: Any, tmp_path: Path) -> None:
+    (tmp_path / "staff.csv").write_text("user_id,course_id\n7,DemoX+C1\n")
+    world.settings = world.settings.model_copy(update={"xapi_staff_file": tmp_path / "staff.csv"})
+    world.restarted()
+    other = {"account": {"homePage": "https://lms.example.org", "name": "8"}}
+    assert (await post(world, [statement(), statement(actor=other)])).status_code == 200
+    assert [event.user_id for event in world.producer.sent] == ["8"]
+    assert sample(world, "recsys_statements_skipped_total", verb=REGISTERED) == 1
+
+
 @pytest.mark.parametrize(
     ("parameters", "body", "status"),
     [

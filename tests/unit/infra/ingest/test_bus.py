@@ -13,8 +13,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from infra.devtools.embedded import EmbeddedKafka
 from infra.ingest.avro import schemas_in
 from infra.ingest.bus import BusReading, read_bus
-from infra.ingest.inputs import read_staff
 from infra.ingest.sending import Send, sending
+from recsys.adapters.inputs import read_staff
 from recsys.adapters.openedx import OpenEdxRules
 from recsys.adapters.staff import Role, Staff
 from recsys.errors import ConfigurationError, ServiceUnavailable

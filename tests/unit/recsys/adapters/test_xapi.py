@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.adapters import Mapped, Outcome, Refused, Skipped
+from recsys.adapters.completions import Completions
 from recsys.adapters.lines import outcomes, read_lines
 from recsys.adapters.summary import Summary
 from recsys.adapters.xapi import XapiAdapter, statement_lines, statements_in
@@ -84,6 +85,30 @@ def test_300_blocks_are_one_play_a_day_and_weigh_less_than_an_enrolment_and_a_co
     for event in {event.event_id: event for event in found}.values():
         weight[event.user_id] += VOCABULARY[event.type].weight
     assert weight == {"203": 3 * 2.0, "204": 10.0 + 12.0}
+
+
+def test_with_the_number_of_blocks_they_are_four_quarters() -> None:
+    rules = XapiRules(completions=Completions({"course-v1:DemoX+C1+2026_T1": 300}))
+    found = [(event.type, event.value) for event in events("block_completions.jsonl.gz", adapter(rules))]
+    assert found == [*(("progress", quarter / 4) for quarter in (1, 2, 3, 4)), ("enroll", None), ("complete", None)]
+
+
+def test_half_of_a_block_is_no_completed_block() -> None:
+    progress = "https://w3id.org/xapi/cmi5/result/extensions/progress"
+    half = statement(
+        verb={"id": "http://adlnet.gov/expapi/verbs/progressed"},
+        object={
+            "id": "https://lms.example.org/xblock/block-v1:DemoX+C1+T1+type@vertical+block@1",
+            "definition": {"type": "http://id.tincanapi.com/activitytype/resource"},
+        },
+        result={"extensions": {progress: 50}},
+    )
+    parse = adapter(XapiRules(completions=Completions({"DemoX+C1": 1})))
+    skipped_half = parse(json.dumps(half).encode())
+    assert skipped_half == Skipped("http://adlnet.gov/expapi/verbs/progressed", "not complete")
+    whole = parse(json.dumps(half | {"result": {"extensions": {progress: 100}}}).encode())
+    assert isinstance(whole, Mapped)
+    assert (whole.event.type, whole.event.value) == ("progress", 1.0)
 
 
 def test_completed_is_a_completion_of_a_course_and_of_nothing_else() -> None:

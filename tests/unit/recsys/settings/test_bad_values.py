@@ -123,6 +123,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         *('{"a": {"x": 1.5, "y": -0.5}}', '{"a": {"x": 1}, "a": {"x": 1}}'),
     ),
     "RECSYS_XAPI_HOME_PAGES": ("lms", "[]", '{"https://lms": 1}', '{"https://lms": null}', '{"a": "", "a": "b"}'),
+    "RECSYS_XAPI_STAFF_FILE": ("/nowhere/staff.csv", "/"),
     "RECSYS_XAPI_CREDENTIALS": (PASSWORD, f":{PASSWORD}", f"{PASSWORD}:"),
     "RECSYS_LOG_LEVEL": ("", "loud", "10"),
     "RECSYS_LOG_FORMAT": ("", "xml"),
