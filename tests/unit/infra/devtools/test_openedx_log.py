@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.devtools.openedx_log import DAMAGED, DAY_MS, DEFAULT_END_MS, log_lines, main, make_site
-from infra.ingest.inputs import read_blocks, read_course_ids, read_staff
+from recsys.adapters.inputs import read_blocks, read_course_ids, read_staff
 
 EVENTS = 20_000
 
