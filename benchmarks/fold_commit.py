@@ -25,6 +25,7 @@ from recsys.keys import Partition, Shard, Topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings
 from stream.engagement.fold import FoldRules, decode_records, fold
+from stream.engagement.steps import read_state
 
 CHUNK = 1000
 LEARNERS = 4000
@@ -88,7 +89,8 @@ async def measure(url: str, made: Sequence[Record], load: str) -> Cost:
             began = time.process_time()
             batch = decode_records(made[start : start + CHUNK], Partition(0), rules)
             decoded = time.process_time()
-            state = await store.read_shard(shard, "bench", batch.reads(rules))
+            state = await read_state(store, shard, "bench", batch, rules)
+            assert state is not None
             last = start + CHUNK - 1
             if not await store.commit(shard, "bench", fence, last, fold(batch, state, rules)):
                 raise SystemExit("the fence moved: something else writes to this Redis")

@@ -8,21 +8,19 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | function | type | holds | unit | TTL | writer | reader |
 |---|---|---|---|---|---|---|
 | `fence` | string | last applied offset of the partition | offset | none | stream | stream, infra |
-| `engagement` | hash course → 8-byte double | forward-decayed sum | weight | none | stream | all |
-| `done` | set of course ids, bounded | not to recommend | | none | stream | stream, serving |
+| `engagement` | hash course → packed record | what a learner did with it | score: weight | none | stream | all |
+| `done` | hash course → decimal text | until when it is not to be recommended | ms | none | stream | stream, serving |
 | `erased` | hash user → decimal text | when the learner was erased last | ms | none | stream | stream, infra |
-| `merged` | hash user → user id | the learner that this one was merged into | | none | stream | stream, infra |
+| `merged` | hash user → text | when and into whom a learner was merged | ms, id | none | stream | stream, infra |
 | `bot` | hash | detector features, state, reasons, since | | none | stream | stream, infra |
-| `event_ids` | set of 12-byte digests | ids of one dedupe bucket | | none (log time) | stream | stream |
-| `state(DEDUPE)` | hash | the newest dedupe bucket | bucket | none | stream | stream |
-| `trend` | hash course → 8-byte double | this shard's forward-decayed trending | weight | none | stream | stream |
+| `trend` | hash course → compensated sum | this shard's forward-decayed trending | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
 | `published` | string, JSON | copy of `model_current`; other lists are refused | | none | all but serving | stream |
 | `users` | set of user ids | learners with engagement | | none | stream, batch | batch, stream |
 | `indexed` | string | the count of accepted events up to which `users` is whole | | none | stream, batch | all |
 | `commit_intent` | string | there only while a commit is applied in part | | none | stream | stream, infra |
-| `counts` | hash | accepted, duplicate, refused, rerouted, expired records | records | none | stream | infra |
+| `counts` | hash | accepted, unchanged, refused, rerouted, expired records | records | none | stream | infra |
 | `guard` | hash | starts at one fence, isolation mode, quarantine, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
 | `trending` | string, JSON | merged trending | score | none | stream | serving |
@@ -48,7 +46,7 @@ DEFAULT_PREFIX = "recsys:"
 PREFIX_PATTERN = r"^[A-Za-z0-9._:-]*$"
 """No braces, so that the shard's tag stays the hash tag; nothing that SCAN reads as a pattern."""
 
-ENGAGEMENT, DONE, BOT, EVENT_IDS, DEDUPE = "eng", "done", "bot", "ids", "dedupe"
+ENGAGEMENT, DONE, BOT, TOP = "eng", "done", "bot", "top"
 TREND, DIRTY, COUNTS, USERS = "trend", "dirty", "counts", "users"
 ERASED, MERGED = "erased", "merged"
 """Names of states (`state` spells their keys)."""
@@ -224,9 +222,6 @@ class KeySpace:
     def bot(self, shard: Shard, user_id: str) -> str:
         return self.state(shard, BOT, user_id)
 
-    def event_ids(self, shard: Shard, bucket: int) -> str:
-        return self.state(shard, EVENT_IDS, str(bucket))
-
     def trend(self, shard: Shard) -> str:
         return self.state(shard, TREND)
 
@@ -234,7 +229,7 @@ class KeySpace:
         return self.state(shard, DIRTY)
 
     def top(self, shard: Shard, user_id: str) -> str:
-        return f"{self.tag(shard)}:top:{user_id}"
+        return self.state(shard, TOP, user_id)
 
     def published(self, shard: Shard) -> str:
         return f"{self.tag(shard)}:model"

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from recsys.keys import Shard
 from recsys.online_store.operations import (
-    Bound,
     CounterAdd,
-    DigestAdd,
-    HashFloats,
+    DeleteFields,
+    Drop,
     HashText,
     Operation,
+    PutValues,
     Read,
-    ReadFloats,
-    ReadText,
-    SetAdd,
+    ReadValues,
+    ReadWhole,
     SortedSetMark,
+    SortedSetUnmark,
 )
 from recsys.online_store.values import ShardState
 
-_Entries = TypeVar("_Entries")
+_Value = TypeVar("_Value")
 
 
-def _by_state(kind: Callable[[], _Entries]) -> Callable[[], defaultdict[str, defaultdict[str, _Entries]]]:
-    """State → owner → an empty hash, set or the like."""
+def _by_state(kind: Callable[[], _Value]) -> Callable[[], defaultdict[str, defaultdict[str, _Value]]]:
+    """State → owner → an empty hash."""
     return lambda: defaultdict(lambda: defaultdict(kind))
 
 
@@ -37,84 +36,71 @@ class ShardContents:
     """The state of projections in one shard: state → owner → entries ("" owns what there is one of).
 
     Attributes:
-        floats: Hashes of doubles.
+        values: Hashes of bytes.
         texts: Hashes of text.
-        sets: Sets of ids.
-        digests: Sets of digests.
         marks: Sorted sets, member → mark.
         counters: Counters.
-        indexed: States in `floats` whose owners are learners to be found again.
+        indexed: States in `values` whose owners are learners to be found again.
     """
 
-    floats: defaultdict[str, defaultdict[str, dict[str, float]]] = field(default_factory=_by_state(dict))
+    values: defaultdict[str, defaultdict[str, dict[str, bytes]]] = field(default_factory=_by_state(dict))
     texts: defaultdict[str, defaultdict[str, dict[str, str]]] = field(default_factory=_by_state(dict))
-    sets: defaultdict[str, defaultdict[str, set[str]]] = field(default_factory=_by_state(set))
-    digests: defaultdict[str, defaultdict[str, set[bytes]]] = field(default_factory=_by_state(set))
     marks: defaultdict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     counters: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     indexed: set[str] = field(default_factory=set)
 
     def answer(self, shard: Shard, fence: int | None, reads: Sequence[Read]) -> ShardState:
         """What the reads ask for."""
-        floats: dict[str, dict[str, dict[str, float]]] = {}
-        texts: dict[str, dict[str, str]] = {}
-        known: dict[str, set[bytes]] = {}
+        state = ShardState(shard, fence, {}, {}, {}, {})
         for read in reads:
-            if isinstance(read, ReadFloats):
-                hashes, wanted = self.floats[read.state], read.fields.items()
-                floats[read.state] = {
-                    owner: {name: hashes[owner].get(name, 0.0) for name in names} for owner, names in wanted
-                }
-            elif isinstance(read, ReadText):
-                fields = self.texts[read.state]
-                texts[read.state] = {owner: fields[owner].get(read.field, "") for owner in read.owners}
+            if isinstance(read, ReadValues):
+                hashes, owned = self.values[read.state], state.values.setdefault(read.state, {})
+                for owner, names in read.fields.items():
+                    held = hashes.get(owner, {})
+                    owned[owner] = {name: held.get(name) for name in names}
+                    if None in owned[owner].values():
+                        state.sizes.setdefault(read.state, {})[owner] = len(held)
+            elif isinstance(read, ReadWhole):
+                hashes = self.values[read.state]
+                state.whole[read.state] = {owner: dict(hashes.get(owner, {})) for owner in read.owners}
             else:
-                held = set[bytes]().union(*(self.digests[read.state][owner] for owner in read.owners))
-                known[read.state] = held.intersection(read.digests)
-        return ShardState(shard, fence, floats, texts, known)
+                fields = self.texts[read.state]
+                state.texts[read.state] = {owner: fields[owner].get(read.field, "") for owner in read.owners}
+        return state
 
     def apply(self, operation: Operation, fence: int) -> None:
         """Applies one operation; `fence` is the new one."""
         match operation:
-            case HashFloats():
-                self._put_floats(operation)
+            case PutValues() | DeleteFields() | HashText() | Drop():
+                self._change_hashes(operation)
+            case SortedSetMark(state, marked):
+                self.marks[state].update(dict.fromkeys(marked, fence))
+            case SortedSetUnmark(state, unmarked):
+                for member in unmarked:
+                    self.marks[state].pop(member, None)
+            case CounterAdd(state, amounts):
+                self.counters[state].update(amounts)
+
+    def _change_hashes(self, operation: PutValues | DeleteFields | HashText | Drop) -> None:
+        match operation:
+            case PutValues(state, values, indexed):
+                self.indexed.update({state} if indexed else ())
+                for owner, entries in values.items():
+                    self.values[state][owner].update(entries)
+            case DeleteFields(state, gone):
+                for owner, names in gone.items():
+                    self._delete(state, owner, names)
             case HashText(state, fields, texts):
                 for owner, entry in texts.items():
                     self.texts[state][owner].update(zip(fields, entry, strict=True))
-            case SetAdd():
-                self._add_members(operation)
-            case DigestAdd(state, owner, digests):
-                self.digests[state][owner].update(digests)
-            case SortedSetMark(state, marked):
-                self.marks[state].update(dict.fromkeys(marked, fence))
-            case CounterAdd(state, amounts):
-                self.counters[state].update(amounts)
-            case _:
-                for owner in operation.owners:
-                    for kind in (self.floats, self.texts, self.sets, self.digests):
-                        kind[operation.state].pop(owner, None)
+            case Drop(state, owners):
+                for owner in owners:
+                    self.values[state].pop(owner, None)
+                    self.texts[state].pop(owner, None)
 
-    def _put_floats(self, operation: HashFloats) -> None:
-        if operation.indexed:
-            self.indexed.add(operation.state)
-        bound = operation.bound
-        for owner, entries in operation.values.items():
-            hashed = self.floats[operation.state][owner]
-            hashed.update(entries)
-            if bound is not None and len(hashed) > bound.most:
-                _drop_lowest(hashed, bound)
-
-    def _add_members(self, operation: SetAdd) -> None:
-        bound = operation.bound
-        for owner, added in operation.members.items():
-            held = self.sets[operation.state][owner]
-            held.update(added)
-            if bound is not None and len(held) > bound.most:
-                held.difference_update(sorted(held - set(added))[: len(held) - bound.limit])
-
-
-def _drop_lowest(hashed: MutableMapping[str, float], bound: Bound) -> None:
-    spared = bound.spared or (lambda _: True)
-    surplus = heapq.nsmallest(len(hashed) - bound.limit, hashed, key=lambda name: (spared(name), hashed[name], name))
-    for name in surplus:
-        del hashed[name]
+    def _delete(self, state: str, owner: str, names: Collection[str]) -> None:
+        held = self.values[state][owner]
+        for name in names:
+            held.pop(name, None)
+        if not held:
+            del self.values[state][owner]

@@ -11,10 +11,7 @@ from recsys import keys
 from recsys.keys import Shard, Topology
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.durability import Durability
-from recsys.online_store.operations import (
-    SHARD_ITSELF,
-    Read,
-)
+from recsys.online_store.operations import SHARD_ITSELF, Drop, Read
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.values import (
     CachedTop,
@@ -29,7 +26,8 @@ from recsys.online_store.values import (
     Waiting,
 )
 from recsys.owner import StateOwner
-from recsys.record import FOREVER_MS
+from recsys.record import engagement_of
+from recsys.record.sums import sum_of
 
 
 @dataclass(slots=True)
@@ -42,17 +40,19 @@ class _Shard:
     guarded_fences: dict[str, int | None] = field(default_factory=dict)
     tries: Counter[tuple[str, int]] = field(default_factory=Counter)
 
-    @property
-    def engagement(self) -> defaultdict[str, dict[str, float]]:
-        return self.contents.floats[keys.ENGAGEMENT]
+    def user(self, user_id: str) -> UserState:
+        records = self.contents.values[keys.ENGAGEMENT].get(user_id, {})
+        engagement = {course: engagement_of(record) for course, record in records.items()}
+        return UserState(engagement, self.done(user_id), dict(records))
 
-    @property
-    def done(self) -> defaultdict[str, set[str]]:
-        return self.contents.sets[keys.DONE]
+    def done(self, user_id: str) -> dict[str, int]:
+        held = self.contents.values[keys.DONE].get(user_id, {})
+        return {course: int(until) for course, until in held.items()}
 
     @property
     def trend(self) -> dict[str, float]:
-        return self.contents.floats[keys.TREND][SHARD_ITSELF]
+        held = self.contents.values[keys.TREND].get(SHARD_ITSELF, {})
+        return {course: sum_of(value) for course, value in held.items()}
 
     @property
     def dirty(self) -> dict[str, int]:
@@ -90,6 +90,9 @@ class MemoryStore:
             return False
         for operation in effects.operations:
             state.contents.apply(operation, new_fence)
+            if isinstance(operation, Drop) and operation.state == keys.TOP:
+                for owner in operation.owners:
+                    state.tops.pop(owner, None)
         state.fences[group] = new_fence
         return True
 
@@ -156,8 +159,8 @@ class MemoryStore:
         return Waiting(tuple(users.items()), len(marks), marks[0][1] if marks else None)
 
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
-        sums, done = self._shards[shard].engagement, self._shards[shard].done
-        return [UserState(dict(sums[user]), dict.fromkeys(done[user], FOREVER_MS)) for user in user_ids]
+        state = self._shards[shard]
+        return [state.user(user) for user in user_ids]
 
     async def write_tops(
         self, shard: Shard, tops: Sequence[tuple[CachedTop, int | None]], *, only_if_marked: bool = False
@@ -178,7 +181,7 @@ class MemoryStore:
     async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
         state = self._shards[shard]
         packed = state.tops.get(user_id)
-        return (None if packed is None else unpack_top(packed)), dict.fromkeys(state.done[user_id], FOREVER_MS)
+        return (None if packed is None else unpack_top(packed)), state.done(user_id)
 
     async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
         if self._model is not None:
@@ -257,9 +260,10 @@ class MemoryStore:
             self._shards.pop(shard, None)
 
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
-        for user, sums in list(self._shards[shard].engagement.items()):
-            if sums:
-                yield user, dict(sums)
+        state = self._shards[shard]
+        for user in list(state.contents.values[keys.ENGAGEMENT]):
+            if sums := state.user(user).engagement:
+                yield user, sums
 
     async def counts(self, shard: Shard) -> Mapping[str, int]:
         return dict(self._shards[shard].contents.counters[keys.COUNTS])

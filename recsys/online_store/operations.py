@@ -1,59 +1,30 @@
 """What a projection asks of a shard and what it changes there: typed reads and operations, by the name of the state.
 
 A *state* is a kind of key under a shard's hash tag, `{s3}:NAME` or `{s3}:NAME:OWNER` with one key for each owner (a
-learner, a dedupe bucket). A projection declares the reads it needs and returns operations; the store runs all reads of
-a batch in one script, and applies all operations in one script under the fence. Neither knows what the numbers mean.
+learner). A projection declares the reads it needs and returns operations; the store runs all reads of a batch in one
+script, and applies all operations in one script under the fence. Neither knows what the values mean.
 
 | state is a | read by | changed by |
 |---|---|---|
-| hash field → 8-byte double | `ReadFloats` | `HashFloats` |
+| hash field → bytes | `ReadValues`, `ReadWhole` | `PutValues`, `DeleteFields` |
 | hash field → text | `ReadText` | `HashText` |
-| set of ids | | `SetAdd` |
-| set of `ID_DIGEST_BYTES` digests | `ReadKnown` | `DigestAdd` |
-| sorted set of ids | | `SortedSetMark` |
+| sorted set of ids | | `SortedSetMark`, `SortedSetUnmark` |
 | hash field → count | | `CounterAdd` |
 | any | | `Drop` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-
-ID_DIGEST_BYTES = 12
-"""Length of an event's digest: 96 bits, so that 10⁹ remembered ids collide with odds of 10⁻¹¹."""
 
 SHARD_ITSELF = ""
 """The owner of a state that has one key a shard."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """How large a hash or a set may grow.
-
-    It is cut back after the commit that left it larger than `limit + slack`, down to `limit`, so that the work of it is
-    shared by many commits. Of a hash, fields that `spared` says no to go first, then the lowest values; of a set,
-    arbitrary members.
-
-    Attributes:
-        limit: Entries that stay.
-        slack: Entries above it that are put up with; default a quarter of `limit`.
-        spared: Whether a field is to be kept before others; None treats all alike.
-    """
-
-    limit: int
-    slack: int = -1
-    spared: Callable[[str], bool] | None = None
-
-    @property
-    def most(self) -> int:
-        """Entries above which it is cut back."""
-        return self.limit + (self.limit // 4 if self.slack < 0 else self.slack)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFloats:
-    """Values of hashes of doubles; 0.0 where absent.
+class ReadValues:
+    """Values of hashes of bytes, and how many fields a hash has of which one that was asked for is absent.
 
     Attributes:
         state: Its name.
@@ -62,6 +33,19 @@ class ReadFloats:
 
     state: str
     fields: Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWhole:
+    """Every field of hashes of bytes.
+
+    Attributes:
+        state: Its name.
+        owners: Whose.
+    """
+
+    state: str
+    owners: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,39 +63,35 @@ class ReadText:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadKnown:
-    """Which digests any of several sets holds.
-
-    Attributes:
-        state: Its name.
-        owners: The sets looked at.
-        digests: `ID_DIGEST_BYTES` each.
-    """
-
-    state: str
-    owners: Sequence[str]
-    digests: Sequence[bytes]
-
-
-Read = ReadFloats | ReadText | ReadKnown
+Read = ReadValues | ReadWhole | ReadText
 
 
 @dataclass(frozen=True, slots=True)
-class HashFloats:
-    """Overwrites fields of hashes of doubles.
+class PutValues:
+    """Overwrites fields of hashes of bytes.
 
     Attributes:
         state: Its name.
-        values: Owner → {field: value}.
-        bound: Of each hash.
+        values: Owner → {field: value}, at least one each.
         indexed: Whether owners are learners to be found again: a store that cannot list them otherwise keeps an index.
     """
 
     state: str
-    values: Mapping[str, Mapping[str, float]]
-    bound: Bound | None = None
+    values: Mapping[str, Mapping[str, bytes]]
     indexed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFields:
+    """Deletes fields of hashes.
+
+    Attributes:
+        state: Its name.
+        fields: Owner → fields, at least one each.
+    """
+
+    state: str
+    fields: Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,42 +110,25 @@ class HashText:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAdd:
-    """Adds members to sets.
-
-    Attributes:
-        state: Its name.
-        members: Owner → members, at least one.
-        bound: Of each set.
-    """
-
-    state: str
-    members: Mapping[str, Collection[str]]
-    bound: Bound | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DigestAdd:
-    """Adds digests to a set, which then has no time to live any more.
-
-    Attributes:
-        state: Its name.
-        owner: Whose set.
-        digests: `ID_DIGEST_BYTES` each.
-    """
-
-    state: str
-    owner: str
-    digests: Collection[bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class SortedSetMark:
     """Marks members of the shard's sorted set with the new fence.
 
     Attributes:
         state: Its name.
         members: What is marked.
+    """
+
+    state: str
+    members: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SortedSetUnmark:
+    """Takes members out of the shard's sorted set.
+
+    Attributes:
+        state: Its name.
+        members: What is taken out.
     """
 
     state: str
@@ -192,10 +155,12 @@ class Drop:
     Attributes:
         state: Its name.
         owners: Whose.
+        indexed: Whether the owners leave the index of learners, too.
     """
 
     state: str
-    owners: Sequence[str]
+    owners: Collection[str]
+    indexed: bool = False
 
 
-Operation = HashFloats | HashText | SetAdd | DigestAdd | SortedSetMark | CounterAdd | Drop
+Operation = PutValues | DeleteFields | HashText | SortedSetMark | SortedSetUnmark | CounterAdd | Drop

@@ -64,7 +64,7 @@ class ShardStore(Protocol):
         ...
 
     async def counts(self, shard: Shard) -> Mapping[str, int]:
-        """Records accepted, duplicate, refused, rerouted and expired so far, moved with the fence."""
+        """Records accepted, unchanged, refused, rerouted and expired so far, moved with the fence."""
         ...
 
     def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:

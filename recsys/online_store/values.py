@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from recsys.handed_on import HandedOn
 from recsys.keys import KeySpace, Shard, key_under
 from recsys.online_store.operations import Operation
 
@@ -17,18 +17,29 @@ class ShardState:
     Attributes:
         shard: Which.
         fence: Last applied offset; None before the first commit.
-        floats: State → owner → {field: value}; 0.0 where absent.
+        values: State → owner → {field: value}; None where absent.
+        sizes: State → owner → fields of its hash, of owners that lack a field that was asked for.
+        whole: State → owner → every field of its hash.
         texts: State → {owner: value}; "" where absent.
-        known: State → the digests that it holds of those asked for.
         tag: What the shard's keys begin with; default as under the default prefix.
     """
 
     shard: Shard
     fence: int | None
-    floats: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
-    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    known: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
+    values: dict[str, dict[str, Mapping[str, bytes | None]]] = field(default_factory=dict)
+    sizes: dict[str, dict[str, int]] = field(default_factory=dict)
+    whole: dict[str, dict[str, Mapping[str, bytes]]] = field(default_factory=dict)
+    texts: dict[str, Mapping[str, str]] = field(default_factory=dict)
     tag: str = ""
+
+    def add(self, more: ShardState) -> None:
+        """Takes over what was read later, under the same fence."""
+        for state, owners in more.values.items():
+            held = self.values.setdefault(state, {})
+            for owner, found in owners.items():
+                held[owner] = {**held.get(owner, {}), **found}
+        for state, hashes in more.whole.items():
+            self.whole.setdefault(state, {}).update(hashes)
 
     def key(self, state: str, owner: str = "") -> str:
         """The key of a state, to be named in an error."""
@@ -43,11 +54,13 @@ class Effects:
         operations: In the order in which they are applied.
         counts: Outcome → records of the batch.
         users: How many learners' state changes.
+        handed_on: What is to be produced for other learners, and acknowledged, before this is applied.
     """
 
     operations: Sequence[Operation] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     users: int = 0
+    handed_on: Sequence[HandedOn] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +133,12 @@ class UserState:
         engagement: Course → stored sum.
         done: Course → until when it is not to be recommended, ms since 1970 UTC; one whose time has passed was given
             back (`recsys.exclusion`).
+        records: Course → packed record (`recsys.record.unpack`).
     """
 
     engagement: Mapping[str, float]
     done: Mapping[str, int]
+    records: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

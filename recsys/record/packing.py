@@ -33,7 +33,7 @@ which are far larger numbers."""
 
 _DOUBLE: Final = struct.Struct("<d")
 _BITS: Final = struct.Struct("<q")
-_VERSION_BYTE: Final = bytes([VERSION])
+_HEAD: Final = struct.Struct("<dB")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[int]).decode
 
@@ -56,7 +56,7 @@ def pack(record: Record, engagement: float) -> bytes:
         body += (code, touch_ms - at_ms, _value_code(value)) if code == _RATE_CODE else (code, touch_ms - at_ms)
     if record.quarter:
         body += (_PROGRESS_CODE + record.quarter, touch_ms - record.reached_ms)
-    return _DOUBLE.pack(engagement) + _VERSION_BYTE + _encode(body)
+    return _HEAD.pack(engagement, VERSION) + _encode(body)
 
 
 def engagement_of(packed: bytes) -> float:

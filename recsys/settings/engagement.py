@@ -13,7 +13,7 @@ from recsys.vocabulary import DEFAULT_WEIGHTS
 
 
 class EngagementSettings(Section):
-    """Engagement scores, trending and repeats."""
+    """Engagement scores and trending."""
 
     engagement_half_life_days: float = Field(
         default=30.0,
@@ -27,13 +27,7 @@ class EngagementSettings(Section):
     engagement_max_courses: int = Field(
         default=2000,
         ge=10,
-        description="Courses kept per learner; a quarter above it the lowest go (decisions 4, 14).",
-    )
-    engagement_max_done: int = Field(
-        default=10_000,
-        ge=100,
-        description="Courses remembered per learner as not to be recommended again; beyond it arbitrary ones are "
-        "forgotten, never those just added.",
+        description="Courses kept per learner; a quarter above it the lowest go, those that may be recommended first.",
     )
     done_progress: float = Field(
         default=DONE_PROGRESS,
@@ -63,12 +57,6 @@ class EngagementSettings(Section):
         default=10.0, ge=MIN_HALF_LIFE_DAYS, description="Days after which an event counts half in trending."
     )
     trending_size: int = Field(default=100, ge=1, le=1000, description="Courses kept in the merged trending list.")
-    dedupe_window_hours: float = Field(
-        default=24.0,
-        gt=0,
-        le=24 * 30,
-        description="A repeated event_id of a learner changes nothing for at least this long (at most twice this).",
-    )
 
     @field_validator("engagement_weights")
     @classmethod

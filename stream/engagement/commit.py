@@ -19,13 +19,13 @@ from recsys.errors import ServiceUnavailable, TopologyMismatch, UnreadableState
 from recsys.kafka.records import Chunk, Fetch, Record
 from recsys.keys import Partition
 from recsys.online_store import Effects, Guards, ShardStore
-from stream.engagement.fold import FoldRules, decode_records
+from stream.engagement.fold import FoldRules, decode_records, produced
 from stream.engagement.gaps import Expired, Gaps, Observation, PartitionLog
 from stream.engagement.isolation import Isolation
 from stream.engagement.metrics import PartitionMetrics
 from stream.engagement.outputs import SideOutputs
 from stream.engagement.patient_fold import fold_patiently
-from stream.engagement.steps import after, of_one_bucket, refusal
+from stream.engagement.steps import after, read_state, refusal
 
 log = structlog.get_logger(__name__)
 
@@ -232,8 +232,7 @@ class ShardWriter:
             expired = await self._expired_before(chunk.fetch)
             if expired is None:
                 return LEFT_ALONE
-            records = of_one_bucket(self._isolation.step(records), self._rules.fold.dedupe_window_ms)
-            effects = await self._step(records, expired)
+            effects = await self._step(self._isolation.step(records), expired)
             if effects is not None:
                 counts.update(effects.counts)
                 users += effects.users
@@ -264,15 +263,16 @@ class ShardWriter:
         """Folds and commits records that follow the fence; None if the fence moved or the partition is stopped."""
         fence, last, rules = self._fence, records[-1].offset, self._rules.fold
         poison = await self._isolation.quarantined(records)
-        batch = decode_records(records, self._partition, rules) if poison is None else refusal(poison, rules)
+        batch = decode_records(records, self._partition, rules) if poison is None else refusal(poison)
         batch.expired = expired
-        state = await self._store.read_shard(self._shard, self._group, batch.reads(rules))
-        if state.fence == fence:
+        state = await read_state(self._store, self._shard, self._group, batch, rules)
+        if state is not None and state.fence == fence:
             effects = await fold_patiently(batch, state, rules)
             refused = len(batch.refused)
             if await self._isolation.stops(records, refused):
                 return None
-            await self._outputs.send(batch.refused, batch.misrouted, partition=self._partition, now_ms=self._now_ms())
+            rerouted = [*batch.misrouted, *produced(effects.handed_on, rules)]
+            await self._outputs.send(batch.refused, rerouted, partition=self._partition, now_ms=self._now_ms())
             if await self._commit(last, effects):
                 self._isolation.passed(records, refused)
                 return effects

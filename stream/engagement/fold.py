@@ -6,27 +6,27 @@ every worker, redelivery, rebuild and oracle folds the same records to the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import NamedTuple
 
-from xxhash import xxh3_128_digest
-
-from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.events import DONE_PROGRESS, Interaction, decode
+from recsys.events import decode
+from recsys.handed_on import CONTROL_HEADER, HANDED_ON, HandedOn, decode_handed_on, encode_handed_on, is_handed_on
 from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
-from recsys.keys import Partition, Topology, partition_of
+from recsys.keys import ENGAGEMENT, Partition, Topology, partition_of
 from recsys.online_store import Effects, ShardState
-from recsys.online_store.operations import ID_DIGEST_BYTES, Read
+from recsys.online_store.operations import Read
+from recsys.record import Record as CourseRecord
+from recsys.record import RecordRules
 from recsys.settings import Settings
-from stream.engagement.projections import Events, Parameters, Projection, registered
-from stream.engagement.projections.dedupe import repeats
+from stream.engagement.projections import REGISTERED, Events, Projection
+from stream.engagement.projections.trending import more_reads_of_sums
+from stream.engagement.record_fold import Event, fold_records, more_reads_of_records
 
-
-def no_catalogue() -> Container[str] | None:
-    """No catalogue: every course is taken as known."""
-    return None
+COURSES_HANDED_ON_AT_ONCE = 500
+"""Records in one handed-on value: with the longest ids and records 600 kB, below what a broker takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,57 +34,26 @@ class FoldRules:
     """What the fold is configured with.
 
     Attributes:
-        weights: Weight of each event type.
-        decay: Decay of engagement.
-        trending_decay: Decay of trending.
+        records: Weights, decay and limits of records.
         topology: Partition count of the topic and generation of the shards.
-        dedupe_window_ms: Length of one dedupe bucket, ms.
-        done_progress: The `progress` that completes a course.
-        max_courses: Courses kept per learner.
-        max_done: Courses kept per learner as not to be recommended.
-        catalogue: The courses that are known right now; None while no catalogue is.
+        max_courses: Records kept per learner; a quarter more are put up with between two evictions.
         more_projections: Run after the registered ones.
         projections: All that run.
     """
 
-    weights: EngagementWeights
-    decay: ForwardDecay
-    trending_decay: ForwardDecay
+    records: RecordRules
     topology: Topology
-    dedupe_window_ms: int
-    done_progress: float = DONE_PROGRESS
     max_courses: int = 2000
-    max_done: int = 10_000
-    catalogue: Callable[[], Container[str] | None] = no_catalogue
     more_projections: tuple[Projection, ...] = ()
     projections: tuple[Projection, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        parameters = Parameters(
-            self.decay, self.trending_decay, self.done_progress, self.max_courses, self.max_done, self.catalogue
-        )
-        object.__setattr__(self, "projections", (*registered(parameters), *self.more_projections))
+        object.__setattr__(self, "projections", (*REGISTERED, *self.more_projections))
 
     @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        topology: Topology,
-        *,
-        catalogue: Callable[[], Container[str] | None] = no_catalogue,
-    ) -> FoldRules:
+    def of(cls, settings: Settings, topology: Topology) -> FoldRules:
         """The rules the settings name."""
-        return cls(
-            weights=settings.weights,
-            decay=settings.decay,
-            trending_decay=settings.trending_decay,
-            topology=topology,
-            dedupe_window_ms=int(settings.dedupe_window_hours * 3_600_000),
-            done_progress=settings.done_progress,
-            max_courses=settings.engagement_max_courses,
-            max_done=settings.engagement_max_done,
-            catalogue=catalogue,
-        )
+        return cls(records=settings.record_rules, topology=topology, max_courses=settings.engagement_max_courses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +73,16 @@ class Misrouted:
     partition: Partition
 
 
+class Produced(NamedTuple):
+    """A Kafka record that the fold makes itself."""
+
+    value: bytes
+    headers: tuple[tuple[str, bytes | None], ...]
+    key: bytes | None
+    offset: int = -1
+    timestamp: int = -1
+
+
 @dataclass(slots=True)
 class Batch:
     """Decoded records of one partition.
@@ -111,44 +90,49 @@ class Batch:
     Attributes:
         events: Accepted so far, in offset order.
         sources: The record of each event.
-        ids: One digest per event.
         refused: Records to dead-letter.
         misrouted: Records to produce again under their right key.
-        bucket: The dedupe bucket of the batch.
         expired: Offsets before the batch that retention deleted, if an operator let them be passed.
     """
 
-    events: list[Interaction] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     sources: list[Record] = field(default_factory=list)
-    ids: list[bytes] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     misrouted: list[Misrouted] = field(default_factory=list)
-    bucket: int = 0
     expired: int = 0
 
-    def accept(self, event: Interaction, record: Record) -> None:
+    def accept(self, event: Event, record: Record) -> None:
         """Adds an event that belongs to this shard."""
         self.events.append(event)
         self.sources.append(record)
-        self.ids.append(_digest(event))
-
-    def events_of(self, rules: FoldRules) -> Events:
-        """All accepted events, as projections read their state for them."""
-        return Events(self.events, self.ids, self.bucket, rules.weights)
 
     def reads(self, rules: FoldRules) -> list[Read]:
-        """The state that the fold of this batch needs."""
-        events = self.events_of(rules)
+        """The state that the fold of this batch needs first."""
+        events = Events(self.events, rules.records)
         return [read for projection in rules.projections for read in projection.reads(events)]
+
+    def more_reads(self, state: ShardState, rules: FoldRules) -> list[Read]:
+        """What it needs beyond the state that was read: whole learners, then the sums of their courses. Rarely any."""
+        return more_reads_of_records(self.events, state, rules.max_courses) or more_reads_of_sums(state, ENGAGEMENT)
+
+
+def decode_record(record: Record) -> Event:
+    """What a record of the interactions topic holds.
+
+    Raises:
+        InvalidEvent: Neither an event nor handed-on records.
+    """
+    if record.headers and is_handed_on(record.headers):
+        return decode_handed_on(record.value)
+    return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
 
 
 def decode_records(records: Iterable[Record], partition: Partition, rules: FoldRules) -> Batch:
     """Decodes and routes records; raises nothing for whatever bytes they hold."""
     batch = Batch()
-    record = None
     for record in records:
         try:
-            event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
+            event = decode_record(record) if record.headers else decode(record.value, arrival_ms=record.timestamp)
             target = target_of_misrouted(record, event.user_id, partition, rules.topology.partitions)
         except InvalidEvent as error:
             batch.refused.append(Refused(record, error))
@@ -157,8 +141,6 @@ def decode_records(records: Iterable[Record], partition: Partition, rules: FoldR
             batch.accept(event, record)
         else:
             batch.misrouted.append(Misrouted(record, event.user_id, target))
-    if record is not None:
-        batch.bucket = record.timestamp // rules.dedupe_window_ms
     return batch
 
 
@@ -178,50 +160,41 @@ def target_of_misrouted(record: Record, user_id: str, partition: Partition, part
     return target
 
 
-def _digest(event: Interaction) -> bytes:
-    """What identifies an event within its shard; 96 bits, so that 10⁹ remembered ids collide with odds of 10⁻¹¹."""
-    return xxh3_128_digest(f"{event.user_id}\0{event.event_id}".encode())[:ID_DIGEST_BYTES]
-
-
 def fold(batch: Batch, state: ShardState, rules: FoldRules) -> Effects:
     """What the batch changes, given the state it touches.
 
     Args:
         batch: Decoded records.
-        state: What the store answered to `Batch.reads`; possibly for a larger batch.
-        rules: Weights and projections.
+        state: What the store answered to `Batch.reads` and `Batch.more_reads`; possibly for a larger batch.
+        rules: Of records, and projections.
 
     Returns:
-        Effects whose counts add up to the batch's records: accepted + duplicate + refused + rerouted, and expired.
+        Effects whose counts add up to the batch's records: accepted + unchanged + refused + rerouted, and expired.
     """
-    fresh = _without_duplicates(batch.events, batch.ids, repeats(state))
-    counts = _counts(batch, accepted=len(fresh))
-    events = Events([*fresh.values()], [*fresh], batch.bucket, rules.weights, counts)
+    changes = fold_records(batch.events, state, rules.records, rules.max_courses)
+    outcomes = changes.outcomes
+    outcomes["refused"] += len(batch.refused)
+    outcomes["rerouted"] += len(batch.misrouted)
+    outcomes["expired"] += batch.expired
+    counts = {name: records for name, records in outcomes.items() if records}
+    events = Events(batch.events, rules.records, changes, counts)
     operations = [operation for projection in rules.projections for operation in projection.fold(events, state)]
-    return Effects(operations, counts, len({event.user_id for event in events.events}))
+    users = len({change[0] for change in changes.pairs} | changes.forgotten.keys())
+    return Effects(operations, counts, users, changes.handed_on)
 
 
-def _without_duplicates(
-    events: Sequence[Interaction], ids: Sequence[bytes], repeated: AbstractSet[bytes]
-) -> dict[bytes, Interaction]:
-    """Each event that counts, once, by its digest, in order; the first of a repeated id wins."""
-    if not repeated:
-        fresh = dict(zip(ids, events, strict=True))
-        if len(fresh) == len(events):
-            return fresh
-    fresh = {}
-    for event, digest in zip(events, ids, strict=True):
-        if digest not in repeated:
-            fresh.setdefault(digest, event)
-    return fresh
+def produced(handed_on: Iterable[HandedOn], rules: FoldRules) -> Iterator[Misrouted]:
+    """What merges hand on, as records to be produced into their learners' partitions."""
+    for handed in handed_on:
+        for part in _in_parts(handed):
+            value = encode_handed_on(part, rules.records)
+            record = Produced(value, ((CONTROL_HEADER, HANDED_ON),), handed.user_id.encode())
+            yield Misrouted(record, handed.user_id, partition_of(handed.user_id, rules.topology.partitions))
 
 
-def _counts(batch: Batch, *, accepted: int) -> dict[str, int]:
-    counts = {
-        "accepted": accepted,
-        "duplicate": len(batch.events) - accepted,
-        "refused": len(batch.refused),
-        "rerouted": len(batch.misrouted),
-        "expired": batch.expired,
-    }
-    return {name: records for name, records in counts.items() if records}
+def _in_parts(handed: HandedOn) -> Iterator[HandedOn]:
+    remaining = iter(handed.records.items())
+    records: Mapping[str, CourseRecord] = dict(islice(remaining, COURSES_HANDED_ON_AT_ONCE))
+    yield replace(handed, records=records)
+    while records := dict(islice(remaining, COURSES_HANDED_ON_AT_ONCE)):
+        yield replace(handed, records=records)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NoReturn
 
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology
 from recsys.settings import Settings
 from stream.engagement.commit import Applied, PartitionStore, ShardWriter, WriterRules
-from stream.engagement.fold import FoldRules, no_catalogue
+from stream.engagement.fold import FoldRules
 from stream.engagement.metrics import PartitionMetrics
 from stream.engagement.outputs import SideOutputs
 from stream.engagement.partition import Delivery, OwnedPartition, ReadableLog
@@ -30,7 +30,6 @@ class OwnedPartitions:
         store: The online store.
         outputs: Dead letters and rerouted records.
         log_of: A partition's log.
-        catalogue: The courses that are known right now; None while no model is.
         applied: Told of each chunk that was applied.
         give_up: Ends the process.
         clock: Seconds, monotonic.
@@ -46,7 +45,6 @@ class OwnedPartitions:
         store: PartitionStore,
         outputs: SideOutputs,
         log_of: Callable[[Partition], ReadableLog],
-        catalogue: Callable[[], Container[str] | None] = no_catalogue,
         applied: Callable[[Chunk, Applied], None],
         give_up: Callable[[Exception], Awaitable[NoReturn]],
         clock: Callable[[], float],
@@ -57,7 +55,7 @@ class OwnedPartitions:
         self._applied, self._give_up = applied, give_up
         self._clock, self._now_ms, self._release_s = clock, now_ms, release_s
         self._rules = WriterRules(
-            FoldRules.of(settings, topology, catalogue=catalogue),
+            FoldRules.of(settings, topology),
             retry_s=settings.retry_seconds,
             stop_records=settings.dead_letter_stop_records,
             stop_share=settings.dead_letter_stop_share,

@@ -35,16 +35,16 @@ async def fold_patiently(batch: Batch, state: ShardState, rules: FoldRules) -> E
         raise  # neither the event's nor the machine's: what is stored cannot be read
     except Exception:
         log.exception("fold_failed", records=len(batch.events))
-    for event, source, digest in list(zip(batch.events, batch.sources, batch.ids, strict=True)):
-        alone = Batch([event], [source], [digest], bucket=batch.bucket)
+    for event, source in list(zip(batch.events, batch.sources, strict=True)):
+        alone = Batch([event], [source])
         try:
             await _tried_again(alone, state, rules)
         except Exception as error:  # noqa: BLE001 - whatever it is, the partition goes on
-            at = batch.ids.index(digest)
+            at = batch.sources.index(source)
             refusal = InvalidEvent(RefusalReason.FOLD_FAILED, repr(error))
             refusal.__cause__ = error  # the dead letter shows its stack
             batch.refused.append(Refused(source, refusal))
-            del batch.events[at], batch.sources[at], batch.ids[at]
+            del batch.events[at], batch.sources[at]
     return await _tried_again(batch, state, rules)
 
 

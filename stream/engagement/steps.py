@@ -1,4 +1,4 @@
-"""What of a chunk goes into the next commit. Pure."""
+"""What of a chunk goes into the next commit, and the state that it needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from recsys.kafka.records import Record
+from recsys.keys import Shard
+from recsys.online_store import ShardState, ShardStore
 from stream.engagement.fold import Batch, FoldRules, Refused
 
 
@@ -16,17 +18,21 @@ def after(records: Sequence[Record], fence: int | None) -> Sequence[Record]:
     return records[bisect_right(records, fence, key=lambda record: record.offset) :]
 
 
-def of_one_bucket(records: Sequence[Record], window_ms: int) -> Sequence[Record]:
-    """The first records that share a dedupe bucket, so that no chunk boundary decides what a duplicate is."""
-    bucket = records[0].timestamp // window_ms
-    if records[-1].timestamp // window_ms == bucket:
-        return records
-    for at, record in enumerate(records):
-        if record.timestamp // window_ms != bucket:
-            return records[:at]
-    return records
-
-
-def refusal(refused: Refused, rules: FoldRules) -> Batch:
+def refusal(refused: Refused) -> Batch:
     """A batch of nothing but one refused record."""
-    return Batch(refused=[refused], bucket=refused.record.timestamp // rules.dedupe_window_ms)
+    return Batch(refused=[refused])
+
+
+async def read_state(store: ShardStore, shard: Shard, group: str, batch: Batch, rules: FoldRules) -> ShardState | None:
+    """The state that the fold of a batch needs, in one round trip unless learners are read as a whole.
+
+    Returns:
+        The state with the fence it was read under; None if the fence moved between two reads.
+    """
+    state = await store.read_shard(shard, group, batch.reads(rules))
+    while more := batch.more_reads(state, rules):
+        rest = await store.read_shard(shard, group, more)
+        if rest.fence != state.fence:
+            return None
+        state.add(rest)
+    return state

@@ -88,7 +88,6 @@ class EngagementWorker:
             store=store,
             outputs=self._outputs,
             log_of=self._log_of,
-            catalogue=self._catalogue,
             applied=self._applied,
             give_up=self._give_up,
             clock=time.monotonic,

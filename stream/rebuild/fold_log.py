@@ -14,28 +14,29 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from recsys.errors import InvalidEvent, RefusalReason, TopologyMismatch
-from recsys.events import Interaction, decode
 from recsys.kafka.records import Record
-from recsys.keys import Partition, Shard
+from recsys.keys import Partition, Shard, partition_of_shard
 from recsys.online_store import Effects, ShardStore
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.memory import MemoryStore
-from recsys.online_store.operations import (
-    CounterAdd,
-    DigestAdd,
-    HashFloats,
-    HashText,
-    Operation,
-    SetAdd,
-    SortedSetMark,
+from recsys.online_store.operations import CounterAdd, HashText, Operation, PutValues, SortedSetMark
+from stream.engagement.fold import (
+    Batch,
+    FoldRules,
+    Misrouted,
+    Refused,
+    decode_record,
+    fold,
+    produced,
+    target_of_misrouted,
 )
-from stream.engagement.fold import Batch, FoldRules, Misrouted, Refused, fold, target_of_misrouted
 from stream.engagement.outputs import SideOutputs
+from stream.engagement.record_fold import Event
+from stream.engagement.steps import read_state
 from stream.rebuild.spans import Arrived, Span, SpanReader
 
 GROUP = "rebuild"
 ENTRIES_A_COMMIT = 10_000
-IDS_A_COMMIT = 20_000
 ONE_AT_A_TIME = "nothing was switched; let one rebuild end before the next begins"
 
 _Entries = TypeVar("_Entries", bound=Sized)
@@ -74,7 +75,6 @@ class BulkFold:
     def __init__(self, rules: FoldRules, *, past: Mapping[Partition, Past]) -> None:
         self._rules, self._past = rules, past
         self._commits: Counter[Shard] = Counter()
-        self._bucket = 0
         self.quarantined = {partition: set(one.quarantined) for partition, one in past.items()}
         self.memory = MemoryStore()
         self.records = 0
@@ -85,25 +85,21 @@ class BulkFold:
         batches: dict[Shard, Batch] = {}
         for partition, record in arrived:
             self.records += 1
-            bucket = record.timestamp // self._rules.dedupe_window_ms
-            if bucket > self._bucket:
-                await self._fold(batches)
-                batches, self._bucket = {}, bucket
             try:
                 event = self._decoded(partition, record)
                 target = self._rerouted_to(partition, record, event.user_id)
             except InvalidEvent as error:
-                aside.setdefault(partition, Batch(bucket=bucket)).refused.append(Refused(record, error))
+                aside.setdefault(partition, Batch()).refused.append(Refused(record, error))
                 continue
             if target is not None:
-                aside.setdefault(partition, Batch(bucket=bucket)).misrouted.append(
-                    Misrouted(record, event.user_id, target)
-                )
+                aside.setdefault(partition, Batch()).misrouted.append(Misrouted(record, event.user_id, target))
                 continue
             shard = self._rules.topology.shard_of(event.user_id)
-            batches.setdefault(shard, Batch(bucket=self._bucket)).accept(event, record)
-        await self._fold(batches)
+            batches.setdefault(shard, Batch()).accept(event, record)
+        handed_on = await self._fold(batches)
         await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
+        for partition, records in handed_on.items():
+            aside.setdefault(partition, Batch()).misrouted.extend(records)
         return aside
 
     def _rerouted_to(self, partition: Partition, record: Record, user_id: str) -> Partition | None:
@@ -117,18 +113,24 @@ class BulkFold:
             self.quarantined.setdefault(partition, set()).add(record.offset)
             raise
 
-    def _decoded(self, partition: Partition, record: Record) -> Interaction:
+    def _decoded(self, partition: Partition, record: Record) -> Event:
         past = self._past.get(partition)
         if past is not None and record.offset in past.quarantined:
             raise InvalidEvent(RefusalReason.CRASHED_WORKER, "poison record: workers ended while they applied it")
-        return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
+        return decode_record(record)
 
-    async def _fold(self, batches: Mapping[Shard, Batch]) -> None:
+    async def _fold(self, batches: Mapping[Shard, Batch]) -> dict[Partition, list[Misrouted]]:
+        """Folds the batch of each shard; returns what merges hand on, by the partition that it comes from."""
+        handed_on: dict[Partition, list[Misrouted]] = {}
         for shard, batch in batches.items():
-            state = await self.memory.read_shard(shard, GROUP, batch.reads(self._rules))
+            state = await read_state(self.memory, shard, GROUP, batch, self._rules)
+            assert state is not None  # noqa: S101 - nobody else moves the fence of this memory
             effects = fold(batch, state, self._rules)
             await self.memory.commit(shard, GROUP, state.fence, self._commits[shard], effects)
             self._commits[shard] += 1
+            if effects.handed_on:
+                handed_on[partition_of_shard(shard)] = [*produced(effects.handed_on, self._rules)]
+        return handed_on
 
 
 async def fold_log(
@@ -176,17 +178,11 @@ async def write_shard(contents: ShardContents, store: ShardStore, shard: Shard, 
 
 def _operations(contents: ShardContents) -> Iterator[Operation]:
     """The state of every projection, whatever it is, as operations of bounded size."""
-    for state, hashes in contents.floats.items():
-        for floats in _in_parts({owner: hashed for owner, hashed in hashes.items() if hashed}):
-            yield HashFloats(state, floats, indexed=state in contents.indexed)
-    for state, sets in contents.sets.items():
-        for members in _in_parts({owner: held for owner, held in sets.items() if held}):
-            yield SetAdd(state, members)
+    for state, hashes in contents.values.items():
+        for values in _in_parts({owner: hashed for owner, hashed in hashes.items() if hashed}):
+            yield PutValues(state, values, indexed=state in contents.indexed)
     for state, records in contents.texts.items():
         yield from _texts(state, records)
-    for state, buckets in contents.digests.items():
-        for owner, digests in buckets.items():
-            yield from (DigestAdd(state, owner, part) for part in _slices(digests, IDS_A_COMMIT))
     for state, marks in contents.marks.items():
         yield from (SortedSetMark(state, part) for part in _slices(marks, ENTRIES_A_COMMIT))
     for state, amounts in contents.counters.items():

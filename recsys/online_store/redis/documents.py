@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
@@ -11,20 +10,20 @@ import msgspec
 
 from recsys.online_store.operations import (
     CounterAdd,
-    DigestAdd,
-    HashFloats,
+    DeleteFields,
+    Drop,
     HashText,
     Operation,
+    PutValues,
     Read,
-    ReadFloats,
     ReadText,
-    SetAdd,
+    ReadValues,
     SortedSetMark,
+    SortedSetUnmark,
 )
 from recsys.online_store.values import ShardState
 
 _encode = msgspec.msgpack.Encoder().encode
-_KNOWN = ord("1")
 
 
 class Document:
@@ -44,7 +43,7 @@ class Document:
         return _encode([self._tag, self._lists, steps])
 
     def blob(self) -> bytes:
-        """Doubles and digests, in the order of the steps."""
+        """The values, in the order of the steps."""
         return b"".join(self._blob)
 
     def _number(self, items: Iterable[Any]) -> int:
@@ -58,52 +57,56 @@ class Document:
 
     def read_step(self, read: Read) -> list[Any]:
         """A read as `READ_SHARD` takes it."""
-        if isinstance(read, ReadFloats):
+        if isinstance(read, ReadValues):
             groups = read.fields.values()
-            return ["floats", read.state, *map(self._number, (read.fields, map(len, groups), chain(*groups)))]
+            return ["values", read.state, *map(self._number, (read.fields, map(len, groups), chain(*groups)))]
         if isinstance(read, ReadText):
             return ["text", read.state, self._number(read.owners), read.field]
-        self._blob += read.digests
-        return ["known", read.state, self._number(read.owners), len(read.digests)]
+        return ["whole", read.state, self._number(read.owners)]
 
     def write_step(self, operation: Operation) -> list[Any] | None:  # noqa: PLR0911 - one for each kind
         """An operation as `COMMIT` takes it; None if it changes nothing."""
         match operation:
-            case HashFloats(state, values, bound, indexed):
+            case PutValues(state, values, indexed):
                 groups = values.values()
-                floats = [value for group in groups for value in group.values()]
-                self._blob.append(struct.pack(f"<{len(floats)}d", *floats))
-                numbers = map(self._number, (values, map(len, groups), chain(*groups)))
-                return ["floats", state, *numbers, bound.most if bound else 0, indexed] if values else None
-            case HashText(state, fields, texts):
-                return ["text", state, self._number(texts), list(fields), self._number(chain(*texts.values()))]
-            case SetAdd(state, members, bound):
-                groups_of = members.values()
-                numbers = map(self._number, (members, map(len, groups_of), chain(*groups_of)))
-                return ["members", state, *numbers, bound.most if bound else 0] if members else None
-            case DigestAdd(state, owner, digests):
-                self._blob += digests
-                return ["digests", state, owner, len(digests)] if digests else None
+                flat = [value for group in groups for value in group.values()]
+                self._blob += flat
+                parts = (values, map(len, groups), chain(*groups), map(len, flat))
+                return ["values", state, *map(self._number, parts), indexed] if values else None
+            case DeleteFields(state, fields):
+                names = fields.values()
+                return (
+                    ["fields", state, *map(self._number, (fields, map(len, names), chain(*names)))] if fields else None
+                )
+            case HashText(state, names_of, texts):
+                return ["text", state, self._number(texts), list(names_of), self._number(chain(*texts.values()))]
             case SortedSetMark(state, marked):
                 return ["marks", state, self._number(marked)] if marked else None
+            case SortedSetUnmark(state, unmarked):
+                return ["unmark", state, self._number(unmarked)] if unmarked else None
             case CounterAdd(state, amounts):
                 return ["counters", state, *map(self._number, (amounts, amounts.values()))] if amounts else None
-            case _:
-                return ["drop", operation.state, self._number(operation.owners)] if operation.owners else None
+            case Drop(state, owners, indexed):
+                return ["drop", state, self._number(owners), indexed] if owners else None
 
 
 def take_answer(state: ShardState, read: Read, answer: Any) -> None:
     """Puts what `READ_SHARD` answered to one read where the fold looks for it."""
-    if isinstance(read, ReadFloats):
-        values, start = struct.unpack(f"<{len(answer) // 8}d", answer), 0
-        floats: dict[str, dict[str, float]] = {}
-        for owner, fields in read.fields.items():
-            end = start + len(fields)
-            floats[owner] = dict(zip(fields, values[start:end], strict=True))
-            start = end
-        state.floats[read.state] = floats  # type: ignore[index]
+    if isinstance(read, ReadValues):
+        values, sizes = answer
+        if not values:  # none of the hashes is there
+            state.values[read.state] = {owner: dict.fromkeys(names) for owner, names in read.fields.items()}
+            state.sizes[read.state] = dict.fromkeys(read.fields, 0)
+            return
+        found = iter(values)
+        state.values[read.state] = {
+            owner: dict(zip(names, found, strict=False)) for owner, names in read.fields.items()
+        }
+        state.sizes[read.state] = {owner: size for owner, size in zip(read.fields, sizes, strict=True) if size >= 0}
     elif isinstance(read, ReadText):
-        state.texts[read.state] = dict(zip(read.owners, map(bytes.decode, answer), strict=True))  # type: ignore[index]
+        state.texts[read.state] = dict(zip(read.owners, map(bytes.decode, answer), strict=True))
     else:
-        known = {digest for digest, flag in zip(read.digests, answer, strict=True) if flag == _KNOWN}
-        state.known[read.state] = known  # type: ignore[index]
+        state.whole[read.state] = {
+            owner: {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+            for owner, flat in zip(read.owners, answer, strict=True)
+        }

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
+from recsys.errors import UnreadableState
 from recsys.keys import KeySpace, Shard
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
-from recsys.online_store.redis.users import UserIndex, sums_of
+from recsys.online_store.redis.users import UserIndex, scores_of
 from recsys.online_store.values import CachedTop, ShardTrend, Trending, UserState, Waiting
-from recsys.record import FOREVER_MS
+from recsys.record.sums import sum_of
 
 TREND_PAGE = 1000
 """Courses read by one call: half a millisecond of Redis, and of the event loop between two other tasks."""
@@ -42,10 +43,10 @@ class RedisLists:
     async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.get(self._keys.top(shard, user_id))
-        pipeline.smembers(self._keys.done(shard, user_id))
+        pipeline.hgetall(self._keys.done(shard, user_id))
         async with answering():
             value, done = await pipeline.execute()
-        courses = _done_of(done)
+        courses = _done_of(self._keys.done(shard, user_id), done)
         if value is None:
             return None, courses
         try:
@@ -58,13 +59,20 @@ class RedisLists:
         pipeline = self._client.pipeline(transaction=False)
         for user in user_ids:
             pipeline.hgetall(self._keys.engagement(shard, user))
-            pipeline.smembers(self._keys.done(shard, user))
+            pipeline.hgetall(self._keys.done(shard, user))
         async with answering(self._keys.tag(shard)):
             replies = await pipeline.execute()
         return [
-            UserState(sums_of(self._keys.engagement(shard, user), sums), _done_of(done))
-            for user, sums, done in zip(user_ids, replies[::2], replies[1::2], strict=True)
+            self._user_state(shard, user, records, done)
+            for user, records, done in zip(user_ids, replies[::2], replies[1::2], strict=True)
         ]
+
+    def _user_state(
+        self, shard: Shard, user: str, records: Mapping[bytes, bytes], done: Mapping[bytes, bytes]
+    ) -> UserState:
+        scores = scores_of(self._keys.engagement(shard, user), records)
+        packed = dict(zip(scores, records.values(), strict=True))
+        return UserState(scores, _done_of(self._keys.done(shard, user), done), packed)
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         async with answering(self._keys.dirty(shard)):
@@ -113,7 +121,7 @@ class RedisLists:
         while cursor != 0:
             async with answering(key):
                 cursor, page = await self._client.hscan(key, cursor or 0, count=TREND_PAGE)
-            for course, stored in sums_of(key, cast("dict[bytes, bytes]", page)).items():
+            for course, stored in _sums_of(key, cast("dict[bytes, bytes]", page)).items():
                 if known is None or known(course):
                     sums[course] = stored
                 else:
@@ -129,5 +137,25 @@ class RedisLists:
         return await read_json(self._client, self._keys.trending, Trending)
 
 
-def _done_of(members: Iterable[bytes]) -> dict[str, int]:
-    return {course.decode(): FOREVER_MS for course in members}
+def _done_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Course → until when it is done.
+
+    Raises:
+        UnreadableState: A value is no time.
+    """
+    try:
+        return {course.decode(): int(until) for course, until in reply.items()}
+    except ValueError:
+        raise UnreadableState(key, "holds a time that is no number") from None
+
+
+def _sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
+    """Course → a shard's part of its trending.
+
+    Raises:
+        UnreadableState: A value is no compensated sum.
+    """
+    try:
+        return {course.decode(): sum_of(value) for course, value in reply.items()}
+    except ValueError:
+        raise UnreadableState(key, "holds a value that is no sum") from None

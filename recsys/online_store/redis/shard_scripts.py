@@ -3,7 +3,7 @@
 Both know types of state and none of their meaning. A script touches keys of one hash tag only (`KEYS[1]` routes it on a
 cluster), so it runs atomically there too. They take one msgpack document, in which every list stands once and is named
 by its number, because learners' ids are in most operations; and one binary argument, because `cmsgpack` refuses
-msgpack's binary type: little-endian doubles and fixed-width digests, in the order of the operations that consume them.
+msgpack's binary type: the values of hashes, in the order of the operations that consume them.
 
 `unpack` puts its values on Lua's stack, which holds some thousand: all calls with many arguments go in slices.
 """
@@ -37,32 +37,50 @@ end
 READ_SHARD = (
     """
 local doc = cmsgpack.unpack(ARGV[1])
-local blob, width = ARGV[2], tonumber(ARGV[3])
 """
     + _COMMON
     + """
-local absent = struct.pack('<d', 0)
-local read, byte = {}, 1
+local read = {}
 
--- The values of many hashes of doubles, as one text of 8 bytes each.
-function read.floats(state, owners, sizes, fields)
-  local values, n, first = {}, 0, 1
-  doing = 'HMGET'
+-- {values, sizes}: the fields of many hashes, false where absent, and for each hash how many fields it has, or -1 where
+-- none that was asked for is absent. Two empty lists for a hash of the shard itself that is not there.
+function read.values(state, owners, sizes, fields)
+  local values, counts, n, first = {}, {}, 0, 1
   for o = 1, #owners do
-    at = key_of(state, owners[o])
-    local last = first + sizes[o] - 1
+    at, doing = key_of(state, owners[o]), 'HMGET'
+    if owners[o] == '' then
+      doing = 'HLEN'
+      if redis.call('HLEN', at) == 0 then return {{}, {}} end
+      doing = 'HMGET'
+    end
+    local last, absent = first + sizes[o] - 1, false
     for from = first, last, SLICE do
       local found = redis.call('HMGET', at, unpack(fields, from, math.min(from + SLICE - 1, last)))
       for i = 1, #found do
-        local value = found[i] or absent
-        if #value ~= 8 then error({err = 'holds a value that is no 8-byte double'}) end
         n = n + 1
-        values[n] = value
+        values[n] = found[i]
+        absent = absent or not found[i]
       end
+    end
+    counts[o] = -1
+    if absent then
+      doing = 'HLEN'
+      counts[o] = redis.call('HLEN', at)
     end
     first = last + 1
   end
-  return table.concat(values)
+  return {values, counts}
+end
+
+-- Every field and value of many hashes.
+function read.whole(state, owners)
+  local hashes = {}
+  doing = 'HGETALL'
+  for o = 1, #owners do
+    at = key_of(state, owners[o])
+    hashes[o] = redis.call('HGETALL', at)
+  end
+  return hashes
 end
 
 -- One field of many hashes of text.
@@ -76,27 +94,6 @@ function read.text(state, owners, field)
   return values
 end
 
--- For each digest '1' if any of the sets holds it, else '0'; as one text.
-function read.known(state, owners, count)
-  local flags = {}
-  doing = 'SMISMEMBER'
-  for from = 1, count, SLICE do
-    local digests, last = {}, math.min(from + SLICE - 1, count)
-    for i = from, last do
-      digests[#digests + 1] = string.sub(blob, byte, byte + width - 1)
-      byte = byte + width
-    end
-    for o = 1, #owners do
-      at = key_of(state, owners[o])
-      local found = redis.call('SMISMEMBER', at, unpack(digests))
-      for i = 1, #found do
-        if found[i] == 1 then flags[from + i - 1] = '1' else flags[from + i - 1] = flags[from + i - 1] or '0' end
-      end
-    end
-  end
-  return table.concat(flags)
-end
-
 local fence, intent, answers
 local whole, problem = pcall(function()
   doing = 'GET'
@@ -107,12 +104,12 @@ local whole, problem = pcall(function()
   for s = 1, #steps do
     local step = steps[s]
     local kind = step[1]
-    if kind == 'floats' then
-      answers[s] = read.floats(step[2], lists[step[3]], lists[step[4]], lists[step[5]])
+    if kind == 'values' then
+      answers[s] = read.values(step[2], lists[step[3]], lists[step[4]], lists[step[5]])
     elseif kind == 'text' then
       answers[s] = read.text(step[2], lists[step[3]], step[4])
     else
-      answers[s] = read.known(step[2], lists[step[3]], step[4])
+      answers[s] = read.whole(step[2], lists[step[3]])
     end
   end
 end)
@@ -130,7 +127,7 @@ if type(fence) == 'table' then return {'unreadable', KEYS[1], fence.err} end
     + FENCE_CHECK
     + """
 local doc = cmsgpack.unpack(ARGV[3])
-local blob, width = ARGV[4], tonumber(ARGV[5])
+local blob = ARGV[4]
 """
     + _COMMON
     + """
@@ -142,15 +139,15 @@ if intent then return {'damaged', intent} end
 -- 1. Everything that can fail, before the first change: the type of every key, and every command on a scratch key.
 
 local WRITES = {  -- kind of step → the commands it writes with, and arguments that suit a scratch key
-  floats = {{'HSET', 'a', '0'}, {'SADD', 'a'}},
+  values = {{'HSET', 'a', '0'}, {'SADD', 'a'}},
+  fields = {{'HDEL', 'a'}},
   text = {{'HSET', 'a', '0'}},
-  members = {{'SADD', 'a'}},
-  digests = {{'SADD', 'a'}, {'PERSIST'}},
   marks = {{'ZADD', '0', 'a'}},
+  unmark = {{'ZREM', 'a'}},
   counters = {{'HSET', 'a', '1'}},
-  drop = {},
+  drop = {{'SREM', 'a'}},
 }
-local SIZE = {floats = 'HLEN', text = 'HLEN', members = 'SCARD', digests = 'SCARD', marks = 'ZCARD'}
+local SIZE = {values = 'HLEN', fields = 'HLEN', text = 'HLEN', marks = 'ZCARD', unmark = 'ZCARD'}
 local scratch, proven = tag .. ':probe', {}
 
 local function prove(kind)
@@ -204,10 +201,8 @@ local ready, problem = pcall(function()
       for i = 1, #names do
         if found[i] and not countable(found[i]) then error({err = 'holds a count that is no integer'}) end
       end
-    elseif kind == 'marks' then
+    elseif kind == 'marks' or kind == 'unmark' then
       check(s, kind, state, SHARD)
-    elseif kind == 'digests' then
-      check(s, kind, state, {step[3]})
     elseif kind ~= 'drop' then
       check(s, kind, state, lists[step[3]])
     end
@@ -226,35 +221,47 @@ if not ready then return {'unreadable', at, said(problem)} end
 
 -- 2. The changes.
 
-local write, byte, oversized, newcomers = {}, 1, {}, {}
+local write, byte, newcomers, leavers = {}, 1, {}, {}
 
-local function float()
-  byte = byte + 8
-  return string.sub(blob, byte - 8, byte - 1)
+local function value(length)
+  byte = byte + length
+  return string.sub(blob, byte - length, byte - 1)
 end
 
--- {kind, state, owners, sizes, fields, entries that are too many, whether to index}
-function write.floats(s, step)
-  local owners, sizes, fields = lists[step[3]], lists[step[4]], lists[step[5]]
-  local most, indexed = step[6], step[7]
+-- {kind, state, owners, sizes, fields, lengths, whether to index}
+function write.values(s, step)
+  local owners, sizes, fields, lengths = lists[step[3]], lists[step[4]], lists[step[5]], lists[step[6]]
   local first = 1
   for o = 1, #owners do
     at = keys[s][o]
-    local last, added = first + sizes[o] - 1, 0
+    local last = first + sizes[o] - 1
     if first == last then
-      added = redis.call('HSET', at, fields[first], float())
+      redis.call('HSET', at, fields[first], value(lengths[first]))
     else
       for from = first, last, SLICE do
         local args, n = {}, 0
         for i = from, math.min(from + SLICE - 1, last) do
-          args[n + 1], args[n + 2] = fields[i], float()
+          args[n + 1], args[n + 2] = fields[i], value(lengths[i])
           n = n + 2
         end
-        added = added + redis.call('HSET', at, unpack(args))
+        redis.call('HSET', at, unpack(args))
       end
     end
-    if most > 0 and before[s][o] + added > most then oversized[#oversized + 1] = at end
-    if indexed and before[s][o] == 0 then newcomers[#newcomers + 1] = owners[o] end
+    if step[7] and before[s][o] == 0 then newcomers[#newcomers + 1] = owners[o] end
+    first = last + 1
+  end
+end
+
+-- {kind, state, owners, sizes, fields}
+function write.fields(s, step)
+  local owners, sizes, fields = lists[step[3]], lists[step[4]], lists[step[5]]
+  local first = 1
+  for o = 1, #owners do
+    at = keys[s][o]
+    local last = first + sizes[o] - 1
+    for from = first, last, SLICE do
+      redis.call('HDEL', at, unpack(fields, from, math.min(from + SLICE - 1, last)))
+    end
     first = last + 1
   end
 end
@@ -277,36 +284,6 @@ function write.text(s, step)
   end
 end
 
--- {kind, state, owners, sizes, members, entries that are too many}
-function write.members(s, step)
-  local owners, sizes, members, most = lists[step[3]], lists[step[4]], lists[step[5]], step[6]
-  local first = 1
-  for o = 1, #owners do
-    at = keys[s][o]
-    local last, added = first + sizes[o] - 1, 0
-    for from = first, last, SLICE do
-      added = added + redis.call('SADD', at, unpack(members, from, math.min(from + SLICE - 1, last)))
-    end
-    if most > 0 and before[s][o] + added > most then oversized[#oversized + 1] = at end
-    first = last + 1
-  end
-end
-
--- {kind, state, owner, how many}. Releases up to d1a576b gave these keys a time to live, which must not run out while
--- no worker reads the log: buckets are dropped by the log's own time.
-function write.digests(s, step)
-  at = keys[s][1]
-  for from = 1, step[4], SLICE do
-    local digests = {}
-    for i = from, math.min(from + SLICE - 1, step[4]) do
-      digests[#digests + 1] = string.sub(blob, byte, byte + width - 1)
-      byte = byte + width
-    end
-    redis.call('SADD', at, unpack(digests))
-  end
-  redis.call('PERSIST', at)
-end
-
 -- {kind, state, members}
 function write.marks(s, step)
   local members, args = lists[step[3]], {}
@@ -317,6 +294,15 @@ function write.marks(s, step)
       redis.call('ZADD', at, unpack(args))
       args = {}
     end
+  end
+end
+
+-- {kind, state, members}
+function write.unmark(s, step)
+  local members = lists[step[3]]
+  at = keys[s][1]
+  for from = 1, #members, SLICE do
+    redis.call('ZREM', at, unpack(members, from, math.min(from + SLICE - 1, #members)))
   end
 end
 
@@ -332,11 +318,12 @@ function write.counters(s, step)
   redis.call('HSET', at, unpack(args))
 end
 
--- {kind, state, owners}
+-- {kind, state, owners, whether they leave the index}
 function write.drop(s, step)
   for _, owner in ipairs(lists[step[3]]) do
     at = key_of(step[2], owner)
     redis.call('UNLINK', at)
+    if step[4] then leavers[#leavers + 1] = owner end
   end
 end
 
@@ -345,6 +332,9 @@ local applied, problem = pcall(function()
   -- The index of learners. It is whole as long as every commit kept it, and a release that knows no index may commit in
   -- between: so it says up to which count of accepted events it was kept (`users.py` reads that and mends it).
   at = tag .. ':users'
+  for from = 1, #leavers, SLICE do
+    redis.call('SREM', at, unpack(leavers, from, math.min(from + SLICE - 1, #leavers)))
+  end
   for from = 1, #newcomers, SLICE do
     redis.call('SADD', at, unpack(newcomers, from, math.min(from + SLICE - 1, #newcomers)))
   end
@@ -360,14 +350,6 @@ if not applied then
   redis.pcall('SET', KEYS[2], at .. '\\n' .. said(problem))
   return {'damaged', at .. '\\n' .. said(problem)}
 end
-if #oversized > 0 then return {'ok', oversized} end
 return 1
 """
 )
-
-CUT_BACK = """
--- Takes entries out of an oversized hash or set, unless another commit may have used them meanwhile.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-for from = 3, #ARGV, 3000 do redis.call(ARGV[2], KEYS[2], unpack(ARGV, from, math.min(from + 2999, #ARGV))) end
-return 1
-"""

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from redis.asyncio import Redis
 
-from recsys.errors import ServiceUnavailable, ShardDamaged, UnreadableState
-from recsys.keys import KeySpace, Shard, key_under
+from recsys.errors import ShardDamaged, UnreadableState
+from recsys.keys import KeySpace, Shard
 from recsys.online_store.operations import (
-    ID_DIGEST_BYTES,
-    Bound,
     CounterAdd,
-    DigestAdd,
+    DeleteFields,
     Drop,
-    HashFloats,
     HashText,
     Operation,
+    PutValues,
     Read,
-    ReadFloats,
-    ReadKnown,
     ReadText,
-    SetAdd,
+    ReadValues,
+    ReadWhole,
     SortedSetMark,
+    SortedSetUnmark,
 )
-from recsys.online_store.redis.bounds import surplus
 from recsys.online_store.redis.connection import answering, offset_of, refusal
 from recsys.online_store.redis.documents import Document, take_answer
-from recsys.online_store.redis.shard_scripts import COMMIT, CUT_BACK, READ_SHARD
-from recsys.online_store.redis.users import SCAN_COUNT, UserIndex, sums_of
+from recsys.online_store.redis.shard_scripts import COMMIT, READ_SHARD
+from recsys.online_store.redis.users import SCAN_COUNT, UserIndex, scores_of
 from recsys.online_store.values import Effects, ShardState
 
 
@@ -54,7 +50,6 @@ class RedisShards:
         self._client, self._keys, self._users = connection, keys, users
         self._read_shard = connection.register_script(READ_SHARD)
         self._commit = connection.register_script(self.commit_script)
-        self._cut_back = connection.register_script(CUT_BACK)
 
     async def read_shard(self, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
         place = _Place(
@@ -66,11 +61,9 @@ class RedisShards:
         document = Document(place.tag)
         steps = [document.read_step(read) for read in reads]
         async with answering(place.tag):
-            reply = await self._read_shard(
-                keys=[place.fence, place.intent], args=[document.packed(steps), document.blob(), ID_DIGEST_BYTES]
-            )
+            reply = await self._read_shard(keys=[place.fence, place.intent], args=[document.packed(steps)])
         fence, answers = _unrefused(place.shard, reply)
-        state = ShardState(place.shard, offset_of(place.fence, fence), {}, {}, {}, place.tag)
+        state = ShardState(place.shard, offset_of(place.fence, fence), tag=place.tag)
         for read, answer in zip(reads, answers, strict=True):
             take_answer(state, read, answer)
         return state
@@ -101,58 +94,35 @@ class RedisShards:
                     new_fence,
                     document.packed(steps),
                     document.blob(),
-                    ID_DIGEST_BYTES,
                 ],
             )
         if isinstance(reply, int):
             return bool(reply)
-        (oversized,) = _unrefused(place.shard, reply)
-        await self._cut_back_to_bounds(place, new_fence, operations, {key.decode() for key in oversized})
+        _unrefused(place.shard, reply)
         return True
-
-    async def _cut_back_to_bounds(
-        self, place: _Place, fence: int, operations: Sequence[Operation], oversized: Collection[str]
-    ) -> None:
-        """Cuts back what a commit left too large; what does not come to it is reported by the next commit again."""
-        for operation in operations:
-            if not isinstance(operation, HashFloats | SetAdd) or operation.bound is None:
-                continue
-            changed = operation.values if isinstance(operation, HashFloats) else operation.members
-            for owner in changed:
-                key = key_under(place.tag, operation.state, owner)
-                if key not in oversized:
-                    continue
-                with suppress(ServiceUnavailable):
-                    command, entries = await surplus(self._client, key, operation.bound, added=changed[owner])
-                    async with answering(key):
-                        await self._cut_back(keys=[place.fence, key], args=[fence, command, *entries])
 
     async def self_test(self, shard: Shard) -> None:
         tag = self._keys.scratch_tag(shard, secrets.token_hex(4))
         place = _Place(shard, tag, f"{tag}:fence", f"{tag}:intent")
-        digest = bytes(ID_DIGEST_BYTES)
         operations: list[Operation] = [
-            HashFloats("floats", {"a": {"x": 1.0, "y": 2.0}}, Bound(limit=1, slack=0), indexed=True),
+            PutValues("values", {"a": {"x": b"1", "y": b"2"}}, indexed=True),
+            DeleteFields("values", {"a": ["y"]}),
             HashText("text", ["x"], {"a": ["1"]}),
-            SetAdd("members", {"a": ["x", "y"]}, Bound(limit=1, slack=0)),
-            DigestAdd("digests", "a", [digest]),
             SortedSetMark("marks", ["x"]),
+            SortedSetUnmark("marks", ["x"]),
             CounterAdd("counters", {"x": 1}),
-            Drop("dropped", ["a"]),
+            Drop("dropped", ["a"], indexed=True),
         ]
         reads: list[Read] = [
-            ReadFloats("floats", {"a": ["x"]}),
+            ReadValues("values", {"a": ["x"], "": ["x"]}),
+            ReadWhole("values", ["a"]),
             ReadText("text", ["a"], "x"),
-            ReadKnown("digests", ["a"], [digest]),
         ]
         try:
             await self._read(place, reads)
-            async with answering(tag):  # by themselves first: what a script is refused, Redis does not name
-                await self._client.hdel(f"{tag}:floats:a", "x")
-                await self._client.srem(f"{tag}:members:a", "x")
             await self._apply(place, None, 0, operations)
         finally:
-            names = ("floats:a", "text:a", "members:a", "digests:a", "marks", "counters", "users", "indexed", "probe")
+            names = ("values:a", "text:a", "marks", "counters", "users", "indexed", "probe")
             async with answering(tag):
                 await self._client.unlink(place.fence, place.intent, *(f"{tag}:{name}" for name in names))
 
@@ -174,7 +144,7 @@ class RedisShards:
                 replies = await pipeline.execute()
             for user, reply in zip(users, replies, strict=True):
                 if reply:
-                    yield user, sums_of(self._keys.engagement(shard, user), reply)
+                    yield user, scores_of(self._keys.engagement(shard, user), reply)
 
     async def drop_shards(self, shards: Sequence[Shard]) -> None:
         tags = tuple(f"{self._keys.tag(shard)}:".encode() for shard in shards)

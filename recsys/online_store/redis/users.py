@@ -19,6 +19,7 @@ from recsys.errors import UnreadableState
 from recsys.keys import KeySpace, Shard
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.topology import decode_topology
+from recsys.record import engagement_of
 
 SCAN_COUNT = 500
 
@@ -107,13 +108,13 @@ class UserIndex:
                 await self._end_walk(keys=[self._keys.indexed(shard), self._keys.counts(shard)], args=[walk])
 
 
-def sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
-    """A hash of 8-byte doubles as Redis returns it.
+def scores_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
+    """Course → engagement of a learner's hash of records as Redis returns it.
 
     Raises:
-        UnreadableState: A value is something else.
+        UnreadableState: A value is no packed record.
     """
     try:
-        return {course.decode(): struct.unpack("<d", value)[0] for course, value in reply.items()}
+        return {course.decode(): engagement_of(value) for course, value in reply.items()}
     except (struct.error, UnicodeDecodeError):
-        raise UnreadableState(key, "holds a value that is no 8-byte double") from None
+        raise UnreadableState(key, "holds a value that is no packed record") from None

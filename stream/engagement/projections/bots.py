@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from recsys.bots import BotFeatures
 from recsys.errors import UnreadableState
+from recsys.events import Interaction
 from recsys.keys import BOT
 from recsys.online_store import ShardState
-from recsys.online_store.operations import HashText, Operation, Read, ReadText
+from recsys.online_store.operations import Drop, HashText, Operation, Read, ReadText
 from stream.engagement.projections.events import Events
 
 FEATURES = "features"
@@ -16,27 +17,36 @@ FLAG = ("state", "reasons")
 
 
 class Bots:
-    """Learner → packed features; of a learner who is no plain human also state and reasons. A flag, no more."""
+    """Learner → packed features; of a learner who is no plain human also state and reasons. A flag, no more.
+
+    The rules see every event of a learner once, whether or not it changed a record: a repeat is as much an event as
+    any. They do not see events that go to another learner after a merge, nor those that an erasure covers.
+    """
 
     def reads(self, events: Events) -> Sequence[Read]:
         """The features of every learner."""
-        return [ReadText(BOT, events.touched, FEATURES)]
+        return [ReadText(BOT, events.touched, FEATURES)] if events.touched else []
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
         """Shows the rules every event, in order."""
         learners: dict[str, BotFeatures] = {}
-        for event in events.events:
+        forgotten = events.changes.forgotten
+        for event in events.changes.seen:
+            if not isinstance(event, Interaction) or not event.course_id:
+                learners[event.user_id] = BotFeatures()
+                continue
             features = learners.get(event.user_id)
             if features is None:
                 features = learners[event.user_id] = _unpacked(state, event.user_id)
             features.add(event)
+        packed = {user: (features.packed(),) for user, features in learners.items() if features.minute}
         flags = {
             user: (flag, features.reasons())
             for user, features in learners.items()
             if (flag := features.state()) != "human"
         }
-        packed = {user: (features.packed(),) for user, features in learners.items()}
-        return [HashText(BOT, (FEATURES,), packed), HashText(BOT, FLAG, flags)]
+        operations: list[Operation] = [HashText(BOT, (FEATURES,), packed), HashText(BOT, FLAG, flags)]
+        return [Drop(BOT, [*forgotten]), *operations] if forgotten else operations
 
 
 def _unpacked(state: ShardState, user: str) -> BotFeatures:

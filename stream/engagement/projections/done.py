@@ -1,35 +1,35 @@
-"""Done: the courses not to be recommended to a learner any more."""
+"""Done: until when a course is not to be recommended to a learner; a function of their record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recsys.events import is_done
 from recsys.keys import DONE
 from recsys.online_store import ShardState
-from recsys.online_store.operations import Bound, Operation, Read, SetAdd
+from recsys.online_store.operations import DeleteFields, Drop, Operation, PutValues, Read
 from stream.engagement.projections.events import Events
 
 
 class DoneCourses:
-    """Learner → courses enrolled in, completed, left or dismissed.
-
-    Args:
-        done_progress: The `progress` that completes a course.
-        max_done: Courses kept per learner; beyond it arbitrary ones are forgotten, never those just added.
-    """
-
-    def __init__(self, done_progress: float, max_done: int) -> None:
-        self._done_progress, self._bound = done_progress, Bound(max_done)
+    """Learner → course → time, of courses enrolled in, completed, dismissed or left not long ago."""
 
     def reads(self, events: Events) -> Sequence[Read]:
-        """Nothing."""
+        """Nothing: the records say it."""
         return []
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
-        """Adds the courses that events end."""
-        done: dict[str, dict[str, None]] = {}
-        for event in events.events:
-            if is_done(event.type, event.value, done_progress=self._done_progress):
-                done.setdefault(event.user_id, {})[event.course_id] = None
-        return [SetAdd(DONE, done, self._bound)]
+        """Writes the times that changed, deletes those that there are no more."""
+        done_until, gone = events.rules.done_until, set(events.changes.gone)
+        written: dict[str, dict[str, bytes]] = {}
+        deleted: dict[str, list[str]] = {}
+        for user, course, was, now, *_ in events.changes.pairs:
+            if not (now.registers or now.quarter or was.registers or was.quarter) or user in gone:
+                continue
+            until, before = done_until(now), done_until(was)
+            if until == before:
+                continue
+            if until is None:
+                deleted.setdefault(user, []).append(course)
+            else:
+                written.setdefault(user, {})[course] = b"%d" % until
+        return [Drop(DONE, events.changes.gone), DeleteFields(DONE, deleted), PutValues(DONE, written)]

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from recsys.engagement import EngagementWeights
-from recsys.events import Interaction
+from recsys.handed_on import HandedOn
 from recsys.online_store import ShardState
 from recsys.online_store.operations import Operation, Read
+from recsys.record import RecordRules
+from stream.engagement.record_fold import Event, RecordChanges
 
 
 @dataclass(frozen=True)
@@ -18,35 +19,30 @@ class Events:
     """Events of one batch that lie in one shard, in offset order.
 
     Attributes:
-        events: For `Projection.reads` all that were accepted, for `Projection.fold` those that count.
-        digests: What identifies each event within the shard; aligned.
-        bucket: The dedupe bucket of the batch: arrival by the broker's clock, divided by the window.
-        weights_of: The weight of each event type.
-        outcomes: Outcome → records of the batch (accepted, duplicate, refused, rerouted, expired).
+        events: All that are valid and in their partition.
+        rules: Of records.
+        changes: For `Projection.fold` what the events do to records.
+        outcomes: For `Projection.fold` outcome → records of the batch.
     """
 
-    events: Sequence[Interaction]
-    digests: Sequence[bytes]
-    bucket: int
-    weights_of: EngagementWeights
+    events: Sequence[Event]
+    rules: RecordRules
+    changes: RecordChanges = field(default_factory=RecordChanges)
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def touched(self) -> Mapping[str, Collection[str]]:
-        """Learner → the courses these events touch, each once."""
+        """Learner → the courses these events touch, each once; none for events about a learner alone."""
         touched: dict[str, dict[str, None]] = {}
         for event in self.events:
             courses = touched.get(event.user_id)
             if courses is None:
-                touched[event.user_id] = {event.course_id: None}
-            else:
+                courses = touched[event.user_id] = {}
+            if event.course_id:
                 courses[event.course_id] = None
+            elif isinstance(event, HandedOn):
+                courses.update(dict.fromkeys(event.records))
         return touched
-
-    @cached_property
-    def weights(self) -> Sequence[float]:
-        """The undecayed weight of each event; aligned."""
-        return [*map(self.weights_of.weight, self.events)]
 
 
 class Projection(Protocol):
@@ -60,7 +56,7 @@ class Projection(Protocol):
         """What the events change.
 
         Args:
-            events: Those that count, each once.
+            events: The batch, with what it does to records.
             state: What `reads` asked for; possibly for more events than these. It is not to be changed.
         """
         ...

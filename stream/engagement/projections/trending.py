@@ -1,50 +1,76 @@
-"""Trending: this shard's part of what is popular now, positive contributions only."""
+"""Trending: this shard's part of what is popular now, the sum of `RecordRules.trend` over all its records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
-from math import exp2
+from collections.abc import Mapping, Sequence
 
-from recsys.engagement import LANDMARK_MS, ForwardDecay
+from recsys.errors import UnreadableState
 from recsys.keys import TREND
 from recsys.online_store import ShardState
-from recsys.online_store.operations import SHARD_ITSELF, Bound, HashFloats, Operation, Read, ReadFloats
+from recsys.online_store.operations import SHARD_ITSELF, DeleteFields, Operation, PutValues, Read, ReadValues
+from recsys.record.sums import change_sum
 from stream.engagement.projections.events import Events
-
-TREND_SIZE = 10_000
-"""Courses kept a shard; a quarter more are put up with between two evictions."""
 
 
 class TrendingSums:
-    """Course → stored sum over all learners of the shard.
+    """Course → compensated sum over the records of the shard's learners.
 
-    Courses that no catalogue knows are summed up as well, so that they trend once it does; when room is short they are
-    the first to go, so that made-up ids cannot push real courses out.
-
-    Args:
-        decay: Of the sums.
-        catalogue: The courses known right now; None while no catalogue is.
+    Each change of a record takes its part of before out and puts that of now in, so what an event, an opposite, an
+    erasure, a merge or an eviction does is exact, and a course that no record has a part in is not there. Courses that
+    no catalogue knows are summed up as well, so that they trend once one does. There are as many as records name.
     """
-
-    def __init__(self, decay: ForwardDecay, catalogue: Callable[[], Container[str] | None]) -> None:
-        self._per_ms, self._catalogue = decay.per_ms, catalogue
-        self._bound = Bound(TREND_SIZE, spared=self._is_known)
-
-    def _is_known(self, course: str) -> bool:
-        known = self._catalogue()
-        return known is None or course in known
 
     def reads(self, events: Events) -> Sequence[Read]:
         """The sums of the courses touched."""
-        return [ReadFloats(TREND, {SHARD_ITSELF: dict.fromkeys([event.course_id for event in events.events])})]
+        courses = {course: None for courses in events.touched.values() for course in courses}
+        return [ReadValues(TREND, {SHARD_ITSELF: courses})] if courses else []
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
-        """Adds `w · 2^((t − L)/h)` for each event of positive weight."""
-        stored, per_ms = state.floats[TREND][SHARD_ITSELF], self._per_ms
-        changed: dict[str, float] = {}
-        for event, weight in zip(events.events, events.weights, strict=True):
-            if weight > 0:
-                course = event.course_id
-                before = changed[course] if course in changed else stored[course]
-                changed[course] = before + weight * exp2((event.timestamp - LANDMARK_MS) * per_ms)
-        return [HashFloats(TREND, {SHARD_ITSELF: changed}, self._bound)] if changed else []
+        """Adds what the records changed by."""
+        terms: dict[str, list[float]] = {}
+        records: dict[str, int] = {}
+        for _, course, _, _, _, before, after in events.changes.pairs:
+            if before == after:
+                continue
+            of_course = terms.get(course)
+            if of_course is None:
+                of_course = terms[course] = []
+                records[course] = 0
+            if before:
+                of_course.append(-before)
+                records[course] -= 1
+            if after:
+                of_course.append(after)
+                records[course] += 1
+        written, emptied = _written(state, terms, records)
+        return [
+            DeleteFields(TREND, {SHARD_ITSELF: emptied} if emptied else {}),
+            PutValues(TREND, {SHARD_ITSELF: written} if written else {}),
+        ]
+
+
+def _written(
+    state: ShardState, terms: Mapping[str, list[float]], records: Mapping[str, int]
+) -> tuple[dict[str, bytes], list[str]]:
+    """The sums that changed, and the courses that no record has a part in any more."""
+    stored = state.values[TREND][SHARD_ITSELF] if terms else {}
+    written: dict[str, bytes] = {}
+    emptied: list[str] = []
+    try:
+        for course, of_course in terms.items():
+            changed = change_sum(stored[course], of_course, records[course])
+            if changed is None:
+                emptied.append(course)
+            else:
+                written[course] = changed
+    except ValueError:
+        raise UnreadableState(state.key(TREND), "holds a value that is no sum") from None
+    return written, emptied
+
+
+def more_reads_of_sums(state: ShardState, learners: str) -> list[Read]:
+    """The sums of all courses of learners who were read as a whole, unless they were read before."""
+    known = state.values.get(TREND, {}).get(SHARD_ITSELF, {})
+    courses = {course: None for hashed in state.whole.get(learners, {}).values() for course in hashed}
+    missing = [course for course in courses if course not in known]
+    return [ReadValues(TREND, {SHARD_ITSELF: missing})] if missing else []

@@ -1,0 +1,53 @@
+"""A sum that terms join and leave: trending of a course in a shard, the sum of `trend` over its records.
+
+Kept as two doubles, a value and what rounding left of it, and the number of records that have a part in it: after
+millions of terms added and taken out again it is the sum of those that are left to far below 1e-9, and nothing at all
+when none is left. Each change is rounded once, correctly (`math.fsum`: Shewchuk, 1997).
+"""
+
+from __future__ import annotations
+
+import struct
+from math import fsum
+from typing import Final
+
+_FORM: Final = struct.Struct("<ddI")
+
+
+def change_sum(packed: bytes | None, terms: list[float], more: int) -> bytes | None:
+    """A sum after terms joined and left it; None where none is left.
+
+    Args:
+        packed: The sum as the online store keeps it, 20 bytes; None for none.
+        terms: The terms that joined, and the negative of those that left; used up.
+        more: How many more terms there are; may be negative.
+
+    Raises:
+        ValueError: The bytes are no sum.
+    """
+    if packed is not None:
+        value, rest, held = _unpacked(packed)
+        more += held
+        terms += (value, rest)
+    if more <= 0:
+        return None
+    value = fsum(terms)
+    terms.append(-value)
+    return _FORM.pack(value, fsum(terms), more)
+
+
+def sum_of(packed: bytes) -> float:
+    """The sum that `change_sum` made.
+
+    Raises:
+        ValueError: The bytes are no sum.
+    """
+    value, rest, _ = _unpacked(packed)
+    return value + rest
+
+
+def _unpacked(packed: bytes) -> tuple[float, float, int]:
+    try:
+        return _FORM.unpack(packed)  # type: ignore[return-value]  # as the form says
+    except struct.error:
+        raise ValueError("expected a compensated sum") from None
