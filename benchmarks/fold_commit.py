@@ -90,9 +90,8 @@ async def measure(url: str, made: Sequence[Record], load: str) -> Cost:
             batch = decode_records(made[start : start + CHUNK], Partition(0), rules)
             decoded = time.process_time()
             state = await read_state(store, shard, "bench", batch, rules)
-            assert state is not None
             last = start + CHUNK - 1
-            if not await store.commit(shard, "bench", fence, last, fold(batch, state, rules)):
+            if state is None or not await store.commit(shard, "bench", fence, last, fold(batch, state, rules)):
                 raise SystemExit("the fence moved: something else writes to this Redis")
             fence = last
             decode, rest = decode + decoded - began, rest + time.process_time() - decoded

@@ -34,11 +34,13 @@ from threadpoolctl import threadpool_limits
 from benchmarks.drawn import draw_bundle, draw_learners
 from benchmarks.refresh_services import waits_of_workers
 from infra.devtools.local_redis import LocalRedis
+from recsys.engagement import LANDMARK_MS
 from recsys.keys import DIRTY, DONE, ENGAGEMENT, Shard, Topology
 from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Effects
-from recsys.online_store.operations import HashFloats, Operation, SetAdd, SortedSetMark
+from recsys.online_store.operations import Operation, PutValues, SortedSetMark
 from recsys.online_store.redis.store import RedisStore
+from recsys.record import FOREVER_MS, Record, pack
 from stream.engagement.refresh import BATCH_USERS, Refresher
 from stream.engagement.shutdown import cancelled
 
@@ -109,14 +111,19 @@ async def fill(store: RedisStore, learners: Sequence[Learner]) -> dict[str, Shar
     shard_of = {one.user_id: topology.shard_of(one.user_id) for one in learners}
     for shard in topology.shards():
         mine = [one for one in learners if shard_of[one.user_id] == shard]
-        done = SetAdd(DONE, {one.user_id: list(one.exclude) for one in mine if one.exclude})
+        until = b"%d" % FOREVER_MS
+        done = PutValues(DONE, {one.user_id: dict.fromkeys(one.exclude, until) for one in mine if one.exclude})
         sums = {one.user_id: dict(one.engagement) for one in mine}
         await store.commit(shard, GROUP, None, 0, Effects([*_touched(sums), done]))
     return shard_of
 
 
 def _touched(sums: Mapping[str, Mapping[str, float]]) -> list[Operation]:
-    return [HashFloats(ENGAGEMENT, sums, indexed=True), SortedSetMark(DIRTY, sums)]
+    touched = Record(LANDMARK_MS)
+    records = {
+        user: {course: pack(touched, score) for course, score in of_user.items()} for user, of_user in sums.items()
+    }
+    return [PutValues(ENGAGEMENT, records, indexed=True), SortedSetMark(DIRTY, sums)]
 
 
 def refresher(store: RedisStore, scorer: Scorer, written: Callable[[Sequence[CachedTop]], None]) -> Refresher:

@@ -48,6 +48,6 @@ def sum_of(packed: bytes) -> float:
 
 def _unpacked(packed: bytes) -> tuple[float, float, int]:
     try:
-        return _FORM.unpack(packed)  # type: ignore[return-value]  # as the form says
+        return _FORM.unpack(packed)
     except struct.error:
         raise ValueError("expected a compensated sum") from None

@@ -1,27 +1,34 @@
-"""What grows is bounded: bulk eviction with slack, made-up courses first, and nothing a script cannot hold."""
+"""What grows is bounded: courses a learner, with their part of trending; nothing is read that a script cannot hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import redis
 
-from recsys.keys import DONE, ENGAGEMENT, TREND, Shard
+from recsys.keys import Partition, Shard
 from recsys.online_store import Effects, OnlineStore
-from recsys.online_store.operations import SHARD_ITSELF, Bound, HashFloats, SetAdd
 from recsys.online_store.redis.store import RedisStore
+from stream.engagement.fold import FoldRules, decode_records, fold
+from stream.engagement.steps import read_state
 from stream.engagement.trending import merge_trending
 from tests.doubles.effects import effects
-from tests.doubles.stream import ARRIVAL
+from tests.doubles.stream import ARRIVAL, RULES, FakeRecord, event
 
 GROUP, SHARD = "g", Shard(0)
-REAL = [f"real-{n}" for n in range(5)]
+LIMITED = replace(RULES, max_courses=12)
+DAY_MS = 86_400_000
 
 
-async def commit(store: OnlineStore, *operations: HashFloats | SetAdd) -> None:
-    fence = await store.fence(SHARD, GROUP)
-    assert await store.commit(SHARD, GROUP, fence, (fence or 0) + 1, Effects(operations))
+async def apply(store: OnlineStore, records: list[FakeRecord], rules: FoldRules = LIMITED) -> Effects:
+    batch = decode_records(records, Partition(0), rules)
+    state = await read_state(store, SHARD, GROUP, batch, rules)
+    assert state is not None
+    changes = fold(batch, state, rules)
+    assert await store.commit(SHARD, GROUP, state.fence, records[-1].offset, changes)
+    return changes
 
 
 async def courses_of(store: OnlineStore, user: str) -> set[str]:
@@ -29,35 +36,59 @@ async def courses_of(store: OnlineStore, user: str) -> set[str]:
     return set(state.engagement)
 
 
-async def done_of(store: OnlineStore, user: str) -> frozenset[str]:
-    (state,) = await store.user_states(SHARD, [user])
-    return frozenset(state.done)
+def clicks(many: int, *, user: str = "u", first: int = 0) -> list[FakeRecord]:
+    """A click on a course each, each a day later than the one before."""
+    return [event(n, user, f"c{n:03}", at=ARRIVAL - (400 - n) * DAY_MS) for n in range(first, first + many)]
 
 
-@pytest.mark.parametrize(("courses", "kept"), [(100, 100), (125, 125), (126, 100), (9000, 100)])
-async def test_a_hash_is_cut_back_in_bulk_once_it_is_a_quarter_too_large(
-    store: OnlineStore, courses: int, kept: int
+@pytest.mark.parametrize(("courses", "kept"), [(12, 12), (15, 15), (16, 12), (17, 13), (40, 12)])
+@pytest.mark.parametrize("size", [1, 7, 100])
+async def test_the_lowest_go_when_a_learner_has_a_quarter_too_many_wherever_a_chunk_ends(
+    store: OnlineStore, courses: int, kept: int, size: int
 ) -> None:
-    sums = {f"c{n:04}": float(n) for n in range(courses)}
-    await commit(store, HashFloats(ENGAGEMENT, {"u": sums, "v": {"c": 1.0}}, Bound(100), indexed=True))
-    assert await courses_of(store, "u") == set(sorted(sums)[-kept:])
-    assert await courses_of(store, "v") == {"c"}
+    records = clicks(courses)
+    for start in range(0, courses, size):
+        await apply(store, records[start : start + size])
+    assert await courses_of(store, "u") == {f"c{n:03}" for n in range(courses - kept, courses)}
 
 
-async def test_made_up_courses_cannot_push_real_ones_out(store: OnlineStore) -> None:
-    bound = Bound(100, spared=REAL.__contains__)
-    await commit(store, HashFloats(TREND, {SHARD_ITSELF: dict.fromkeys(REAL, 0.001)}, bound))
-    for flood in range(20):
-        junk = {f"junk-{flood}-{n}": 1000.0 + n for n in range(50)}
-        await commit(store, HashFloats(TREND, {SHARD_ITSELF: junk}, bound))
-    kept = (await store.trend(SHARD, 1000)).sums
-    assert set(REAL) <= set(kept)
-    assert len(kept) <= 125
+async def test_what_is_evicted_takes_its_part_of_trending_with_it(store: OnlineStore) -> None:
+    await apply(store, [event(0, "v", "c000", at=ARRIVAL - 400 * DAY_MS)])
+    alone = (await store.trend(SHARD, 99)).sums
+    await apply(store, clicks(15))
+    await apply(store, [event(900, "u", "new")])
+    shown = (await store.trend(SHARD, 99)).sums
+    assert shown["c000"] == pytest.approx(alone["c000"], rel=1e-12)
+    assert set(shown) == {"c000", "new", *(f"c{n:03}" for n in range(4, 15))}
+
+
+async def test_courses_that_may_be_recommended_go_before_those_that_may_not(store: OnlineStore) -> None:
+    dismissed = [event(n, course=f"no-{n}", kind="dismiss") for n in range(5)]
+    await apply(store, [*dismissed, *(event(n, course=f"c{n}", kind="enroll") for n in range(5, 9))])
+    await apply(store, clicks(10))
+    (state,) = await store.user_states(SHARD, ["u"])
+    assert len(state.engagement) == 15, "12 after the sixteenth, and three more"
+    assert set(state.done) == {*(f"no-{n}" for n in range(5)), *(f"c{n}" for n in range(5, 9))}
+    await apply(store, [event(n, course=f"yes-{n}", kind="complete") for n in range(20)])
+    (state,) = await store.user_states(SHARD, ["u"])
+    assert set(state.done) == set(state.engagement), "what is evicted is not remembered as done either"
+
+
+async def test_a_full_learner_touching_what_is_there_is_not_read_as_a_whole(redis_url: str) -> None:
+    store = RedisStore.for_stream(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        await apply(store, clicks(15))
+        client.config_resetstat()
+        await apply(store, [event(900, "u", "c007")])
+        assert calls(client, "hgetall") == 0
+        await apply(store, [event(901, "u", "new")])
+        assert calls(client, "hgetall") == 1
+    await store.close()
 
 
 async def test_trending_shows_what_the_catalogue_knows_and_the_rest_once_it_does(store: OnlineStore) -> None:
     sums = {"real-0": 1.0, **{f"junk-{n}": 50.0 + n for n in range(1500)}, "new": 2.0}
-    await commit(store, HashFloats(TREND, {SHARD_ITSELF: sums}))
+    assert await store.commit(SHARD, GROUP, None, 0, effects(trend=sums))
 
     async def merged(catalogue: set[str] | None) -> tuple[tuple[str, ...], int]:
         shown = await merge_trending(store, [SHARD], size=3, now_ms=ARRIVAL, catalogue=catalogue)
@@ -67,25 +98,6 @@ async def test_trending_shows_what_the_catalogue_knows_and_the_rest_once_it_does
     assert await merged({"real-0"}) == (("real-0",), 1501)
     assert await merged({"real-0", "new"}) == (("new", "real-0"), 1500)
     assert (await merged(None))[1] == 0
-
-
-@pytest.mark.parametrize(("courses", "kept"), [(9_000, 9_000), (20_000, 10_000)])
-async def test_thousands_of_done_courses_are_kept_up_to_a_bound(store: OnlineStore, courses: int, kept: int) -> None:
-    await commit(store, SetAdd(DONE, {"u": [f"c{n}" for n in range(courses - 1)], "v": ["c"]}, Bound(10_000)))
-    await commit(store, SetAdd(DONE, {"u": ["the latest"]}, Bound(10_000)))
-    done = await done_of(store, "u")
-    assert "the latest" in done
-    assert kept <= len(done) <= kept + 1
-    assert await done_of(store, "v") == {"c"}
-
-
-async def test_those_just_added_are_not_the_ones_forgotten(store: OnlineStore) -> None:
-    for batch in range(12):
-        added = [f"c{batch}-{n}" for n in range(10)]
-        await commit(store, SetAdd(DONE, {"u": added}, Bound(20, slack=0)))
-        done = await done_of(store, "u")
-        assert set(added) <= done
-        assert len(done) <= 20
 
 
 @pytest.fixture
@@ -99,18 +111,6 @@ def calls(client: redis.Redis, command: str) -> int:
     return int(client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
-async def test_a_commit_above_the_bound_reads_no_hash_as_a_whole(redis_url: str, monitor: redis.Redis) -> None:
-    """Each commit above 10,000 courses read and sorted them all: 20 ms of Redis instead of 0.2."""
-    store = RedisStore.for_stream(redis_url)
-    for flood in range(30):
-        courses = {f"c{flood}-{n}": float(n) for n in range(10)}
-        await commit(store, HashFloats(TREND, {SHARD_ITSELF: courses}, Bound(100)))
-    assert calls(monitor, "hgetall") == 0
-    assert calls(monitor, "hdel") <= 300 / 25  # once for a quarter of the bound
-    assert 100 <= len((await store.trend(SHARD, 1000)).sums) <= 125
-    await store.close()
-
-
 async def test_trending_is_read_in_pages(redis_url: str, monitor: redis.Redis) -> None:
     store = RedisStore.for_stream(redis_url)
     await store.commit(SHARD, GROUP, None, 0, effects(trend={f"c{n}": float(n) for n in range(9000)}))
@@ -118,26 +118,3 @@ async def test_trending_is_read_in_pages(redis_url: str, monitor: redis.Redis) -
     assert calls(monitor, "hgetall") == 0
     assert calls(monitor, "hscan") >= 8
     await store.close()
-
-
-async def test_a_zombie_cuts_nothing_back_that_its_successor_uses(redis_url: str) -> None:
-    """Another owner committed between an oversized commit and its cutting back: the hash is left to that owner."""
-    store, zombie = RedisStore.for_stream(redis_url), RedisStore.for_stream(redis_url)
-
-    async def successor_commits() -> None:
-        assert await store.commit(SHARD, GROUP, 0, 1, effects(trend={"c0": 1e6}))
-
-    read = zombie._client.hscan
-
-    async def hscan(*arguments: object, **options: object) -> object:
-        page = await read(*arguments, **options)  # type: ignore[arg-type]
-        await successor_commits()
-        return page
-
-    zombie._client.hscan = hscan  # type: ignore[method-assign,assignment]
-    sums = {SHARD_ITSELF: {f"c{n}": float(n) for n in range(20)}}
-    assert await zombie.commit(SHARD, GROUP, None, 0, Effects([HashFloats(TREND, sums, Bound(10, slack=0))]))
-    assert (await store.trend(SHARD, 99)).sums["c0"] == 1e6
-    assert len((await store.trend(SHARD, 99)).sums) == 20
-    await store.close()
-    await zombie.close()

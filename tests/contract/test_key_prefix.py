@@ -37,9 +37,7 @@ async def use(store: RedisStore) -> None:
     await store.establish_topology(TOPOLOGY)
     await store.self_test(SHARD)
     await store.hold_worker_id("w1", "t", 10_000)
-    changes = effects(
-        engagement={"u": {"c": 1.0}}, done={"u": ["d"]}, trend={"c": 1.0}, ids=[b"i" * 12], counts={"accepted": 1}
-    )
+    changes = effects(engagement={"u": {"c": 1.0}}, done={"u": ["d"]}, trend={"c": 1.0}, counts={"accepted": 1})
     assert await store.commit(SHARD, GROUP, None, 5, changes)
     await store.begin(SHARD, GROUP)
     await store.publish_model(POINTER, replacing=None)

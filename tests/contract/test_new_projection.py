@@ -5,47 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from recsys.events import Interaction
 from recsys.keys import Partition, Shard
 from recsys.online_store import OnlineStore, ShardState
 from recsys.online_store.memory import MemoryStore
-from recsys.online_store.operations import (
-    Bound,
-    CounterAdd,
-    HashFloats,
-    HashText,
-    Operation,
-    Read,
-    ReadFloats,
-    ReadText,
-    SetAdd,
-)
+from recsys.online_store.operations import CounterAdd, HashText, Operation, PutValues, Read, ReadText, ReadValues
 from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.engagement.projections import Events
+from stream.engagement.steps import read_state
 from stream.rebuild.fold_log import BulkFold, write_shard
 from tests.doubles.stream import RULES, FakeRecord, event
 
 GROUP, SHARD = "g", Shard(0)
-LAST, SESSIONS, DEVICES, TOUCHES = "last", "session", "devices", "touches"
+LAST, SESSIONS, TOUCHES = "last", "session", "touches"
 
 
 class LastTouch:
     """Learner → course → event time of the latest touch, and a little of every other type of state."""
 
     def reads(self, events: Events) -> Sequence[Read]:
-        return [ReadFloats(LAST, events.touched), ReadText(SESSIONS, events.touched, "latest")]
+        return [ReadValues(LAST, events.touched), ReadText(SESSIONS, events.touched, "latest")]
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
-        latest: dict[str, dict[str, float]] = {}
+        latest: dict[str, dict[str, bytes]] = {}
         sessions = {user: state.texts[SESSIONS][user] for user in events.touched}
         for each in events.events:
+            assert isinstance(each, Interaction)
             touched = latest.setdefault(each.user_id, {})
-            before = touched.get(each.course_id, state.floats[LAST][each.user_id][each.course_id])
-            touched[each.course_id] = max(before, float(each.timestamp))
+            before = touched.get(each.course_id) or state.values[LAST][each.user_id][each.course_id] or b"0"
+            touched[each.course_id] = b"%d" % max(int(before), each.timestamp)
             sessions[each.user_id] = max(sessions[each.user_id], each.session_id or "")
         return [
-            HashFloats(LAST, latest, Bound(50)),
+            PutValues(LAST, latest),
             HashText(SESSIONS, ("latest", "of"), {user: (session, user) for user, session in sessions.items()}),
-            SetAdd(DEVICES, {user: [f"device of {user}"] for user in latest}),
             CounterAdd(TOUCHES, {"touches": len(events.events)}),
         ]
 
@@ -60,27 +52,28 @@ RECORDS = [
 async def as_a_worker_does(store: OnlineStore, records: Sequence[FakeRecord], rules: FoldRules) -> None:
     for start in range(0, len(records), 13):
         batch = decode_records(records[start : start + 13], 0, rules)  # type: ignore[arg-type]
-        state = await store.read_shard(SHARD, GROUP, batch.reads(rules))
+        state = await read_state(store, SHARD, GROUP, batch, rules)
+        assert state is not None
         assert await store.commit(SHARD, GROUP, state.fence, records[start].offset, fold(batch, state, rules))
 
 
 async def latest(store: OnlineStore) -> ShardState:
     """What the projection stored of every learner."""
     touched = {f"u{n}": [f"c{m}" for m in range(3)] for n in range(7)}
-    return await store.read_shard(SHARD, GROUP, [ReadFloats(LAST, touched), ReadText(SESSIONS, touched, "latest")])
+    return await store.read_shard(SHARD, GROUP, [ReadValues(LAST, touched), ReadText(SESSIONS, touched, "latest")])
 
 
-def expected() -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {f"u{n}": {f"c{m}": 0.0 for m in range(3)} for n in range(7)}
+def expected() -> dict[str, dict[str, bytes]]:
+    found = {f"u{n}": {f"c{m}": b"0" for m in range(3)} for n in range(7)}
     for n in range(60):
         courses = found[f"u{n % 7}"]
-        courses[f"c{n % 3}"] = max(courses[f"c{n % 3}"], 1_600_000_000_000.0 + 1000 * (n * 31 % 50))
+        courses[f"c{n % 3}"] = b"%d" % max(int(courses[f"c{n % 3}"]), 1_600_000_000_000 + 1000 * (n * 31 % 50))
     return found
 
 
 async def test_it_is_folded_into_either_store(store: OnlineStore) -> None:
     await as_a_worker_does(store, RECORDS, WITH_LAST_TOUCH)
-    assert (await latest(store)).floats[LAST] == expected()
+    assert (await latest(store)).values[LAST] == expected()
 
 
 async def test_a_rebuild_folds_and_writes_it_as_the_workers_do(store: OnlineStore) -> None:
@@ -90,8 +83,8 @@ async def test_a_rebuild_folds_and_writes_it_as_the_workers_do(store: OnlineStor
     await bulk.add([(Partition(0), record) for record in RECORDS])
     await write_shard(bulk.memory.contents(SHARD), store, SHARD, group=GROUP, fence=59)
     written, wanted = await latest(store), await latest(live)
-    assert (written.floats, written.texts) == (wanted.floats, wanted.texts)
-    assert written.floats[LAST] == expected()
+    assert (written.values, written.texts) == (wanted.values, wanted.texts)
+    assert written.values[LAST] == expected()
 
 
 async def test_the_others_do_not_notice_it(store: OnlineStore) -> None:

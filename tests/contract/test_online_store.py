@@ -8,25 +8,25 @@ import math
 import pytest
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
-from recsys.keys import ENGAGEMENT, EVENT_IDS, TREND, Shard, Topology
+from recsys.keys import ENGAGEMENT, TREND, Shard, Topology
 from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, Stop, Trending
-from recsys.online_store.operations import SHARD_ITSELF, Drop, ReadFloats, ReadKnown
+from recsys.online_store.operations import (
+    SHARD_ITSELF,
+    DeleteFields,
+    Drop,
+    Operation,
+    PutValues,
+    Read,
+    ReadValues,
+    ReadWhole,
+    SortedSetUnmark,
+)
 from recsys.online_store.redis.store import RedisStore
+from recsys.record import FOREVER_MS
 from tests.doubles.effects import effects
 
 GROUP = "g"
 SHARD = Shard(0)
-MAX_COURSES = 12
-
-
-def digest(n: int) -> bytes:
-    return n.to_bytes(12, "big")
-
-
-async def known_of(store: OnlineStore, shard: int, ids: list[bytes], bucket: int) -> set[bytes]:
-    """Which of the ids a fold in this bucket takes for repeats."""
-    reads = [ReadKnown(EVENT_IDS, [str(bucket), str(bucket - 1)], ids)]
-    return {*(await store.read_shard(Shard(shard), GROUP, reads)).known[EVENT_IDS]}
 
 
 async def test_first_commit_expects_no_fence_and_moves_it(store: OnlineStore) -> None:
@@ -44,8 +44,6 @@ async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, exp
         done={"u": ["c"]},
         trend={"c": 1.0},
         bots={"u": {"state": "bot"}},
-        ids=[digest(1)],
-        bucket=7,
         counts={"accepted": 1},
     )
     assert not await store.commit(Shard(3), GROUP, expected, 99, late)
@@ -54,7 +52,6 @@ async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, exp
     assert (state.engagement, state.done, other.engagement) == ({"c": 1.5}, {}, {})
     assert (await store.trend(Shard(3), 5)).sums == {"c": 1.0}
     assert await store.counts(Shard(3)) == {}
-    assert await known_of(store, 3, [digest(1)], 7) == set()
 
 
 async def test_of_two_racing_owners_exactly_one_commits(store: OnlineStore) -> None:
@@ -65,31 +62,71 @@ async def test_of_two_racing_owners_exactly_one_commits(store: OnlineStore) -> N
 
 
 @pytest.mark.parametrize("value", [1e-300, 1e300, 0.1, -5.0, math.pi, 5e-324])
-async def test_sums_are_kept_to_the_last_bit(store: OnlineStore, value: float) -> None:
+async def test_scores_and_sums_are_kept_to_the_last_bit(store: OnlineStore, value: float) -> None:
     await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": {"a": value, "b": -value}}))
     await store.commit(SHARD, GROUP, 0, 1, effects(trend={"t": value}))
-    wanted = {"u": ["b", "x", "a"], "new": ["a"]}
-    reads = [ReadFloats(ENGAGEMENT, wanted), ReadFloats(TREND, {SHARD_ITSELF: ["x", "t"]})]
-    floats = (await store.read_shard(SHARD, GROUP, reads)).floats
-    assert floats[TREND] == {SHARD_ITSELF: {"x": 0.0, "t": value}}
-    assert floats[ENGAGEMENT] == {"u": {"b": -value, "x": 0.0, "a": value}, "new": {"a": 0.0}}
+    (state,) = await store.user_states(SHARD, ["u"])
+    assert state.engagement == {"a": value, "b": -value}
+    assert (await store.trend(SHARD, 5)).sums == {"t": value}
 
 
-async def test_ids_are_remembered_by_bucket_until_it_is_dropped(store: OnlineStore) -> None:
-    ids = [digest(n) for n in range(9001)]
-    await store.commit(SHARD, GROUP, None, 0, effects(ids=ids, bucket=10))
-    for bucket, known in ((9, set()), (10, {*ids}), (11, {*ids}), (12, set())):
-        assert await known_of(store, 0, [*ids, digest(10**6)], bucket) == known, bucket
-    await store.commit(SHARD, GROUP, 0, 1, Effects([Drop(EVENT_IDS, ["9", "10"])]))
-    assert await known_of(store, 0, ids, 10) == set()
+BYTES = [bytes(range(256)), b"", b"\0", "ü".encode()]
 
 
-async def test_the_lowest_engagement_is_evicted_above_the_limit(store: OnlineStore) -> None:
-    sums = {f"c{n:02}": float(n % 7) - 3 for n in range(MAX_COURSES + 5)}
-    await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": sums}, max_courses=MAX_COURSES))
-    kept = (await store.user_states(SHARD, ["u"]))[0].engagement
-    lowest = sorted(sums, key=lambda course: (sums[course], course))[:5]
-    assert kept == {course: value for course, value in sums.items() if course not in lowest}
+async def test_values_are_read_as_they_were_written_with_the_size_of_hashes_that_lack_one(store: OnlineStore) -> None:
+    values = {"u": {f"f{n}": value for n, value in enumerate(BYTES)}, "v": {"f0": b"v"}}
+    await store.commit(SHARD, GROUP, None, 0, Effects([PutValues("own", values), PutValues("own", {"": {"x": b"1"}})]))
+    wanted = {"u": ["f3", "f0"], "v": ["f0", "f1"], "w": ["f0"]}
+    state = await store.read_shard(SHARD, GROUP, [ReadValues("own", wanted), ReadWhole("own", ["u", "w"])])
+    assert state.values["own"] == {
+        "u": {"f3": BYTES[3], "f0": BYTES[0]}, "v": {"f0": b"v", "f1": None}, "w": {"f0": None}
+    }  # fmt: skip
+    assert state.sizes["own"] == {"v": 1, "w": 0}
+    assert state.whole["own"] == {"u": values["u"], "w": {}}
+    own: list[Read] = [ReadValues("own", {SHARD_ITSELF: ["x", "y"]}), ReadValues("none", {SHARD_ITSELF: ["x"]})]
+    shard = await store.read_shard(SHARD, GROUP, own)
+    assert shard.values == {"own": {"": {"x": b"1", "y": None}}, "none": {"": {"x": None}}}
+
+
+async def test_what_was_read_later_is_taken_over(store: OnlineStore) -> None:
+    await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": {"a": 1.0}}, trend={"t": 1.0, "s": 2.0}))
+    state = await store.read_shard(SHARD, GROUP, [ReadValues(TREND, {SHARD_ITSELF: ["t"]})])
+    later: list[Read] = [ReadValues(TREND, {SHARD_ITSELF: ["s"]}), ReadWhole(ENGAGEMENT, ["u"])]
+    state.add(await store.read_shard(SHARD, GROUP, later))
+    assert {course for course, found in state.values[TREND][SHARD_ITSELF].items() if found} == {"t", "s"}
+    assert set(state.whole[ENGAGEMENT]["u"]) == {"a"}
+
+
+async def test_fields_keys_and_marks_are_taken_away_again(store: OnlineStore) -> None:
+    await store.commit(
+        SHARD,
+        GROUP,
+        None,
+        0,
+        effects(engagement={user: {"a": 1.0, "b": 2.0} for user in "uvw"}, counts={"accepted": 1}),
+    )
+    await store.write_tops(SHARD, [(CachedTop("v", "v1", 5, ["a"], [1.0]), None)])
+    gone: list[Operation] = [
+        DeleteFields(ENGAGEMENT, {"u": ["a", "x"], "w": ["a", "b"]}),
+        Drop(ENGAGEMENT, ["v"], indexed=True),
+        Drop("top", ["v"]),
+        SortedSetUnmark("dirty", ["v", "nobody"]),
+    ]
+    await store.commit(SHARD, GROUP, 0, 1, Effects(gone))
+    states = await store.user_states(SHARD, ["u", "v", "w"])
+    assert [state.engagement for state in states] == [{"b": 2.0}, {}, {}]
+    assert [user async for user, _ in store.engagement(SHARD)] == ["u"]
+    assert [user for user, _ in await store.dirty_users(SHARD, 9)] == ["u", "w"]
+    assert (await store.top(SHARD, "v"))[0] is None
+
+
+async def test_thousands_of_fields_are_written_read_and_deleted(store: OnlineStore) -> None:
+    values = {f"f{n}": b"%d" % n for n in range(9001)}
+    await store.commit(SHARD, GROUP, None, 0, Effects([PutValues("own", {"u": values})]))
+    read = await store.read_shard(SHARD, GROUP, [ReadValues("own", {"u": values}), ReadWhole("own", ["u"])])
+    assert (read.values["own"]["u"], read.whole["own"]["u"]) == (values, values)
+    await store.commit(SHARD, GROUP, 0, 1, Effects([DeleteFields("own", {"u": list(values)[1:]})]))
+    assert (await store.read_shard(SHARD, GROUP, [ReadWhole("own", ["u"])])).whole["own"]["u"] == {"f0": b"0"}
 
 
 async def test_a_chunk_of_thousands_of_users_and_courses_is_applied_whole(store: OnlineStore) -> None:
@@ -113,7 +150,7 @@ async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> No
     assert {u: dict(sums) async for u, sums in store.engagement(Shard(1))} == {user: {"c:*": 1.0}}
     top, done = await store.top(Shard(1), user)
     assert top is not None
-    assert (list(top.course_ids), set(done)) == (["c:*"], {"c:*"})
+    assert (list(top.course_ids), done) == (["c:*"], {"c:*": FOREVER_MS})
     assert await store.top(Shard(1), user + "x") == (None, {})
 
 

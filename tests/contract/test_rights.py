@@ -7,9 +7,9 @@ from pathlib import Path
 
 import redis
 
-from recsys.keys import DONE, Shard, Topology
+from recsys.keys import DIRTY, DONE, ENGAGEMENT, TOP, Shard, Topology
 from recsys.online_store import CachedTop, Effects, ModelPointer, Stop, Trending
-from recsys.online_store.operations import Bound, SetAdd
+from recsys.online_store.operations import DeleteFields, Drop, Operation, ReadWhole, SortedSetUnmark
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
@@ -60,14 +60,17 @@ async def everything(store: RedisStore) -> None:
         done={"u": ["c"]},
         trend={"c": 1.0},
         bots={"u": {"features": "f"}},
-        ids=[b"i" * 12],
         counts={"accepted": 1},
-        max_courses=10,
     )
     assert await store.commit(SHARD, GROUP, None, 0, changes)
-    assert await store.commit(
-        SHARD, GROUP, 0, 1, Effects([SetAdd(DONE, {"u": [f"d{n}" for n in range(20)]}, Bound(9))])
-    )
+    gone: list[Operation] = [
+        DeleteFields(DONE, {"u": ["c"]}),
+        Drop(ENGAGEMENT, ["v"], indexed=True),
+        Drop(TOP, ["v"]),
+        SortedSetUnmark(DIRTY, ["v"]),
+    ]
+    assert await store.commit(SHARD, GROUP, 0, 1, Effects(gone))
+    await store.read_shard(SHARD, GROUP, [ReadWhole(ENGAGEMENT, ["u"])])
     assert await store.fence(SHARD, GROUP) == 1
     assert await store.counts(SHARD) == {"accepted": 1}
     assert [user async for user, _ in store.engagement(SHARD)] == ["u"]

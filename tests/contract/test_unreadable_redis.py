@@ -10,13 +10,12 @@ import pytest
 import redis
 
 from recsys.errors import OutdatedState, UnreadableState
-from recsys.keys import DEDUPE, KeySpace, Partition, Topology
+from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Effects, Guard, ModelPointer, Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
 from stream.rebuild.previous import Previous
 from tests.doubles.partitions import LEARNER, PARTITIONS, TOPOLOGY, Scene
-from tests.doubles.stream import ARRIVAL, HOUR_MS
 
 KEYS = KeySpace()
 
@@ -24,19 +23,20 @@ GROUP = load_settings().consumer_group
 SHARD = TOPOLOGY.shard(Partition(1))
 FENCE, GUARD = KEYS.fence(SHARD, GROUP), KEYS.guard(SHARD, GROUP)
 ENGAGEMENT, BOT = KEYS.engagement(SHARD, LEARNER[Partition(1)]), KEYS.bot(SHARD, LEARNER[Partition(1)])
-DEDUPE, COUNTS, TREND, DIRTY = KEYS.state(SHARD, DEDUPE), KEYS.counts(SHARD), KEYS.trend(SHARD), KEYS.dirty(SHARD)
-IDS = KEYS.event_ids(SHARD, ARRIVAL // (24 * HOUR_MS))
+COUNTS, TREND, DIRTY = KEYS.counts(SHARD), KEYS.trend(SHARD), KEYS.dirty(SHARD)
+ERASED, MERGED = KEYS.erased(SHARD), KEYS.merged(SHARD)
 
 Spoil = Callable[[redis.Redis], object]
 OTHER_TYPE: dict[str, Spoil] = {
     key: lambda client, key=key: (client.delete(key), client.xadd(key, {"of": "another application"}))  # type: ignore[misc]
-    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, DIRTY, COUNTS, IDS)
+    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, DIRTY, COUNTS, ERASED, MERGED)
 }
 OTHER_VALUE: dict[str, Spoil] = {
     FENCE: lambda client: client.set(FENCE, "twelve"),
     GUARD: lambda client: client.hset(GUARD, "refusals_until", "many"),
     BOT: lambda client: client.hset(BOT, "features", "nonsense"),
-    DEDUPE: lambda client: client.hset(DEDUPE, "newest", "yesterday"),
+    ERASED: lambda client: client.hset(ERASED, LEARNER[Partition(1)], "yesterday"),
+    MERGED: lambda client: client.hset(MERGED, LEARNER[Partition(1)], "yesterday"),
     ENGAGEMENT: lambda client: client.hset(ENGAGEMENT, "c", "five"),
     TREND: lambda client: client.hset(TREND, "c", "five"),
     COUNTS: lambda client: client.hset(COUNTS, "accepted", "many"),

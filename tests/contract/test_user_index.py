@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,7 +9,7 @@ import redis
 
 from recsys.keys import KeySpace, Shard, Topology
 from recsys.online_store.redis.store import RedisStore
-from tests.doubles.effects import effects
+from tests.doubles.effects import effects, scored
 
 KEYS = KeySpace()
 
@@ -48,7 +47,7 @@ async def commit(store: RedisStore, shard: int, user: str) -> None:
 
 def commit_as_d1a576b_did(client: redis.Redis, shard: int, user: str) -> None:
     """What the release before wrote: no index."""
-    client.hset(KEYS.engagement(Shard(shard), user), "c", struct.pack("<d", 1.0))
+    client.hset(KEYS.engagement(Shard(shard), user), "c", scored(1.0))
     client.hincrby(KEYS.counts(Shard(shard)), "accepted", 1)
     client.set(KEYS.fence(Shard(shard), GROUP), int(client.get(KEYS.fence(Shard(shard), GROUP)) or 0) + 1)
 
@@ -66,7 +65,7 @@ async def test_learners_of_the_release_before_are_found_by_one_walk_for_all_shar
 ) -> None:
     for shard in range(3):
         for n in range(600):
-            client.hset(KEYS.engagement(Shard(shard), f"old{n}"), "c", struct.pack("<d", 1.0))
+            client.hset(KEYS.engagement(Shard(shard), f"old{n}"), "c", scored(1.0))
         commit_as_d1a576b_did(client, shard, "last")
     everybody = {"last", *(f"old{n}" for n in range(600))}
     for shard in range(3):

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, EVENT_IDS, TREND
+from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, TREND
 from recsys.online_store import Effects
 from recsys.online_store.operations import (
     SHARD_ITSELF,
-    Bound,
     CounterAdd,
-    DigestAdd,
-    HashFloats,
     HashText,
     Operation,
-    SetAdd,
+    PutValues,
     SortedSetMark,
 )
+from recsys.record import FOREVER_MS, Record, pack
+from recsys.record.sums import change_sum
+
+TOUCHED = Record(1_600_000_000_000, (1,))
+"""The record behind every score: what it holds does not matter to those who read scores only."""
+
+
+def scored(score: float) -> bytes:
+    """A packed record with this engagement."""
+    return pack(TOUCHED, score)
+
+
+def summed(total: float) -> bytes:
+    """A packed sum of one term."""
+    return change_sum(None, [total], 1) or b""
 
 
 def effects(
@@ -25,22 +37,19 @@ def effects(
     done: Mapping[str, Sequence[str]] | None = None,
     trend: Mapping[str, float] | None = None,
     bots: Mapping[str, Mapping[str, str]] | None = None,
-    ids: Sequence[bytes] = (),
-    bucket: int = 0,
     counts: Mapping[str, int] | None = None,
-    max_courses: int = 2000,
-    max_done: int = 10_000,
-    trend_size: int = 10_000,
 ) -> Effects:
-    """What a batch changes; bounds have no slack."""
+    """What a batch changes; courses are done for ever."""
     engagement = engagement or {}
+    records = {user: {course: scored(score) for course, score in scores.items()} for user, scores in engagement.items()}
+    ended = {user: dict.fromkeys(courses, b"%d" % FOREVER_MS) for user, courses in (done or {}).items()}
+    sums = {course: summed(total) for course, total in (trend or {}).items()}
     operations: list[Operation] = [
-        HashFloats(ENGAGEMENT, engagement, Bound(max_courses, slack=0), indexed=True),
+        PutValues(ENGAGEMENT, records, indexed=True),
         SortedSetMark(DIRTY, engagement),
-        SetAdd(DONE, done or {}, Bound(max_done, slack=0)),
+        PutValues(DONE, ended),
         *[HashText(BOT, tuple(fields), {user: tuple(fields.values())}) for user, fields in (bots or {}).items()],
-        HashFloats(TREND, {SHARD_ITSELF: trend} if trend else {}, Bound(trend_size, slack=0)),
-        DigestAdd(EVENT_IDS, str(bucket), ids),
+        PutValues(TREND, {SHARD_ITSELF: sums} if sums else {}),
         CounterAdd(COUNTS, counts or {}),
     ]
     return Effects(operations, counts or {}, len(engagement))

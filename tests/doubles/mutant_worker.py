@@ -1,7 +1,6 @@
-"""The worker with a safeguard taken out, to show that the tests notice: `python mutant_worker.py no-fence stream`.
+"""The worker without its fence, to show that the tests notice: `python mutant_worker.py no-fence stream`.
 
-`no-fence` trusts Kafka's committed offsets alone; `no-fence-no-ids` takes the dedupe window out as well, which is the
-second line of defence after the fencing.
+It trusts Kafka's committed offsets alone.
 """
 
 from __future__ import annotations
@@ -65,20 +64,7 @@ def take_the_fence_out() -> None:
     RedisShards.read_shard = read_shard  # type: ignore[method-assign]
 
 
-def take_the_ids_out() -> None:
-    """No event id is remembered."""
-    original = RedisShards.read_shard
-
-    async def read_shard(self: RedisShards, shard: Shard, group: str, reads: Sequence[Read]) -> ShardState:
-        state = await original(self, shard, group, reads)
-        return replace(state, known={name: frozenset() for name in state.known})
-
-    RedisShards.read_shard = read_shard  # type: ignore[method-assign]
-
-
 if __name__ == "__main__":
-    mutant, *arguments = sys.argv[1:]
+    _, *arguments = sys.argv[1:]
     take_the_fence_out()
-    if mutant == "no-fence-no-ids":
-        take_the_ids_out()
     main(arguments)

@@ -14,7 +14,7 @@ from recsys.settings import load_settings
 from stream.engagement.commit import Applied
 from stream.engagement.partitions import OwnedPartitions
 from stream.engagement.upkeep import Upkeep
-from tests.doubles.stream import FakeDelivery, FakeLog, FakeOutputs, chunk, event, until
+from tests.doubles.stream import ARRIVAL, HOUR_MS, FakeDelivery, FakeLog, FakeOutputs, chunk, event, until
 
 PARTITIONS = 3
 TOPOLOGY = Topology(PARTITIONS)
@@ -72,8 +72,9 @@ class Scene:
         return self.now
 
     def chunk(self, partition: int, offset: int) -> Chunk:
-        """One event of a learner whose partition it is."""
-        return chunk(event(offset, LEARNER[Partition(partition)]), partition=partition)
+        """One event of a learner whose partition it is, on a later day for each offset: it changes record and trend."""
+        at = ARRIVAL - (400 - offset % 400) * 24 * HOUR_MS
+        return chunk(event(offset, LEARNER[Partition(partition)], at=at), partition=partition)
 
     async def put(self, partition: int, offset: int) -> FakeDelivery:
         """Delivers a chunk of one event."""

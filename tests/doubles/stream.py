@@ -8,22 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.errors import ServiceUnavailable
 from recsys.kafka.records import Chunk, Fetch
 from recsys.keys import Partition, Topology
-from recsys.vocabulary import DEFAULT_WEIGHTS
+from recsys.record import RecordRules
 from stream.engagement.fold import FoldRules, Misrouted, Refused
 
 ARRIVAL = 1_700_000_000_000
 HOUR_MS = 3_600_000
-RULES = FoldRules(
-    weights=EngagementWeights(DEFAULT_WEIGHTS),
-    decay=ForwardDecay(30.0),
-    trending_decay=ForwardDecay(10.0),
-    topology=Topology(1),
-    dedupe_window_ms=24 * HOUR_MS,
-)
+RULES = FoldRules(records=RecordRules(), topology=Topology(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +29,16 @@ class FakeRecord:
 
 
 def event(offset: int, user: str = "u", course: str = "c", kind: str = "click", **fields: Any) -> FakeRecord:
-    """A record with a good event; `id`, `at` (event time), `arrival` and `value` may be given."""
+    """A record with a good event; `id`, `at` (event time), `arrival` and `value` may be given.
+
+    Each is a little later than the one before it, so that it changes its record.
+    """
     body = {
         "event_id": fields.pop("id", f"e{offset}"),
         "user_id": user,
         "course_id": course,
         "type": kind,
-        "timestamp": fields.pop("at", ARRIVAL - 1000),
+        "timestamp": fields.pop("at", ARRIVAL - 1000 + offset % 1000),
     }
     arrival = fields.pop("arrival", ARRIVAL)
     return FakeRecord(offset, json.dumps({**body, **fields}).encode(), user.encode(), arrival)

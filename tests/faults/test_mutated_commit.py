@@ -7,8 +7,9 @@ import redis
 
 from recsys.errors import UnreadableState
 from recsys.keys import ENGAGEMENT, Shard
-from recsys.online_store.operations import ReadFloats
+from recsys.online_store.operations import ReadValues
 from recsys.online_store.redis.store import RedisStore
+from recsys.record import engagement_of
 from tests.doubles.effects import effects
 from tests.faults import faulty_worker
 
@@ -37,6 +38,7 @@ async def test_a_refused_command_and_a_second_try(redis_url: str, kind: type[Red
 
 
 async def add(store: RedisStore) -> None:
-    state = await store.read_shard(SHARD, GROUP, [ReadFloats(ENGAGEMENT, {"u": ["c"]})])
-    total = state.floats[ENGAGEMENT]["u"]["c"] + 5.0
+    state = await store.read_shard(SHARD, GROUP, [ReadValues(ENGAGEMENT, {"u": ["c"]})])
+    stored = state.values[ENGAGEMENT]["u"]["c"]
+    total = 5.0 + (engagement_of(stored) if stored else 0.0)
     assert await store.commit(SHARD, GROUP, None, 0, effects(engagement={"u": {"c": total}}, counts={"accepted": 1}))

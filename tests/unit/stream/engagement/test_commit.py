@@ -24,7 +24,6 @@ from tests.doubles.stream import ARRIVAL, RULES, FakeLog, FakeOutputs, FakeRecor
 GROUP = "g"
 SHARD = Shard(0)
 PARTITION = Partition(0)
-WINDOW = RULES.dedupe_window_ms
 
 
 class Clock:
@@ -140,12 +139,6 @@ async def test_an_offset_gap_is_passed_by_the_fetch_that_read_from_its_beginning
     assert (await shard.apply(chunk(event(5), begun_at=1))).counts == {"accepted": 1}
     assert (await shard.apply(chunk(event(9), begun_at=3))).counts == {"accepted": 1}
     assert log.seeks == []
-
-
-async def test_an_offset_gap_within_a_chunk_that_is_applied_in_two_steps_is_passed() -> None:
-    next_day = ARRIVAL + WINDOW
-    applied = await writer(MemoryStore()).apply(chunk(event(0), event(5, arrival=next_day), begun_at=0))
-    assert applied.counts == {"accepted": 2}
 
 
 async def test_a_fetch_that_read_from_beyond_the_fences_next_offset_proves_no_offset_gap() -> None:
@@ -269,9 +262,9 @@ async def test_an_event_the_fold_fails_on_becomes_a_dead_letter_and_the_rest_cou
     monkeypatch.setattr(patient_fold, "fold", failing_fold)
     monkeypatch.setattr(patient_fold, "FOLD_PAUSES_S", (0.0,) * 4)
     store, outputs = MemoryStore(), FakeOutputs()
-    records: Sequence[FakeRecord] = [event(0), event(1, course="cursed"), event(2, "v"), event(3, id="e0")]
+    records: Sequence[FakeRecord] = [event(0), event(1, course="cursed"), event(2, "v"), event(3, at=ARRIVAL - 1000)]
     applied = await writer(store, outputs=outputs).apply(chunk(*records))
-    assert applied.counts == {"accepted": 2, "duplicate": 1, "refused": 1}
+    assert applied.counts == {"accepted": 2, "unchanged": 1, "refused": 1}
     assert [(r.record.offset, r.error.reason) for r in outputs.refused] == [(1, RefusalReason.FOLD_FAILED)]
     assert await store.fence(SHARD, GROUP) == 3
 
@@ -290,19 +283,6 @@ async def test_an_exception_that_passes_makes_no_dead_letter(monkeypatch: pytest
     store, outputs = MemoryStore(), FakeOutputs()
     await writer(store, outputs=outputs).apply(chunk(event(0), event(1)))
     assert (await store.counts(SHARD), outputs.refused) == ({"accepted": 2}, [])
-
-
-async def test_no_chunk_boundary_decides_what_a_duplicate_is() -> None:
-    midnight = ARRIVAL // WINDOW * WINDOW
-    arrivals = [midnight + after for after in (0, WINDOW - 1, WINDOW, 3 * WINDOW)]
-    records = [event(offset, id="x", at=midnight, arrival=arrival) for offset, arrival in enumerate(arrivals)]
-    for size in (1, 2, 3, 4):
-        store = MemoryStore()
-        shard = writer(store)
-        for start in range(0, len(records), size):
-            await shard.apply(chunk(*records[start : start + size]))
-        assert await store.counts(SHARD) == {"accepted": 2, "duplicate": 2}, size
-        assert await store.fence(SHARD, GROUP) == 3
 
 
 class Dies(Exception):

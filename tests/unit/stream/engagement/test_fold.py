@@ -6,7 +6,6 @@ import dataclasses
 import random
 from collections import defaultdict
 from copy import deepcopy
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,17 +15,20 @@ from recsys.errors import RefusalReason
 from recsys.keys import DIRTY, Partition, Shard, Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
-from stream.engagement.fold import decode_records, fold
+from recsys.record import FOREVER_MS, RecordRules
+from stream.engagement.fold import FoldRules, decode_records, fold
+from stream.engagement.steps import read_state
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
 GROUP = "g"
 SHARD = Shard(0)
 
 
-async def apply(store: MemoryStore, records: list[FakeRecord]) -> Effects:
-    batch = decode_records(records, Partition(0), RULES)
-    state = await store.read_shard(SHARD, GROUP, batch.reads(RULES))
-    effects = fold(batch, state, RULES)
+async def apply(store: MemoryStore, records: list[FakeRecord], rules: FoldRules = RULES) -> Effects:
+    batch = decode_records(records, Partition(0), rules)
+    state = await read_state(store, SHARD, GROUP, batch, rules)
+    assert state is not None
+    effects = fold(batch, state, rules)
     assert await store.commit(SHARD, GROUP, state.fence, records[-1].offset, effects)
     return effects
 
@@ -34,62 +36,60 @@ async def apply(store: MemoryStore, records: list[FakeRecord]) -> Effects:
 async def test_events_add_up_to_the_decayed_sum() -> None:
     store = MemoryStore()
     await apply(store, [event(0, kind="view"), event(1, kind="rate", value=5, at=ARRIVAL - 40 * 24 * HOUR_MS)])
-    await apply(store, [event(2, kind="dismiss")])
+    await apply(store, [event(2, kind="dismiss", at=ARRIVAL - 1000)])
     (state,) = await store.user_states(SHARD, ["u"])
-    expected = 1.0 * 2 ** (-1 / 2_592_000) + 6.0 * 2 ** (-40 / 30) - 5.0 * 2 ** (-1 / 2_592_000)
-    assert RULES.decay.score(state.engagement["c"], ARRIVAL) == pytest.approx(expected, rel=1e-9)
-    assert set(state.done) == {"c"}
+    midnight = ARRIVAL // (24 * HOUR_MS) * 24 * HOUR_MS
+    days = (ARRIVAL - midnight) / (24 * HOUR_MS)
+    expected = 1.0 * 2 ** (-days / 30) + 6.0 * 2 ** (-40 / 30) - 5.0 * 2 ** (-1 / 2_592_000)
+    assert RULES.records.decay.score(state.engagement["c"], ARRIVAL) == pytest.approx(expected, rel=1e-9)
+    assert state.done == {"c": FOREVER_MS}
 
 
 @pytest.mark.parametrize(
     ("threshold", "done"), [(0.9, {"watched", "nearly"}), (1.0, {"watched"}), (0.5, {"watched", "nearly", "half"})]
 )
 async def test_a_course_watched_to_the_end_is_done(threshold: float, done: set[str]) -> None:
-    rules = dataclasses.replace(RULES, done_progress=threshold)
+    rules = dataclasses.replace(RULES, records=RecordRules(done_progress=threshold))
     values = {"watched": 1.0, "nearly": 0.9, "half": 0.5, "begun": 0.0}
-    batch = decode_records(
-        [event(n, course=name, kind="progress", value=value) for n, (name, value) in enumerate(values.items())],
-        Partition(0),
-        rules,
-    )
     store = MemoryStore()
-    effects = fold(batch, await store.read_shard(SHARD, GROUP, batch.reads(rules)), rules)
-    assert await store.commit(SHARD, GROUP, None, 9, effects)
+    watched = [event(n, course=name, kind="progress", value=value) for n, (name, value) in enumerate(values.items())]
+    await apply(store, watched, rules)
     (state,) = await store.user_states(SHARD, ["u"])
     assert set(state.done) == done
 
 
 @pytest.mark.parametrize("split", [(3,), (1, 1, 1), (1, 2)])
-async def test_a_repeated_id_counts_once_within_and_across_chunks(split: tuple[int, ...]) -> None:
-    store, records = MemoryStore(), [event(0, id="x"), event(1, id="x", course="other"), event(2, id="x")]
+async def test_a_repeat_counts_once_within_and_across_chunks_whatever_its_id(split: tuple[int, ...]) -> None:
+    store, records = MemoryStore(), [event(n, id=f"id-{n}", at=ARRIVAL - 5) for n in range(3)]
     counts: defaultdict[str, int] = defaultdict(int)
     for size in split:
         for name, value in (await apply(store, records[:size])).counts.items():
             counts[name] += value
         records = records[size:]
-    assert counts == {"accepted": 1, "duplicate": 2}
-    (state,) = await store.user_states(SHARD, ["u"])
-    assert list(state.engagement) == ["c"]
+    assert counts == {"accepted": 1, "unchanged": 2}
 
 
-async def test_the_same_id_of_another_learner_is_another_event() -> None:
-    effects = await apply(MemoryStore(), [event(0, id="x"), event(1, "v", id="x")])
-    assert effects.counts == {"accepted": 2}
-
-
-@pytest.mark.parametrize(("hours", "accepted"), [(1, 1), (23, 1), (60, 2)])
-async def test_a_duplicate_is_known_hours_later_and_forgotten_after_two_windows(hours: int, accepted: int) -> None:
+async def test_what_an_opposite_takes_back_leaves_no_trace_in_done_and_trending() -> None:
     store = MemoryStore()
-    total = 0
-    for offset, arrival in enumerate((ARRIVAL, ARRIVAL + hours * HOUR_MS)):
-        total += (await apply(store, [event(offset, id="x", arrival=arrival)])).counts.get("accepted", 0)
-    assert total == accepted
+    await apply(store, [event(0, kind="enroll"), event(1, kind="dismiss", course="d")])
+    (state,) = await store.user_states(SHARD, ["u"])
+    assert state.done == {"c": FOREVER_MS, "d": FOREVER_MS}
+    await apply(store, [event(2, kind="unenroll", at=ARRIVAL - 5), event(3, kind="undismiss", course="d")])
+    (state,) = await store.user_states(SHARD, ["u"])
+    assert state.done == {"c": ARRIVAL - 5 + RULES.records.give_back_ms}
+    assert (await store.trend(SHARD, 9)).sums == {}
 
 
 async def test_every_record_is_counted_under_one_outcome() -> None:
-    records = [event(0), event(1, id="e0"), FakeRecord(2, b"junk"), FakeRecord(3, None), event(4, kind="nonsense")]
+    records = [
+        event(0),
+        event(1, at=ARRIVAL - 1000),
+        FakeRecord(2, b"junk"),
+        FakeRecord(3, None),
+        event(4, kind="nonsense"),
+    ]
     effects = await apply(MemoryStore(), records)
-    assert effects.counts == {"accepted": 1, "duplicate": 1, "refused": 3}
+    assert effects.counts == {"accepted": 1, "unchanged": 1, "refused": 3}
 
 
 def test_a_record_of_another_partitions_learner_is_sent_home() -> None:
@@ -116,17 +116,18 @@ async def test_only_positive_weight_trends() -> None:
     assert set((await store.trend(SHARD, 9)).sums) == {"c"}
 
 
-async def test_a_chunk_of_duplicates_makes_nobody_dirty() -> None:
+async def test_a_chunk_of_repeats_makes_nobody_dirty() -> None:
     store = MemoryStore()
-    await apply(store, [event(0, id="x")])
+    await apply(store, [event(0)])
     before = deepcopy(store.contents(SHARD))
-    effects = await apply(store, [event(1, id="x")])
-    assert (effects.users, effects.counts) == (0, {"duplicate": 1})
-    assert store.contents(SHARD).marks == {DIRTY: {"u": 0}}
-    assert replace(store.contents(SHARD), counters=before.counters) == before
+    effects = await apply(store, [event(1, at=ARRIVAL - 1000)])
+    assert (effects.users, effects.counts) == (0, {"unchanged": 1})
+    after = store.contents(SHARD)
+    assert after.marks == {DIRTY: {"u": 0}}
+    assert (after.values, after.marks) == (before.values, before.marks)
 
 
-kinds = st.sampled_from(["view", "click", "enroll", "dismiss", "complete"])
+kinds = st.sampled_from(["view", "click", "enroll", "unenroll", "dismiss", "complete", "uncomplete"])
 stories = st.lists(
     st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), kinds, st.integers(0, 12), st.integers(0, 10**10)),
     min_size=1,

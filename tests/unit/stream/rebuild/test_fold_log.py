@@ -11,12 +11,12 @@ from aiokafka import TopicPartition
 
 from recsys.errors import RefusalReason, TopologyMismatch
 from recsys.kafka.records import MAX_PRODUCED_BYTES
-from recsys.keys import BOT, COUNTS, DONE, ENGAGEMENT, EVENT_IDS, TREND, Partition, Shard, Topology, partition_of
+from recsys.keys import BOT, COUNTS, DONE, ENGAGEMENT, Partition, Shard, Topology, partition_of
 from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore
-from recsys.online_store.operations import SHARD_ITSELF
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.fold import FoldRules, decode_records, fold
+from stream.engagement.steps import read_state
 from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
 from stream.rebuild.log_reader import LogReader
 from stream.rebuild.spans import Span
@@ -28,9 +28,7 @@ USERS = [f"u{n}" for n in range(40)]
 
 
 def rules(partitions: int, generation: int = 0) -> FoldRules:
-    return FoldRules(
-        RULES.weights, RULES.decay, RULES.trending_decay, Topology(partitions, generation), RULES.dedupe_window_ms
-    )
+    return FoldRules(RULES.records, Topology(partitions, generation))
 
 
 def log_of(partitions: int) -> dict[Partition, list[FakeRecord]]:
@@ -56,7 +54,8 @@ async def as_the_workers_do(logs: dict[Partition, list[FakeRecord]], under: Fold
     for partition, records in logs.items():
         for record in records:  # chunks of one, so that every bucket boundary is met
             batch = decode_records([record], partition, under)
-            state = await store.read_shard(Shard(partition), GROUP, batch.reads(under))
+            state = await read_state(store, Shard(partition), GROUP, batch, under)
+            assert state is not None
             assert await store.commit(Shard(partition), GROUP, state.fence, record.offset, fold(batch, state, under))
     return store
 
@@ -81,9 +80,9 @@ def learners(store: MemoryStore, shards: Sequence[int]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for shard in shards:
         contents = store.contents(Shard(shard))
-        for user, sums in contents.floats[ENGAGEMENT].items():
-            if sums:
-                found[user] = (dict(sums), contents.sets[DONE].get(user, set()), contents.texts[BOT][user])
+        for user, records in contents.values[ENGAGEMENT].items():
+            if records:
+                found[user] = (dict(records), contents.values[DONE].get(user, {}), contents.texts[BOT][user])
     return found
 
 
@@ -94,7 +93,7 @@ async def test_every_learner_is_as_the_workers_made_them(before: int, after: int
     shards = Topology(after, 1).shards()
     assert learners(bulk.memory, shards) == learners(live, range(before))
     for shard in shards:
-        targets = {partition_of(user, after) for user in bulk.memory.contents(shard).floats[ENGAGEMENT]}
+        targets = {partition_of(user, after) for user in bulk.memory.contents(shard).values[ENGAGEMENT]}
         assert targets <= {shard - 10_000}
 
 
@@ -206,24 +205,21 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
     await redis.close()
 
 
-async def test_a_written_shard_is_what_was_folded_and_remembers_its_ids(store: OnlineStore) -> None:
+async def test_a_written_shard_is_what_was_folded(store: OnlineStore) -> None:
     logs = log_of(1)
     bulk = await rebuilt(logs, rules(1, 1))
     contents = bulk.memory.contents(Shard(10_000))
     await write_shard(contents, store, Shard(10_000), group=GROUP, fence=len(logs[PARTITION]) - 1)
     assert await store.fence(Shard(10_000), GROUP) == len(logs[PARTITION]) - 1
     assert await store.counts(Shard(10_000)) == contents.counters[COUNTS]
-    assert (await store.trend(Shard(10_000), 100)).sums == contents.floats[TREND][SHARD_ITSELF]
-    kept = {user: dict(sums) async for user, sums in store.engagement(Shard(10_000))}
-    assert kept == {user: sums for user, sums in contents.floats[ENGAGEMENT].items() if sums}
-    states = await store.user_states(Shard(10_000), USERS)
-    assert [frozenset(state.done) for state in states] == [
-        frozenset(contents.sets[DONE].get(user, ())) for user in USERS
-    ]
-    assert {user for user, _ in await store.dirty_users(Shard(10_000), 100)} == set(kept)
+    shard = Shard(10_000)
+    assert (await store.trend(shard, 100)).sums == (await bulk.memory.trend(shard, 100)).sums
+    kept = {user async for user, _ in store.engagement(shard)}
+    assert kept == set(contents.values[ENGAGEMENT])
+    assert await store.user_states(shard, USERS) == await bulk.memory.user_states(shard, USERS)
+    assert {user for user, _ in await store.dirty_users(shard, 100)} == kept
     batch = decode_records(logs[PARTITION][-300:], PARTITION, rules(1, 1))
-    state = await store.read_shard(Shard(10_000), GROUP, batch.reads(rules(1, 1)))
-    assert state.known[EVENT_IDS] == {*batch.ids}
+    state = await store.read_shard(shard, GROUP, batch.reads(rules(1, 1)))
     assert state.texts[BOT] == {user: contents.texts[BOT][user]["features"] for user in state.texts[BOT]}
 
 
