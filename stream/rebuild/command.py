@@ -238,9 +238,7 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
     try:
         with _progress_bar(total) as bar:
             task = bar.add_task("records", total=total)
-            await fold_log(
-                reader, spans, bulk, outputs, now_ms=now_ms, progress=lambda n: bar.update(task, completed=n)
-            )
+            await fold_log(reader, bulk, outputs, now_ms=now_ms, progress=lambda n: bar.update(task, completed=n))
             task = bar.add_task("shards", total=len(spans))
             if not await previous.is_in_use():  # else these are the shards in use by now
                 raise TopologyMismatch(f"another rebuild has switched meanwhile: {ONE_AT_A_TIME}")
@@ -273,8 +271,10 @@ async def _fill(settings: Settings, previous: Previous, topology: Topology, span
 async def _past(previous: Previous, topology: Topology, span: Span) -> Past:
     """What is known of how a partition was filled, and under which count it is read."""
     guard = await previous.guard(span.partition)
-    read_under = previous.topology if span.applied else topology
-    return Past(read_under.partitions, guard.rebuilt_until, frozenset(guard.quarantined))
+    quarantined = frozenset(guard.quarantined)
+    if not span.applied:
+        return Past(topology.partitions, guard.rebuilt_until, quarantined)
+    return Past(previous.topology.partitions, guard.rebuilt_until, quarantined, previous.passed_types)
 
 
 def _progress_bar(total: int) -> Progress:

@@ -8,14 +8,14 @@ log. The fold is the workers' own. This module never touches the shards in use, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TypeVar
 
 from recsys.errors import InvalidEvent, RefusalReason, TopologyMismatch
 from recsys.kafka.records import Record
-from recsys.keys import Partition, Shard, partition_of_shard
+from recsys.keys import Partition, Shard
 from recsys.online_store import Effects, ShardStore
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.memory import MemoryStore
@@ -33,9 +33,9 @@ from stream.engagement.fold import (
 from stream.engagement.outputs import SideOutputs
 from stream.engagement.record_fold import Event
 from stream.engagement.steps import read_state
-from stream.rebuild.spans import Arrived, Span, SpanReader
+from stream.rebuild.spans import Arrived, SpanReader
 
-GROUP = "rebuild"
+GROUP, MERGE = "rebuild", "merge"
 ENTRIES_A_COMMIT = 10_000
 ONE_AT_A_TIME = "nothing was switched; let one rebuild end before the next begins"
 
@@ -51,11 +51,34 @@ class Past:
         partitions: The partition count that it is read under.
         since: Records before this offset lie where a lower count put them, and are applied where they lie.
         quarantined: Offsets of records that ended a worker; they are refused unread.
+        passed: Types of events that workers have passed, so that what goes with them is in the log: copies of
+            misrouted ones, records that merges hand on. Empty where no worker has passed anything.
     """
 
     partitions: int
     since: int
     quarantined: frozenset[int] = frozenset()
+    passed: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Unsent:
+    """What workers would have sent of records that none has passed yet.
+
+    Attributes:
+        refused: Partition → records that become dead letters.
+        rerouted: Records to be produced into their learner's partition, those that merges hand on included.
+    """
+
+    refused: dict[Partition, list[Refused]] = field(default_factory=dict)
+    rerouted: list[Misrouted] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Batch(Batch):
+    """A batch of records of which all or none were passed by workers that hand records of merged learners on."""
+
+    handed_on: bool = False
 
 
 class BulkFold:
@@ -79,32 +102,49 @@ class BulkFold:
         self.memory = MemoryStore()
         self.records = 0
 
-    async def add(self, arrived: Iterable[Arrived]) -> dict[Partition, Batch]:
-        """Folds records in order of their arrival; returns the refused and the misrouted ones of each partition."""
+    async def add(self, arrived: Iterable[Arrived]) -> Unsent:
+        """Folds records in order of their arrival; returns what is to be sent of those that no worker has passed."""
+        unsent = Unsent()
         aside: dict[Partition, Batch] = {}
-        batches: dict[Shard, Batch] = {}
+        batches: dict[Shard, _Batch] = {}
         for partition, record in arrived:
             self.records += 1
+            past = self._past_of(partition)
             try:
                 event = self._decoded(partition, record)
                 target = self._rerouted_to(partition, record, event.user_id)
             except InvalidEvent as error:
-                aside.setdefault(partition, Batch()).refused.append(Refused(record, error))
+                refused = Refused(record, error)
+                aside.setdefault(partition, Batch()).refused.append(refused)
+                if not past.passed:
+                    unsent.refused.setdefault(partition, []).append(refused)
                 continue
             if target is not None:
-                aside.setdefault(partition, Batch()).misrouted.append(Misrouted(record, event.user_id, target))
+                misrouted = Misrouted(record, event.user_id, target)
+                aside.setdefault(partition, Batch()).misrouted.append(misrouted)
+                if event.type not in past.passed:
+                    unsent.rerouted.append(misrouted)
                 continue
-            shard = self._rules.topology.shard_of(event.user_id)
-            batches.setdefault(shard, Batch()).accept(event, record)
-        handed_on = await self._fold(batches)
-        await self._fold({self._rules.topology.shard(partition): batch for partition, batch in aside.items()})
-        for partition, records in handed_on.items():
-            aside.setdefault(partition, Batch()).misrouted.extend(records)
-        return aside
+            shard, handed_on = self._rules.topology.shard_of(event.user_id), MERGE in past.passed
+            batch = batches.get(shard)
+            if batch is not None and batch.handed_on is not handed_on:  # a topic that grew: one part of it was passed
+                unsent.rerouted += await self._fold(shard, batch)
+                batch = None
+            if batch is None:
+                batch = batches[shard] = _Batch(handed_on=handed_on)
+            batch.accept(event, record)
+        for shard, batch in batches.items():
+            unsent.rerouted += await self._fold(shard, batch)
+        for partition, counted in aside.items():
+            await self._fold(self._rules.topology.shard(partition), counted)
+        return unsent
+
+    def _past_of(self, partition: Partition) -> Past:
+        return self._past.get(partition) or Past(self._rules.topology.partitions, 0)
 
     def _rerouted_to(self, partition: Partition, record: Record, user_id: str) -> Partition | None:
         """The partition that a record is rerouted to, where its copy is the one that counts; None for none."""
-        past = self._past.get(partition) or Past(self._rules.topology.partitions, 0)
+        past = self._past_of(partition)
         if record.offset < past.since:
             return None
         try:
@@ -114,28 +154,23 @@ class BulkFold:
             raise
 
     def _decoded(self, partition: Partition, record: Record) -> Event:
-        past = self._past.get(partition)
-        if past is not None and record.offset in past.quarantined:
+        if record.offset in self._past_of(partition).quarantined:
             raise InvalidEvent(RefusalReason.CRASHED_WORKER, "poison record: workers ended while they applied it")
         return decode_record(record)
 
-    async def _fold(self, batches: Mapping[Shard, Batch]) -> dict[Partition, list[Misrouted]]:
-        """Folds the batch of each shard; returns what merges hand on, by the partition that it comes from."""
-        handed_on: dict[Partition, list[Misrouted]] = {}
-        for shard, batch in batches.items():
-            state = await read_state(self.memory, shard, GROUP, batch, self._rules)
-            assert state is not None  # noqa: S101 - nobody else moves the fence of this memory
-            effects = fold(batch, state, self._rules)
-            await self.memory.commit(shard, GROUP, state.fence, self._commits[shard], effects)
-            self._commits[shard] += 1
-            if effects.handed_on:
-                handed_on[partition_of_shard(shard)] = [*produced(effects.handed_on, self._rules)]
-        return handed_on
+    async def _fold(self, shard: Shard, batch: Batch) -> Iterable[Misrouted]:
+        """Folds a batch of one shard; returns what merges hand on, unless it is in the log."""
+        state = await read_state(self.memory, shard, GROUP, batch, self._rules)
+        assert state is not None  # noqa: S101 - nobody else moves the fence of this memory
+        effects = fold(batch, state, self._rules)
+        await self.memory.commit(shard, GROUP, state.fence, self._commits[shard], effects)
+        self._commits[shard] += 1
+        sent = isinstance(batch, _Batch) and batch.handed_on
+        return [] if sent else produced(effects.handed_on, self._rules)
 
 
 async def fold_log(
     reader: SpanReader,
-    spans: Sequence[Span],
     bulk: BulkFold,
     outputs: SideOutputs,
     *,
@@ -144,17 +179,18 @@ async def fold_log(
 ) -> None:
     """Folds what the reader reads, and sends what workers would have sent of records that none has passed yet.
 
-    Refused ones become dead letters, misrouted ones are produced again into their learner's partition. Their copies lie
-    after the spans, for workers to apply; those of records that workers have passed are in the log.
+    Refused ones become dead letters; misrouted ones, and records of merged learners, are produced into their learner's
+    partition. They lie after the spans, for workers to apply; those of records that workers have passed are in the log.
 
     Raises:
         ServiceUnavailable: Kafka does not answer.
     """
-    fresh = {span.partition for span in spans if not span.applied}
     async for arrived in reader.read():
-        for partition, batch in (await bulk.add(arrived)).items():
-            if partition in fresh:
-                await outputs.send(batch.refused, batch.misrouted, partition=partition, now_ms=now_ms())
+        unsent = await bulk.add(arrived)
+        for partition, refused in unsent.refused.items():
+            await outputs.send(refused, [], partition=partition, now_ms=now_ms())
+        if unsent.rerouted:
+            await outputs.send([], unsent.rerouted, partition=unsent.rerouted[0].partition, now_ms=now_ms())
         progress(bulk.records)
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from recsys.errors import UnreadableState
+from recsys.events import EVENT_TYPES
 from recsys.keys import Partition, Topology
 from recsys.online_store import Control, Guard, Guards, ShardStore
 from recsys.online_store.outdated import any_topology
@@ -17,6 +18,12 @@ from recsys.owner import StateOwner
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+HANDED_ON = "handed-on"
+TYPES_OF_FORMAT_1 = frozenset(
+    {"view", "click", "play", "progress", "bookmark", "enroll", "complete", "rate", "dismiss", "unenroll"}
+)
+"""Events that workers of releases up to 31e9a26 know; they refused all others, and handed nothing on."""
 
 
 class PreviousStore(ShardStore, Control, Guards, Protocol):
@@ -68,6 +75,11 @@ class Previous:
     async def is_in_use(self) -> bool:
         """Whether Redis still says of the topology what it said when the rebuild began."""
         return await _readable(any_topology(self.store), None) == self.written
+
+    @property
+    def passed_types(self) -> frozenset[str]:
+        """Types of events that its workers know: what goes with those that they passed is in the log."""
+        return TYPES_OF_FORMAT_1 if self.topology.state_format == 1 else frozenset({*EVENT_TYPES, HANDED_ON})
 
     async def fence(self, partition: Partition) -> int | None:
         """The last applied offset; None where there is none, none that can be read, or one of another log."""

@@ -120,8 +120,8 @@ async def test_a_topic_that_grew_is_folded_by_learner_though_each_lies_in_two_pa
 
 async def test_a_record_that_ends_workers_is_left_unread() -> None:
     bulk = BulkFold(rules(1, 1), past={PARTITION: Past(1, 0, frozenset({1}))})
-    aside = await bulk.add([(PARTITION, event(0)), (PARTITION, event(1, "v")), (PARTITION, event(2))])
-    assert [refusal.error.reason for refusal in aside[PARTITION].refused] == [RefusalReason.CRASHED_WORKER]
+    unsent = await bulk.add([(PARTITION, event(0)), (PARTITION, event(1, "v")), (PARTITION, event(2))])
+    assert [refusal.error.reason for refusal in unsent.refused[PARTITION]] == [RefusalReason.CRASHED_WORKER]
     assert bulk.memory.contents(Shard(10_000)).counters[COUNTS] == {"accepted": 2, "refused": 1}
 
 
@@ -150,7 +150,6 @@ async def test_what_no_worker_has_passed_is_rerouted_as_a_worker_would() -> None
     bulk = BulkFold(rules(2, 1), past={})
     await fold_log(
         FakeReader([log]),
-        [Span(elsewhere, 0, 1, applied=False), Span(target, 0, 1, applied=False)],
         bulk,
         outputs,
         now_ms=lambda: 5,
@@ -168,8 +167,8 @@ async def test_a_misrouted_record_too_large_to_be_sent_is_refused_by_every_rebui
     past = {elsewhere: Past(2, 0)}
     for _ in range(3):
         bulk = BulkFold(rules(2, 1), past=past)
-        aside = await bulk.add([(elsewhere, large)])
-        assert [len(batch.refused) for batch in aside.values()] == [1]
+        unsent = await bulk.add([(elsewhere, large)])
+        assert [len(refused) for refused in unsent.refused.values()] == [1]
         past = {elsewhere: Past(2, 4, frozenset(bulk.quarantined[elsewhere]))}  # as the command passes it
 
 
@@ -186,8 +185,7 @@ async def test_only_what_no_worker_passed_becomes_a_dead_letter_again() -> None:
     outputs, junk = FakeOutputs(), FakeRecord(0, b"junk")
     await fold_log(
         FakeReader([[(PARTITION, junk), (Partition(1), junk)]]),
-        [Span(PARTITION, 0, 1, applied=True), Span(Partition(1), 0, 1, applied=False)],
-        BulkFold(rules(2, 1), past={}),
+        BulkFold(rules(2, 1), past={PARTITION: Past(2, 0, passed=frozenset({"click"}))}),
         outputs,
         now_ms=lambda: 5,
         progress=lambda _: None,
