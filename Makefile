@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 3
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -96,6 +96,9 @@ faults: setup ## Kills, outages, bad networks against an oracle; ARGS="T1 T5 --s
 
 faults-mutants: setup ## Safeguards taken out: the fault suite must notice every one.
 	$(BIN)/python -m tests.faults.mutants $(ARGS)
+
+faults-volume: setup ## A million random events without Kafka against the oracle; erased learners as if they never were.
+	$(BIN)/python -m tests.faults.volume $(ARGS)
 
 services: setup ## A real Kafka 4 and a Redis as local processes until Ctrl-C; prints their addresses.
 	@exec $(BIN)/python -m infra.devtools.local_services $(ARGS)

@@ -9,8 +9,7 @@ and key count, lag. JSON and a plot (same name, .png) are written at the end; Ct
 
 Memory is judged after a fill and a warm-up: a Python process grows until its caches are full, and with the state of the
 learners that it reads. The fill sends two million events at full speed; after it nearly every learner of the universe
-has nearly every course in the engagement hash. The dedupe window is 3 minutes here, so that remembered ids come to a
-plateau too.
+has a record of nearly every course.
 Exit status 1 when something that must hold did not.
 """
 
@@ -46,7 +45,6 @@ from recsys.errors import RecsysError
 from recsys.kafka.bulk_producer import Record, connect, produce
 from recsys.settings import Settings, load_settings
 
-DEDUPE_WINDOW_HOURS = 0.05
 SAMPLE_EVERY_S = 15.0
 DRAIN_S = 60.0
 MIB = 1024 * 1024
@@ -182,7 +180,6 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "REDIS_URL": settings.redis_url,
-        "RECSYS_DEDUPE_WINDOW_HOURS": str(DEDUPE_WINDOW_HOURS),
         "RECSYS_MODELS_DIR": f"{folder}/models",
         "RECSYS_REPORTS_DIR": f"{folder}/reports",
         "RECSYS_SERVING_STATE_DIR": f"{folder}/serving",

@@ -22,7 +22,17 @@ import httpx
 from recsys.kafka.bulk_producer import Record
 
 LEARNERS, COURSES = 1000, 200
-TYPES = {"view": 600, "click": 250, "play": 70, "progress": 50, "bookmark": 15, "rate": 10, "enroll": 4, "dismiss": 1}
+TYPES = {
+    "view": 600,
+    "click": 250,
+    "play": 70,
+    "progress": 50,
+    "bookmark": 15,
+    "rate": 10,
+    "enroll": 4,
+    "dismiss": 1,
+    "unenroll": 1,
+}
 DUPLICATES, POISON = 0.01, 0.002
 GETS_PER_S = 10.0
 """Fills the API's own cache of the universe's learners within the warm-up."""

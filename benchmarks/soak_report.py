@@ -22,8 +22,8 @@ JUDGE_FROM_MINUTES = 30.0
 MAX_SLOPE = 1.0
 THEIRS = ("redis", "kafka")  # watched, not judged
 
-KEYS_OF_A_LEARNER = 4  # engagement, done, bot, top
-KEYS_OF_A_SHARD = 7  # fence, counts, trend, dirty, three buckets of ids
+KEYS_OF_A_LEARNER = 4  # records, done, bot, top
+KEYS_OF_A_SHARD = 8  # fence, guard, counts, trend, dirty, learners, their index's state, the model's copy
 OTHER_KEYS = 8  # topology, two model pointers, trending and its lease, spare
 MOST_KEYS = LEARNERS * KEYS_OF_A_LEARNER + PARTITIONS * KEYS_OF_A_SHARD + OTHER_KEYS
 
@@ -90,14 +90,16 @@ def held(figures: dict[str, Any]) -> dict[str, bool | None]:
     """What must hold, and whether it did; None where the run was too short to say."""
     accounts, long_enough = figures["accounts"], figures["minutes_after_warm_up"] >= JUDGE_FROM_MINUTES
     counts, sent = accounts["counts"], accounts["sent"]
-    applied = [counts.get(outcome, 0) for outcome in ("accepted", "duplicate", "refused")]
+    accepted, unchanged, refused = (counts.get(outcome, 0) for outcome in ("accepted", "unchanged", "refused"))
     ours = [process for name, process in figures["processes"].items() if name not in THEIRS]
     steady = all(process["slope_mib_per_hour"] < MAX_SLOPE for process in ours) if long_enough else None
     flat = all(most - least <= 4 for least, most in (process["descriptors"] for process in ours))
     return {
         "every process stayed up": not figures["ended"],
-        "accepted + duplicate + refused = produced": sum(applied) == accounts["produced"] == accounts["in_topic"],
-        "each outcome as sent": applied == [sent.get(kind, 0) for kind in ("events", "repeated", "poison")],
+        "accepted + unchanged + refused = produced": (
+            accepted + unchanged + refused == accounts["produced"] == accounts["in_topic"]
+        ),
+        "poison refused, no repeat accepted": refused == sent.get("poison", 0) and unchanged >= sent.get("repeated", 0),
         "Redis keys bounded by the universe": figures["redis"]["keys_max"] <= figures["redis"]["keys_bound"],
         "every GET answered": set(figures["gets"]["answers"]) <= {"cached", "process-cache", "model"},
         "descriptors flat (±2)": flat if figures["minutes_after_warm_up"] else None,

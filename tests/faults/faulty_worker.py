@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from recsys.cli import main
+from recsys.handed_on import is_handed_on
 from recsys.online_store.redis.shards import RedisShards
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement import commit, outdated_lists, patient_fold
@@ -136,6 +137,16 @@ def take_the_acknowledgement_out() -> None:
     dead_letters.KafkaSideOutputs.send = send  # type: ignore[method-assign]
 
 
+def take_the_hand_over_out() -> None:
+    """What merges hand on is never sent, and the fence passes the merge all the same."""
+    original = dead_letters.KafkaSideOutputs.send
+
+    async def send(self: Any, refused: Any, misrouted: Any, **named: Any) -> None:
+        await original(self, refused, [one for one in misrouted if not is_handed_on(one.record.headers)], **named)
+
+    dead_letters.KafkaSideOutputs.send = send  # type: ignore[method-assign]
+
+
 def take_the_list_check_out() -> None:
     """Nobody brings the shards' copies of the model pointer up to date, nor checks for lists of another model."""
 
@@ -194,6 +205,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "slow-head": slow_head,
     "clock": clock_is_off,
     "no-acknowledgement": take_the_acknowledgement_out,
+    "no-hand-over": take_the_hand_over_out,
     "no-list-check": take_the_list_check_out,
     COMMIT_IN_PART: commits_fail_in_part,
     "no-intent": take_the_intent_out,

@@ -1,7 +1,10 @@
 """The load: an endless, seeded sequence of records as learners, faulty clients and scripts would send them.
 
-The same seed, rate and start give the same bytes. 1 % of the events come a second time seconds to minutes later, 0.5 %
-are bad values, 5 % are old, 0.1 % lie in the wrong partition, and some learners are scripts or crawlers.
+The same seed, rate and start give the same bytes. Seconds to minutes later 1 % of the events come a second time, half
+of these under another id, and 0.5 % more as an earlier event of the same day and kind, which must change nothing. 0.5
+% are bad values, 5 % are old, 20 % were held back by a device for up to 40 days, 0.1 % lie in the wrong partition.
+Every tenth event takes something back, 0.2 % erase a learner and 0.2 % merge an anonymous id into one; such an id is
+still used afterwards now and then. Some learners are scripts or crawlers.
 """
 
 from __future__ import annotations
@@ -17,10 +20,17 @@ import msgspec
 from recsys.keys import partition_of
 
 REPEATED = 0.01
+RESENT = 0.005
 POISON = 0.005
 LATE = 0.05
+HELD_BACK = 0.2
+HELD_BACK_DAYS = 40.0
 MISROUTED = 0.001
 SCRIPTED = 0.02
+ANONYMOUS = 0.05
+ERASED = 0.002
+MERGED = 0.002
+ERASED_BACK_DAYS = 30.0
 DAY_MS = 86_400_000
 TYPES = (
     *("view",) * 40,
@@ -32,8 +42,19 @@ TYPES = (
     *("complete",) * 2,
     *("rate",) * 3,
     *("dismiss",) * 2,
-    "unenroll",
+    *("unbookmark",) * 3,
+    *("unenroll",) * 3,
+    *("uncomplete",) * 2,
+    *("unrate",) * 2,
+    *("undismiss",) * 2,
 )
+FLOWS = ("view", "click", "play")
+ENTERING = (*(kind for kind in TYPES if not kind.startswith("un")), "unenroll")
+"""Types that the release before this one knew."""
+
+EVENTS_AN_ANONYMOUS_ID = 400
+ENCODE = msgspec.json.Encoder().encode
+Event = dict[str, object]
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (iPhone) Safari/605.1", None)
 CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 BAD_VALUES: tuple[bytes | None, ...] = (
@@ -76,6 +97,8 @@ class Load:
         marker: A course id that every `marker_every`-th event has, for faults that wait for a certain record.
         marker_every: See `marker`; 0 for never.
         markers: At most so many events have it.
+        opposites: Whether anything is taken back; no type is used otherwise that the release before did not know.
+        controls: Whether learners are erased and merged.
     """
 
     seed: int
@@ -88,11 +111,12 @@ class Load:
     marker: str = ""
     marker_every: int = 0
     markers: int = 1_000_000
+    opposites: bool = True
+    controls: bool = True
 
     def records(self) -> Iterator[Produced]:
         """The records, without end."""
         rng = random.Random(self.seed)
-        encode = msgspec.json.Encoder().encode
         again: list[tuple[int, int, Produced]] = []
         number = 0
         while True:
@@ -102,31 +126,30 @@ class Load:
             if rng.random() < self.poison:
                 yield self._poison(rng)
                 continue
-            record = self._event(rng, number, encode)
-            if rng.random() < REPEATED:
+            event = self._event(rng, number)
+            repeat = _repeat(rng, event)
+            if repeat is not None:
                 due = number + int(self.rate * rng.uniform(2, 60))
-                heapq.heappush(again, (due, number, record))
-            yield record
+                heapq.heappush(again, (due, number, self._routed(rng, repeat)))
+            yield self._routed(rng, event)
 
     def _poison(self, rng: random.Random) -> Produced:
         user = f"u{rng.randrange(self.users)}"
         return Produced(partition_of(user, self.partitions), user.encode(), rng.choice(BAD_VALUES))
 
-    def _event(self, rng: random.Random, number: int, encode: object) -> Produced:
-        scripted = rng.random() < SCRIPTED
-        # A few scripts make many events a minute each; everybody else is a learner.
-        user = f"script{rng.randrange(3)}" if scripted else f"u{int(rng.random() ** 2 * self.users)}"
-        kind = rng.choice(TYPES)
+    def _event(self, rng: random.Random, number: int) -> Event:
         at = self.start_ms + int(number * 1000 / self.rate)
+        drawn = rng.random()
+        if drawn < ERASED + MERGED and self.controls:
+            return self._erasure(rng, number, at) if drawn < ERASED else self._merge(rng, number, at)
+        user = self._user(rng, number)
         if rng.random() < LATE:
             at -= int(rng.uniform(0.1, 1500) * DAY_MS)
-        event: dict[str, object] = {
-            "event_id": f"e{number}",
-            "user_id": user,
-            "course_id": f"c{int(rng.random() ** 2 * self.courses)}",
-            "type": kind,
-            "timestamp": at,
-        }
+        elif rng.random() < HELD_BACK and not user.startswith("script"):
+            at -= int(rng.uniform(0.0, HELD_BACK_DAYS) * DAY_MS)
+        kind = rng.choice(TYPES if self.opposites else ENTERING)
+        course = f"c{int(rng.random() ** 2 * self.courses)}"
+        event: Event = {"event_id": f"e{number}", "user_id": user, "course_id": course, "type": kind, "timestamp": at}
         if self.marker_every and number % self.marker_every == 0 and number <= self.markers * self.marker_every:
             event["course_id"] = self.marker
         if kind == "progress":
@@ -136,9 +159,38 @@ class Load:
         agent = CRAWLER if user == "u7" else rng.choice(AGENTS)
         if agent:
             event["user_agent"] = agent
-        return self._routed(rng, user, encode(event))  # type: ignore[operator]
+        return event
 
-    def _routed(self, rng: random.Random, user: str, value: bytes) -> Produced:
+    def _user(self, rng: random.Random, number: int) -> str:
+        """A few scripts make many events a minute each; everybody else is a learner, some of them not signed in yet."""
+        drawn = rng.random()
+        if drawn < SCRIPTED:
+            return f"script{rng.randrange(3)}"
+        if drawn < SCRIPTED + ANONYMOUS and self.controls:
+            return f"anon{_anonymous(rng, number)}"
+        return f"u{int(rng.random() ** 2 * self.users)}"
+
+    def _erasure(self, rng: random.Random, number: int, at: int) -> Event:
+        """Half of them as of a time in the past, so that something of the learner is left."""
+        if rng.random() < 0.5:
+            at -= int(rng.uniform(0.0, ERASED_BACK_DAYS) * DAY_MS)
+        user = self._user(rng, number)
+        return {"event_id": f"e{number}", "user_id": user, "type": "erase", "timestamp": at}
+
+    def _merge(self, rng: random.Random, number: int, at: int) -> Event:
+        """An anonymous id into the learner that signs in under it; every seventh into the next anonymous id."""
+        anonymous = _anonymous(rng, number)
+        into = f"anon{anonymous + 1}" if anonymous % 7 == 0 else f"u{anonymous * 31 % self.users}"
+        return {
+            "event_id": f"e{number}",
+            "user_id": f"anon{anonymous}",
+            "type": "merge",
+            "timestamp": at,
+            "into": into,
+        }
+
+    def _routed(self, rng: random.Random, event: Event) -> Produced:
+        user, value = str(event["user_id"]), ENCODE(event)
         target = partition_of(user, self.partitions)
         if rng.random() >= MISROUTED:
             return Produced(target, user.encode(), value)
@@ -146,3 +198,25 @@ class Load:
             return Produced(rng.randrange(self.partitions), None, value)
         other = f"device{rng.randrange(100)}"
         return Produced(partition_of(other, self.partitions), other.encode(), value)
+
+
+def _anonymous(rng: random.Random, number: int) -> int:
+    """The number of an anonymous id that is in use about now, or was not long ago."""
+    return max(0, number // EVENTS_AN_ANONYMOUS_ID - int(rng.expovariate(0.2)))
+
+
+def _repeat(rng: random.Random, event: Event) -> Event | None:
+    """What is sent again: the event, the same under another id, an earlier one of its day; mostly nothing."""
+    drawn = rng.random()
+    if drawn < REPEATED / 2:
+        return event
+    if drawn < REPEATED:
+        return {**event, "event_id": f"{event['event_id']}-again"}
+    if drawn < REPEATED + RESENT and event["type"] in FLOWS:
+        at = int(str(event["timestamp"]))
+        return {
+            **event,
+            "event_id": f"{event['event_id']}-earlier",
+            "timestamp": at - int(rng.random() * (at % DAY_MS)),
+        }
+    return None

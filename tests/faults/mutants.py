@@ -21,6 +21,7 @@ MUTANTS = (
     ("the fence removed", "no-fence", "T1"),
     ("the fence removed", "no-fence", "T11"),
     ("the wait for the dead letter's acknowledgement removed", "no-acknowledgement", "T15"),
+    ("what a merge hands on, dropped before its acknowledgement", "no-hand-over", "T1"),
     ("the atomic rename removed", IN_PLACE, "T20"),
     ("the check before a commit's first change, and its mark, removed", "no-intent", "T27"),
     ("the check of a list's model removed", NO_LIST_CHECK, "T25"),

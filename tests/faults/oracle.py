@@ -1,54 +1,43 @@
 """The oracle: what Redis must hold, folded from the topic alone.
 
-Shares no code with `stream` or `recsys.engagement`: partitioner, decay and bot rules are written anew here from their
-published forms (Kafka's murmur2; Cormode et al. 2009; docs/faults.md). Only the event schema (`recsys.events.decode`)
-is the system's own, because it defines what an event is.
+Shares no code with `stream`, `recsys.record` or `recsys.engagement`: record, decay, trending, partitioner and bot
+rules are written anew from their published forms (DESIGN; Kafka's murmur2; Cormode et al. 2009; docs/faults.md). Only
+the event schema (`recsys.events.decode`) is the system's own, because it defines what an event is.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-
-import crawleruseragents
+from math import fsum
 
 from recsys.errors import InvalidEvent
 from recsys.events import Interaction, decode
+from tests.faults.habits import Habits, target_of
+from tests.faults.packed import HandedOn, handed_on
+from tests.faults.pairs import Pair, Sum, pair_of
 from tests.faults.topic import LogRecord
 
-LANDMARK_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
-DAY_MS = 86_400_000
-ENGAGEMENT_HALF_LIFE_DAYS = 30.0
-TRENDING_HALF_LIFE_DAYS = 10.0
-FIXED_WEIGHTS = {
-    "view": 1.0,
-    "click": 5.0,
-    "play": 2.0,
-    "bookmark": 4.0,
-    "enroll": 10.0,
-    "complete": 12.0,
-    "dismiss": -5.0,
-    "unenroll": -10.0,
-}
-ENDING = ("enroll", "complete", "dismiss", "unenroll")
-WATCHED = 0.9
-"""A progress of at least this ends a course, too."""
-BUSY_MINUTE = 61
-"""Events that make a minute busy."""
+LONGEST_PATH = 16
+"""Learners that records were handed on through, after which they stay."""
 
 
 @dataclass(slots=True)
-class Sum:
-    """A sum with the sum of its terms' sizes, which says how exact it can be."""
+class Learner:
+    """What is kept of a learner.
 
-    value: float = 0.0
-    size: float = 0.0
+    Attributes:
+        pairs: Course → what the learner did with it.
+        erased_until: The largest time of an erasure, ms; 0 for none.
+        merge: When and into whom this id was merged; None where it was not.
+        habits: What the bot rules remember; None for nothing.
+    """
 
-    def add(self, term: float) -> None:
-        self.value += term
-        self.size += abs(term)
+    pairs: dict[str, Pair] = field(default_factory=dict)
+    erased_until: int = 0
+    merge: tuple[int, str] | None = None
+    habits: Habits | None = None
 
 
 @dataclass(slots=True)
@@ -57,89 +46,224 @@ class Shard:
 
     Attributes:
         fence: Offset of the last record; None for an empty partition.
-        engagement: (user, course) → stored sum.
-        done: user → courses never to recommend again.
-        ended: Those of `done` that an event of `ENDING` ended; workers before 0.9 of progress counted know no others.
-        trend: course → stored sum.
-        bots: user → the detector's hash.
+        learners: Those of whom anything is kept.
+        trend: Course → stored sum, with the sizes of all terms that were ever part of it.
         counts: Outcome → records.
         refused: Offset → the value of each record that must have a dead letter, and the reason in it ("" for any).
+        missing: A line for each record that must follow from one of this shard and is not in the log, such as the
+            copy of a misrouted one.
     """
 
     fence: int | None = None
-    engagement: dict[tuple[str, str], Sum] = field(default_factory=dict)
-    done: dict[str, set[str]] = field(default_factory=dict)
-    ended: dict[str, set[str]] = field(default_factory=dict)
+    learners: dict[str, Learner] = field(default_factory=dict)
     trend: dict[str, Sum] = field(default_factory=dict)
-    bots: dict[str, dict[str, str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     refused: dict[int, tuple[bytes | None, str]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def records(self) -> dict[tuple[str, str], Pair]:
+        """(user, course) → record."""
+        return {(user, course): pair for user, one in self.learners.items() for course, pair in one.pairs.items()}
+
+    @property
+    def erased(self) -> dict[str, int]:
+        """User → the largest time of an erasure, ms."""
+        return {user: one.erased_until for user, one in self.learners.items() if one.erased_until}
+
+    @property
+    def merged(self) -> dict[str, tuple[int, str]]:
+        """User → when and into whom this id was merged."""
+        return {user: one.merge for user, one in self.learners.items() if one.merge is not None}
+
+    @property
+    def done(self) -> dict[str, dict[str, int]]:
+        """User → course → until when it must not be recommended, ms."""
+        found = {
+            user: {course: until for course, pair in one.pairs.items() if (until := pair.done_until()) is not None}
+            for user, one in self.learners.items()
+        }
+        return {user: courses for user, courses in found.items() if courses}
+
+    @property
+    def terms(self) -> Counter[str]:
+        """Course → records that have a part in its trending."""
+        return Counter(course for (_, course), pair in self.records.items() if pair.trend() > 0)
+
+    @property
+    def bots(self) -> dict[str, dict[str, str]]:
+        """User → the detector's hash."""
+        return {user: one.habits.as_stored() for user, one in self.learners.items() if one.habits is not None}
 
 
-@lru_cache(maxsize=1_000_000)
-def target_of(user_id: str, partitions: int) -> int:
-    """The partition of a record keyed by `user_id` (Kafka's `Utils.toPositive(Utils.murmur2(key)) % partitions`)."""
-    key, multiplier = user_id.encode(), 0x5BD1E995
-    h = 0x9747B28C ^ len(key)
-    whole = len(key) // 4 * 4
-    for start in range(0, whole, 4):
-        k = (key[start] | key[start + 1] << 8 | key[start + 2] << 16 | key[start + 3] << 24) * multiplier % 2**32
-        k = (k ^ k >> 24) * multiplier % 2**32
-        h = (h * multiplier ^ k) % 2**32
-    rest = key[whole:]
-    if rest:
-        for place, byte in enumerate(rest):
-            h ^= byte << 8 * place
-        h = h * multiplier % 2**32
-    h = (h ^ h >> 13) * multiplier % 2**32
-    return ((h ^ h >> 15) & 0x7FFFFFFF) % partitions
+class Fold:
+    """Folds the records of a topic, partition by partition in offset order.
+
+    Args:
+        partitions: Partition count.
+        also_refused: Events that the workers of this run must dead-letter though they are valid.
+    """
+
+    def __init__(self, partitions: int, also_refused: Callable[[Interaction], bool]) -> None:
+        self.shards = {partition: Shard() for partition in range(partitions)}
+        self._also_refused = also_refused
+        self._arrived: set[tuple[int, bytes | None]] = set()
+        self._awaited: list[tuple[int, int, int, bytes | None]] = []
+        self._must_be_handed: dict[tuple[str, str], Learner] = {}
+        self._handed: dict[tuple[str, str], Learner] = {}
+
+    def add(self, record: LogRecord) -> None:
+        """The next record of its partition."""
+        shard = self.shards[record.partition]
+        handed = handed_on(record)
+        if handed is not None:
+            shard.counts[self._take(shard, handed)] += 1
+            return
+        event = self._accepted(record)
+        if isinstance(event, str):
+            shard.counts["refused"] += 1
+            shard.refused[record.offset] = (record.value, event)
+        elif (target := target_of(event.user_id, len(self.shards))) != record.partition:
+            shard.counts["rerouted"] += 1
+            self._awaited.append((record.partition, record.offset, target, record.value))
+        else:
+            self._arrived.add((record.partition, record.value))
+            shard.counts[self._apply(shard, event)] += 1
+
+    def end(self) -> None:
+        """Sums up, when every record was added."""
+        for partition, offset, target, value in self._awaited:
+            if (target, value) not in self._arrived:
+                line = f"copy of {partition}/{offset}: expected one in partition {target}, received none"
+                self.shards[partition].missing.append(line)
+        for partition, line in self._missing_of_merges():
+            self.shards[partition].missing.append(line)
+        for shard in self.shards.values():
+            _sum_up(shard)
+
+    def _accepted(self, record: LogRecord) -> Interaction | str:
+        """The event, or the reason it is refused for ("" where the case does not say which)."""
+        try:
+            event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
+        except InvalidEvent as error:
+            return str(error.reason)
+        return "" if self._also_refused(event) else event
+
+    def _apply(self, shard: Shard, event: Interaction) -> str:
+        """What the event is counted as."""
+        learner = shard.learners.setdefault(event.user_id, Learner())
+        if event.type == "merge":
+            return self._merge(shard, learner, event)
+        if event.type == "erase":
+            if learner.merge is not None:
+                return self._hand_on(event.user_id, learner, {}, event.timestamp)
+            return "accepted" if _erase(shard, learner, event.timestamp) else "unchanged"
+        pair = pair_of(event).without(learner.erased_until)
+        if not pair:
+            return "unchanged"
+        if learner.merge is not None:
+            return self._hand_on(event.user_id, learner, {event.course_id: pair}, 0)
+        learner.habits = learner.habits or Habits()
+        learner.habits.see(event)
+        return "accepted" if _join(shard, learner, {event.course_id: pair}) else "unchanged"
+
+    def _merge(self, shard: Shard, learner: Learner, event: Interaction) -> str:
+        """The latest merge of an id holds; the first of all hands on what there is."""
+        assert event.into is not None
+        merge = (event.timestamp, event.into)
+        if learner.merge is not None and learner.merge >= merge:
+            return "unchanged"
+        pairs, first = learner.pairs, learner.merge is None
+        learner.merge = merge
+        if first:
+            _leave(shard, learner)
+            self._hand_on(event.user_id, learner, pairs, 0)
+        return "accepted"
+
+    def _take(self, shard: Shard, handed: HandedOn) -> str:
+        """What a merge handed on: joined to its learner, or handed on again by one who was merged, too."""
+        _collect(self._handed, (handed.path[-1], handed.into), handed.pairs, handed.erased_until)
+        learner = shard.learners.setdefault(handed.into, Learner())
+        if learner.merge is not None:
+            if not _stays(handed, learner.merge[1]):
+                return self._hand_on(handed.into, learner, handed.pairs, handed.erased_until)
+            learner.merge = None
+        erased = _erase(shard, learner, handed.erased_until)
+        changed = _join(shard, learner, handed.pairs)
+        return "accepted" if erased or changed else "unchanged"
+
+    def _hand_on(self, user: str, learner: Learner, pairs: Mapping[str, Pair], erased_until: int) -> str:
+        assert learner.merge is not None
+        if pairs or erased_until:
+            _collect(self._must_be_handed, (user, learner.merge[1]), pairs, erased_until)
+        return "rerouted"
+
+    def _missing_of_merges(self) -> Iterator[tuple[int, str]]:
+        """The partition of each merged learner of whom not all was handed on, or more than there was, and a line."""
+        for (user, into), must in self._must_be_handed.items():
+            have = self._handed.get((user, into), Learner())
+            if have.pairs != must.pairs or have.erased_until < must.erased_until:
+                short = [course for course in must.pairs if have.pairs.get(course) != must.pairs[course]]
+                line = (
+                    f"merge of {user} into {into}: expected {len(must.pairs)} records handed on, {len(short)} are not"
+                )
+                yield target_of(user, len(self.shards)), line
 
 
-def weight_of(event: Interaction) -> float:
-    """The undecayed weight: progress 2 × value, rate 3 × (value − 3), the others a number each."""
-    if event.type == "progress":
-        return 2.0 * (event.value or 0.0)
-    if event.type == "rate":
-        return 3.0 * ((event.value or 3.0) - 3.0)
-    return FIXED_WEIGHTS[event.type]
+def _collect(
+    found: dict[tuple[str, str], Learner], way: tuple[str, str], pairs: Mapping[str, Pair], erased: int
+) -> None:
+    """Joins records that go from one learner to another to what went this way before."""
+    learner = found.setdefault(way, Learner())
+    learner.erased_until = max(learner.erased_until, erased)
+    for course, pair in pairs.items():
+        learner.pairs[course] = learner.pairs.get(course, Pair()).joined(pair)
 
 
-def decayed(weight: float, at_ms: int, half_life_days: float) -> float:
-    """Forward decay: `w · 2^((t − L)/h)`."""
-    return float(weight * 2.0 ** ((at_ms - LANDMARK_MS) / (half_life_days * DAY_MS)))
+def _stays(handed: HandedOn, into: str) -> bool:
+    """Whether a merged learner keeps what comes to it: it went round a cycle, of which it has the smallest id."""
+    if into not in handed.path:
+        return len(handed.path) >= LONGEST_PATH
+    return handed.into <= min(handed.path[handed.path.index(into) :])
 
 
-@dataclass(slots=True)
-class Habits:
-    """What the bot rules remember of a learner."""
-
-    minute: int = 0
-    events: int = 0
-    busy: int = 0
-    crawler: bool = False
-
-    def see(self, event: Interaction) -> None:
-        minute = event.timestamp // 60_000
-        if minute > self.minute:
-            self.minute, self.events = minute, 0
-        if minute == self.minute:
-            self.events += 1
-            self.busy += self.events == BUSY_MINUTE
-        self.crawler = self.crawler or _is_crawler(event.user_agent)
-
-    def as_stored(self) -> dict[str, str]:
-        stored = {"features": f"{self.minute},{self.events},{self.busy},{int(self.crawler)}"}
-        if not self.crawler and not self.busy:
-            return stored
-        reasons = ["user agent is a declared crawler"] if self.crawler else []
-        reasons += [f"{self.busy} min with more than {BUSY_MINUTE - 1} events"] if self.busy else []
-        state = "bot" if self.crawler or self.busy > 2 else "suspect"
-        return {**stored, "state": state, "reasons": "; ".join(reasons)}
+def _leave(shard: Shard, learner: Learner) -> None:
+    """The learner is another one from now on; only the erasure stays."""
+    for course in learner.pairs:
+        _note_sizes(shard, course, Pair())
+    learner.pairs, learner.habits = {}, None
 
 
-@lru_cache(maxsize=1024)
-def _is_crawler(user_agent: str | None) -> bool:
-    return bool(user_agent) and bool(crawleruseragents.is_crawler(user_agent))
+def _join(shard: Shard, learner: Learner, pairs: Mapping[str, Pair]) -> bool:
+    """Adds what happened after the learner's erasure; whether anything was new."""
+    changed = False
+    for course, added in pairs.items():
+        before = learner.pairs.get(course, Pair())
+        after = before.joined(added.without(learner.erased_until))
+        if after != before:
+            learner.pairs[course] = after
+            _note_sizes(shard, course, after)
+            changed = True
+    return changed
+
+
+def _erase(shard: Shard, learner: Learner, until_ms: int) -> bool:
+    if until_ms <= learner.erased_until:
+        return False
+    learner.erased_until = until_ms
+    for course, pair in [*learner.pairs.items()]:
+        left = pair.without(until_ms)
+        if left:
+            learner.pairs[course] = left
+        else:
+            del learner.pairs[course]
+        _note_sizes(shard, course, left)
+    learner.habits = None
+    return True
+
+
+def _note_sizes(shard: Shard, course: str, pair: Pair) -> None:
+    shard.trend.setdefault(course, Sum()).size += pair.trend()
 
 
 def fold_topic(
@@ -160,50 +284,22 @@ def fold_topic(
     Returns:
         Partition → what its shard must hold.
     """
-    shards = {partition: Shard() for partition in range(partitions)}
-    habits: dict[str, Habits] = {}
-    seen: set[tuple[str, str]] = set()
+    fold = Fold(partitions, also_refused)
     for record in records:
-        shard = shards[record.partition]
+        shard = fold.shards[record.partition]
         shard.fence = record.offset
         if record.offset in (expired or {}).get(record.partition, ()):
             shard.counts["expired"] += 1
-            continue
-        event = _accepted(record, also_refused)
-        if isinstance(event, str):
-            shard.counts["refused"] += 1
-            shard.refused[record.offset] = (record.value, event)
-        elif target_of(event.user_id, partitions) != record.partition:
-            shard.counts["rerouted"] += 1
-        elif (event.user_id, event.event_id) in seen:
-            shard.counts["duplicate"] += 1
         else:
-            seen.add((event.user_id, event.event_id))
-            _apply(shard, event, habits.setdefault(event.user_id, Habits()))
-    for user_id, habit in habits.items():
-        shards[target_of(user_id, partitions)].bots[user_id] = habit.as_stored()
-    return shards
+            fold.add(record)
+    fold.end()
+    return fold.shards
 
 
-def _accepted(record: LogRecord, also_refused: Callable[[Interaction], bool]) -> Interaction | str:
-    """The event, or the reason it is refused for ("" where the case does not say which)."""
-    try:
-        event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
-    except InvalidEvent as error:
-        return str(error.reason)
-    return "" if also_refused(event) else event
-
-
-def _apply(shard: Shard, event: Interaction, habit: Habits) -> None:
-    shard.counts["accepted"] += 1
-    weight = weight_of(event)
-    pair = (event.user_id, event.course_id)
-    shard.engagement.setdefault(pair, Sum()).add(decayed(weight, event.timestamp, ENGAGEMENT_HALF_LIFE_DAYS))
-    if weight > 0:
-        term = decayed(weight, event.timestamp, TRENDING_HALF_LIFE_DAYS)
-        shard.trend.setdefault(event.course_id, Sum()).add(term)
-    if event.type in ENDING:
-        shard.ended.setdefault(event.user_id, set()).add(event.course_id)
-    if event.type in ENDING or (event.type == "progress" and event.value is not None and event.value >= WATCHED):
-        shard.done.setdefault(event.user_id, set()).add(event.course_id)
-    habit.see(event)
+def _sum_up(shard: Shard) -> None:
+    """Trending: the sum of what the records contribute, rounded once."""
+    terms: dict[str, list[float]] = {}
+    for (_, course), pair in shard.records.items():
+        terms.setdefault(course, []).append(pair.trend())
+    for course, total in shard.trend.items():
+        total.value = fsum(terms.get(course, ()))

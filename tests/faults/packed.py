@@ -13,8 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from tests.faults.pairs import FLOWS, LANDMARK_MS, STATES, Pair, Register
+from tests.faults.topic import LogRecord
 
 VERSION = 1
+CONTROL_HEADER, HANDED_ON = "recsys.control", b"handed-on"
 DAYS_TO_LANDMARK = 18_262  # from 1970-01-01 to 2020-01-01
 RATE = 2 * STATES.index("rate")
 FIRST_QUARTER = 2 * len(STATES)
@@ -63,3 +65,33 @@ def _with_states(numbers: list[int], touched: int) -> Pair:
         states[STATES[code // 2]] = (time, bool(code % 2), value)
     pair.states = states
     return pair
+
+
+class HandedOn(NamedTuple):
+    """What a merge hands on to the learner it joined another to, through the topic.
+
+    Attributes:
+        into: The learner it goes to.
+        path: The learners it comes from, first to last.
+        erased_until: An erasure of one of them; 0 for none.
+        pairs: Course → record.
+    """
+
+    into: str
+    path: tuple[str, ...]
+    erased_until: int
+    pairs: dict[str, Pair]
+
+
+def handed_on(record: LogRecord) -> HandedOn | None:
+    """What a record hands on; None for an event.
+
+    Raises:
+        ValueError: It says that it hands something on, and does not.
+    """
+    if (CONTROL_HEADER, HANDED_ON) not in record.headers:
+        return None
+    version, into, path, erased_until, packed = msgspec.msgpack.decode(record.value or b"")
+    if version != 1:
+        raise ValueError(f"expected records handed on in version 1, received {version}")
+    return HandedOn(into, tuple(path), erased_until, {name: unpacked(value).pair for name, value in packed.items()})

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from recsys.keys import KeySpace, Shard
+from tests.faults.packed import Stored, unpacked
 
 SHARDS_PER_GENERATION = 10_000
 
@@ -21,9 +22,12 @@ class StoredShard:
     """One shard as Redis has it; the attributes are those of `oracle.Shard`."""
 
     fence: int | None = None
-    engagement: dict[tuple[str, str], float] = field(default_factory=dict)
-    done: dict[str, set[str]] = field(default_factory=dict)
+    records: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    erased: dict[str, int] = field(default_factory=dict)
+    merged: dict[str, tuple[int, str]] = field(default_factory=dict)
+    done: dict[str, dict[str, int]] = field(default_factory=dict)
     trend: dict[str, float] = field(default_factory=dict)
+    terms: Counter[str] = field(default_factory=Counter)
     bots: dict[str, dict[str, str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -59,25 +63,33 @@ def read_state(client: redis.Redis, group: str, partitions: int, keys: KeySpace)
         f"{keys.tag(shard)}:": partition for partition, shard in shard_numbers(client, partitions, keys).items()
     }
     hashes: dict[bytes, tuple[int, str]] = {}
-    sets: dict[bytes, tuple[int, str]] = {}
     for raw in client.scan_iter(count=5000):
         tag, brace, rest = raw.decode().partition("}:")
         partition = prefixes.get(tag + brace)
-        kind, _, user = rest.partition(":")
-        if partition is not None and kind in ("eng", "bot"):
+        if partition is not None and rest.partition(":")[0] in OF_A_LEARNER:
             hashes[raw] = (partition, rest)
-        elif partition is not None and kind == "done":
-            sets[raw] = (partition, user)
     for (partition, rest), fields in zip(hashes.values(), _replies(client, "HGETALL", hashes), strict=True):
         kind, _, user = rest.partition(":")
-        if kind == "eng":
-            found[partition].engagement |= {(user, course): value for course, value in _sums(fields).items()}
-        else:
-            found[partition].bots[user] = {name.decode(): value.decode() for name, value in fields.items()}
-    for (partition, user), members in zip(sets.values(), _replies(client, "SMEMBERS", sets), strict=True):
-        found[partition].done[user] = {course.decode() for course in members}
+        OF_A_LEARNER[kind](found[partition], user, fields)
     _read_shard_keys(client, group, found, partitions, keys)
     return found
+
+
+def _read_records(shard: StoredShard, user: str, fields: Mapping[bytes, bytes]) -> None:
+    for name, value in fields.items():
+        shard.records[user, name.decode()] = unpacked(value)
+
+
+def _read_done(shard: StoredShard, user: str, fields: Mapping[bytes, bytes]) -> None:
+    shard.done[user] = {course.decode(): int(until) for course, until in fields.items()}
+
+
+def _read_bots(shard: StoredShard, user: str, fields: Mapping[bytes, bytes]) -> None:
+    shard.bots[user] = {name.decode(): value.decode() for name, value in fields.items()}
+
+
+OF_A_LEARNER = {"eng": _read_records, "done": _read_done, "bot": _read_bots}
+"""Kind of a learner's key → what reads it."""
 
 
 def _read_shard_keys(
@@ -88,7 +100,17 @@ def _read_shard_keys(
     for partition, shard in shard_numbers(client, partitions, keys).items():
         trend: Any = client.hgetall(keys.trend(shard))
         counts: Any = client.hgetall(keys.counts(shard))
-        found[partition].trend = _sums(trend)
+        for course, value in trend.items():
+            total, rest, records = struct.unpack("<ddI", value)
+            found[partition].trend[course.decode()] = total + rest
+            if records:
+                found[partition].terms[course.decode()] = records
+        erased: Any = client.hgetall(keys.erased(shard))
+        merged: Any = client.hgetall(keys.merged(shard))
+        found[partition].erased = {user.decode(): int(until) for user, until in erased.items()}
+        for user, value in merged.items():
+            at, _, into = value.decode().partition(" ")
+            found[partition].merged[user.decode()] = (int(at), into)
         found[partition].counts = Counter({name.decode(): int(value) for name, value in counts.items()})
 
 
@@ -98,7 +120,3 @@ def _replies(client: redis.Redis, command: str, wanted: Iterable[bytes]) -> list
         pipeline.execute_command(command, key)
     replies: list[Any] = pipeline.execute()
     return replies
-
-
-def _sums(fields: Mapping[bytes, bytes]) -> dict[str, float]:
-    return {course.decode(): struct.unpack("<d", value)[0] for course, value in fields.items()}

@@ -15,7 +15,7 @@ from tests.faults.stage import Stage
 
 KEYS = KeySpace()
 
-WRITES = ("hset", "zadd", "sadd", "persist", "unlink", "set")
+WRITES = ("hset", "hdel", "zadd", "zrem", "sadd", "srem", "unlink", "set")
 REFUSED_S = 2.0
 STOPPED_S = 60.0
 DAMAGED = 0

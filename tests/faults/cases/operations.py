@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import NoError
 
+from recsys.keys import Shard
 from tests.faults.cases.kills import EVENTS, START_S, start
 from tests.faults.cases.outages import BACK_S
 from tests.faults.findings import Findings, case, conclude
@@ -25,8 +26,8 @@ DELETED_IN = (0, 1)
 GONE_S = 30.0
 READ_ON_S = 3.0
 """A worker that owns a partition and takes it for none that is stopped would have read on by then."""
-OLD_VERSION = "d1a576b"
-"""The release before this one, from which a rolling upgrade starts (T23). Raise it at each release."""
+OLD_VERSIONS = ("d1a576b", "31e9a26")
+"""Releases whose state has another format, from which a migration starts (T23)."""
 
 
 @case("T16", "two workers of one instance id")
@@ -162,34 +163,53 @@ def wrong_clock(stage: Stage) -> Findings:
     return conclude(stage, findings)
 
 
-@case("T23", "old and new version side by side")
-def two_versions(stage: Stage) -> Findings:
+@case("T23", "workers of earlier releases serve while `recsys rebuild` migrates; then today's take over")
+def migration(stage: Stage) -> Findings:
     findings = Findings()
-    old = stage.folder / "old"
-    ref = stage.old_ref or OLD_VERSION
-    old.mkdir()
-    subprocess.run(["tar", "-x", "-C", str(old)], input=_git("archive", ref), check=True)
-    findings.figures["old"] = ref[:12]
+    refs = [stage.old_ref] if stage.old_ref else OLD_VERSIONS
+    findings.figures["old"] = [ref[:12] for ref in refs]
     stage.old_workers = True
-    stage.spell_keys_as("")  # that release knows no prefix
+    stage.spell_keys_as("")  # the older of them knows no prefix
     stage.start_load(rate=stage.rate(), events=EVENTS)
-    # PYTHONSAFEPATH keeps the working folder, which is the new version, off the old one's path.
-    environment = {"PYTHONPATH": str(old), "PYTHONSAFEPATH": "1"}
-    veterans = [stage.fleet.add(environment=environment) for _ in range(2)]
-    stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress of the old version")
-    for _ in range(stage.times(2, least=1)):
-        newcomers = [stage.fleet.add() for _ in range(2)]
-        stage.wait_until(stage.fences_move(), within_s=START_S, what="progress of both versions")
-        stage.wait(max(5.0, 15.0 * stage.scale))
-        veterans[0].kill()  # the rest rebalances, and the old version comes back beside the new
-        stage.wait_until(stage.fences_move(), within_s=START_S, what="progress after a kill")
-        for worker in newcomers:
-            worker.stop()
-    stage.fleet.add()
+    veterans = [stage.fleet.add(environment=_environment_of(stage, ref)) for ref in refs]
+    stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress of the earlier releases")
+    stage.wait(max(5.0, 15.0 * stage.scale))
+    rebuilt = _rebuilt(stage, findings)
+    findings.figures["migrated"] = rebuilt.get("records")
+    stage.wait_until(_old_fences_move(stage), within_s=START_S, what="earlier releases that go on beside the new state")
+    newcomers = [stage.fleet.add() for _ in refs]
+    stage.wait_until(lambda: all(one.started for one in newcomers), within_s=START_S, what="today's workers")
     for worker in veterans:
-        worker.stop()
+        stage.wait(max(3.0, 5.0 * stage.scale))
+        findings.ended([worker.stop()])
     findings.recovered(stage.recover(BACK_S), BACK_S)
-    return conclude(stage, findings)
+    conclude(stage, findings)
+    _rebuilt(stage, findings, "--drop-unused")
+    left = sum(1 for _ in stage.client.scan_iter("{s[0-9]}:*", count=5000))
+    findings.expect(left == 0, f"expected no key of the old state after --drop-unused, received {left}")
+    return findings
+
+
+def _environment_of(stage: Stage, ref: str) -> dict[str, str]:
+    """Where a worker of another git ref finds its code; PYTHONSAFEPATH keeps the working folder off it."""
+    path = stage.folder / ref
+    path.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(path)], input=_git("archive", ref), check=True)
+    return {"PYTHONPATH": str(path), "PYTHONSAFEPATH": "1"}
+
+
+def _rebuilt(stage: Stage, findings: Findings, *options: str) -> dict[str, object]:
+    command = [sys.executable, "-m", "recsys.cli", "rebuild", "--json", *options]
+    done = subprocess.run(command, env=stage.environment(), capture_output=True, text=True, check=False)
+    findings.expect(done.returncode == 0, f"expected `recsys rebuild` to end with 0, received: {done.stderr[-300:]}")
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def _old_fences_move(stage: Stage) -> Callable[[], bool]:
+    """A condition: the fences of generation 0, which nobody but the earlier releases writes, moved since now."""
+    names = [stage.keys.fence(Shard(partition), stage.group) for partition in range(PARTITIONS)]
+    before = stage.client.mget(names)
+    return lambda: all(now != then for now, then in zip(stage.client.mget(names), before, strict=True))
 
 
 def _git(*arguments: str) -> bytes:
