@@ -65,7 +65,7 @@ class ShardContents:
                 state.whole[read.state] = {owner: dict(hashes.get(owner, {})) for owner in read.owners}
             else:
                 fields = self.texts[read.state]
-                state.texts[read.state] = {owner: fields[owner].get(read.field, "") for owner in read.owners}
+                state.texts[read.state] = {owner: fields.get(owner, {}).get(read.field, "") for owner in read.owners}
         return state
 
     def apply(self, operation: Operation, fence: int) -> None:

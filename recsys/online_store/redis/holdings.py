@@ -82,7 +82,7 @@ class RedisHoldings:
                 cached_list=bool(top),
                 waiting=mark is not None,
                 erased_until_ms=None if erased is None else int(erased),
-                merged_into=None if merged is None else merged.decode(),
+                merged_into=None if merged is None else merged.decode().partition(" ")[2],
             )
         except ValueError:
             raise UnreadableState(self._keys.erased(shard), NO_TIME) from None

@@ -15,7 +15,7 @@ from recsys.errors import RefusalReason
 from recsys.keys import DIRTY, Partition, Shard, Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
-from recsys.record import FOREVER_MS, RecordRules
+from recsys.record import FOREVER_MS, RecordRules, unpack
 from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.engagement.steps import read_state
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
@@ -152,3 +152,30 @@ async def test_chunk_boundaries_do_not_change_the_state(
         marked = set(contents.marks.pop(DIRTY))  # by the fence of the commit, which chunk boundaries do move
         states.append((contents, marked, await store.fence(SHARD, GROUP)))
     assert states[0] == states[1]
+
+
+control = st.tuples(st.sampled_from("uvw"), st.just(""), st.just("erase"), st.integers(0, 12), st.integers(0, 10**10))
+
+
+@given(st.lists(stories.map(lambda story: story[0]) | control, max_size=40), st.integers(1, 40))
+async def test_trending_is_the_sum_over_all_records_whatever_came_and_went(
+    story: list[tuple[str, str, str, int, int]], size: int
+) -> None:
+    records = [
+        event(offset, user, course, kind, at=ARRIVAL - age) for offset, (user, course, kind, _, age) in enumerate(story)
+    ]
+    store = MemoryStore()
+    rules = dataclasses.replace(RULES, max_courses=2)
+    for start in range(0, len(records), size):
+        await apply(store, records[start : start + size], rules)
+    sums: defaultdict[str, float] = defaultdict(float)
+    for state in await store.user_states(SHARD, ["u", "v", "w"]):
+        for course, packed in state.records.items():
+            sums[course] += RULES.records.trend(unpack(packed))
+        assert state.done == {
+            course: until
+            for course, packed in state.records.items()
+            if (until := RULES.records.done_until(unpack(packed))) is not None
+        }
+    shown = (await store.trend(SHARD, 99)).sums
+    assert shown == pytest.approx({course: total for course, total in sums.items() if total}, rel=1e-9)
