@@ -19,13 +19,13 @@ from recsys.events import Interaction
 PAGE = Path(__file__).parents[1] / "docs" / "bad-input.md"
 TABLE_BEGINS, TABLE_ENDS = "<!-- table: python -m tests.bad_input -->\n", "<!-- end of table -->\n"
 LEARNER = "learner"
-ACCEPTED, CLAMPED, DUPLICATE, REROUTED = (
+ACCEPTED, CLAMPED, UNCHANGED, REROUTED = (
     "accepted",
     "accepted, time clamped to arrival",
-    "duplicate",
+    "unchanged",
     "rerouted, accepted",
 )
-MINUTE_MS = 60_000
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 YEAR_2000_MS = 946_684_800_000
 OWN_KEY = b"<own>"
 """Stands for the learner's id, as `bad_key` rows have another key on purpose."""
@@ -60,7 +60,7 @@ class Row:
     @property
     def refused(self) -> bool:
         """Whether it becomes a dead letter."""
-        return self.outcome not in {ACCEPTED, CLAMPED, DUPLICATE, REROUTED}
+        return self.outcome not in {ACCEPTED, CLAMPED, UNCHANGED, REROUTED}
 
 
 class Rows:
@@ -79,10 +79,12 @@ class Rows:
         self.records()
 
     def usual(self, name: str) -> dict[str, Any]:
+        """A view of a course of the row's own: one of another row's would be the same view of the same day again."""
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower())[:64]
         return {
-            "event_id": re.sub(r"[^a-z0-9]+", "-", name.lower())[:64],
+            "event_id": slug,
             "user_id": LEARNER,
-            "course_id": "c1",
+            "course_id": slug,
             "type": "view",
             "timestamp": self.arrival_ms - 1000,
         }
@@ -158,9 +160,12 @@ class Rows:
         self.event("256-character event_id", "bad_id", event_id="e" * 256)
         self.event("null event_id", "schema", event_id=None)
         self.event("NUL in event_id", "bad_id", event_id="e\0")
-        self.taken("an event_id for the first time", event_id="again")
-        self.taken("the same event again", outcome=DUPLICATE, event_id="again")
-        self.taken("the same event_id with other content", outcome=DUPLICATE, event_id="again", type="enroll")
+        self.taken("an event for the first time", event_id="again", course_id="again")
+        self.taken("the same event again", outcome=UNCHANGED, event_id="again", course_id="again")
+        self.taken("the same event under another id", outcome=UNCHANGED, course_id="again")
+        earlier = (self.arrival_ms - 1000) // DAY_MS * DAY_MS
+        self.taken("an earlier one of its day", outcome=UNCHANGED, course_id="again", timestamp=earlier)
+        self.taken("the same event_id with other content", event_id="again", course_id="again", type="enroll")
         self.event("empty user_id", "bad_id", user_id="")
         self.event("256-character user_id", "bad_id", user_id="u" * 256)
         self.event("empty course_id", "bad_id", course_id="")
