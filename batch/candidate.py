@@ -8,7 +8,7 @@ import numpy as np
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.evaluate import ndcg
-from batch.evaluation.experiment import Experiment
+from batch.evaluation.experiment import HYBRID, Experiment
 from batch.evaluation.metrics import Interval, paired_bootstrap
 from batch.evaluation.tuning import METRIC
 from batch.fallback import SERVABLE, fit_fallback
@@ -17,8 +17,6 @@ from batch.train import fit_hybrid, recommender
 from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft
 from recsys.model.inputs import Doubles
-
-HYBRID = "hybrid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def choose_candidate(experiment: Experiment, rule: EngagementRule) -> Candidate:
     said = f"NDCG@10 {behind.mean:+.4f} (95 % {behind.low:+.4f} … {behind.high:+.4f}) against {best}"
     if behind.high >= 0:
         return Candidate(HYBRID, f"The hybrid model is the candidate: {said}.", hybrid, behind)
-    draft = fit_fallback(best, experiment.encoded, experiment.hyperparameters, experiment.options[best], rule)
+    draft = fit_fallback(best, experiment.encoded, experiment.hyperparameters, experiment.tuned.options[best], rule)
     served = ndcg(recommender(draft), experiment.cases, experiment.facts.offered)
     reason = f"A baseline, {best}, is the candidate, because the hybrid model loses to it: {said}."
     return Candidate(best, reason, served, behind)
@@ -84,7 +82,7 @@ def fit_candidate(
         CandidateRejected: When training ended in numbers that are none.
     """
     if candidate.is_fallback:
-        options = experiment.options[candidate.name]
+        options = experiment.tuned.options[candidate.name]
         return checked(fit_fallback(candidate.name, encoded, experiment.hyperparameters, options, rule))
     learned = None if learn else experiment.model
     return checked(fit_hybrid(encoded, experiment.hyperparameters, rule, learned=learned, stage=stage).draft)

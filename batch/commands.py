@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -43,7 +43,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print the r
 @click.option("--interactions", type=_file, help="Read history from this file (csv or parquet).")
 @click.option("--courses", type=_file, help="The catalogue that goes with --interactions.")
 @click.option("--no-publish", is_flag=True, help="Write bundle and report; move no pointer, need no Redis.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 4]")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 5]")
 @_json_option
 def retrain(
     from_topic_: bool,
@@ -75,33 +75,54 @@ def retrain(
 @click.option("--interactions", type=_file, required=True, help="History (csv or parquet).")
 @click.option("--courses", type=_file, required=True, help="Its catalogue.")
 @click.option("--json", "out", type=_file, help="Write all figures to this file as one JSON object.")
-@click.option("--report", "report", type=str, help="Also write a report of this name to the reports folder.")
-@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 4]")
-def evaluate(interactions: Path, courses: Path, out: Path | None, report: str | None, epochs: int | None) -> None:
+@click.option("--report", "report", type=str, help="Name of the report's folder.  [default: evaluate-TIME]")
+@click.option("--no-report", is_flag=True, help="Write no report.")
+@click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 5]")
+@click.option(
+    "--seeds", type=click.IntRange(1, 20), default=1, show_default=True, help="Hybrids trained, each from another seed."
+)
+def evaluate(
+    interactions: Path,
+    courses: Path,
+    out: Path | None,
+    report: str | None,
+    no_report: bool,
+    epochs: int | None,
+    seeds: int,
+) -> None:
     """Compare the hybrid model with its baselines on files alone, cut in time; needs no services."""
     settings = load_settings()
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
     if out is not None:
         require_writable(out.absolute().parent, "--json")
-    if report is not None:
+    if no_report and report is not None:
+        raise ConfigurationError("expected one of --report and --no-report, received both")
+    if not no_report:
         require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
+    started_ms = now_ms()
     with shown_stages() as stage:
         stage("reading")
         history = from_files(interactions, courses)
         _import_tensorflow(settings)
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
-        from batch.evaluation.report import table, verdict, write_report  # noqa: PLC0415 - as above
+        from batch.evaluation.report import PAGE, write_report  # noqa: PLC0415 - as above
+        from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
 
         prepared = prepare(history, at_ms=now_ms(), rules=settings.record_rules)
         for line in prepared.account.lines():
             _tell(line)
         hyperparameters = _hyperparameters(settings, epochs)
-        experiment = run_experiment(prepared.events, prepared.courses, hyperparameters, rule_of(settings), stage=stage)
+        experiment = run_experiment(
+            prepared.events, prepared.courses, hyperparameters, rule_of(settings), seeds=seeds, stage=stage
+        )
         facts = {"history": prepared.facts, "account_lines": prepared.account.lines()}
         document = {**experiment.document(), **facts}
-        if report is not None:
-            write_report(settings.reports_dir, report, experiment, facts)
+        if not no_report:
+            stage("writing the report")
+            facts["hyperparameters"] = asdict(experiment.hyperparameters)
+            folder = write_report(settings.reports_dir, report or f"evaluate-{started_ms}", experiment, facts)
+            _tell(f"report: {folder / PAGE}")
         if out is not None:
             _write_whole(out, msgspec.json.format(msgspec.json.encode(document), indent=1))
     click.echo("\n".join([*table(document), "", verdict(document)]))

@@ -14,8 +14,8 @@ import numpy as np
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.popularity import decayed_popularity, log_popularity
+from batch.ranking.item_item import Gram, likes_before
 from batch.train import empty_draft
-from batch.wide import ease, liked_matrix, strongest
 from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM, Floats
@@ -59,7 +59,7 @@ def fit_fallback(
 
 def _item_item(encoded: EncodedEvents, l2: float, neighbours: int) -> dict[str, np.ndarray]:
     """EASE as `recsys.model.affinity` reads it: a sparse courses × courses matrix by rows."""
-    kept = strongest(ease(liked_matrix(encoded), l2), neighbours)
+    kept = Gram(likes_before(encoded, int(encoded.time[-1]) + 1)).inverse(l2).pruned_ease(neighbours)
     return {
         "wide_indptr": kept.indptr.astype(np.int64),
         "wide_indices": kept.indices.astype(np.int32),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch.evaluation.report import table, verdict
+from batch.evaluation.verdict import table, verdict
 from batch.pipeline import Retrained, headline
 
 

@@ -40,12 +40,14 @@ class Hybrid:
         curve: Mean loss of each epoch of the towers.
         penalties: NDCG@10 of each item-item penalty tried on the end of the training side.
         lists: How many lists of learners the mixer learned from; 0 where it was taken over.
+        mixer_curve: Mean loss of each epoch of the mixer; empty where it was taken over.
     """
 
     draft: Draft
     curve: Sequence[float]
     penalties: Mapping[float, float]
     lists: int
+    mixer_curve: Sequence[float]
 
 
 def fit_hybrid(
@@ -86,7 +88,7 @@ def fit_hybrid(
         documents={TFIDF_FILE: text.document(), ATTRIBUTES_FILE: attributes.document()},
         blobs=fitted.blobs,
     )
-    return Hybrid(draft, fitted.curve, fitted.penalties, fitted.lists)
+    return Hybrid(draft, fitted.curve, fitted.penalties, fitted.lists, fitted.mixer_curve)
 
 
 class ScorerRecommender:

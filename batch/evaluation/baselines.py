@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case
 from batch.popularity import decayed_popularity
-from batch.wide import ease, liked_matrix, strongest
+from batch.ranking.item_item import Gram, liked_matrix, likes_before, strongest
 from recsys.model.inputs import Doubles, Floats, Rows
+
+FACTORS, PENALTY, ITERATIONS = 64, 0.05, 12
+"""Of `Ials`, fixed; its other options are tuned."""
 
 
 class Popularity:
@@ -47,17 +51,20 @@ class ItemKnn(_LinearInHistory):
     """
 
     def __init__(self, encoded: EncodedEvents, neighbours: int, half_life_days: float) -> None:
-        binary = liked_matrix(encoded)
-        counts = np.asarray(binary.sum(axis=0)).ravel()
-        together = np.asarray((binary.T @ binary).todense())
-        norm = np.sqrt(np.maximum(counts, 1.0))
-        cosine = (together / norm[:, None] / norm[None, :]).astype(np.float32)
-        np.fill_diagonal(cosine, 0.0)
-        super().__init__(liked_matrix(encoded, half_life_days), strongest(cosine.T, neighbours).T.tocsr())
+        binary = liked_matrix(encoded, np.inf)
+        norm = np.sqrt(np.maximum(np.asarray(binary.sum(axis=0)).ravel(), 1.0)).astype(np.float32)
+
+        def cosine(rows: Rows) -> Floats:
+            together: Floats = (binary[:, rows].T @ binary).toarray() / norm[rows, None] / norm
+            together[np.arange(len(rows)), rows] = 0.0
+            return together
+
+        nearest = strongest(cosine, len(encoded.courses), neighbours)
+        super().__init__(liked_matrix(encoded, half_life_days), nearest.T.tocsr())
 
 
 class Ease(_LinearInHistory):
-    """EASE (see `batch.wide`) on a history that fades.
+    """EASE (see `batch.ranking.item_item`) on a history that fades.
 
     Args:
         encoded: The training side.
@@ -66,7 +73,37 @@ class Ease(_LinearInHistory):
     """
 
     def __init__(self, encoded: EncodedEvents, l2: float, half_life_days: float) -> None:
-        super().__init__(liked_matrix(encoded, half_life_days), ease(liked_matrix(encoded), l2))
+        weights = Gram(likes_before(encoded, int(encoded.time[-1]) + 1)).inverse(l2).ease()
+        super().__init__(liked_matrix(encoded, half_life_days), weights)
+
+
+class Ials:
+    """Implicit alternating least squares (Hu, Koren, Volinsky, ICDM 2008), as the library `implicit` computes it.
+
+    Args:
+        encoded: The training side.
+        alpha: Weight of a like beside 1, the weight of a pair without any.
+        half_life_days: After which a like weighs half.
+        seed: Of the initial factors.
+    """
+
+    def __init__(self, encoded: EncodedEvents, alpha: float, half_life_days: float, seed: int) -> None:
+        from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415 - looks at BLAS threads, slow to import
+
+        with threadpool_limits(1, "blas"):  # the library runs threads of its own
+            model = AlternatingLeastSquares(
+                factors=FACTORS, regularization=PENALTY, alpha=alpha, iterations=ITERATIONS, random_state=seed
+            )
+            # The library takes scipy's older matrices only.
+            model.fit(sparse.csr_matrix(liked_matrix(encoded, half_life_days)), show_progress=False)
+        self._users, self._courses = model.user_factors, model.item_factors
+
+    def score(self, case: Case) -> Floats:
+        """See `batch.evaluation.cases.Recommender`; zeros for a learner training does not know."""
+        if case.user_row < 0:
+            return np.zeros(len(self._courses), np.float32)
+        scores: Floats = self._courses @ self._users[case.user_row]
+        return scores
 
 
 class TextProfile(_LinearInHistory):

@@ -12,8 +12,8 @@ from scipy import sparse
 
 from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case, Recommender
-from batch.evaluation.metrics import bootstrap, ndcg_at, ranks, recall_at, reciprocal_rank
-from recsys.model.inputs import Doubles
+from batch.evaluation.metrics import bootstrap, ndcg_at, ranks, ranks_among, recall_at, reciprocal_rank
+from recsys.model.inputs import Doubles, Floats
 from recsys.model.top_k import top_rows
 
 KS = (5, 10, 20)
@@ -89,7 +89,7 @@ def evaluate(
         scores = model.score(case)
         candidates = facts.offered.copy()
         candidates[case.excluded] = False
-        rows.append(_figures(case, ranks(scores, case.relevant, candidates), scores, candidates, facts))
+        rows.append(_figures(case, scores, candidates, facts))
         lists.append(top_rows(np.where(candidates, scores, -np.inf), LIST_LENGTH))
         progress()
     names = rows[0] if rows else {}
@@ -113,14 +113,19 @@ def ndcg(model: Recommender, cases: Sequence[Case], offered: NDArray[np.bool_]) 
     return values
 
 
-def _figures(case: Case, places: Doubles, scores: Any, candidates: Any, facts: CatalogueFacts) -> dict[str, float]:
+def _figures(case: Case, scores: Floats, candidates: NDArray[np.bool_], facts: CatalogueFacts) -> dict[str, float]:
+    clean = np.where(np.isnan(scores), -np.inf, scores)
+    ascending = np.sort(clean[candidates])
+    places = ranks_among(clean, case.relevant, candidates, ascending)
     figures = {"mrr": reciprocal_rank(places)}
     for k in KS:
         figures[f"ndcg@{k}"] = ndcg_at(places, k)
         figures[f"recall@{k}"] = recall_at(places, k)
     for name, segment in (("head", facts.head), ("tail", ~facts.head), ("cold_courses", facts.cold)):
         part = case.relevant[segment[case.relevant]]
-        figures[f"recall@20_{name}"] = recall_at(ranks(scores, part, candidates), 20) if part.size else np.nan
+        figures[f"recall@20_{name}"] = (
+            recall_at(ranks_among(clean, part, candidates, ascending), 20) if part.size else np.nan
+        )
     return figures
 
 
@@ -131,12 +136,12 @@ def _overall(lists: Sequence[Sequence[int]], facts: CatalogueFacts) -> dict[str,
     return {
         "coverage@10": len(set(shown)) / max(1, int(facts.offered.sum())),
         "novelty@10": float(facts.self_information[shown].mean()),
-        "diversity@10": float(np.mean([_diversity(rows, facts.text) for rows in lists if len(rows) > 1] or [0.0])),
+        "diversity@10": float(np.mean([list_diversity(rows, facts.text) for rows in lists if len(rows) > 1] or [0.0])),
         "head_share@10": float(facts.head[shown].mean()),
     }
 
 
-def _diversity(rows: Sequence[int], text: sparse.csr_array) -> float:
+def list_diversity(rows: Sequence[int], text: sparse.csr_array) -> float:
     """1 − mean cosine similarity of the pairs of a list."""
     total = np.asarray(text[list(rows)].sum(axis=0)).ravel()
     own = float(text[list(rows)].power(2).sum())

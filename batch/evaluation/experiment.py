@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,15 +12,10 @@ import pandas as pd
 
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case, build_cases, warm
-from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate
-from batch.evaluation.metrics import Interval, paired_bootstrap
-from batch.evaluation.tuning import (
-    BASELINES,
-    METRIC,
-    Options,
-    Slice,
-    tune_baselines,
-)
+from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate, ndcg
+from batch.evaluation.leakage import Check, leakage_checks, require_no_leak
+from batch.evaluation.metrics import Interval, bootstrap, paired_bootstrap
+from batch.evaluation.tuning import METRIC, RECENT_POPULARITY, Slice, Tuned, sampled, tune_baselines
 from batch.features import fit_text, tfidf_matrix
 from batch.split import split_at, split_share
 from batch.stages import Stage, silent
@@ -30,8 +25,12 @@ from recsys.errors import InputError
 from recsys.exclusion import Exclusion
 from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import Doubles
 
 TRAIN_SHARE = 0.8
+HYBRID = "hybrid"
+MAX_LEARNERS = 3000
+"""Most learners a comparison is made on, of those with a history and of those without; more are drawn by the seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,21 @@ class Experiment:
         model: The hybrid fitted on the training side (not the one to publish).
         hyperparameters: With what the validation slice chose.
         exclusion: What every list leaves out.
-        options: Baseline → its chosen options.
-        cases: Warm learners of the test side, with something relevant.
+        tuned: What the validation slice chose for the baselines.
+        cases: Warm learners of the test side, with something relevant; `MAX_LEARNERS` of more.
+        found: How many there are of them.
         facts: Of the training side.
         hybrid: Figures of the hybrid, aligned with `cases`.
-        baselines: Figures of each baseline.
-        cold: Figures of the hybrid on learners the training side does not know, and how many they are.
+        baselines: Figures of each baseline, the blend of all among them.
+        cold: Figures of the hybrid (`hybrid`) and of each baseline on learners the training side does not know.
+        seeds: Seed → NDCG@10 of the hybrid trained with it on each case `(u,)`; that of `hybrid` first.
         curve: Mean loss of each epoch of the towers.
         penalties: NDCG@10 of each item-item penalty tried on the end of the training side.
         lists: How many lists of learners the mixer learned from.
+        mixer_curve: Mean loss of each epoch of the mixer.
+        checks: The leakage checks, all passed.
+        event_types: Type → events on both sides, the most frequent first.
+        half_life_days: Of the engagement sums.
         times: First event, validation cut-off, test cut-off, last event; ms since 1970 UTC.
     """
 
@@ -59,24 +64,30 @@ class Experiment:
     model: Draft
     hyperparameters: HyperParameters
     exclusion: Exclusion
-    options: dict[str, Options]
+    tuned: Tuned
     cases: Sequence[Case]
+    found: int
     facts: CatalogueFacts
     hybrid: Evaluation
     baselines: dict[str, Evaluation]
-    cold: dict[str, float]
+    cold: dict[str, Evaluation]
+    seeds: Mapping[int, Doubles]
     curve: Sequence[float]
     penalties: Mapping[float, float]
     lists: int
+    mixer_curve: Sequence[float]
+    checks: Sequence[Check]
+    event_types: Mapping[str, int]
+    half_life_days: float
     times: tuple[int, int, int, int]
 
     def best_baseline(self) -> str:
         """The baseline of highest NDCG@10."""
         return max(self.baselines, key=lambda name: self.baselines[name].mean(METRIC))
 
-    def difference(self) -> Interval:
-        """NDCG@10 of the hybrid minus that of the best baseline, paired by learner."""
-        other = self.baselines[self.best_baseline()].per_user[METRIC]
+    def difference(self, name: str | None = None) -> Interval:
+        """NDCG@10 of the hybrid minus that of a baseline (None: the best), paired by learner."""
+        other = self.baselines[name or self.best_baseline()].per_user[METRIC]
         return paired_bootstrap(self.hybrid.per_user[METRIC], other, seed=self.hyperparameters.seed)
 
     def document(self) -> dict[str, Any]:
@@ -86,16 +97,82 @@ class Experiment:
             "hybrid": self.hybrid.summary(seed=seed),
             "baselines": {name: result.summary(seed=seed) for name, result in self.baselines.items()},
             "users": len(self.cases),
+            "users_found": self.found,
             "excluded": str(self.exclusion),
             "best_baseline": self.best_baseline(),
             "hybrid_minus_best_baseline": self.difference()._asdict(),
-            "cold_users": self.cold,
-            "options": {name: dict(options) for name, options in self.options.items()},
+            "hybrid_minus": {name: self.difference(name)._asdict() for name in self.baselines},
+            "seeds": self._seeds(),
+            "cold_users": self._cold(),
+            "options": {name: dict(options) for name, options in self.tuned.options.items()},
+            "blend_weights": dict(self.tuned.weights),
+            "tuning": self.tuned.budget(),
             "curve": [{"epoch": epoch, "loss": loss} for epoch, loss in enumerate(self.curve, start=1)],
             "penalties": {f"{l2:g}": value for l2, value in self.penalties.items()},
             "lists": self.lists,
+            "event_types": dict(self.event_types),
+            "head_share_liked": self._head_share_liked(),
+            "mixer_curve": list(self.mixer_curve),
+            "segments": self.segments(),
+            "leakage": [asdict(check) for check in self.checks],
             "times_ms": dict(zip(("first", "validation_cutoff", "test_cutoff", "last"), self.times, strict=True)),
         }
+
+    def _head_share_liked(self) -> float:
+        """Share of the head in what the learners of the test side took: what `head_share@10` of lists compares with."""
+        liked = np.concatenate([case.relevant for case in self.cases])
+        return float(self.facts.head[liked].mean())
+
+    def segments(self) -> dict[str, Any]:
+        """Segment → its metric, how many learners it has, and each model's figure with its interval.
+
+        NDCG@10 of all learners, of those with and without a history; recall@20 of what learners with a history took
+        among the head, the tail and the courses that training does not know.
+        """
+        warm = {HYBRID: self.hybrid, **self.baselines}
+        nobody = np.zeros(0)
+        values = {
+            "all learners": (
+                METRIC,
+                {
+                    n: np.concatenate([r.per_user[METRIC], self.cold[n].per_user.get(METRIC, nobody)])
+                    for n, r in warm.items()
+                },
+            ),
+            "learners with a history": (METRIC, {name: result.per_user[METRIC] for name, result in warm.items()}),
+            "learners without": (METRIC, {name: r.per_user.get(METRIC, nobody) for name, r in self.cold.items()}),
+        }
+        for segment in ("head", "tail", "cold_courses"):
+            metric = f"recall@20_{segment}"
+            values[segment.replace("_", " ")] = (metric, {name: r.per_user[metric] for name, r in warm.items()})
+        return {segment: self._segment(metric, models) for segment, (metric, models) in values.items()}
+
+    def _segment(self, metric: str, models: Mapping[str, Doubles]) -> dict[str, Any]:
+        known = ~np.isnan(models[HYBRID])
+        seed = self.hyperparameters.seed
+        figures = {name: bootstrap(values[known], seed=seed)._asdict() for name, values in models.items()}
+        return {"metric": metric.partition("_")[0], "learners": int(known.sum()), "models": figures}
+
+    def _seeds(self) -> dict[str, Any]:
+        """NDCG@10 of each seed, and of all together: a learner's value is then the mean over the seeds."""
+        values = np.stack(list(self.seeds.values()))
+        best = self.baselines[self.best_baseline()].per_user[METRIC]
+        difference = paired_bootstrap(values.mean(axis=0), best, seed=self.hyperparameters.seed)
+        return {
+            "ndcg@10": {str(seed): float(each.mean()) for seed, each in self.seeds.items()},
+            "mean": float(values.mean()),
+            "deviation": float(values.mean(axis=1).std()),
+            "mean_minus_best_baseline": difference._asdict(),
+        }
+
+    def _cold(self) -> dict[str, Any]:
+        """The hybrid on learners without a history, and beside trending."""
+        mine, trending = self.cold["hybrid"], self.cold[RECENT_POPULARITY]
+        figures = {name: mine.mean(name) for name in mine.per_user if "_" not in name}
+        found = mine.per_user.get(METRIC, np.zeros(0))
+        other = trending.per_user.get(METRIC, np.zeros(0))
+        difference = paired_bootstrap(found, other, seed=self.hyperparameters.seed)
+        return {"users": float(len(found)), **figures, "minus_recent_popularity": difference._asdict()}
 
 
 def run_experiment(
@@ -105,6 +182,7 @@ def run_experiment(
     rule: EngagementRule,
     *,
     cutoff_ms: int | None = None,
+    seeds: int = 1,
     stage: Stage = silent,
 ) -> Experiment:
     """Compares the hybrid model with its baselines.
@@ -115,6 +193,8 @@ def run_experiment(
         hyperparameters: To start from.
         rule: Of the engagement scores.
         cutoff_ms: Where the test side begins; None: at the event that follows the first `TRAIN_SHARE` of them.
+        seeds: How many hybrids are trained, from the seed of the hyperparameters on; all figures but `seeds` are the
+            first one's.
         stage: Shows progress.
 
     Raises:
@@ -126,37 +206,51 @@ def run_experiment(
     inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, hyperparameters, rule)
     tuned = replace(inner, cases=warm(inner.cases))
     stage("tuning the baselines")
-    options = tune_baselines(tuned, seed=hyperparameters.seed)
+    baselines = tune_baselines(tuned, seed=hyperparameters.seed)
     outer = _slice(test.before, test.after, test.cutoff_ms, courses, hyperparameters, rule)
-    cases = warm(outer.cases)
-    if not cases:
+    found = warm(outer.cases)
+    if not found:
         raise InputError(
             f"nobody to test on: no learner of the part before the cut-off ({_day(test.cutoff_ms)}) took something new "
             "after it"
         )
+    cases = sampled(found, MAX_LEARNERS, hyperparameters.seed)
+    unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_LEARNERS, hyperparameters.seed)
     stage("training on the part before the test")
     fitted = fit_hybrid(outer.encoded, hyperparameters, rule, stage=stage)
     stage("evaluating")
-    hybrid = recommender(fitted.draft)
-    baselines = {
-        name: evaluate(build(outer.encoded, outer.facts.text, options[name]), cases, outer.facts)
-        for name, (build, _) in BASELINES.items()
-    }
-    unknown = [case for case in outer.cases if case.user_row < 0]
+    models = {HYBRID: recommender(fitted.draft)} | baselines.fitted(
+        outer.encoded, outer.facts.text, outer.facts.offered
+    )
+    results = {name: evaluate(model, cases, outer.facts) for name, model in models.items()}
+    cold = {name: evaluate(model, unknown, outer.facts) for name, model in models.items()}
+    by_seed = {hyperparameters.seed: results[HYBRID].per_user[METRIC]}
+    for seed in range(hyperparameters.seed + 1, hyperparameters.seed + seeds):
+        stage(f"training with seed {seed}")
+        again = fit_hybrid(outer.encoded, replace(hyperparameters, seed=seed), rule, stage=stage)
+        by_seed[seed] = ndcg(recommender(again.draft), cases, outer.facts.offered)
+    checks = leakage_checks(events, outer.encoded, outer.cases, fitted.draft, rule, test.cutoff_ms)
+    require_no_leak(checks)
     return Experiment(
         encoded=outer.encoded,
         model=fitted.draft,
         hyperparameters=fitted.draft.settings,
         exclusion=rule.exclusion,
-        options=options,
+        tuned=baselines,
         cases=cases,
+        found=len(found),
         facts=outer.facts,
-        hybrid=evaluate(hybrid, cases, outer.facts),
-        baselines=baselines,
-        cold=_cold(evaluate(hybrid, unknown, outer.facts), len(unknown)),
+        hybrid=results.pop(HYBRID),
+        baselines=results,
+        cold=cold,
+        seeds=by_seed,
         curve=fitted.curve,
         penalties=fitted.penalties,
         lists=fitted.lists,
+        mixer_curve=fitted.mixer_curve,
+        checks=checks,
+        event_types={str(kind): int(number) for kind, number in events["type"].value_counts().items()},
+        half_life_days=rule.decay.half_life_days,
         times=(int(events["timestamp"].min()), validation.cutoff_ms, test.cutoff_ms, int(events["timestamp"].max())),
     )
 
@@ -190,7 +284,3 @@ def _facts(encoded: EncodedEvents, hyperparameters: HyperParameters) -> Catalogu
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
     return CatalogueFacts(encoded, tfidf_matrix(fit_text(known, hyperparameters, encoded.courses), encoded.courses))
-
-
-def _cold(result: Evaluation, users: int) -> dict[str, float]:
-    return {"users": float(users)} | {name: result.mean(name) for name in result.per_user if "_" not in name}

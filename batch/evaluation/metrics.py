@@ -24,12 +24,15 @@ def ranks(scores: Floats, relevant: Rows, candidates: NDArray[np.bool_]) -> Doub
         candidates: Mask `(n,)` of what may be recommended; a relevant course outside is never found (infinite rank).
     """
     clean = np.where(np.isnan(scores), -np.inf, scores)
-    others = candidates.copy()
-    others[relevant] = False
-    found = np.sort(clean[relevant[candidates[relevant]]])[::-1]
-    beaten_by = np.sort(clean[others])
-    above = len(beaten_by) - np.searchsorted(beaten_by, found, side="left")
-    placed = above + np.arange(1, len(found) + 1)
+    return ranks_among(clean, relevant, candidates, np.sort(clean[candidates]))
+
+
+def ranks_among(scores: Floats, relevant: Rows, candidates: NDArray[np.bool_], ascending: Floats) -> Doubles:
+    """As `ranks`, of scores that are numbers; `ascending` are those of the candidates, sorted once for many calls."""
+    found = np.sort(scores[relevant[candidates[relevant]]])
+    at_least = len(ascending) - np.searchsorted(ascending, found, side="left")
+    mine = len(found) - np.searchsorted(found, found, side="left")
+    placed = (at_least - mine)[::-1] + np.arange(1, len(found) + 1)
     return np.concatenate([placed, np.full(len(relevant) - len(found), np.inf)])
 
 
@@ -63,13 +66,9 @@ def bootstrap(values: Doubles, *, seed: int) -> Interval:
     if not len(values):
         return Interval(0.0, 0.0, 0.0)
     rng = np.random.default_rng(seed)
-    # Counts per learner instead of drawn indices: one matrix product a slice, and little memory.
-    means = np.concatenate(
-        [
-            rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=100) @ values / len(values)
-            for _ in range(RESAMPLES // 100)
-        ]
-    )
+    # Some resamples at a time: little memory.
+    draws = (rng.integers(0, len(values), size=(100, len(values))) for _ in range(RESAMPLES // 100))
+    means = np.concatenate([values[drawn].mean(axis=1) for drawn in draws])
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
 

@@ -1,4 +1,4 @@
-"""The report folder: `report.json`, `report.md`, and plots. Written whole or not at all."""
+"""The report folder: `report.html` (needs no other file), `report.json`, `report.md`. Written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from typing import Any
 
 import msgspec
 
+from batch.evaluation.diagnosis import MOST_LEARNERS, Diagnosis, diagnose
+from batch.evaluation.diversity import diversity_cost
 from batch.evaluation.experiment import Experiment
+from batch.evaluation.page import page, seeds_line
 from batch.evaluation.plots import draw_plots
+from batch.evaluation.tuning import sampled
+from batch.evaluation.verdict import table, verdict
+from batch.train import recommender
 from recsys.errors import InputError
 
-_COLUMNS = ("ndcg@10", "recall@10", "recall@20", "mrr", "coverage@10", "novelty@10", "diversity@10")
+PAGE = "report.html"
 
 
 def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Mapping[str, Any]) -> Path:
@@ -33,13 +39,15 @@ def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Ma
     Raises:
         InputError: When it cannot be written.
     """
-    document = {**facts, **experiment.document()}
+    diagnosis = diagnose(experiment)
+    document = {**facts, **experiment.document(), **diagnosed(diagnosis), "diversity": _diversity(experiment)}
     target, temporary = reports_dir / name, reports_dir / f".writing-{name}-{os.getpid()}"
     try:
         temporary.mkdir(parents=True)
         (temporary / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
         (temporary / "report.md").write_text(as_markdown(document), encoding="utf-8")
-        draw_plots(experiment, temporary)
+        shown = page(document, diagnosis, draw_plots(experiment, diagnosis))
+        (temporary / PAGE).write_text(shown, encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     except OSError as error:
@@ -64,32 +72,38 @@ def as_markdown(document: Mapping[str, Any]) -> str:
         "",
         verdict(document),
         "",
-        "![Metrics](metrics.png)",
-        "![Training](training.png)",
-        "![Popularity of what is shown](popularity.png)",
-        "![Cut-offs](cutoffs.png)",
+        seeds_line(document["seeds"]),
+        document["tuning"],
+        "",
+        f"All of it: {PAGE} beside this file.",
         "",
     ]
     return "\n".join(lines)
 
 
-def table(document: Mapping[str, Any]) -> list[str]:
-    """The comparison as the lines of a Markdown table."""
-    rows = {"hybrid": document["hybrid"], **document["baselines"]}
-    lines = [f"| model | {' | '.join(_COLUMNS)} |", "|---" * (len(_COLUMNS) + 1) + "|"]
-    for name, figures in rows.items():
-        lines.append(f"| {name} | " + " | ".join(f"{figures.get(column, 0.0):.4f}" for column in _COLUMNS) + " |")
-    return lines
+def _diversity(experiment: Experiment) -> dict[str, Any]:
+    seed = experiment.hyperparameters.seed
+    cases = sampled(experiment.cases, MOST_LEARNERS, seed)
+    model = recommender(experiment.model)
+    return diversity_cost(model, cases, experiment.facts, experiment.model.courses, seed=seed)
 
 
-def verdict(document: Mapping[str, Any]) -> str:
-    """One sentence: does the hybrid beat the best baseline, beyond chance?"""
-    gain = document["hybrid_minus_best_baseline"]
-    beats = "beats" if gain["low"] > 0 else "loses to" if gain["high"] < 0 else "is not distinguishable from"
-    return (
-        f"The hybrid {beats} the best baseline ({document['best_baseline']}): NDCG@10 {gain['mean']:+.4f}, "
-        f"95 % interval {gain['low']:+.4f} … {gain['high']:+.4f}, paired by learner."
-    )
+def diagnosed(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as JSON values."""
+    calibration = diagnosis.calibration
+    return {
+        "parts": {
+            part.name: {"ndcg@10": part.ndcg._asdict(), "whole_minus_this": part.difference._asdict()}
+            for part in diagnosis.parts
+        },
+        "weights": {name: list(values) for name, values in diagnosis.weights.items()},
+        "calibration": {
+            "error": calibration.error,
+            "predicted": calibration.predicted.tolist(),
+            "observed": calibration.observed.tolist(),
+            "courses": calibration.courses.tolist(),
+        },
+    }
 
 
 def _day(ms: int) -> str:

@@ -1,6 +1,8 @@
-"""Choices made on the validation slice, cut by time too: the options of the baselines.
+"""Choices made on the validation slice, cut by time too: the options of the baselines, and the weights of their blend.
 
-The hybrid chooses its one option itself, on the end of its training side (`batch.ranking.fit`).
+The budget is the same for every data set: the grids of `BASELINES` and `batch.evaluation.blend.TRIALS` weightings, on
+at most `MAX_CASES` learners. The hybrid chooses its one option itself, on the end of its training side
+(`batch.ranking.fit`).
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from batch.encoding import EncodedEvents
-from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
+from batch.evaluation.baselines import Ease, Ials, ItemKnn, Popularity, TextProfile
+from batch.evaluation.blend import TRIALS, Blend, tune_blend
 from batch.evaluation.cases import Case, Recommender
-from batch.evaluation.evaluate import CatalogueFacts, evaluate
+from batch.evaluation.evaluate import CatalogueFacts, ndcg
 
 METRIC = "ndcg@10"
 MAX_CASES = 600
@@ -22,6 +26,8 @@ MAX_CASES = 600
 
 POPULARITY = "popularity"
 RECENT_POPULARITY = "recent_popularity"
+TEXT = "tfidf_profile"
+BLEND = "blend"
 
 Options = Mapping[str, float]
 Baseline = Callable[[EncodedEvents, sparse.csr_array, Options], Recommender]
@@ -38,9 +44,13 @@ BASELINES: dict[str, tuple[Baseline, Sequence[Options]]] = {
     ),
     "ease": (
         lambda encoded, _text, options: Ease(encoded, options["l2"], 60.0),
-        [{"l2": l2} for l2 in (50.0, 500.0, 2000.0)],
+        [{"l2": l2} for l2 in (50.0, 500.0, 2000.0, 10_000.0)],
     ),
-    "tfidf_profile": (
+    "ials": (
+        lambda encoded, _text, options: Ials(encoded, options["alpha"], options["half_life_days"], seed=0),
+        [{"alpha": alpha, "half_life_days": days} for alpha in (2.0, 20.0) for days in (60.0, 3650.0)],
+    ),
+    TEXT: (
         lambda encoded, text, options: TextProfile(encoded, text, options["half_life_days"]),
         [{"half_life_days": days} for days in (7.0, 30.0, 365.0)],
     ),
@@ -57,22 +67,54 @@ class Slice:
 
     def sample(self, seed: int) -> Sequence[Case]:
         """At most `MAX_CASES` of the cases, drawn from the seed."""
-        if len(self.cases) <= MAX_CASES:
-            return self.cases
-        drawn = np.random.default_rng(seed).choice(len(self.cases), MAX_CASES, replace=False)
-        return [self.cases[i] for i in np.sort(drawn)]
+        return sampled(self.cases, MAX_CASES, seed)
 
 
-def tune_baselines(part: Slice, *, seed: int) -> dict[str, Options]:
-    """The best options of each baseline on the validation slice, by NDCG@10."""
-    cases = part.sample(seed)
-    chosen = {}
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What the validation slice chose.
+
+    Attributes:
+        options: Baseline → its options.
+        weights: Of each baseline in the blend.
+        learners: How many were looked at.
+    """
+
+    options: dict[str, Options]
+    weights: dict[str, float]
+    learners: int
+
+    def fitted(
+        self, encoded: EncodedEvents, text: sparse.csr_array, offered: NDArray[np.bool_]
+    ) -> dict[str, Recommender]:
+        """All baselines and their blend, fitted on a training side."""
+        members = {name: build(encoded, text, self.options[name]) for name, (build, _) in BASELINES.items()}
+        return {**members, BLEND: Blend(members, self.weights, offered)}
+
+    def budget(self) -> str:
+        """What was tried, as one sentence."""
+        grids = ", ".join(f"{len(grid)} of {name}" for name, (_, grid) in BASELINES.items() if len(grid) > 1)
+        return f"Tuned on {self.learners} learners of the validation slice: {grids}, {TRIALS} weightings of the blend."
+
+
+def sampled(cases: Sequence[Case], most: int, seed: int) -> Sequence[Case]:
+    """At most so many of the cases, in their order, drawn from the seed."""
+    if len(cases) <= most:
+        return cases
+    drawn = np.random.default_rng(seed).choice(len(cases), most, replace=False)
+    return [cases[i] for i in np.sort(drawn)]
+
+
+def tune_baselines(part: Slice, *, seed: int) -> Tuned:
+    """The best options of each baseline on the validation slice, by NDCG@10, and the best weights of all together."""
+    cases, offered = part.sample(seed), part.facts.offered
+    chosen: dict[str, Options] = {}
+    members: dict[str, Recommender] = {}
     for name, (build, grid) in BASELINES.items():
-        if len(grid) == 1 or not cases:
-            chosen[name] = grid[0]
-            continue
-        figures = [
-            evaluate(build(part.encoded, part.facts.text, options), cases, part.facts).mean(METRIC) for options in grid
-        ]
-        chosen[name] = grid[int(np.argmax(figures))]
-    return chosen
+        best = -1.0
+        for options in grid if cases else grid[:1]:
+            model = build(part.encoded, part.facts.text, options)
+            value = float(ndcg(model, cases, offered).mean()) if cases else 0.0
+            if value > best:
+                best, chosen[name], members[name] = value, options, model
+    return Tuned(chosen, tune_blend(members, cases, offered, seed=seed), len(cases))

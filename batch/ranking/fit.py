@@ -11,7 +11,7 @@ from scipy import sparse
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.ranking.choices import best_popularity, newcomers, penalties
-from batch.ranking.item_item import Gram, likes, strongest, text_similarity
+from batch.ranking.item_item import Gram, likes_before, text_similarity
 from batch.ranking.lists import together, training_lists
 from batch.ranking.mixer import Lists, Scaling, train_mixer, untrained_mixer
 from batch.ranking.snapshots import Snapshot, activity_before, snapshot
@@ -62,6 +62,7 @@ class Fitted:
         penalties: NDCG@10 of each penalty tried; empty where none was.
         curve: Mean loss of each epoch of the towers.
         lists: How many lists the mixer learned from.
+        mixer_curve: Mean loss of each epoch of the mixer; empty where it was taken over or learned from nothing.
     """
 
     arrays: dict[str, np.ndarray]
@@ -70,6 +71,7 @@ class Fitted:
     penalties: Mapping[float, float]
     curve: list[float]
     lists: int
+    mixer_curve: list[float]
 
 
 class RankerFit:
@@ -108,19 +110,19 @@ class RankerFit:
                 (`LEARNED`) and its penalty, which is that of the hyperparameters, are taken over; None learns both.
         """
         tried: Mapping[float, float] = {}
-        lists = 0
+        lists, mixer_curve = 0, list[float]()
         if learned is None:
             tried = self._penalties()
             if tried:
                 best = max(tried, key=lambda l2: tried[l2])
                 self._hyperparameters = replace(self._hyperparameters, item_item_l2=best)
-            learned, lists = self._learned()
+            learned, lists, mixer_curve = self._learned()
         training, curve = self._towers.before(self._end_ms, None, self._stage("training the towers"))
         towers = training.towers
         features = course_features(activity_before(self._encoded, self._end_ms))
         arrays = self._signal_arrays(self._end_ms, towers) | {name: learned[name] for name in LEARNED}
         arrays["features"] = ((features - learned["feature_mean"]) / learned["feature_scale"]).astype(np.float32)
-        return Fitted(arrays, towers.weight_files(), self._hyperparameters, tried, curve, lists)
+        return Fitted(arrays, towers.weight_files(), self._hyperparameters, tried, curve, lists, mixer_curve)
 
     def _penalties(self) -> dict[float, float]:
         """By NDCG@10 on the last snapshot; empty where nobody can be asked."""
@@ -129,8 +131,8 @@ class RankerFit:
         learners = self._sample(at.learners(), MOST_TUNED_ON)
         return penalties(at, learners, self._gram(at.at_ms)) if len(learners) else {}
 
-    def _learned(self) -> tuple[dict[str, Floats], int]:
-        """What the snapshots teach (`LEARNED`), and from how many lists."""
+    def _learned(self) -> tuple[dict[str, Floats], int, list[float]]:
+        """What the snapshots teach (`LEARNED`), from how many lists, and the loss of each epoch."""
         parts: list[Lists] = []
         popular: list[Floats] = []
         features: list[Floats] = []
@@ -153,17 +155,17 @@ class RankerFit:
                 parts.append(training_lists(at, model, features[-1], learners, self._rng))
             progress(number + 1, len(shares))
         scaling = _scaling(features, parts)
-        arrays = train_mixer(together(parts), scaling, self._hyperparameters) if parts else untrained_mixer(scaling)
-        arrays |= {"feature_mean": scaling.feature_mean, "feature_scale": scaling.feature_scale}
+        mixer = train_mixer(together(parts), scaling, self._hyperparameters) if parts else untrained_mixer(scaling)
+        arrays = mixer.arrays | {"feature_mean": scaling.feature_mean, "feature_scale": scaling.feature_scale}
         arrays["newcomer_weights"] = best_popularity(popular[-NEWCOMER_ORIGINS:])
-        return arrays, sum(len(part.context) for part in parts)
+        return arrays, sum(len(part.context) for part in parts), mixer.curve
 
     def _signal_arrays(self, at_ms: int, towers: HybridTowers) -> dict[str, Any]:
         inverse = self._gram(at_ms).inverse(self._hyperparameters.item_item_l2)
         per_row = self._hyperparameters.neighbours
         matrices = {
-            "ease": strongest(inverse.ease(), per_row),
-            "future": strongest(inverse.future(), per_row),
+            "ease": inverse.pruned_ease(per_row),
+            "future": inverse.pruned_future(per_row),
             "text": self._catalogue.similarity,
         }
         arrays: dict[str, Any] = dict(towers.export())
@@ -183,9 +185,7 @@ class RankerFit:
         )
 
     def _gram(self, at_ms: int) -> Gram:
-        e = self._encoded
-        liked = e.liked(at_ms)
-        return Gram(likes(e.user[liked], e.course[liked], e.time[liked], at_ms, e.shape))
+        return Gram(likes_before(self._encoded, at_ms))
 
     def _quantile(self, share: float) -> int:
         return self._end_ms if share >= 1 else int(np.quantile(self._times, share))
@@ -196,7 +196,7 @@ class RankerFit:
 
 def catalogue_of(tfidf: sparse.csr_array, features: CourseFeatures, neighbours: int) -> Catalogue:
     """The catalogue with its pruned text similarity."""
-    return Catalogue(features, strongest(text_similarity(tfidf), neighbours))
+    return Catalogue(features, text_similarity(tfidf, neighbours))
 
 
 def _scaling(features: list[Floats], parts: list[Lists]) -> Scaling:

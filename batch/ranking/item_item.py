@@ -3,25 +3,32 @@
 All are applied alike, `v @ M` with `v` a learner's strengths, so that one scorer serves them all. Two come from the
 same inverse of the courses' Gram matrix: EASE (Steck: "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019)
 and a ridge regression onto recently decayed likes.
+
+Only the `MAX_DENSE` most liked courses are in that inverse, so memory does not grow with the square of the catalogue.
+Pairs with any other course have the weight of a ridge regression of the one course on the other alone, from sparse
+counts; rows are made and pruned some at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from batch.encoding import Times
+from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Floats, Rows
 
-MAX_COURSES = 10_000
-"""Courses in the dense Gram matrix: 400 MB in single precision. The least liked beyond it have text alone."""
+MAX_DENSE = 4096
+"""Courses in the dense Gram matrix: 64 MiB in single precision, and an inverse in some seconds."""
 
 FUTURE_DAYS = 30.0
-_ROWS = 512
+_CELLS = 1 << 22
+"""Weights made at a time: 16 MiB, and three times as much while they are pruned."""
 
 
 class Likes(NamedTuple):
@@ -38,15 +45,35 @@ class Likes(NamedTuple):
 
 def likes(user: Rows, course: Rows, time: Times, at_ms: int, shape: tuple[int, int]) -> Likes:
     """The pairs of liking events in time order, `(e,)` each, all before `at_ms`."""
+    recent = faded_likes(user, course, time, at_ms, shape, FUTURE_DAYS)
+    binary = recent.copy()
+    binary.data = np.ones(len(recent.data), np.float32)
+    return Likes(binary, recent)
+
+
+def faded_likes(
+    user: Rows, course: Rows, time: Times, at_ms: int, shape: tuple[int, int], half_life_days: float
+) -> sparse.csr_array:
+    """2^(−age/half-life) of the newest of each pair's events, `(u, n)`; arguments as of `likes`."""
     pair = user.astype(np.int64) * shape[1] + course
+    # Events are in time order, so the last of a pair is its newest.
     pairs, last = np.unique(pair[::-1], return_index=True)
     age_days = (at_ms - time[::-1][last]) / MS_PER_DAY
-    cells = np.divmod(pairs, shape[1])
-    recent = np.exp2(-age_days / FUTURE_DAYS).astype(np.float32)
-    return Likes(
-        sparse.csr_array((np.ones(len(pairs), np.float32), cells), shape=shape),
-        sparse.csr_array((recent, cells), shape=shape),
-    )
+    values = np.exp2(-age_days / half_life_days).astype(np.float32)
+    return sparse.csr_array((values, np.divmod(pairs, shape[1])), shape=shape)
+
+
+def liked_matrix(encoded: EncodedEvents, half_life_days: float) -> sparse.csr_array:
+    """`faded_likes` of a whole training side, as of its last event."""
+    liked = encoded.liked()
+    user, course, time = encoded.user[liked], encoded.course[liked], encoded.time[liked]
+    return faded_likes(user, course, time, int(encoded.time[-1]), encoded.shape, half_life_days)
+
+
+def likes_before(encoded: EncodedEvents, at_ms: int) -> Likes:
+    """The pairs liked strictly before an instant."""
+    liked = encoded.liked(at_ms)
+    return likes(encoded.user[liked], encoded.course[liked], encoded.time[liked], at_ms, encoded.shape)
 
 
 class Gram:
@@ -54,94 +81,139 @@ class Gram:
 
     Args:
         likes: Of the training side, at least one.
+        max_dense: Most courses in it.
     """
 
-    def __init__(self, likes: Likes) -> None:
-        self._n = likes.binary.shape[1]
-        counts = np.bincount(likes.binary.indices, minlength=self._n)
-        self._kept: NDArray[np.integer[Any]] = np.sort(
-            np.argsort(-counts, kind="stable")[: min(MAX_COURSES, int((counts > 0).sum()))]
-        )
-        part = likes.binary[:, self._kept]
-        self._gram: Floats = (part.T @ part).toarray().astype(np.float32)
-        self._together: Floats = (part.T @ likes.recent[:, self._kept]).toarray().astype(np.float32)
+    def __init__(self, likes: Likes, max_dense: int = MAX_DENSE) -> None:
+        self.likes = likes
+        self.counts = np.bincount(likes.binary.indices, minlength=likes.binary.shape[1])
+        most = min(max_dense, int((self.counts > 0).sum()))
+        self.kept: NDArray[np.integer[Any]] = np.sort(np.argsort(-self.counts, kind="stable")[:most])
+        self._gram = _product(likes.binary[:, self.kept], likes.binary[:, self.kept])
+
+    @cached_property
+    def together(self) -> Floats:
+        """`XᵀY` of the courses in it, `Y` the recently decayed likes."""
+        return _product(self.likes.binary[:, self.kept], self.likes.recent[:, self.kept])
 
     def inverse(self, l2: float) -> Inverse:
         """`(XᵀX + l2·I)⁻¹`."""
         gram = np.array(self._gram, order="F")
         gram[np.diag_indices_from(gram)] += np.float32(l2)
-        return Inverse(_symmetric_inverse(gram), self._together, self._kept, self._n)
+        return Inverse(_symmetric_inverse(gram), self, l2)
 
 
 class Inverse:
     """The regularised inverse `P` of the Gram matrix, and what is made from it; see `Gram.inverse`."""
 
-    def __init__(self, inverse: Floats, together: Floats, kept: NDArray[np.integer[Any]], n_courses: int) -> None:
-        self._inverse, self._together, self._kept, self._n = inverse, together, kept, n_courses
+    def __init__(self, inverse: Floats, gram: Gram, l2: float) -> None:
+        self._inverse, self._gram, self._l2 = inverse, gram, l2
+        self._n = gram.likes.binary.shape[1]
+        self._place = np.full(self._n, -1)
+        self._place[gram.kept] = np.arange(len(gram.kept))
 
     def ease(self) -> Floats:
         """EASE weights `(n, n)`: `−P[i, j] / P[j, j]`, zero on the diagonal."""
-        return self._spread(self._ease())
+        return self._ease_rows(np.arange(self._n, dtype=np.int32))
 
     def future(self) -> Floats:
         """Ridge regression of recently decayed likes on likes, `P · XᵀY`, `(n, n)`."""
-        return self._spread(self._inverse @ self._together)
+        return self._future_rows(np.arange(self._n, dtype=np.int32))
+
+    def pruned_ease(self, per_row: int) -> sparse.csr_array:
+        """The `per_row` strongest weights of each row of `ease`, made without the whole."""
+        return strongest(self._ease_rows, self._n, per_row)
+
+    def pruned_future(self, per_row: int) -> sparse.csr_array:
+        """The `per_row` strongest weights of each row of `future`, made without the whole."""
+        return strongest(self._future_rows, self._n, per_row)
 
     def scores(self, strengths: Floats) -> tuple[Floats, Floats]:
-        """`strengths @ ease()` and `strengths @ future()`, `(u, n)` each, without the second matrix."""
-        part = strengths[:, self._kept]
+        """`strengths @ ease()` and `strengths @ future()`, `(u, n)` each; 0 for courses not in the inverse."""
+        part = strengths[:, self._gram.kept]
+        through = part @ self._inverse
+        diagonal = np.diag(self._inverse)
         found = []
-        for scores in (part @ self._ease(), (part @ self._inverse) @ self._together):
+        for scores in (part - through / diagonal, through @ self._gram.together):
             spread = np.zeros(strengths.shape, np.float32)
-            spread[:, self._kept] = scores
+            spread[:, self._gram.kept] = scores
             found.append(spread)
         return found[0], found[1]
 
-    def _ease(self) -> Floats:
-        weights: Floats = self._inverse / -np.diag(self._inverse)
-        np.fill_diagonal(weights, 0.0)
+    def _ease_rows(self, rows: Rows) -> Floats:
+        """Rows of `ease` `(r, n)`."""
+        weights = self._spread(
+            rows, lambda some: self._inverse[some] / -np.diag(self._inverse), self._gram.likes.binary
+        )
+        weights[np.arange(len(rows)), rows] = 0.0
         return weights
 
-    def _spread(self, weights: Floats) -> Floats:
-        if len(self._kept) == self._n:
-            return weights
-        spread = np.zeros((self._n, self._n), np.float32)
-        spread[np.ix_(self._kept, self._kept)] = weights
-        return spread
+    def _future_rows(self, rows: Rows) -> Floats:
+        """Rows of `future` `(r, n)`."""
+        return self._spread(rows, lambda some: self._inverse[some] @ self._gram.together, self._gram.likes.recent)
+
+    def _spread(self, rows: Rows, dense: Callable[[Rows], Floats], targets: sparse.csr_array) -> Floats:
+        """Weights `(r, n)`: those of the inverse where both courses are in it, else of the pair alone."""
+        kept = self._gram.kept
+        alone: Floats
+        if len(kept) < int((self._gram.counts > 0).sum()):
+            alone = (self._gram.likes.binary[:, rows].T @ targets).toarray().astype(np.float32)
+            alone /= (self._gram.counts[rows] + self._l2)[:, None].astype(np.float32)
+        else:
+            alone = np.zeros((len(rows), self._n), np.float32)
+        mine = np.flatnonzero(self._place[rows] >= 0)
+        alone[np.ix_(mine, kept)] = dense(self._place[rows[mine]])
+        return alone
 
 
-def text_similarity(tfidf: sparse.csr_array) -> Floats:
-    """Cosine of each pair of courses' TF-IDF `(n, v)`, `(n, n)`.
+def text_similarity(tfidf: sparse.csr_array, per_row: int) -> sparse.csr_array:
+    """The strongest cosines of each course's TF-IDF `(n, v)` with the others', `(n, n)`.
 
     A learner's text score is the cosine of the course with the profile `v @ tfidf`; the profile's length is the same
     for all courses, so `v @ text_similarity` orders and standardises alike.
     """
-    cosine: Floats = (tfidf @ tfidf.T).toarray().astype(np.float32)
-    return cosine
+    turned = tfidf.T.tocsr()
+    return strongest(lambda rows: (tfidf[rows] @ turned).toarray().astype(np.float32), tfidf.shape[0], per_row)
 
 
-def strongest(weights: Floats, per_row: int) -> sparse.csr_array:
-    """Keeps the `per_row` weights of largest size in each row of `(n, n)`, all that tie with the last."""
-    n = weights.shape[1]
-    if per_row >= n:
-        return sparse.csr_array(weights)
+def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse.csr_array:
+    """Keeps the `per_row` weights of largest size in each row of `(n, n)`, all that tie with the last.
+
+    Args:
+        weights: Gives rows `(r, n)`; called for some rows at a time, so that the whole need never be in memory.
+        n: Size of the matrix.
+        per_row: How many are kept.
+    """
     parts = []
-    for start in range(0, len(weights), _ROWS):  # a part at a time: sizes and places of all would triple the memory
-        part = weights[start : start + _ROWS]
-        size = np.abs(part)
-        floor = np.partition(size, n - per_row, axis=1)[:, n - per_row, None]
-        parts.append(sparse.csr_array(np.where(size >= floor, part, np.float32(0))))
+    step = max(1, _CELLS // max(1, n))
+    for start in range(0, n, step):
+        part = weights(np.arange(start, min(n, start + step), dtype=np.int32))
+        if per_row < n:
+            size = np.abs(part)
+            floor = np.partition(size, n - per_row, axis=1)[:, n - per_row, None]
+            part = np.where(size >= floor, part, np.float32(0))
+        parts.append(sparse.csr_array(part))
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
 
+def _product(left: sparse.csr_array, right: sparse.csr_array) -> Floats:
+    """`leftᵀ @ right`, dense."""
+    product: Floats = (left.T @ right).toarray().astype(np.float32, copy=False)
+    return product
+
+
 def _symmetric_inverse(gram: Floats) -> Floats:
-    """Inverse of a positive definite matrix by its Cholesky factor, in place."""
+    """Inverse of a positive definite matrix, in column order, by its Cholesky factor, in place."""
     if not len(gram):
         return gram
     factor, failed = linalg.lapack.spotrf(gram, lower=1, overwrite_a=1)
     inverse, failed_too = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
         raise FloatingPointError("the Gram matrix is not positive definite; raise the ridge penalty")
-    lower = np.tril(inverse)
-    full: Floats = np.ascontiguousarray(lower + np.tril(lower, -1).T)
-    return full
+    for start in range(0, len(inverse), 512):  # the factor is the lower half; block by block, no second matrix
+        stop = start + 512
+        block = np.tril(inverse[start:stop, start:stop])
+        inverse[start:stop, start:stop] = block + np.tril(block, -1).T
+        inverse[start:stop, stop:] = inverse[stop:, start:stop].T
+    mirrored: Floats = inverse.T  # equal, and by rows
+    return mirrored

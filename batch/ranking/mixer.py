@@ -69,8 +69,20 @@ class Scaling:
     context_scale: Floats
 
 
-def train_mixer(lists: Lists, scaling: Scaling, hyperparameters: HyperParameters) -> dict[str, Floats]:
-    """Trains the members and returns the arrays that `recsys.model.ranker` reads.
+class TrainedMixer(NamedTuple):
+    """What training leaves behind.
+
+    Attributes:
+        arrays: As `recsys.model.ranker` reads them.
+        curve: Mean loss of each epoch, over all members.
+    """
+
+    arrays: dict[str, Floats]
+    curve: list[float]
+
+
+def train_mixer(lists: Lists, scaling: Scaling, hyperparameters: HyperParameters) -> TrainedMixer:
+    """Trains the members.
 
     Args:
         lists: Of all snapshots together.
@@ -80,24 +92,25 @@ def train_mixer(lists: Lists, scaling: Scaling, hyperparameters: HyperParameters
     x = ((lists.features - scaling.feature_mean) / scaling.feature_scale).astype(np.float32)
     inputs = np.concatenate([lists.signals, x], axis=2)
     context = ((lists.context - scaling.context_mean) / scaling.context_scale).astype(np.float32)
-    trained = []
+    trained, curves = [], []
     for member in range(hyperparameters.members):
         seed = hyperparameters.seed * hyperparameters.members + member
         mixer = _Member(inputs.shape[2], lists.signals.shape[2], seed)
-        trained.append(mixer.fit(inputs, context, lists, hyperparameters.mixer_steps))
-    return {name: np.stack([one[name] for one in trained]) for name in trained[0]} | {
-        "context_mean": scaling.context_mean,
-        "context_scale": scaling.context_scale,
-    }
+        arrays, curve = mixer.fit(inputs, context, lists, hyperparameters.mixer_steps)
+        trained.append(arrays)
+        curves.append(curve)
+    stacked = {name: np.stack([one[name] for one in trained]) for name in trained[0]}
+    scale = {"context_mean": scaling.context_mean, "context_scale": scaling.context_scale}
+    return TrainedMixer(stacked | scale, np.mean(curves, axis=0).tolist())
 
 
-def untrained_mixer(scaling: Scaling) -> dict[str, Floats]:
+def untrained_mixer(scaling: Scaling) -> TrainedMixer:
     """For a history without any list to learn from: all signals alike, and popularity where they say nothing."""
     width = len(SIGNALS) + len(NAMES)
     weights = np.zeros((1, width), np.float32)
     weights[0, : len(SIGNALS)] = 1.0 / len(SIGNALS)
     weights[0, len(SIGNALS) + NAMES.index("popularity_30d")] = UNTRAINED_POPULARITY
-    return {
+    arrays = {
         "mixer_weights": weights,
         "mixer_hidden_kernel": np.zeros((1, 2, HIDDEN), np.float32),
         "mixer_hidden_bias": np.zeros((1, HIDDEN), np.float32),
@@ -106,6 +119,7 @@ def untrained_mixer(scaling: Scaling) -> dict[str, Floats]:
         "context_mean": scaling.context_mean,
         "context_scale": scaling.context_scale,
     }
+    return TrainedMixer(arrays, [])
 
 
 class _Member:
@@ -122,8 +136,8 @@ class _Member:
         self._output = layers.Dense(width, kernel_initializer=small)
         self._net: Any = keras.Sequential([keras.Input((2,)), self._hidden, layers.Dropout(DROPOUT), self._output])
 
-    def fit(self, inputs: Floats, context: Floats, lists: Lists, least_steps: int) -> dict[str, Floats]:
-        """Trains on lists `(l, c, s + f)` and returns the member's arrays."""
+    def fit(self, inputs: Floats, context: Floats, lists: Lists, least_steps: int) -> TrainedMixer:
+        """Trains on lists `(l, c, s + f)`."""
         size = min(BATCH, len(inputs))
         steps = len(inputs) // size
         epochs = max(LEAST_EPOCHS, -(-least_steps // steps))
@@ -132,7 +146,9 @@ class _Member:
         optimizer.build(variables)
         step = tf.function(lambda *batch: self._step(optimizer, variables, *batch), reduce_retracing=True)
         done, total = 0, steps * epochs
+        curve = []
         for _ in range(epochs):
+            losses = []
             order = self._rng.permutation(len(inputs))
             for at in range(steps):
                 chosen = order[at * size : (at + 1) * size]
@@ -140,15 +156,17 @@ class _Member:
                 optimizer.learning_rate.assign(
                     LEARNING_RATE * min(1.0, done / _WARM_UP_STEPS) * (1 - 0.95 * done / total)
                 )
-                step(inputs[chosen], context[chosen], lists.labels[chosen], lists.log_inverse[chosen])
+                losses.append(step(inputs[chosen], context[chosen], lists.labels[chosen], lists.log_inverse[chosen]))
+            curve.append(float(np.mean(losses)))
         hidden, output = self._hidden.get_weights(), self._output.get_weights()
-        return {
+        arrays = {
             "mixer_weights": self._weights.value.numpy(),
             "mixer_hidden_kernel": hidden[0],
             "mixer_hidden_bias": hidden[1],
             "mixer_output_kernel": output[0],
             "mixer_output_bias": output[1],
         }
+        return TrainedMixer(arrays, curve)
 
     def scores(self, inputs: Any, context: Any, *, training: bool = False) -> Any:
         """`(b, c)` from inputs `(b, c, s + f)` and context `(b, 2)`."""
@@ -157,12 +175,13 @@ class _Member:
 
     def _step(
         self, optimizer: Any, variables: list[Any], inputs: Any, context: Any, labels: Any, log_inverse: Any
-    ) -> None:
+    ) -> Any:
         with tf.GradientTape() as tape:
             scores = self.scores(inputs, context, training=True)
             loss = tf.reduce_mean(_loss(scores, labels, log_inverse))
-            loss += L2 * tf.add_n([tf.reduce_sum(tf.square(v)) for v in variables])
-        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+            total = loss + L2 * tf.add_n([tf.reduce_sum(tf.square(v)) for v in variables])
+        optimizer.apply(tape.gradient(total, [v.value for v in variables]), variables)
+        return loss
 
 
 def _loss(scores: Any, labels: Any, log_inverse: Any) -> Any:

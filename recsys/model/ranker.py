@@ -45,11 +45,20 @@ class Ranker:
         liked, engagement = positive(rows, scores)
         if not len(liked):
             return self._newcomers
-        weights = mixed_weights(self._arrays, log_context(len(liked), engagement.sum()))
+        weights = self.weights(len(liked), float(engagement.sum()))
         signals = self._signals.signals(user_row, liked, engagement, rows)
         mixed: Floats = weights[: len(SIGNALS)] @ signals
         mixed += weights[len(SIGNALS) :] @ self._features
         return mixed
+
+    def weights(self, courses: int, engagement: float) -> Floats:
+        """Of signals and features for a learner with so many liked courses and so much engagement, `(s + f,)`."""
+        return mixed_weights(self._arrays, log_context(courses, engagement))
+
+    def inputs(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
+        """Signals and features of one learner, `(s + f, n)`; their sum by `weights` is the score."""
+        liked, engagement = positive(rows, scores)
+        return np.concatenate([self._signals.signals(user_row, liked, engagement, rows), self._features])
 
 
 def mixed_weights(arrays: Mapping[str, NDArray[Any]], context: Floats) -> Floats:

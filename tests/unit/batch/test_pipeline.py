@@ -89,7 +89,7 @@ def test_a_retrain_leaves_a_verified_bundle_and_a_report(retrained: Retrained) -
     report = json.loads((retrained.report / "report.json").read_text())
     assert report["gate"]["passed"] is True
     assert {p.name for p in retrained.report.iterdir()} == {
-        "report.json", "report.md", "metrics.png", "training.png", "popularity.png", "cutoffs.png",
+        "report.json", "report.md", "report.html",
     }  # fmt: skip
 
 
@@ -174,12 +174,12 @@ def test_a_baseline_is_served_as_any_bundle(
 ) -> None:
     """Its bundle ranks as the baseline of the evaluation does, and a stranger gets the popular courses."""
     experiment = retrained.experiment
-    draft = fit_fallback(name, experiment.encoded, experiment.hyperparameters, experiment.options[name], rule)
+    draft = fit_fallback(name, experiment.encoded, experiment.hyperparameters, experiment.tuned.options[name], rule)
     scorer = Scorer.load(write_bundle(tmp_path, draft))
     served = ndcg_of(scorer, experiment.cases, experiment.model.courses)
     assert served.mean() == pytest.approx(experiment.baselines[name].mean("ndcg@10"), abs=0.05)
     top, _ = scorer.rank("stranger", {}, at_ms=NOW, n=3)
-    half_life = experiment.options[name].get("half_life_days", np.inf) if name == RECENT_POPULARITY else np.inf
+    half_life = experiment.tuned.options[name].get("half_life_days", np.inf) if name == RECENT_POPULARITY else np.inf
     popularity = decayed_popularity(experiment.encoded, int(experiment.encoded.time[-1]), half_life)
     assert top == [courses[row].course_id for row in np.argsort(-popularity, kind="stable")[:3]]
 
@@ -297,7 +297,9 @@ def test_evaluate_writes_the_agreed_document(events: pd.DataFrame, courses: list
     assert result.exit_code == 0
     document = json.loads(out.read_text())
     assert {"ndcg@10", "recall@10"} <= set(document["hybrid"])
-    assert {"popularity", "recent_popularity", "item_knn", "ease", "tfidf_profile"} == set(document["baselines"])
+    assert {"popularity", "recent_popularity", "item_knn", "ease", "ials", "tfidf_profile", "blend"} == set(
+        document["baselines"]
+    )
     assert document["users"] > 0
     assert "| hybrid |" in result.stdout
 

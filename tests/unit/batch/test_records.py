@@ -15,10 +15,10 @@ from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import build_cases
 from batch.examples import tower_examples
 from batch.popularity import decayed_popularity
+from batch.ranking.item_item import liked_matrix
 from batch.ranking.snapshots import snapshot
 from batch.records import contributions
 from batch.split import split_at
-from batch.wide import liked_matrix
 from recsys.catalog import Course
 from recsys.engagement import LANDMARK_MS, EngagementWeights, ForwardDecay
 from recsys.events import Interaction
@@ -135,7 +135,7 @@ def _on_days(table: list[tuple[str, str, str, int]]) -> pd.DataFrame:
 
 def _likes(table: list[tuple[str, str, str, int]]) -> set[tuple[str, str]]:
     encoded = encode(_on_days(table), COURSES, _rule())
-    cells = np.argwhere(liked_matrix(encoded).toarray() > 0)
+    cells = np.argwhere(liked_matrix(encoded, np.inf).toarray() > 0)
     counts = decayed_popularity(encoded, int(encoded.time[-1]), np.inf)
     assert counts.sum() >= len(cells)
     return {(encoded.users[user], encoded.courses[course].course_id) for user, course in cells}

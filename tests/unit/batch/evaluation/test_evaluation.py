@@ -11,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.encoding import EngagementRule, encode
-from batch.evaluation.baselines import Ease, ItemKnn, Popularity, TextProfile
-from batch.evaluation.cases import build_cases, warm
-from batch.evaluation.evaluate import CatalogueFacts, evaluate
+from batch.evaluation.baselines import Ease, Ials, ItemKnn, Popularity, TextProfile
+from batch.evaluation.blend import Blend, standardised, tune_blend
+from batch.evaluation.cases import Case, build_cases, warm
+from batch.evaluation.evaluate import CatalogueFacts, evaluate, ndcg
 from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap, ranks, recall_at, reciprocal_rank
 from batch.features import fit_text, tfidf_matrix
+from batch.ranking.item_item import liked_matrix
 from batch.split import split_share
-from batch.wide import ease, liked_matrix, strongest
 from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import Floats
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=20), st.data())
@@ -72,26 +74,6 @@ def test_a_paired_bootstrap_sees_a_small_steady_gain() -> None:
     assert unpaired.low < other.mean() < unpaired.high
 
 
-def test_ease_solves_its_own_equation() -> None:
-    """Each column is the ridge regression of one course on the others."""
-    rng = np.random.default_rng(0)
-    binary = (rng.random((50, 6)) < 0.4).astype(float)
-    from scipy import sparse  # noqa: PLC0415 - this test alone
-
-    weights = ease(sparse.csr_array(binary), 3.0)
-    for target in range(6):
-        others = [i for i in range(6) if i != target]
-        part = binary[:, others]
-        expected = np.linalg.solve(part.T @ part + 3.0 * np.eye(5), part.T @ binary[:, target])
-        np.testing.assert_allclose(weights[others, target], expected, rtol=1e-4, atol=1e-6)
-    assert np.diag(weights).tolist() == [0.0] * 6
-
-
-def test_only_the_strongest_weights_of_a_row_stay() -> None:
-    kept = strongest(np.array([[0.0, -3.0, 2.0, 1.0]] * 4, np.float32), 2).toarray()
-    assert kept[0].tolist() == [0.0, -3.0, 2.0, 0.0]
-
-
 def test_baselines_that_read_the_learner_beat_popularity_where_tastes_are_all(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
@@ -100,8 +82,58 @@ def test_baselines_that_read_the_learner_beat_popularity_where_tastes_are_all(
     cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
     facts = CatalogueFacts(encoded, tfidf_matrix(fit_text(courses, small), courses))
     popular = evaluate(Popularity(encoded), cases, facts).mean("ndcg@10")
-    for model in (ItemKnn(encoded, 20, 30.0), Ease(encoded, 10.0, 30.0), TextProfile(encoded, facts.text, 30.0)):
+    for model in (
+        ItemKnn(encoded, 20, 30.0),
+        Ease(encoded, 10.0, 30.0),
+        Ials(encoded, 10.0, 30.0, seed=0),
+        TextProfile(encoded, facts.text, 30.0),
+    ):
         assert evaluate(model, cases, facts).mean("ndcg@10") > popular
+
+
+class _Fixed:
+    """Scores alike for everybody."""
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        self._scores = np.array(scores, np.float32)
+
+    def score(self, case: Case) -> Floats:
+        return self._scores
+
+
+def _case(learner: int, relevant: Sequence[int], excluded: Sequence[int] = ()) -> Case:
+    nothing, rows = np.zeros(0), np.array(excluded, np.int32)
+    return Case(f"l{learner}", learner, rows, nothing, rows, np.array(relevant, np.int32), 0)
+
+
+def test_a_blend_is_the_weighted_sum_of_scores_standardised_over_what_may_be_shown() -> None:
+    members = {"one": _Fixed([1000.0, 1.0, 2.0, 3.0]), "other": _Fixed([0.0, 5.0, 5.0, 8.0])}
+    offered = np.ones(4, dtype=bool)
+    scores = Blend(members, {"one": 2.0, "other": 1.0}, offered).score(_case(0, [3], excluded=[0]))
+    one, other = np.array([1.0, 2.0, 3.0]), np.array([5.0, 5.0, 8.0])
+    expected = 2.0 * (one - one.mean()) / one.std() + (other - other.mean()) / other.std()
+    np.testing.assert_allclose(scores[1:], expected, rtol=1e-5)
+    assert not standardised(np.full(4, 7.0, np.float32), offered).any()
+
+
+def test_the_weights_of_a_blend_follow_who_is_right_and_beat_each_member_where_both_are_needed() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=200), rng.normal(size=200)
+    relevant = np.argsort(-(first + 2.0 * second))[:10]
+    cases = [_case(learner, relevant.tolist()) for learner in range(5)]
+    members = {
+        "first": _Fixed(first.tolist()),
+        "second": _Fixed(second.tolist()),
+        "noise": _Fixed(rng.random(200).tolist()),
+    }
+    offered = np.ones(200, dtype=bool)
+    weights = tune_blend(members, cases, offered, seed=0)
+    assert weights["noise"] < 0.1 < weights["first"] < weights["second"]
+    blend = Blend(members, weights, offered)
+    best = max(ndcg(member, cases, offered).mean() for member in members.values())
+    assert ndcg(blend, cases, offered).mean() > best + 0.1
+    assert tune_blend(members, cases, offered, seed=0) == weights
+    assert set(tune_blend(members, [], offered, seed=0).values()) == {1.0}
 
 
 def test_popularity_shows_everybody_the_same(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from batch.ranking import item_item
 from batch.ranking.item_item import Gram, Likes, likes, strongest, text_similarity
 
 DAY = 86_400_000
@@ -43,15 +42,28 @@ def test_scores_are_those_of_the_matrices(drawn: Likes) -> None:
         np.testing.assert_allclose(found, strengths @ matrix, rtol=1e-4, atol=1e-5)
 
 
-def test_the_least_liked_courses_have_no_weights_where_memory_is_bounded(
-    drawn: Likes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(item_item, "MAX_COURSES", 4)
-    weights = Gram(drawn).inverse(3.0).ease()
-    liked = np.asarray(drawn.binary.sum(axis=0)).ravel()
-    assert weights.shape == (6, 6)
-    assert (weights != 0).any(axis=1).sum() == 4
-    assert liked[(weights != 0).any(axis=1)].min() >= liked[(weights == 0).all(axis=1)].max()
+def test_beyond_the_dense_bound_a_pair_is_regressed_alone(drawn: Likes) -> None:
+    gram = Gram(drawn, max_dense=4)
+    binary, recent = drawn.binary.toarray(), drawn.recent.toarray()
+    counts = binary.sum(axis=0)
+    kept = gram.kept
+    others = np.setdiff1d(np.arange(6), kept)
+    assert counts[kept].min() >= counts[others].max()
+    inverse = gram.inverse(3.0)
+    inner = Gram(Likes(drawn.binary[:, kept], drawn.recent[:, kept])).inverse(3.0)
+    for found, targets, dense in ((inverse.ease(), binary, inner.ease()), (inverse.future(), recent, inner.future())):
+        np.testing.assert_allclose(found[np.ix_(kept, kept)], dense, rtol=1e-5)
+        expected = binary.T @ targets / (counts + 3.0)[:, None]
+        np.testing.assert_allclose(found[others[0], kept[1]], expected[others[0], kept[1]], rtol=1e-5)
+        np.testing.assert_allclose(found[kept[2], others[1]], expected[kept[2], others[1]], rtol=1e-5)
+    assert np.diag(inverse.ease()).tolist() == [0.0] * 6
+
+
+def test_pruned_matrices_are_the_pruned_whole(drawn: Likes) -> None:
+    inverse = Gram(drawn, max_dense=4).inverse(3.0)
+    for pruned, whole in ((inverse.pruned_ease(2), inverse.ease()), (inverse.pruned_future(2), inverse.future())):
+        np.testing.assert_array_equal(pruned.toarray(), strongest(whole.__getitem__, 6, 2).toarray())
+        assert (np.diff(pruned.indptr) >= 2).all()
 
 
 def test_a_pair_counts_once_and_by_its_newest_event() -> None:
@@ -62,14 +74,14 @@ def test_a_pair_counts_once_and_by_its_newest_event() -> None:
 
 
 def test_only_the_strongest_weights_of_a_row_stay() -> None:
-    kept = strongest(np.array([[0.0, -3.0, 2.0, 1.0]] * 1300, np.float32), 2).toarray()
-    assert kept.shape == (1300, 4)
+    kept = strongest(lambda rows: np.array([[0.0, -3.0, 2.0, 1.0]] * len(rows), np.float32), 4, 2).toarray()
+    assert kept.shape == (4, 4)
     assert (kept == [0.0, -3.0, 2.0, 0.0]).all()
 
 
 def test_pruning_to_all_changes_nothing() -> None:
     weights = np.random.default_rng(0).normal(size=(5, 5)).astype(np.float32)
-    np.testing.assert_array_equal(strongest(weights, 5).toarray(), weights)
+    np.testing.assert_array_equal(strongest(lambda rows: weights[rows], 5, 5).toarray(), weights)
 
 
 def test_text_similarity_orders_as_the_cosine_with_the_profile() -> None:
@@ -79,5 +91,5 @@ def test_text_similarity_orders_as_the_cosine_with_the_profile() -> None:
     strengths = rng.random(7)
     profile = strengths @ rows
     cosine = rows @ profile / np.linalg.norm(profile)
-    found = strengths @ text_similarity(sparse.csr_array(rows))
+    found = strengths @ text_similarity(sparse.csr_array(rows), 7)
     np.testing.assert_allclose(found, cosine * np.linalg.norm(profile), rtol=1e-5)

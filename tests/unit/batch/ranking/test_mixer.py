@@ -37,7 +37,7 @@ def test_numpy_gives_the_scores_of_keras() -> None:
     lists = _lists()
     inputs = np.concatenate([lists.signals, lists.features], axis=2)
     member = _Member(S + F, S, 3)
-    arrays = member.fit(inputs, lists.context, lists, 40)
+    arrays = member.fit(inputs, lists.context, lists, 40).arrays
     stacked = {name: array[None] for name, array in arrays.items()} | {
         "context_mean": PLAIN.context_mean,
         "context_scale": PLAIN.context_scale,
@@ -48,7 +48,8 @@ def test_numpy_gives_the_scores_of_keras() -> None:
 
 
 def test_the_mixer_learns_whom_to_trust_with_what() -> None:
-    arrays = train_mixer(_lists(), PLAIN, QUICK)
+    arrays, curve = train_mixer(_lists(), PLAIN, QUICK)
+    assert curve[-1] < curve[0]
     much, little = (mixed_weights(arrays, np.full(2, value, np.float32)) for value in (1.0, -1.0))
     assert np.argmax(np.abs(much)) == 0
     assert np.argmax(np.abs(little)) == S
@@ -56,7 +57,7 @@ def test_the_mixer_learns_whom_to_trust_with_what() -> None:
 
 def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing() -> None:
     lists, quick = _lists(), replace(QUICK, members=1, mixer_steps=40)
-    first, second = train_mixer(lists, PLAIN, quick), train_mixer(lists, PLAIN, quick)
+    first, second = train_mixer(lists, PLAIN, quick).arrays, train_mixer(lists, PLAIN, quick).arrays
     np.testing.assert_allclose(first["mixer_weights"], second["mixer_weights"], atol=1e-6)
     wild = [
         np.concatenate([array, np.full_like(array[:, :5], 9.0)], axis=1) for array in (lists.signals, lists.features)
@@ -69,10 +70,10 @@ def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing() -> None:
         np.concatenate([lists.labels, labels], axis=1),
         np.concatenate([lists.log_inverse, log], axis=1),
     )
-    assert np.abs(train_mixer(padded, PLAIN, quick)["mixer_weights"] - first["mixer_weights"]).max() < 0.2
+    assert np.abs(train_mixer(padded, PLAIN, quick).arrays["mixer_weights"] - first["mixer_weights"]).max() < 0.2
 
 
 def test_an_untrained_mixer_trusts_all_signals_alike() -> None:
-    weights = mixed_weights(untrained_mixer(PLAIN), np.array([3.0, 4.0], np.float32))
+    weights = mixed_weights(untrained_mixer(PLAIN).arrays, np.array([3.0, 4.0], np.float32))
     assert np.ptp(weights[:S]) == 0
     assert weights[:S].min() > 0
