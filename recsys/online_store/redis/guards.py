@@ -82,6 +82,8 @@ class RedisGuards:
         try:
             await self.guard(shard, group)
             await self.set_rebuilt_until(shard, group, 0)
+            async with answering(self._keys.guard(shard, group)):  # by itself: what a script is refused is not named
+                await self._client.hincrby(self._keys.guard(shard, group), "starts", 1)
             await self.end(shard, group)
             for _ in range(2):  # the second time counts up what the first one set
                 await self.begin(shard, group)
