@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 3
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state bench-openedx soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -87,6 +87,9 @@ bench-commit: setup ## µs of CPU an event in decode, fold and commit, and in Re
 
 bench-state: setup ## Bytes of Redis a pair, a learner and in all; ARGS="--before 31e9a26" compares with another commit.
 	$(BIN)/python -m benchmarks.state_memory $(ARGS)
+
+bench-openedx: setup ## An Open edX log of 300,000 lines to recommendations, and once more: not a byte differs; ARGS="--drawn".
+	$(BIN)/python -m benchmarks.openedx_replay $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python -m benchmarks.soak $(ARGS)

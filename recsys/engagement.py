@@ -2,8 +2,8 @@
 
 Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: "Forward Decay: A Practical Time Decay Model for Streaming
 Systems", ICDE 2009) stores `A = Σ wᵢ · 2^((tᵢ − L)/h)` with a fixed landmark `L` and half-life `h`. The score at
-time `t` is `A · 2^(−(t − L)/h)`. So an event is one addition, arrival order does not matter, withdrawing an event
-is one subtraction, and a ranking needs no decay at read time.
+time `t` is `A · 2^(−(t − L)/h)`. So the order of contributions does not matter, and a ranking needs no decay at read
+time. What contributes is said by a learner's record of a course (`recsys.record`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recsys.errors import ConfigurationError
-from recsys.events import Interaction
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
 LANDMARK_MS = 1_577_836_800_000
@@ -48,7 +47,7 @@ class ForwardDecay:
         object.__setattr__(self, "per_ms", 1.0 / (self.half_life_days * MS_PER_DAY))
 
     def stored(self, weight: float, timestamp_ms: int) -> float:
-        """What one event of this weight adds to the stored sum."""
+        """What a contribution of this weight adds to the stored sum."""
         return weight * math.exp2((timestamp_ms - LANDMARK_MS) * self.per_ms)
 
     def score(self, stored: float, at_ms: int) -> float:
@@ -58,11 +57,11 @@ class ForwardDecay:
 
 @dataclass(frozen=True, slots=True)
 class EngagementWeights:
-    """How much one event of each type says, before decay.
+    """How much an event of each type says, before decay.
 
     Args:
-        by_type: Weight for each type of `DEFAULT_WEIGHTS`. `progress` is multiplied by the fraction watched (0..1),
-            `rate` by `value − 3` (−2..2).
+        by_type: Weight for each type of `DEFAULT_WEIGHTS`. `progress` is multiplied by the quarters reached (0..4),
+            `rate` by `value − 3` (−2..2); that of an opposite counts while its state is left.
 
     Raises:
         ConfigurationError: When a type is missing or unknown.
@@ -74,15 +73,6 @@ class EngagementWeights:
         if set(self.by_type) != set(DEFAULT_WEIGHTS):
             odd = sorted(set(self.by_type) ^ set(DEFAULT_WEIGHTS))
             raise ConfigurationError(f"expected one weight for each event type, received a table that differs in {odd}")
-
-    def weight(self, event: Interaction) -> float:
-        """The undecayed weight of one event."""
-        weight = self.by_type[event.type]
-        if event.type == "progress":
-            return weight * (event.value or 0.0)
-        if event.type == "rate":
-            return weight * ((event.value or RATING_MIDPOINT) - RATING_MIDPOINT)
-        return weight
 
 
 def relative_to_first(scores: Sequence[float]) -> list[float]:

@@ -39,9 +39,6 @@ EventType = Literal[
 
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
-DONE_TYPES = frozenset({"enroll", "complete", "dismiss", "unenroll"})
-"""After one of these the course is never recommended to that learner again."""
-
 DONE_PROGRESS = 0.9
 """A `progress` of at least this is a completion, unless a setting says otherwise."""
 
@@ -156,17 +153,6 @@ def from_mapping(fields: Mapping[str, Any], *, arrival_ms: int) -> Interaction:
         InvalidEvent: As `decode` does.
     """
     return _checked(_convert(dict(fields)), arrival_ms)
-
-
-def is_done(kind: str, value: float | None, *, done_progress: float = DONE_PROGRESS) -> bool:
-    """Whether an event makes its course one that its learner is done with.
-
-    Args:
-        kind: The event's type.
-        value: Its value; None where absent.
-        done_progress: The `progress` that completes a course.
-    """
-    return kind in DONE_TYPES or (kind == "progress" and value is not None and value >= done_progress)
 
 
 def _not_json(error: ValueError) -> InvalidEvent:

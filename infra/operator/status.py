@@ -29,7 +29,7 @@ class PartitionStatus:
         log_start: First offset Kafka still holds; None, like the next two, while no broker answers for it.
         log_end: Offset the next record will get.
         lag: Records that are not applied yet.
-        counts: Outcome (accepted, duplicate, refused, rerouted, expired) → records.
+        counts: Outcome (accepted, unchanged, refused, rerouted, expired) → records.
         stopped: Why it is not read any further until `recsys resume`; None while it is.
     """
 

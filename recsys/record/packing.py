@@ -48,6 +48,8 @@ def pack(record: Record, engagement: float) -> bytes:
     flows, touch_ms = record.flows, record.touch_ms
     if len(flows) == 1:
         body = [touch_ms - LANDMARK_MS, 1, flows[0]]
+        if not record.registers and not record.quarter:  # the commonest: one flow and nothing else
+            return _HEAD.pack(engagement, VERSION) + _encode(body)
     else:
         body = [touch_ms - LANDMARK_MS, len(flows), *flows[:1]]
         body += [larger - smaller for larger, smaller in pairwise(flows)]

@@ -14,26 +14,26 @@ from typing import Final
 _FORM: Final = struct.Struct("<ddI")
 
 
-def change_sum(packed: bytes | None, terms: list[float], more: int) -> bytes | None:
+def change_sum(packed: bytes | None, terms: list[float]) -> bytes | None:
     """A sum after terms joined and left it; None where none is left.
 
     Args:
         packed: The sum as the online store keeps it, 20 bytes; None for none.
-        terms: The terms that joined, and the negative of those that left; used up.
-        more: How many more terms there are; may be negative.
+        terms: The terms that joined, each above 0, and the negative of those that left; used up.
 
     Raises:
         ValueError: The bytes are no sum.
     """
+    records = sum([1 if term > 0 else -1 for term in terms])
     if packed is not None:
         value, rest, held = _unpacked(packed)
-        more += held
+        records += held
         terms += (value, rest)
-    if more <= 0:
+    if records <= 0:
         return None
     value = fsum(terms)
     terms.append(-value)
-    return _FORM.pack(value, fsum(terms), more)
+    return _FORM.pack(value, fsum(terms), records)
 
 
 def sum_of(packed: bytes) -> float:

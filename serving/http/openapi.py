@@ -73,7 +73,7 @@ def _events(event: Json, answer: Json) -> Json:
     operation = _operation("events", "Send interactions", 202, answer, (413, 415, 422, 503), [])
     operation["description"] = (
         f"One event, or a list of up to {MAX_EVENTS}, in at most {MAX_BODY_BYTES} bytes. All are accepted or none. "
-        f"`event_id` is required and makes sending again safe. Types: {', '.join(EVENT_TYPES)}."
+        f"`event_id` is required; sending an event again changes nothing. Types: {', '.join(EVENT_TYPES)}."
     )
     several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
     operation["requestBody"] = {

@@ -170,14 +170,16 @@ class _Fold:
             now = learner.now.get(course)
             if now is None:
                 now = load(learner, course)
-            after = join(now, addition)
-            if after == now:
-                unchanged += 1
-                continue
-            accepted += 1
-            learner.now[course] = after
-            if not now.touch_ms:
+            if now.touch_ms:
+                after = join(now, addition)
+                if after == now:
+                    unchanged += 1
+                    continue
+                learner.now[course] = after
+            else:
+                learner.now[course] = addition
                 self._grown(learner)
+            accepted += 1
         outcomes = self._changes.outcomes
         outcomes[ACCEPTED] += accepted
         outcomes[UNCHANGED] += unchanged
@@ -326,9 +328,16 @@ class _Fold:
             before = learner.before
             for course, now in learner.now.items():
                 was = before[course]
-                if was is not now and was != now:
-                    engagement, trend = scores(now)
-                    pairs.append((user, course, was, now, engagement, scores(was)[1] if was.touch_ms else 0.0, trend))
+                if was is now or (learner.whole and was == now):
+                    continue
+                engagement, trend = scores(now)
+                if not was.touch_ms:
+                    trend_before = 0.0
+                elif _differ_in_touch(was, now):
+                    trend_before = trend
+                else:
+                    trend_before = scores(was)[1]
+                pairs.append((user, course, was, now, engagement, trend_before, trend))
             if learner.whole and learner.stored and not learner.courses:
                 changes.gone.append(user)
             if user in changes.forgotten:
@@ -337,6 +346,16 @@ class _Fold:
             HandedOn(into, path, records, until) for (into, path), (records, until) in self._outgoing.items()
         ]
         return changes
+
+
+def _differ_in_touch(was: Record, now: Record) -> bool:
+    """Whether a later touch is all that is new. What a join takes over unchanged is the same object."""
+    return (
+        was.flows is now.flows
+        and was.registers is now.registers
+        and was.quarter == now.quarter
+        and was.reached_ms == now.reached_ms
+    )
 
 
 def most_courses(max_courses: int) -> int:

@@ -1,7 +1,7 @@
 """Side outputs: refused records to the dead-letter topic, misrouted ones back to the topic under their right key.
 
 Both are acknowledged by all replicas before the fence passes them. A repeat (a worker died in between) makes a second
-dead letter, never a lost one; a misrouted record's event id makes it count once.
+dead letter, never a lost one; a misrouted record, or one that a merge hands on, is joined twice, which is as once.
 """
 
 from __future__ import annotations

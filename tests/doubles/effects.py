@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 
 from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, TREND
@@ -15,7 +16,6 @@ from recsys.online_store.operations import (
     SortedSetMark,
 )
 from recsys.record import FOREVER_MS, Record, pack
-from recsys.record.sums import change_sum
 
 TOUCHED = Record(1_600_000_000_000, (1,))
 """The record behind every score: what it holds does not matter to those who read scores only."""
@@ -28,7 +28,7 @@ def scored(score: float) -> bytes:
 
 def summed(total: float) -> bytes:
     """A packed sum of one term."""
-    return change_sum(None, [total], 1) or b""
+    return struct.pack("<ddI", total, 0.0, 1)
 
 
 def effects(

@@ -7,93 +7,18 @@ the event schema (`recsys.events.decode`) is the system's own, because it define
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from math import fsum
 
 from recsys.errors import InvalidEvent
 from recsys.events import Interaction, decode
 from tests.faults.habits import Habits, target_of
 from tests.faults.packed import HandedOn, handed_on
-from tests.faults.pairs import Pair, Sum, pair_of
+from tests.faults.pairs import Pair, pair_of
+from tests.faults.shards import Learner, Shard
 from tests.faults.topic import LogRecord
 
 LONGEST_PATH = 16
 """Learners that records were handed on through, after which they stay."""
-
-
-@dataclass(slots=True)
-class Learner:
-    """What is kept of a learner.
-
-    Attributes:
-        pairs: Course → what the learner did with it.
-        erased_until: The largest time of an erasure, ms; 0 for none.
-        merge: When and into whom this id was merged; None where it was not.
-        habits: What the bot rules remember; None for nothing.
-    """
-
-    pairs: dict[str, Pair] = field(default_factory=dict)
-    erased_until: int = 0
-    merge: tuple[int, str] | None = None
-    habits: Habits | None = None
-
-
-@dataclass(slots=True)
-class Shard:
-    """What one partition's part of the state must be.
-
-    Attributes:
-        fence: Offset of the last record; None for an empty partition.
-        learners: Those of whom anything is kept.
-        trend: Course → stored sum, with the sizes of all terms that were ever part of it.
-        counts: Outcome → records.
-        refused: Offset → the value of each record that must have a dead letter, and the reason in it ("" for any).
-        missing: A line for each record that must follow from one of this shard and is not in the log, such as the
-            copy of a misrouted one.
-    """
-
-    fence: int | None = None
-    learners: dict[str, Learner] = field(default_factory=dict)
-    trend: dict[str, Sum] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
-    refused: dict[int, tuple[bytes | None, str]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-
-    @property
-    def records(self) -> dict[tuple[str, str], Pair]:
-        """(user, course) → record."""
-        return {(user, course): pair for user, one in self.learners.items() for course, pair in one.pairs.items()}
-
-    @property
-    def erased(self) -> dict[str, int]:
-        """User → the largest time of an erasure, ms."""
-        return {user: one.erased_until for user, one in self.learners.items() if one.erased_until}
-
-    @property
-    def merged(self) -> dict[str, tuple[int, str]]:
-        """User → when and into whom this id was merged."""
-        return {user: one.merge for user, one in self.learners.items() if one.merge is not None}
-
-    @property
-    def done(self) -> dict[str, dict[str, int]]:
-        """User → course → until when it must not be recommended, ms."""
-        found = {
-            user: {course: until for course, pair in one.pairs.items() if (until := pair.done_until()) is not None}
-            for user, one in self.learners.items()
-        }
-        return {user: courses for user, courses in found.items() if courses}
-
-    @property
-    def terms(self) -> Counter[str]:
-        """Course → records that have a part in its trending."""
-        return Counter(course for (_, course), pair in self.records.items() if pair.trend() > 0)
-
-    @property
-    def bots(self) -> dict[str, dict[str, str]]:
-        """User → the detector's hash."""
-        return {user: one.habits.as_stored() for user, one in self.learners.items() if one.habits is not None}
 
 
 class Fold:
@@ -139,7 +64,7 @@ class Fold:
         for partition, line in self._missing_of_merges():
             self.shards[partition].missing.append(line)
         for shard in self.shards.values():
-            _sum_up(shard)
+            shard.sum_up()
 
     def _accepted(self, record: LogRecord) -> Interaction | str:
         """The event, or the reason it is refused for ("" where the case does not say which)."""
@@ -153,11 +78,11 @@ class Fold:
         """What the event is counted as."""
         learner = shard.learners.setdefault(event.user_id, Learner())
         if event.type == "merge":
-            return self._merge(shard, learner, event)
+            return self._merge(learner, event)
         if event.type == "erase":
             if learner.merge is not None:
                 return self._hand_on(event.user_id, learner, {}, event.timestamp)
-            return "accepted" if _erase(shard, learner, event.timestamp) else "unchanged"
+            return "accepted" if shard.erase(learner, event.timestamp) else "unchanged"
         pair = pair_of(event).without(learner.erased_until)
         if not pair:
             return "unchanged"
@@ -165,9 +90,9 @@ class Fold:
             return self._hand_on(event.user_id, learner, {event.course_id: pair}, 0)
         learner.habits = learner.habits or Habits()
         learner.habits.see(event)
-        return "accepted" if _join(shard, learner, {event.course_id: pair}) else "unchanged"
+        return "accepted" if shard.join(learner, {event.course_id: pair}) else "unchanged"
 
-    def _merge(self, shard: Shard, learner: Learner, event: Interaction) -> str:
+    def _merge(self, learner: Learner, event: Interaction) -> str:
         """The latest merge of an id holds; the first of all hands on what there is."""
         assert event.into is not None
         merge = (event.timestamp, event.into)
@@ -176,7 +101,7 @@ class Fold:
         pairs, first = learner.pairs, learner.merge is None
         learner.merge = merge
         if first:
-            _leave(shard, learner)
+            learner.pairs, learner.habits = {}, None
             self._hand_on(event.user_id, learner, pairs, 0)
         return "accepted"
 
@@ -188,8 +113,8 @@ class Fold:
             if not _stays(handed, learner.merge[1]):
                 return self._hand_on(handed.into, learner, handed.pairs, handed.erased_until)
             learner.merge = None
-        erased = _erase(shard, learner, handed.erased_until)
-        changed = _join(shard, learner, handed.pairs)
+        erased = shard.erase(learner, handed.erased_until)
+        changed = shard.join(learner, handed.pairs)
         return "accepted" if erased or changed else "unchanged"
 
     def _hand_on(self, user: str, learner: Learner, pairs: Mapping[str, Pair], erased_until: int) -> str:
@@ -227,45 +152,6 @@ def _stays(handed: HandedOn, into: str) -> bool:
     return handed.into <= min(handed.path[handed.path.index(into) :])
 
 
-def _leave(shard: Shard, learner: Learner) -> None:
-    """The learner is another one from now on; only the erasure stays."""
-    for course in learner.pairs:
-        _note_sizes(shard, course, Pair())
-    learner.pairs, learner.habits = {}, None
-
-
-def _join(shard: Shard, learner: Learner, pairs: Mapping[str, Pair]) -> bool:
-    """Adds what happened after the learner's erasure; whether anything was new."""
-    changed = False
-    for course, added in pairs.items():
-        before = learner.pairs.get(course, Pair())
-        after = before.joined(added.without(learner.erased_until))
-        if after != before:
-            learner.pairs[course] = after
-            _note_sizes(shard, course, after)
-            changed = True
-    return changed
-
-
-def _erase(shard: Shard, learner: Learner, until_ms: int) -> bool:
-    if until_ms <= learner.erased_until:
-        return False
-    learner.erased_until = until_ms
-    for course, pair in [*learner.pairs.items()]:
-        left = pair.without(until_ms)
-        if left:
-            learner.pairs[course] = left
-        else:
-            del learner.pairs[course]
-        _note_sizes(shard, course, left)
-    learner.habits = None
-    return True
-
-
-def _note_sizes(shard: Shard, course: str, pair: Pair) -> None:
-    shard.trend.setdefault(course, Sum()).size += pair.trend()
-
-
 def fold_topic(
     records: Iterable[LogRecord],
     partitions: int,
@@ -294,12 +180,3 @@ def fold_topic(
             fold.add(record)
     fold.end()
     return fold.shards
-
-
-def _sum_up(shard: Shard) -> None:
-    """Trending: the sum of what the records contribute, rounded once."""
-    terms: dict[str, list[float]] = {}
-    for (_, course), pair in shard.records.items():
-        terms.setdefault(course, []).append(pair.trend())
-    for course, total in shard.trend.items():
-        total.value = fsum(terms.get(course, ()))

@@ -12,9 +12,10 @@ import pytest
 
 from tests.faults.habits import target_of
 from tests.faults.load import Load
-from tests.faults.oracle import Shard, fold_topic
+from tests.faults.oracle import fold_topic
 from tests.faults.packed import Stored
 from tests.faults.pairs import FOR_EVER_MS, LANDMARK_MS, Pair
+from tests.faults.shards import Shard
 from tests.faults.state import StoredShard
 from tests.faults.topic import DeadLetter, LogRecord
 from tests.faults.verdict import Verdict, judge

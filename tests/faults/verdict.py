@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.oracle import Shard
 from tests.faults.pairs import Sum
+from tests.faults.shards import Shard
 from tests.faults.state import StoredShard
 from tests.faults.topic import DeadLetter
 

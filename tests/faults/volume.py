@@ -23,7 +23,8 @@ from infra.devtools.local_redis import LocalRedis
 from recsys.keys import KeySpace, partition_of
 from tests.faults.in_process import GROUP, MemoryTopic, fold_in_process
 from tests.faults.load import ENCODE, Load, Produced
-from tests.faults.oracle import Shard, fold_topic
+from tests.faults.oracle import fold_topic
+from tests.faults.shards import Shard
 from tests.faults.state import StoredShard, read_state
 from tests.faults.verdict import COMPENSATED_ROUNDING, RELATIVE, Verdict, judge
 

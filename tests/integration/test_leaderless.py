@@ -79,7 +79,7 @@ class Scene:
                 "course_id": "c",
                 "type": "click",
             }
-            value = json.dumps({**fields, "timestamp": 1_700_000_000_000}).encode()
+            value = json.dumps({**fields, "timestamp": 1_700_000_000_000 + self.sent}).encode()
             self.traffic.send(LEARNERS[Partition(partition)].encode(), value, partition=partition)
         self.traffic.flush()
         wait_until(lambda: self.applied() == before + len(partitions), within_s=within_s, what=f"{partitions} applied")

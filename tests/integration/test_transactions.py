@@ -21,7 +21,7 @@ AT_MS = 1_700_000_000_000
 
 
 def event(user: str, number: int, **more: str) -> bytes:
-    fields = {"event_id": f"e{number}", "user_id": user, "course_id": "c", "type": "click", "timestamp": AT_MS}
+    fields = {"event_id": f"e{number}", "user_id": user, "course_id": "c", "type": "click", "timestamp": AT_MS + number}
     return json.dumps({**fields, **more}).encode()
 
 

@@ -24,7 +24,7 @@ class Engagement:
         changes = events.changes
         written: dict[str, dict[str, bytes]] = {}
         deleted: dict[str, list[str]] = {}
-        for user, course, _, now, score, *_ in changes.pairs:
+        for user, course, _, now, score, _, _ in changes.pairs:
             if not now.touch_ms:
                 deleted.setdefault(user, []).append(course)
                 continue

@@ -28,37 +28,31 @@ class TrendingSums:
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
         """Adds what the records changed by."""
         terms: dict[str, list[float]] = {}
-        records: dict[str, int] = {}
         for _, course, _, _, _, before, after in events.changes.pairs:
             if before == after:
                 continue
             of_course = terms.get(course)
             if of_course is None:
                 of_course = terms[course] = []
-                records[course] = 0
             if before:
                 of_course.append(-before)
-                records[course] -= 1
             if after:
                 of_course.append(after)
-                records[course] += 1
-        written, emptied = _written(state, terms, records)
+        written, emptied = _written(state, terms)
         return [
             DeleteFields(TREND, {SHARD_ITSELF: emptied} if emptied else {}),
             PutValues(TREND, {SHARD_ITSELF: written} if written else {}),
         ]
 
 
-def _written(
-    state: ShardState, terms: Mapping[str, list[float]], records: Mapping[str, int]
-) -> tuple[dict[str, bytes], list[str]]:
+def _written(state: ShardState, terms: Mapping[str, list[float]]) -> tuple[dict[str, bytes], list[str]]:
     """The sums that changed, and the courses that no record has a part in any more."""
     stored = state.values[TREND][SHARD_ITSELF] if terms else {}
     written: dict[str, bytes] = {}
     emptied: list[str] = []
     try:
         for course, of_course in terms.items():
-            changed = change_sum(stored[course], of_course, records[course])
+            changed = change_sum(stored[course], of_course)
             if changed is None:
                 emptied.append(course)
             else:

@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY, EngagementWeights, ForwardDecay
 from recsys.errors import ConfigurationError
-from recsys.events import Interaction
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
 YEAR_2000, YEAR_2040 = 946_684_800_000, 2_208_988_800_000
 DECAY = ForwardDecay(30.0)
 times = st.integers(min_value=YEAR_2000, max_value=YEAR_2040)
 weighted = st.tuples(st.floats(min_value=0.01, max_value=12), times)
-
-
-def interaction(kind: str, value: float | None = None) -> Interaction:
-    return Interaction("e", "u", "c", kind, LANDMARK_MS, value)  # type: ignore[arg-type]
 
 
 def test_a_contribution_halves_with_every_half_life() -> None:
@@ -62,25 +57,6 @@ def test_a_double_spans_the_years_2000_to_2040(half_life: float) -> None:
 def test_a_half_life_no_double_can_span_is_refused(half_life: float) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a half-life of at least 7\.5 days, received"):
         ForwardDecay(half_life)
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "expected"),
-    [
-        ("view", None, 1.0),
-        ("view", 30.0, 1.0),
-        ("click", None, 5.0),
-        ("enroll", None, 10.0),
-        ("complete", None, 12.0),
-        ("progress", 0.5, 1.0),
-        ("rate", 5.0, 6.0),
-        ("rate", 3.0, 0.0),
-        ("rate", 1.0, -6.0),
-        ("dismiss", None, -5.0),
-    ],
-)
-def test_the_weight_of_an_event(kind: str, value: float | None, expected: float) -> None:
-    assert EngagementWeights(DEFAULT_WEIGHTS).weight(interaction(kind, value)) == expected
 
 
 def test_a_table_that_misses_a_type_is_refused() -> None:

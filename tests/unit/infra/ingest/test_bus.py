@@ -39,7 +39,7 @@ class Bus:
         broker.create_topic(self.topic, 2)
         broker.create_topic(self.settings.interactions_topic, 3)
 
-    def put(self, event_type: str, value: bytes, *, key: bytes = b"course-v1:DemoX+C1+2026_T1") -> None:
+    def put(self, event_type: str, value: bytes, *, key: bytes = b"course-v1:DemoX+C1+2025_T1") -> None:
         producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers})
         producer.produce(self.topic, value=value, key=key, headers=list(headers(event_type)))
         assert producer.flush(10) == 0

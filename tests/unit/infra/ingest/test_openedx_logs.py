@@ -55,7 +55,7 @@ def test_standard_input_and_a_line_cut_by_rotation() -> None:
 
 def test_blocks_and_staff_and_catalogue(run: Run, tmp_path: Path) -> None:
     blocks = tmp_path / "blocks.json"
-    blocks.write_text('{"course-v1:DemoX+C1+2026_T1": 300}')
+    blocks.write_text('{"course-v1:DemoX+C1+2025_T1": 300}')
     found = dry(run, str(DATA / "block_completions.log"), "--blocks", str(blocks))
     assert counted(found)["edx.completion.block_completion.changed", "progress"] == 4
     catalogue = tmp_path / "courses.csv"

@@ -63,7 +63,7 @@ def tracked(name: str, fields: Mapping[str, Any], **changed: Any) -> Outcome:
 def test_a_doubled_enrolment_is_one_event_twice() -> None:
     first, second, other = events("doubled_enrolment.log")
     assert first.event_id == second.event_id != other.event_id
-    assert (first.type, first.course_id, first.run_id) == ("enroll", "DemoX+C1", "course-v1:DemoX+C1+2026_T1")
+    assert (first.type, first.course_id, first.run_id) == ("enroll", "DemoX+C1", "course-v1:DemoX+C1+2025_T1")
     assert (first.tenant, first.source, second.timestamp - first.timestamp) == ("DemoX", "openedx", 250)
 
 
@@ -75,7 +75,7 @@ def test_300_completed_blocks_are_four_events() -> None:
 
 
 def test_the_number_of_blocks_of_a_run_goes_before_that_of_the_course() -> None:
-    blocks = {"DemoX+C1": 300, "course-v1:DemoX+C1+2026_T1": 600}
+    blocks = {"DemoX+C1": 300, "course-v1:DemoX+C1+2025_T1": 600}
     rules = OpenEdxRules(lambda: NOW_MS, completions=Completions(blocks))
     values = [event.value for event in events("block_completions.log", rules) if event.type == "progress"]
     assert values == [0.25, 0.5]
@@ -115,10 +115,10 @@ def test_two_runs_are_one_course() -> None:
     found = events("two_runs.log")
     assert {event.course_id for event in found} == {"DemoX+C1"}
     assert [event.run_id for event in found] == [
-        "course-v1:DemoX+C1+2026_T1",
-        "course-v1:DemoX+C1+2026_T1",
-        "course-v1:DemoX+C1+2026_T2",
-        "ccx-v1:DemoX+C1+2026_T1+ccx@7",
+        "course-v1:DemoX+C1+2025_T1",
+        "course-v1:DemoX+C1+2025_T1",
+        "course-v1:DemoX+C1+2025_T2",
+        "ccx-v1:DemoX+C1+2025_T1+ccx@7",
     ]
     assert found[1].event_id == found[2].event_id  # one day
 

@@ -1,0 +1,350 @@
+"""An Open edX tracking log through `recsys ingest`, Kafka and a worker to recommendations, and the same log once more.
+
+    python -m benchmarks.openedx_replay [--events 300000] [--learners 6000] [--courses 300] [--seed 0] [--drawn]
+
+The log is made (`infra.devtools.openedx_log`) and ends now. It is sent by the command; a model is trained on what then
+lies on the topic (with `--drawn` its weights are drawn instead, which takes a second); a worker folds and makes lists,
+and ten learners are recommended courses. Then the log is sent again with the adapter's clock 72 hours later, to a
+worker that was started anew. Nothing may differ: every record, every sum of trending, every list of courses not to
+recommend and every cached list is compared byte by byte, the scores and the ten answers as they are printed.
+
+Exit status 1 where something differs, or where a record of the topic is not accounted for. Kafka and Redis are real
+ones, started here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+from click.testing import CliRunner
+
+from infra.devtools.local_kafka import LocalKafka
+from infra.devtools.local_redis import LocalRedis
+from infra.devtools.openedx_log import Site, make_site, write_log, write_site
+from infra.devtools.processes import Child
+from infra.ingest.sending import ingest_file
+from recsys.adapters.completions import Completions
+from recsys.adapters.inputs import read_blocks, read_staff
+from recsys.adapters.openedx import OpenEdxRules
+from recsys.adapters.openedx_tracking import parse_line
+from recsys.adapters.summary import Summary
+from recsys.catalog import Course, encode_course
+from recsys.cli import recsys as command_line
+from recsys.engagement import LANDMARK_MS
+from recsys.kafka.bulk_producer import Record, connect, produce
+from recsys.keys import KeySpace, Topology
+from recsys.model.bundle import Draft, write_bundle
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import STRENGTH_DIM
+from recsys.model.manifest import DataRange, EngagementTable
+from recsys.model.publishing import publish_bundle
+from recsys.online_store.redis.store import RedisStore
+from recsys.settings import Settings, load_settings
+from recsys.vocabulary import DEFAULT_WEIGHTS
+
+PARTITIONS = 6
+LATER_MS = 72 * 3_600_000
+COMPARED = ("eng", "done", "trend", "top", "erased", "merged")
+"""States of a shard that a repeated log must leave as they are, byte by byte."""
+
+PATIENCE_S = 300.0
+LEARNERS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was seen.
+
+    Attributes:
+        lines: Of the log.
+        events: That they became.
+        learners: Of these events.
+        sent_lines_per_second: From the first line to the last acknowledgement of the first sending.
+        first: Records by outcome after the first sending.
+        second: After the second.
+        differences: Keys and answers that differ; empty.
+        recommended: Learner → courses, after the first sending.
+        sources: Where the answers came from.
+    """
+
+    lines: int
+    events: int
+    learners: int
+    sent_lines_per_second: float
+    first: Mapping[str, int]
+    second: Mapping[str, int]
+    differences: Sequence[str]
+    recommended: Mapping[str, Sequence[str]]
+    sources: Mapping[str, int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing differs, every record is accounted for, and the second sending changed nothing."""
+        accounted = sum(self.first.values()) == self.events and sum(self.second.values()) == 2 * self.events
+        return not self.differences and accounted and self.first.get("accepted") == self.second.get("accepted")
+
+
+class Replay:
+    """A site's log on running services with their topics made.
+
+    Args:
+        settings: Of the services.
+        folder: For files and logs of processes.
+        site: Whose log it is.
+        events: Lines of the log.
+        end_ms: When the log ends, ms since 1970 UTC.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, site: Site, *, events: int, end_ms: int) -> None:
+        self.settings, self.folder, self.site = settings, folder, site
+        self.log = folder / "tracking.log.gz"
+        self.env = environment(settings, folder)
+        write_site(folder, site)
+        write_log(self.log, site, events=events, end_ms=end_ms)
+
+    def run(self, *, drawn: bool) -> Replayed:
+        """Sends, folds, recommends; sends again, folds, compares."""
+        summary = self.send_by_command()
+        self.send_catalogue()
+        if drawn:
+            self.publish_drawn_model()
+        else:
+            self.command("retrain", "--from-topic")
+        with self.worker("first"):
+            first = self.settled(summary["acknowledged"])
+            before, ten = self.state(), self.learners()
+            answers = {user: self.answer(user) for user in ten}
+        self.send_again(later_ms=LATER_MS)
+        with self.worker("second"):
+            second = self.settled(2 * summary["acknowledged"])
+            after = self.state()
+            again = {user: self.answer(user) for user in ten}
+        differences = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+        differences += [f"answer for {user}" for user in ten if shown(answers[user]) != shown(again[user])]
+        return Replayed(
+            lines=summary["lines"],
+            events=summary["acknowledged"],
+            learners=summary["learners"],
+            sent_lines_per_second=round(summary["lines"] / summary["seconds"]),
+            first=first,
+            second=second,
+            differences=differences,
+            recommended={user: [course for course, _ in shown(answer)] for user, answer in answers.items()},
+            sources=Counter(answer["source"] for answer in answers.values()),
+        )
+
+    def publish_drawn_model(self) -> None:
+        """A model with drawn weights over the site's courses, as the one in use."""
+        publish_drawn_model(self.settings, self.site)
+
+    def command(self, *arguments: str) -> str:
+        """Runs `recsys` in this process and returns what it printed.
+
+        Raises:
+            RuntimeError: It ended with another status than 0.
+        """
+        done = CliRunner(env=self.env).invoke(command_line, arguments)
+        if done.exit_code:
+            raise RuntimeError(f"recsys {' '.join(arguments)}: {done.exit_code} {done.output}") from done.exception
+        return done.stdout
+
+    def send_by_command(self) -> dict[str, Any]:
+        """The log through `recsys ingest`; its summary."""
+        names = {f"--{name}": str(self.folder / f"{name}.csv") for name in ("blocks", "staff", "courses")}
+        options = [word for pair in names.items() for word in pair]
+        summary: dict[str, Any] = json.loads(self.command("ingest", "openedx-logs", str(self.log), *options, "--json"))
+        return summary
+
+    def send_again(self, *, later_ms: int) -> None:
+        """The same log through the same code, with the adapter's clock so many ms later."""
+        rules = OpenEdxRules(
+            lambda: time.time_ns() // 1_000_000 + later_ms,
+            staff=read_staff(self.folder / "staff.csv"),
+            completions=Completions(read_blocks(self.folder / "blocks.csv")),
+        )
+        ingest_file(self.log, lambda line: parse_line(line, rules), Summary(), self.settings)
+
+    def send_catalogue(self) -> None:
+        """The site's courses to the topic of the catalogue."""
+        producer = connect(self.settings, self.settings.courses_topic)
+        try:
+            records = (Record(course.course_id.encode(), encode_course(course)) for course in catalogue(self.site))
+            produce(producer, self.settings.courses_topic, records)
+        finally:
+            producer.close(timeout=1)
+
+    @contextmanager
+    def worker(self, name: str) -> Iterator[Child]:
+        """A worker, ended by SIGTERM."""
+        program = [sys.executable, "-m", "recsys.cli", "stream", "--worker-id", "openedx"]
+        child = Child(name, program, log=self.folder / f"{name}.log", environment=self.env)
+        try:
+            yield child
+        finally:
+            child.stop()
+
+    def settled(self, records: int) -> dict[str, int]:
+        """Waits until so many records are folded and no learner waits for a list; the records by outcome.
+
+        Raises:
+            RuntimeError: It takes too long.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            counts, waiting = asyncio.run(progress(self.settings))
+            if sum(counts.values()) >= records and not waiting:
+                return counts
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"expected {records} records and no learner waiting, received {counts}, {waiting}")
+            time.sleep(0.2)
+
+    def state(self) -> dict[str, Any]:
+        """Every key that a repeated log must leave as it is, by name, with all that it holds."""
+        prefix = KeySpace(self.settings.redis_key_prefix).prefix
+        found: dict[str, Any] = {"scores": self.command("engagement", "--json", "--at", "1790000000000")}
+        with redis.Redis.from_url(self.settings.redis_url) as client:
+            for key in client.scan_iter(match=f"{prefix}{{s*", count=1000):
+                name = key.decode()
+                if name.partition("}:")[2].partition(":")[0] in COMPARED:
+                    found[name] = content(client, key)
+        return found
+
+    def learners(self) -> list[str]:
+        """Ten learners, those with the most courses first."""
+        lines = map(json.loads, self.command("engagement", "--json").splitlines())
+        courses = Counter(line["user_id"] for line in lines)
+        return sorted(courses, key=lambda user: (-courses[user], user))[:LEARNERS_SHOWN]
+
+    def answer(self, user: str, *, courses: int = 10) -> dict[str, Any]:
+        """The API's answer for a learner, of at most so many courses."""
+        options = ("--n", str(courses), "--json")
+        answer: dict[str, Any] = json.loads(self.command("recommend", "--user", user, *options))
+        return answer
+
+
+def shown(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Course and score of each place."""
+    return [(course["course_id"], course["score"]) for course in answer["recommendations"]]
+
+
+def content(client: redis.Redis, key: bytes) -> Any:
+    """All that a key holds, in an order that its encoding has no part in."""
+    kind = client.type(key)
+    if kind == b"hash":
+        return sorted(client.hgetall(key).items())
+    return sorted(client.smembers(key)) if kind == b"set" else client.get(key)
+
+
+async def progress(settings: Settings) -> tuple[dict[str, int], int]:
+    """Records folded by outcome, and learners that wait for a list."""
+    store = RedisStore.for_stream(settings.redis)
+    counts: Counter[str] = Counter()
+    waiting = 0
+    try:
+        for shard in Topology(PARTITIONS).shards():
+            counts.update(await store.counts(shard))
+            waiting += len(await store.dirty_users(shard, 10))
+    finally:
+        await store.close()
+    return dict(counts), waiting
+
+
+def environment(settings: Settings, folder: Path) -> dict[str, str]:
+    """What the commands are told."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "RECSYS_KAFKA_EMBEDDED": str(settings.kafka_embedded).lower(),
+        "REDIS_URL": settings.redis_url,
+        "RECSYS_MODELS_DIR": str(folder / "models"),
+        "RECSYS_REPORTS_DIR": str(folder / "reports"),
+        "RECSYS_SERVING_STATE_DIR": str(folder / "serving"),
+    }
+
+
+def catalogue(site: Site) -> list[Course]:
+    """The site's courses as the catalogue has them."""
+    return [Course(course_id=course.course_id, title=course.title, category=course.subject) for course in site.courses]
+
+
+def publish_drawn_model(settings: Settings, site: Site) -> None:
+    """Writes a model with drawn weights over the site's courses, and makes it the one in use."""
+    rng, courses, at_ms = np.random.default_rng(site.seed), catalogue(site), time.time_ns() // 1_000_000
+    hyper = HyperParameters(vector_dim=16, user_dim=4, hidden=16, text_dim=6, history_length=5)
+    shapes = {
+        "course_vectors": (len(courses), hyper.vector_dim),
+        "course_bias": (len(courses),),
+        "history_vectors": (len(courses), hyper.vector_dim),
+        "user_embeddings": (1, hyper.user_dim),
+        "hidden_kernel": (hyper.user_dim + hyper.vector_dim + STRENGTH_DIM, hyper.hidden),
+        "hidden_bias": (hyper.hidden,),
+        "output_kernel": (hyper.hidden, hyper.vector_dim),
+        "output_bias": (hyper.vector_dim,),
+        "wide_weights": (0,),
+    }
+    arrays: dict[str, Any] = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    arrays["wide_indptr"] = np.zeros(len(courses) + 1, dtype=np.int64)
+    arrays["wide_indices"] = np.zeros(0, dtype=np.int32)
+    draft = Draft(
+        parent=None,
+        created_at_ms=at_ms,
+        data=DataRange(source="drawn", events=0, first_ms=0, last_ms=0),
+        settings=hyper,
+        engagement=EngagementTable(half_life_days=30.0, landmark_ms=LANDMARK_MS, weights=dict(DEFAULT_WEIGHTS)),
+        metrics={},
+        users=[],
+        courses=courses,
+        arrays=arrays,
+    )
+    path = write_bundle(settings.models_dir, draft)
+    asyncio.run(_publish(settings, path, at_ms))
+
+
+async def _publish(settings: Settings, path: Path, at_ms: int) -> None:
+    store = RedisStore.for_stream(settings.redis)
+    try:
+        await publish_bundle(store, path, replacing=await store.model(), at_ms=at_ms, keep=1)
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--learners", type=int, default=6_000)
+    parser.add_argument("--courses", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--drawn", action="store_true", help="a model with drawn weights instead of a trained one")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="recsys-openedx-") as name, LocalKafka() as kafka, LocalRedis() as store:
+        folder = Path(name)
+        settings = load_settings(
+            kafka_bootstrap_servers=kafka.bootstrap_servers, redis_url=store.url, models_dir=folder / "models"
+        )
+        site = make_site(courses=given.courses, learners=given.learners, seed=given.seed)
+        replay = Replay(settings, folder, site, events=given.events, end_ms=time.time_ns() // 1_000_000)
+        replay.command("topics", "--partitions", str(PARTITIONS))
+        seen = replay.run(drawn=given.drawn)
+    document = {**asdict(seen), "holds": seen.holds}
+    text = json.dumps(document, indent=1)
+    print(text)
+    if given.json is not None:
+        given.json.write_text(text + "\n")
+    sys.exit(0 if seen.holds else 1)
+
+
+if __name__ == "__main__":
+    main()
