@@ -124,6 +124,12 @@ def test_json_rows_one_a_line_or_in_an_array() -> None:
     ]
 
 
+def test_empty_cells_at_the_end_of_a_line_of_tabs_are_cells() -> None:
+    row = b"\\core\\event\\course_viewed\t7\t5\t1788256800"
+    content = b"eventname\tuserid\tcourseid\ttimecreated\tip\trealuserid\n" + row + b"\t\t\n" + row + b"\n"
+    assert [type(outcome).__name__ for outcome in read_bytes(content)] == ["Mapped", "Mapped"]
+
+
 def test_damaged_rows_are_refused_and_the_next_good_one_is_taken() -> None:
     found = read("damaged.csv")
     assert [outcome.event.user_id for outcome in found if isinstance(outcome, Mapped)] == ["380", "382"]
