@@ -60,7 +60,11 @@ def _header(line: Line) -> tuple[list[str], str] | None:
     """The columns and what parts them; None where the line names no `eventname`."""
     text = line.content.decode("utf-8", "replace")
     for separator in _SEPARATORS:
-        names = [name.strip().lower() for name in next(csv.reader([text], delimiter=separator), [])]
+        try:
+            cells = next(csv.reader([text], delimiter=separator), [])
+        except csv.Error:  # a carriage return within the line
+            return None
+        names = [name.strip().lower() for name in cells]
         if REQUIRED in names:
             return names, separator
     return None

@@ -148,6 +148,7 @@ def test_damaged_rows_are_refused_and_the_next_good_one_is_taken() -> None:
         pytest.param(b"user,course\n1,2\n", ["not_json", "not_json"], id="another header"),
         pytest.param(b'eventname,userid\n"open,1\n', ["schema"], id="a quote that never ends"),
         pytest.param(b"eventname,userid\n" + b"x" * 2_000_000 + b"\n", ["too_large"], id="a long line"),
+        pytest.param(b"eventname\r,userid\n1,2\n", ["not_json"] * 2, id="a carriage return in the header"),
         pytest.param(b"{" * 100, ["too_deep"], id="deep"),
         pytest.param(b'[1, "a", null, {}]', ["schema"] * 4, id="an array of something else"),
     ],
