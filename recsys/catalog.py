@@ -18,6 +18,7 @@ from recsys.errors import InputError
 from recsys.events import CourseId
 
 _NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+_Time = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,10 +36,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     run_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    start: int | None = None
-    end: int | None = None
-    enrollment_start: int | None = None
-    enrollment_end: int | None = None
+    start: _Time | None = None
+    end: _Time | None = None
+    enrollment_start: _Time | None = None
+    enrollment_end: _Time | None = None
     pacing: str = ""
     hidden: bool = False
     invitation_only: bool = False
@@ -111,8 +112,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     certificate: str = ""
     countries_allow: tuple[str, ...] = ()
     countries_block: tuple[str, ...] = ()
-    min_age: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    created_at: int | None = None
+    min_age: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
+    created_at: _Time | None = None
     url: str = ""
     image_url: str = ""
 

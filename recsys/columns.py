@@ -17,6 +17,9 @@ from msgspec import Struct
 from recsys.errors import InputError
 
 _SEMICOLON = re.compile(r"&(?:#[0-9]+|#[xX][0-9A-Fa-f]+|(?P<name>[A-Za-z][A-Za-z0-9]*));|;")
+LARGEST_WHOLE = 2**53
+"""The largest whole number up to which a float holds each."""
+
 _TRUE_WORDS = frozenset({"true", "1"})
 _FALSE_WORDS = frozenset({"false", "0", ""})
 
@@ -88,7 +91,12 @@ def optional_numbers(column: pd.Series[Any], path: Path, as_type: type[int | flo
     """A column of finite numbers as objects, None where absent; with `int`, a fraction is refused."""
     read = numbers(column, path)
     if as_type is int:
-        refuse(read.notna() & (read % 1 != 0), path, f"a whole number or nothing as {column.name}", column)
+        refuse(
+            read.notna() & ((read % 1 != 0) | (read.abs() > LARGEST_WHOLE)),
+            path,
+            f"a whole number or nothing as {column.name}",
+            column,
+        )
     present = [None if math.isnan(value) else as_type(value) for value in read]
     return pd.Series(present, index=column.index, dtype=object)
 

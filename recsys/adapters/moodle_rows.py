@@ -17,7 +17,8 @@ from recsys.nesting import MAX_DEPTH, nests_deeper
 REQUIRED: Final = "eventname"
 """The column that every export of the log has, by which a header is told from a row."""
 
-_SEPARATORS: Final = (",", ";", "\t", "|")
+_TAB: Final = "\t"
+_SEPARATORS: Final = (",", ";", _TAB, "|")
 _JSON_BEGINS: Final = (b"{", b"[")
 
 
@@ -59,7 +60,11 @@ def _header(line: Line) -> tuple[list[str], str] | None:
     """The columns and what parts them; None where the line names no `eventname`."""
     text = line.content.decode("utf-8", "replace")
     for separator in _SEPARATORS:
-        names = [name.strip().lower() for name in next(csv.reader([text], delimiter=separator), [])]
+        try:
+            cells = next(csv.reader([text], delimiter=separator), [])
+        except csv.Error:  # a carriage return within the line
+            return None
+        names = [name.strip().lower() for name in cells]
         if REQUIRED in names:
             return names, separator
     return None
@@ -78,6 +83,8 @@ def _csv_rows(lines: Iterator[Line], names: list[str], separator: str) -> Iterat
             yield Line(source.number, b"", Refused(RefusalReason.SCHEMA, f"expected a row of CSV: {error}"))
             continue
         yield from source.problems()
+        if separator == _TAB:
+            row += [""] * (len(names) - len(row))  # empty cells at the end are lost with the blanks around a line
         if len(row) != len(names):
             expected = f"expected a row of {len(names)} fields, received {len(row)}"
             yield Line(source.number, b"", Refused(RefusalReason.SCHEMA, expected))

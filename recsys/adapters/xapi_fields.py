@@ -48,6 +48,9 @@ _MAY_BE_PERSONAL: Final = re.compile(r"[@\s]")
 _ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _SESSION: Final = re.compile(r"[\w\-]{1,64}")
 _WHOLE: Final = 100
+_LARGEST: Final = 1e6
+"""No percentage, score or length in seconds is as large: beyond it a value is refused by its type's own bound."""
+
 _COURSE_KEY: Final = re.compile(r"(?:course|ccx)-v1:[^/?#\s]+")
 _BLOCK_KEY: Final = re.compile(r"(?:block|ccx-block)-v1:[^/?#\s]+")
 
@@ -187,7 +190,8 @@ def value_of(statement: Mapping[str, Any], verb: str, meaning: Meaning) -> float
     if meaning.value is Value.NONE:
         return None
     if meaning.value is Value.LENGTH:
-        return _number(inner(statement, "context", "extensions").get(VIDEO_LENGTH))
+        length = _number(inner(statement, "context", "extensions").get(VIDEO_LENGTH))
+        return length if length is not None and 0 <= length < _LARGEST else None
     if meaning.value is Value.PROGRESS:
         percent = _number(inner(statement, "result", "extensions").get(PROGRESS))
         value = None if percent is None else percent / 100
@@ -313,4 +317,6 @@ def _moodle_number(iri: str) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(max(-_LARGEST, min(_LARGEST, value)))  # JSON's integers may be beyond every float

@@ -64,7 +64,14 @@ def test_every_optional_field_survives_encoding_and_an_absent_one_takes_no_byte(
 
 @pytest.mark.parametrize(
     "field",
-    [b'"effort_hours":-1', b'"min_age":-1', b'"runs":[{}]', b'"runs":[{"run_id":""}]', b'"paths":[{"position":1}]'],
+    [
+        b'"effort_hours":-1',
+        b'"min_age":-1',
+        b'"created_at":1' + b"0" * 30,
+        b'"runs":[{}]',
+        b'"runs":[{"run_id":""}]',
+        b'"paths":[{"position":1}]',
+    ],
 )
 def test_a_run_without_an_id_and_negative_numbers_are_refused(field: bytes) -> None:
     with pytest.raises(InvalidCourse) as caught:

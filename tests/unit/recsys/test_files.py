@@ -116,6 +116,7 @@ def test_courses_come_back_as_they_were_written(tmp_path: Path, suffix: str) -> 
         ("runs", '[{"start":1}]', "a JSON list or nothing as runs"),
         ("paths", "{}", "a JSON list or nothing as paths"),
         ("min_age", "16.5", "a whole number or nothing as min_age"),
+        ("created_at", "1e30", "a whole number or nothing as created_at"),
         ("effort_hours", "six", "a number or nothing as effort_hours"),
     ],
 )

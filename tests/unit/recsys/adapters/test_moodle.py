@@ -124,6 +124,12 @@ def test_json_rows_one_a_line_or_in_an_array() -> None:
     ]
 
 
+def test_empty_cells_at_the_end_of_a_line_of_tabs_are_cells() -> None:
+    row = b"\\core\\event\\course_viewed\t7\t5\t1788256800"
+    content = b"eventname\tuserid\tcourseid\ttimecreated\tip\trealuserid\n" + row + b"\t\t\n" + row + b"\n"
+    assert [type(outcome).__name__ for outcome in read_bytes(content)] == ["Mapped", "Mapped"]
+
+
 def test_damaged_rows_are_refused_and_the_next_good_one_is_taken() -> None:
     found = read("damaged.csv")
     assert [outcome.event.user_id for outcome in found if isinstance(outcome, Mapped)] == ["380", "382"]
@@ -142,6 +148,7 @@ def test_damaged_rows_are_refused_and_the_next_good_one_is_taken() -> None:
         pytest.param(b"user,course\n1,2\n", ["not_json", "not_json"], id="another header"),
         pytest.param(b'eventname,userid\n"open,1\n', ["schema"], id="a quote that never ends"),
         pytest.param(b"eventname,userid\n" + b"x" * 2_000_000 + b"\n", ["too_large"], id="a long line"),
+        pytest.param(b"eventname\r,userid\n1,2\n", ["not_json"] * 2, id="a carriage return in the header"),
         pytest.param(b"{" * 100, ["too_deep"], id="deep"),
         pytest.param(b'[1, "a", null, {}]', ["schema"] * 4, id="an array of something else"),
     ],

@@ -246,6 +246,29 @@ def test_bad_statements_are_refused_or_skipped_and_the_next_good_one_is_taken() 
     }
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "1e308", "-0.001", "1.001"])
+def test_a_score_beyond_its_bound_is_refused_however_large(number: str) -> None:
+    earned = statement(verb={"id": "http://id.tincanapi.com/verb/earned"}, result={"score": {"scaled": 0.5}})
+    outcome = adapter()(json.dumps(earned).replace("0.5", number).encode())
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == RefusalReason.BAD_VALUE
+
+
+@pytest.mark.parametrize("length", [-1, 10**400, 1e6, "long", True])
+def test_a_length_that_no_video_has_is_left_out(length: Any) -> None:
+    watched = statement(
+        verb={"id": "http://adlnet.gov/expapi/verbs/completed"},
+        object={
+            "id": "https://lms.example.org/xblock/block-v1:DemoX+C1+T1+type@video+block@1",
+            "definition": {"type": "https://w3id.org/xapi/video/activity-type/video"},
+        },
+        context={"extensions": {"https://w3id.org/xapi/video/extensions/length": length}},
+    )
+    outcome = adapter()(json.dumps(watched).encode())
+    assert isinstance(outcome, Mapped)
+    assert (outcome.event.type, outcome.event.value) == ("play", None)
+
+
 def test_an_array_and_an_answer_of_an_lrs_hold_many() -> None:
     assert [user for user, _, _ in told("batches.jsonl")] == ["250", "251", "252", "253"]
     assert statements_in(b"[]") == []
