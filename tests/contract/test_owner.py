@@ -107,13 +107,15 @@ async def test_a_rebuild_hands_the_state_over(store: OnlineStore) -> None:
     assert await claim(store, ANOTHER) == Topology(2, 1)
 
 
-async def test_the_release_before_reads_the_topology_beside_its_owner(redis_url: str) -> None:
+async def test_a_release_that_knows_no_formats_does_not_take_the_topology_for_its_own(redis_url: str) -> None:
+    """It looks for `partitions` at the top, and would write sums among the records (decision 19)."""
     store = RedisStore.for_stream(redis_url)
     await claim(store)
     await store.close()
     with redis.Redis.from_url(redis_url) as client:
         value = json.loads(str(client.get(KEY), "utf-8"))
-    assert (value["partitions"], value["generation"], value["owner"]["log"]["topic_id"]) == (2, 0, "id-a")
+    assert "partitions" not in value
+    assert (value["shards"], value["owner"]["log"]["topic_id"]) == ({"partitions": 2, "generation": 0}, "id-a")
 
 
 @pytest.mark.parametrize("name", ["trending", "model:current", "model:previous"])
