@@ -105,7 +105,10 @@ class Service:
         """
         metrics = Metrics()
         circuit = Circuit(on_failure=metrics.store_failures.inc)
-        learners = Learners(store, circuit, RecentLists(ttl_ms=int(settings.serving_cache_seconds * 1000)))
+        recent = RecentLists(
+            ttl_ms=int(settings.serving_cache_seconds * 1000), done_ms=int(settings.serving_done_seconds * 1000)
+        )
+        learners = Learners(store, circuit, recent)
         models = ModelFollower(
             lambda: circuit.call(store.model),
             lambda folder: LoadedModel(load(folder)),

@@ -139,7 +139,7 @@ async def _erase(settings: Settings, user_id: str, *, dry_run: bool, wait_s: flo
                     previous=None if previous is None else previous.version,
                 )
             ),
-            cached_seconds=settings.serving_cache_seconds,
+            cached_seconds=max(settings.serving_cache_seconds, settings.serving_done_seconds),
         )
         if dry_run:
             return receipt

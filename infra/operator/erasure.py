@@ -103,7 +103,8 @@ class Receipt:
             again: the erase event lies in the same log.
         dead_letters: Dead letters with bytes of the learner.
         bundles: Model bundles with a row of the learner; the next retrain writes one without.
-        cached_seconds: How long the memory of API processes may still hold the learner's list.
+        cached_seconds: How long the memory of API processes that answer others may still hold the learner's list and
+            done courses.
     """
 
     user_id: str

@@ -67,6 +67,12 @@ class ServingSettings(Section):
     serving_cache_seconds: float = Field(
         default=300.0, gt=0, description="How long the API serves a list it last read, while Redis does not answer."
     )
+    serving_done_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="How long the API remembers what a learner it last read is done with, while Redis does not answer; "
+        "it holds nothing of an erased learner for longer (at least `RECSYS_SERVING_CACHE_SECONDS`).",
+    )
     serving_produce_timeout_ms: int = Field(
         default=2000, ge=1, le=60_000, description="Longest wait of `POST /v1/events` for Kafka's acknowledgement."
     )

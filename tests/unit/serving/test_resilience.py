@@ -74,22 +74,31 @@ async def test_failures_that_are_not_in_a_row_do_not_open_it() -> None:
 
 
 def test_a_list_is_remembered_for_its_time_and_done_for_longer() -> None:
-    recent = RecentLists(ttl_ms=1000)
+    recent = RecentLists(ttl_ms=1000, done_ms=3000)
     recent.remember("ada", TOP, {"c2": 9}, now_ms=0)
     assert recent.recall("ada", now_ms=1000) == Remembered(TOP, {"c2": 9})
     assert recent.recall("ada", now_ms=1001) == Remembered(None, {"c2": 9})
-    assert recent.recall("bob", now_ms=0) == Remembered(None, {})
+    assert recent.recall("ada", now_ms=3001) == recent.recall("bob", now_ms=0) == Remembered(None, {})
+
+
+def test_whoever_was_not_read_for_long_is_forgotten_when_others_are_read() -> None:
+    """Of a learner who was erased nobody asks any more."""
+    recent = RecentLists(ttl_ms=1000, done_ms=3000)
+    recent.remember("ada", TOP, {"c2": 9}, now_ms=0)
+    recent.remember("eve", TOP, {}, now_ms=2000)
+    recent.remember("bob", TOP, {}, now_ms=3001)
+    assert [*recent._entries] == ["eve", "bob"]
 
 
 def test_the_learner_read_longest_ago_is_forgotten_first() -> None:
-    recent = RecentLists(ttl_ms=1000, users=2)
+    recent = RecentLists(ttl_ms=1000, done_ms=3000, users=2)
     for user in ("ada", "bob", "ada", "eve"):
         recent.remember(user, TOP, {}, now_ms=0)
     assert [recent.recall(user, now_ms=0).top is not None for user in ("ada", "bob", "eve")] == [True, False, True]
 
 
 def test_a_learner_of_whom_redis_knows_nothing_any_more_is_forgotten() -> None:
-    recent = RecentLists(ttl_ms=1000)
+    recent = RecentLists(ttl_ms=1000, done_ms=3000)
     recent.remember("ada", TOP, {}, now_ms=0)
     recent.remember("ada", None, {}, now_ms=1)
     assert recent.recall("ada", now_ms=1) == Remembered(None, {})
@@ -153,7 +162,7 @@ async def test_a_learner_whose_keys_cannot_be_read_is_answered_otherwise_and_ope
     store = Spoilt()
     await store.establish_topology(Topology(1))
     circuit = Circuit(failures=1)
-    learners = Learners(store, circuit, RecentLists(ttl_ms=1000))
+    learners = Learners(store, circuit, RecentLists(ttl_ms=1000, done_ms=1000))
     for _ in range(3):
         found = await learners.find("ada", now_ms=5)
         assert (found.top, found.source) == (None, Source.PROCESS_CACHE)
