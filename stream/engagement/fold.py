@@ -23,7 +23,9 @@ from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.engagement.projections import REGISTERED, Events, Projection
 from stream.engagement.projections.trending import more_reads_of_sums
-from stream.engagement.record_fold import Event, fold_records, more_reads_of_records
+from stream.engagement.record_changes import Event
+from stream.engagement.record_fold import fold_records
+from stream.engagement.record_reads import more_reads_of_records
 
 COURSES_HANDED_ON_AT_ONCE = 500
 """Records in one handed-on value: with the longest ids and records 600 kB, below what a broker takes."""

@@ -10,9 +10,7 @@ cycle with the smallest id keeps the records, whatever the order in which the me
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys.errors import UnreadableState
@@ -20,88 +18,13 @@ from recsys.events import Interaction
 from recsys.handed_on import HandedOn
 from recsys.keys import ENGAGEMENT, ERASED, MERGED
 from recsys.online_store import ShardState
-from recsys.online_store.operations import SHARD_ITSELF, Read, ReadValues, ReadWhole
+from recsys.online_store.operations import SHARD_ITSELF
 from recsys.record import EMPTY, Record, RecordRules, join, record_of, unpack
-
-Event = Interaction | HandedOn
-"""What a partition's log holds for its learners: events, and what merges hand on."""
+from stream.engagement.record_changes import ACCEPTED, REROUTED, UNCHANGED, Event, Merged, RecordChanges
+from stream.engagement.record_reads import erased_ms, merged_of, most_courses
 
 LONGEST_PATH = 16
 """Learners through whom records are handed on; then the one they came to keeps them, merged or not."""
-
-ACCEPTED, UNCHANGED, REROUTED = "accepted", "unchanged", "rerouted"
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """That a learner was merged into another; of two the larger holds.
-
-    Attributes:
-        at_ms: The time of the merge, ms since 1970 UTC.
-        into: The other learner.
-    """
-
-    at_ms: int
-    into: str
-
-    def packed(self) -> bytes:
-        """As the online store keeps it."""
-        return f"{self.at_ms} {self.into}".encode()
-
-
-Change = tuple[str, str, Record, Record, float, float, float]
-"""Learner, course, record before and after, which differ; engagement after, trend before and after."""
-
-
-@dataclass(slots=True)
-class RecordChanges:
-    """What a batch does to records.
-
-    Attributes:
-        outcomes: Outcome → events.
-        pairs: Every record that changed.
-        gone: Learners whose last record went.
-        forgotten: Learners who were erased or merged, and whether they have records, newer ones, nevertheless.
-        erased: Learner → the time of the erasure, ms since 1970 UTC, where it is new.
-        merged: Learner → the merge that holds now, where that is new; None where it was undone.
-        seen: The events that are the learner's own and newer than their erasure, in order; an event without a course
-            among them says that its learner was forgotten there.
-        handed_on: What goes to other learners.
-    """
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    pairs: list[Change] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    forgotten: dict[str, bool] = field(default_factory=dict)
-    erased: dict[str, int] = field(default_factory=dict)
-    merged: dict[str, Merged | None] = field(default_factory=dict)
-    seen: list[Event] = field(default_factory=list)
-    handed_on: list[HandedOn] = field(default_factory=list)
-
-
-def reads_of_records(touched: Mapping[str, Collection[str]]) -> list[Read]:
-    """What the fold of events that touch these courses of these learners needs first."""
-    some = {user: courses for user, courses in touched.items() if courses}
-    learners: list[Read] = [ReadValues(state, {SHARD_ITSELF: touched}) for state in (ERASED, MERGED) if touched]
-    return [ReadValues(ENGAGEMENT, some), *learners] if some else learners
-
-
-def more_reads_of_records(events: Iterable[Event], state: ShardState, max_courses: int) -> list[Read]:
-    """What it needs beyond that: all records of learners who are erased or merged, or come near their limit."""
-    wanted = dict.fromkeys(event.user_id for event in events if not event.course_id and _cuts(event))
-    values, most = state.values.get(ENGAGEMENT, {}), most_courses(max_courses)
-    for user, size in state.sizes.get(ENGAGEMENT, {}).items():
-        asked = values[user]
-        if size + len(asked) > most and size + sum(asked[each] is None for each in asked) > most:
-            wanted[user] = None
-    for user in state.whole.get(ENGAGEMENT, {}):
-        wanted.pop(user, None)
-    return [ReadWhole(ENGAGEMENT, wanted)] if wanted else []
-
-
-def _cuts(event: Event) -> bool:
-    """Whether an event about a learner needs all their records."""
-    return event.erased_until_ms > 0 if isinstance(event, HandedOn) else True
 
 
 def fold_records(events: Sequence[Event], state: ShardState, rules: RecordRules, max_courses: int) -> RecordChanges:
@@ -193,9 +116,9 @@ class _Fold:
             learner = _Learner(user, whole, whole=True)
         erased, merged = self._erased.get(user), self._merged.get(user)
         if erased:
-            learner.erased_ms = _erased_ms(self._state, erased)
+            learner.erased_ms = erased_ms(self._state, erased)
         if merged:
-            learner.merged = _merged(self._state, merged)
+            learner.merged = merged_of(self._state, merged)
         return learner
 
     def _join(self, learner: _Learner, course: str, addition: Record) -> bool:
@@ -356,23 +279,3 @@ def _differ_in_touch(was: Record, now: Record) -> bool:
         and was.quarter == now.quarter
         and was.reached_ms == now.reached_ms
     )
-
-
-def most_courses(max_courses: int) -> int:
-    """Records of one learner that are put up with between two evictions."""
-    return max_courses + max_courses // 4
-
-
-def _erased_ms(state: ShardState, stored: bytes) -> int:
-    try:
-        return int(stored)
-    except ValueError:
-        raise UnreadableState(state.key(ERASED), "holds a time that is no number") from None
-
-
-def _merged(state: ShardState, stored: bytes) -> Merged:
-    try:
-        at_ms, _, into = stored.decode().partition(" ")
-        return Merged(int(at_ms), into)
-    except ValueError:
-        raise UnreadableState(state.key(MERGED), "holds a merge that is none") from None

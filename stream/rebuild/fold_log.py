@@ -31,7 +31,7 @@ from stream.engagement.fold import (
     target_of_misrouted,
 )
 from stream.engagement.outputs import SideOutputs
-from stream.engagement.record_fold import Event
+from stream.engagement.record_changes import Event
 from stream.engagement.steps import read_state
 from stream.rebuild.spans import Arrived, SpanReader
 

@@ -9,7 +9,7 @@ from recsys.online_store import ShardState
 from recsys.online_store.operations import DeleteFields, Drop, Operation, PutValues, Read, SortedSetMark
 from recsys.record import pack
 from stream.engagement.projections.events import Events
-from stream.engagement.record_fold import reads_of_records
+from stream.engagement.record_reads import reads_of_records
 
 
 class Engagement:

@@ -11,7 +11,7 @@ from recsys.handed_on import HandedOn
 from recsys.online_store import ShardState
 from recsys.online_store.operations import Operation, Read
 from recsys.record import RecordRules
-from stream.engagement.record_fold import Event, RecordChanges
+from stream.engagement.record_changes import Event, RecordChanges
 
 
 @dataclass(frozen=True)
