@@ -181,7 +181,7 @@ def xapi(
     with nullcontext(ProcessIndex()) if dry_run else FileIndex(index_file) as index:
         send_file(
             source,
-            XapiAdapter(index, now_ms=now_ms(), rules=rules),
+            XapiAdapter(index, now_ms=now_ms, rules=rules),
             split=statement_lines,
             max_line_bytes=MOST_BYTES,
             dry_run=dry_run,
@@ -208,7 +208,7 @@ def moodle(source: Path, modules_file: Path | None, staff_file: Path | None, **o
     JSON may be one row a line, or an array on one line.
     """
     completions = Completions({} if modules_file is None else read_blocks(modules_file))
-    rules = MoodleRules(now_ms(), staff_of(staff_file), completions)
+    rules = MoodleRules(now_ms, staff_of(staff_file), completions)
     send_file(source, lambda row: parse_row(row, rules), split=row_lines, max_line_bytes=MOST_BYTES, **options)
 
 

@@ -7,7 +7,7 @@ or the scheduler, and `relateduserid` is the learner. Times are whole seconds. `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -67,13 +67,13 @@ class MoodleRules:
     """How rows are read.
 
     Attributes:
-        now_ms: The latest time an event may have (and 5 minutes more), ms since 1970 UTC.
+        now_ms: Gives the latest time an event may have (and 5 minutes more), ms since 1970 UTC.
         staff: What they do in their courses is no learner's signal.
         completions: Modules per course, to turn completed modules into progress; of a course it does not know, they
             are one `play` a day.
     """
 
-    now_ms: int
+    now_ms: Callable[[], int]
     staff: Staff = field(default_factory=Staff)
     completions: Completions = field(default_factory=lambda: Completions({}))
 
@@ -134,7 +134,7 @@ def _event(row: Mapping[str, Any], rules: MoodleRules) -> Outcome:
         "value": value,
         "source": SOURCE,
     }
-    return mapped(name, fields, now_ms=rules.now_ms)
+    return mapped(name, fields, now_ms=rules.now_ms())
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ voids another becomes the opposite of what that one was, if the index still has 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -42,7 +42,7 @@ class XapiAdapter:
 
     Args:
         index: The statements that passed.
-        now_ms: The latest time an event may have (and 5 minutes more), ms since 1970 UTC.
+        now_ms: Gives the latest time an event may have (and 5 minutes more), ms since 1970 UTC.
         rules: How statements are read.
         received_ms: Time of a statement that has none; None: such a statement is refused.
     """
@@ -51,7 +51,7 @@ class XapiAdapter:
         self,
         index: StatementIndex,
         *,
-        now_ms: int,
+        now_ms: Callable[[], int],
         rules: XapiRules | None = None,
         received_ms: int | None = None,
     ) -> None:
@@ -94,7 +94,7 @@ class XapiAdapter:
             "tenant": course.tenant,
             "source": SOURCE,
         }
-        return mapped(verb, fields, now_ms=self._now_ms)
+        return mapped(verb, fields, now_ms=self._now_ms())
 
     def _void(self, statement: Mapping[str, Any]) -> Outcome:
         target = inner(statement, "object")

@@ -63,7 +63,7 @@ def read_statements(body: bytes, *, arrival_ms: int, index: StatementIndex, rule
     if len(parts) > MAX_EVENTS:
         raise TooLarge(f"expected at most {MAX_EVENTS} statements in a request, received {len(parts)}")
     pending = Pending(index)
-    adapter = XapiAdapter(pending, now_ms=arrival_ms, rules=rules, received_ms=arrival_ms)
+    adapter = XapiAdapter(pending, now_ms=lambda: arrival_ms, rules=rules, received_ms=arrival_ms)
     outcomes = [adapter(part) for part in parts]
     refused = [
         RefusedEvent(place, outcome.reason, outcome.example)

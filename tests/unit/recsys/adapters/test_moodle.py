@@ -37,7 +37,7 @@ def read(name: str, rules: MoodleRules | None = None) -> list[Outcome]:
 
 
 def read_bytes(content: bytes, rules: MoodleRules | None = None) -> list[Outcome]:
-    rules = rules or MoodleRules(NOW_MS)
+    rules = rules or MoodleRules(lambda: NOW_MS)
     rows = row_lines(read_lines(io.BytesIO(content)))
     return [outcome for _, outcome in outcomes(rows, lambda row: parse_row(row, rules))]
 
@@ -82,7 +82,7 @@ def test_300_completed_modules_are_one_play_a_day_and_weigh_less_than_an_enrolme
 
 
 def test_with_the_number_of_modules_they_are_four_quarters() -> None:
-    rules = MoodleRules(NOW_MS, completions=Completions({"6": 300}))
+    rules = MoodleRules(lambda: NOW_MS, completions=Completions({"6": 300}))
     found = [(event.type, event.value) for event in events("module_completions.csv.gz", rules)]
     assert found == [*(("progress", quarter / 4) for quarter in (1, 2, 3, 4)), ("enroll", None), ("complete", None)]
 
@@ -110,7 +110,7 @@ def test_views_and_modules_are_one_event_a_day_each() -> None:
 
 
 def test_staff_of_a_course_leave_no_signal_in_it() -> None:
-    rules = MoodleRules(NOW_MS, staff=Staff([Role("350", "5")]))
+    rules = MoodleRules(lambda: NOW_MS, staff=Staff([Role("350", "5")]))
     assert told("staff.csv", rules) == [("350", "6", "view"), ("351", "5", "play")]
     assert skipped("staff.csv", rules) == ["staff"]
 
@@ -180,7 +180,7 @@ def test_who_is_accepted_among_planted_names() -> None:
 
 def test_the_same_export_again_72_hours_later_says_the_same() -> None:
     for name in EXPORTS:
-        assert events(name) == events(name, MoodleRules(NOW_MS + 72 * 3_600_000)), name
+        assert events(name) == events(name, MoodleRules(lambda: NOW_MS + 72 * 3_600_000)), name
 
 
 _ROW: dict[str, Any] = {
@@ -197,7 +197,7 @@ _values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 @given(st.sampled_from([*_ROW, "anonymous", "realuserid", "origin"]), _values)
 def test_whatever_a_cell_holds_nothing_is_raised(name: str, value: Any) -> None:
     row = json.dumps(_ROW | {name: value}).encode()
-    assert isinstance(parse_row(row, MoodleRules(NOW_MS)), Mapped | Skipped | Refused)
+    assert isinstance(parse_row(row, MoodleRules(lambda: NOW_MS)), Mapped | Skipped | Refused)
 
 
 @given(st.binary(max_size=200))

@@ -31,7 +31,7 @@ PLANTED = "planted"
 
 
 def adapter(rules: XapiRules | None = None, now_ms: int = NOW_MS) -> XapiAdapter:
-    return XapiAdapter(ProcessIndex(), now_ms=now_ms, rules=rules)
+    return XapiAdapter(ProcessIndex(), now_ms=lambda: now_ms, rules=rules)
 
 
 def read(name: str, parse: XapiAdapter | None = None) -> list[Outcome]:
@@ -200,8 +200,15 @@ def test_times_with_another_zone_without_one_and_stored() -> None:
     assert refused("no_zone.jsonl") == [bad, bad, future, bad]
 
 
+def test_the_clock_is_asked_for_each_statement_because_a_pipe_may_run_for_days() -> None:
+    times = iter((SEPTEMBER_1_MS - 600_000, SEPTEMBER_1_MS))
+    parse = XapiAdapter(ProcessIndex(), now_ms=lambda: next(times))
+    content = json.dumps(statement()).encode()
+    assert [type(parse(content)).__name__ for _ in range(2)] == ["Refused", "Mapped"]
+
+
 def test_a_statement_without_a_time_has_the_time_at_which_it_was_received() -> None:
-    parse = XapiAdapter(ProcessIndex(), now_ms=NOW_MS, received_ms=NOW_MS - 5)
+    parse = XapiAdapter(ProcessIndex(), now_ms=lambda: NOW_MS, received_ms=NOW_MS - 5)
     outcome = parse(json.dumps(statement(timestamp=None)).encode())
     assert isinstance(outcome, Mapped)
     assert outcome.event.timestamp == NOW_MS - 5
