@@ -7,6 +7,7 @@ import msgspec
 from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode
 from recsys.nesting import MAX_DEPTH, nests_deeper
+from recsys.vocabulary import CONTROL
 from serving.errors import EventsRefused, NoEvents, RefusedEvent, TooLarge
 
 MAX_BODY_BYTES = 1_000_000
@@ -33,12 +34,26 @@ def parse_events(body: bytes, *, arrival_ms: int) -> list[Interaction]:
     parts = _parts(body)
     for index, part in enumerate(parts):
         try:
-            events.append(decode(part, arrival_ms=arrival_ms))
+            events.append(_of_a_course(decode(part, arrival_ms=arrival_ms)))
         except InvalidEvent as error:
             refusals.append(RefusedEvent(index, error.reason, error.detail))
     if refusals:
         raise EventsRefused(refusals, len(parts))
     return events
+
+
+def _of_a_course(event: Interaction) -> Interaction:
+    """The event, unless it erases or merges a learner: whoever may send clicks may not do that for good.
+
+    Raises:
+        InvalidEvent: It does.
+    """
+    if event.type in CONTROL:
+        detail = (
+            f"expected an event with a course, received {event.type}, which the topic alone takes (docs/serving.md)"
+        )
+        raise InvalidEvent(RefusalReason.UNKNOWN_TYPE, detail)
+    return event
 
 
 def _parts(body: bytes) -> list[bytes]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from recsys.events import EVENT_TYPES, Interaction
+from recsys.events import Interaction
+from recsys.vocabulary import DEFAULT_WEIGHTS
 from serving.events.incoming import MAX_BODY_BYTES, MAX_EVENTS
 from serving.http.problems import ProblemBody
 from serving.http.routes.operations import NOT_READY, Health
@@ -73,7 +74,7 @@ def _events(event: Json, answer: Json) -> Json:
     operation = _operation("events", "Send interactions", 202, answer, (413, 415, 422, 503), [])
     operation["description"] = (
         f"One event, or a list of up to {MAX_EVENTS}, in at most {MAX_BODY_BYTES} bytes. All are accepted or none. "
-        f"`event_id` is required; sending an event again changes nothing. Types: {', '.join(EVENT_TYPES)}."
+        f"`event_id` is required; sending an event again changes nothing. Types: {', '.join(DEFAULT_WEIGHTS)}."
     )
     several = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
     operation["requestBody"] = {

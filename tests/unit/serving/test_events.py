@@ -51,6 +51,8 @@ async def test_a_time_slightly_ahead_is_clamped_to_arrival(world: Any) -> None:
     ("change", "reason"),
     [
         ({"type": "sneeze"}, "unknown_type"),
+        ({"type": "erase", "course_id": ""}, "unknown_type"),
+        ({"type": "merge", "course_id": "", "into": "v"}, "unknown_type"),
         ({"event_id": ""}, "bad_id"),
         ({"user_id": "x" * 256}, "bad_id"),
         ({"user_id": "a\r\nb"}, "bad_id"),
