@@ -21,7 +21,7 @@ from recsys.keys import KeySpace, Partition, Topology
 
 MUTANTS = ["-m", "tests.doubles.mutant_worker"]
 """As a module: a script's own folder comes first on its path, and `tests/doubles/stream.py` would be `stream`."""
-IN_PROCESS = frozenset({"topics", "status", "engagement"})
+IN_PROCESS = frozenset({"topics", "status", "engagement", "erase", "dlq"})
 """Commands that end at once and leave nothing behind: a process each would cost more than what they do."""
 
 
