@@ -19,6 +19,7 @@ from recsys.catalog import Catalogue, Course
 from recsys.errors import InvalidEvent, ServiceUnavailable
 from recsys.events import decode
 from recsys.files import INTERACTION_COLUMNS, courses_in, read_courses, read_interactions
+from recsys.handed_on import is_handed_on
 from recsys.kafka.bounded import BoundedLog
 from recsys.kafka.clients import bounded_consumer
 from recsys.settings import Settings
@@ -67,7 +68,7 @@ def from_topic(settings: Settings, *, progress: Progress = lambda _done, _total:
         log = BoundedLog(consumer, settings.interactions_topic)
         offsets = {str(partition): (log.first[partition], log.end[partition]) for partition in log.first}
         total = sum(end - first for first, end in offsets.values())
-        reading = _Reading()
+        reading = Reading()
         for done, record in enumerate(log.records(), 1):
             reading.add(record)
             if done % _PROGRESS_EVERY == 0:
@@ -84,14 +85,17 @@ def from_topic(settings: Settings, *, progress: Progress = lambda _done, _total:
     )
 
 
-class _Reading:
-    """Accepted events so far, and counts of the others."""
+class Reading:
+    """Accepted events so far, and counts of the others; what merges hand on is passed over, as its events are there."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
         self.refused: Counter[str] = Counter()
 
     def add(self, record: Any) -> None:
+        """Takes the next record of the topic."""
+        if record.headers and is_handed_on(record.headers):
+            return
         try:
             event = decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
         except InvalidEvent as error:
@@ -100,6 +104,7 @@ class _Reading:
         self._rows.append(tuple(getattr(event, name) for name in INTERACTION_COLUMNS))
 
     def frame(self) -> pd.DataFrame:
+        """The events, as `recsys.files.read_interactions` would give them."""
         frame = pd.DataFrame(self._rows, columns=list(INTERACTION_COLUMNS))
         return frame.astype({"timestamp": "int64", "value": "float64"})
 

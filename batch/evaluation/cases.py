@@ -57,13 +57,13 @@ def build_cases(encoded: EncodedEvents, after: pd.DataFrame, rule: EngagementRul
         rule: How events are read, and what an answer leaves out; a course it leaves out is never relevant.
         cutoff_ms: ms since 1970 UTC.
     """
-    histories = _histories(encoded, rule.decay, cutoff_ms)
+    known_of = histories(encoded, rule.decay, cutoff_ms)
     row_of = {user_id: row for row, user_id in enumerate(encoded.users)}
-    nothing = _History(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int64))
+    nothing = LearnerHistory(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int64))
     cases = []
     for user_id, liked in _liked(encoded.courses, after, rule).items():
         row = row_of.get(user_id, -1)
-        known = histories[row] if row >= 0 else nothing
+        known = known_of[row] if row >= 0 else nothing
         seen_out = (known.done_until == 0) & rule.exclusion.exclude_seen
         excluded = known.rows[(known.done_until > cutoff_ms) | seen_out]
         relevant = np.setdiff1d(liked, excluded).astype(np.int32)
@@ -77,7 +77,7 @@ def warm(cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if case.user_row >= 0]
 
 
-class _History(NamedTuple):
+class LearnerHistory(NamedTuple):
     """The courses one learner touched, their stored sums, and until when they are done with them (0: never)."""
 
     rows: Rows
@@ -85,7 +85,8 @@ class _History(NamedTuple):
     done_until: Times
 
 
-def _histories(encoded: EncodedEvents, decay: ForwardDecay, cutoff_ms: int) -> list[_History]:
+def histories(encoded: EncodedEvents, decay: ForwardDecay, cutoff_ms: int) -> list[LearnerHistory]:
+    """What the records of each learner say just before an instant, by user row."""
     held = encoded.held(cutoff_ms)
     pair, inverse = np.unique(
         encoded.user.astype(np.int64) * len(encoded.courses) + encoded.course, return_inverse=True
@@ -96,7 +97,7 @@ def _histories(encoded: EncodedEvents, decay: ForwardDecay, cutoff_ms: int) -> l
     np.maximum.at(done_until, inverse[held], encoded.done_until[held])
     user, course = pair // len(encoded.courses), (pair % len(encoded.courses)).astype(np.int32)
     edges = np.searchsorted(user, np.arange(len(encoded.users) + 1))
-    return [_History(course[start:end], sums[start:end], done_until[start:end]) for start, end in pairwise(edges)]
+    return [LearnerHistory(course[start:end], sums[start:end], done_until[start:end]) for start, end in pairwise(edges)]
 
 
 def _liked(courses: Sequence[Course], after: pd.DataFrame, rule: EngagementRule) -> dict[str, Rows]:

@@ -34,8 +34,8 @@ def stream_store(settings: Settings) -> RedisStore:
 def engagement(user: str | None, at_text: str | None, as_json: bool) -> None:
     """Print what the store holds of a learner, course by course; without USER the scores of all learners.
 
-    Of a learner: the score, the states that were entered or left, the progress, on how many days there was a view, click or
-    play, the last touch, and until when the course is not to be recommended.
+    Of a learner: the score, the states that were entered or left, the progress, on how many days there was a view,
+    click or play, the last touch, and until when the course is not to be recommended.
     """
     settings = load_settings()
     at_ms = now_ms() if at_text is None else parse_time(at_text, "--at")
