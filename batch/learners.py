@@ -16,7 +16,7 @@ import pandas as pd
 from batch.records import Times
 from recsys.engagement import LANDMARK_MS
 from recsys.record import RecordRules
-from recsys.vocabulary import CONTROL, FLOWS
+from recsys.vocabulary import CONTROL, FLOWS, PROGRESS
 
 
 class Settled(NamedTuple):
@@ -57,13 +57,14 @@ def settle(events: pd.DataFrame, rules: RecordRules) -> Settled:
     merges = _merges(events)
     owners, erased_until = _owners(events, merges, _erasures(events, merges))
     time = events["timestamp"].to_numpy(np.int64)
-    # A flow is known by its bucket alone, so those of the erasure's own bucket go with it (`recsys.record.without`).
-    flow = events["type"].isin(FLOWS).to_numpy(dtype=bool)
+    erased = ~control & (time <= erased_until)
+    owned = events.assign(user_id=pd.Series(owners, events.index, dtype=object))
+    # A flow is known by its bucket alone, so of a later one in the erasure's own bucket nothing but the touch is left
+    # (`recsys.record.without`): as much as a progress of nothing says.
     end_of_bucket = erased_until + rules.bucket_ms - 1 - (erased_until - LANDMARK_MS) % rules.bucket_ms
-    erased = ~control & (erased_until > 0) & (time <= np.where(flow, end_of_bucket, erased_until))
-    kept = events.assign(user_id=pd.Series(owners, events.index, dtype=object))[~control & ~erased].reset_index(
-        drop=True
-    )
+    touch = events["type"].isin(FLOWS).to_numpy(dtype=bool) & (erased_until > 0) & (time <= end_of_bucket)
+    owned.loc[touch, "type"], owned.loc[touch, "value"] = PROGRESS, 0.0
+    kept = owned[~control & ~erased].reset_index(drop=True)
     return Settled(kept, int(erased.sum()), int(control.sum()))
 
 

@@ -12,6 +12,7 @@ from batch.encoding import EngagementRule, encode
 from batch.history import History
 from batch.learners import settle
 from batch.preparation import prepare
+from batch.records import contributions
 from recsys.catalog import Course
 from recsys.engagement import LANDMARK_MS
 from recsys.record import RecordRules
@@ -73,9 +74,12 @@ def test_what_came_up_to_an_erasure_is_gone_and_what_comes_later_counts() -> Non
     assert _left(*rows, ("ada", "erase", 2, "")) == [("ada", "c3"), ("bob", "c1")]
 
 
-def test_flows_of_the_erasures_day_go_with_it_and_states_do_not() -> None:
-    rows = [("ada", "click", 2.9, "c1"), ("ada", "enroll", 2.9, "c2"), ("ada", "click", 3.1, "c3")]
-    assert _left(*rows, ("ada", "erase", 2.5, "")) == [("ada", "c2"), ("ada", "c3")]
+def test_of_flows_of_the_erasures_day_a_touch_is_left_and_states_count() -> None:
+    rows = [("ada", "click", 2.4, "c0"), ("ada", "click", 2.9, "c1"), ("ada", "enroll", 2.9, "c2")]
+    found = settle(_history(*rows, ("ada", "click", 3.1, "c3"), ("ada", "erase", 2.5, "")), RULES).events
+    assert found["course_id"].tolist() == ["c1", "c2", "c3"]
+    pair = np.arange(3)
+    assert contributions(pair, found, RULES).weight.tolist() == [0.0, 10.0, 5.0]
 
 
 @pytest.mark.parametrize(("day", "left"), [(1.5, ["c2", "c3"]), (2.5, ["c3"])])
