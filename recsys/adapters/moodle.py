@@ -20,7 +20,7 @@ from recsys.adapters.outcomes import Outcome, Refused, Skipped, mapped, safe_nam
 from recsys.adapters.staff import Staff
 from recsys.errors import RefusalReason
 from recsys.nesting import MAX_DEPTH, nests_deeper
-from recsys.vocabulary import FLOWS
+from recsys.vocabulary import FLOWS, PROGRESS
 
 SOURCE: Final = "moodle"
 SITE: Final = "1"
@@ -69,8 +69,9 @@ class MoodleRules:
     Attributes:
         now_ms: Gives the latest time an event may have (and 5 minutes more), ms since 1970 UTC.
         staff: What they do in their courses is no learner's signal.
-        completions: Modules per course, to turn completed modules into progress; of a course it does not know, they
-            are one `play` a day.
+        completions: Modules per course, to turn completed modules into progress; of a course it does not know, the
+            first of a day is a `play`, and the others are skipped: the scheduler completes a hundred modules at once,
+            which would make the learner look like a bot.
     """
 
     now_ms: Callable[[], int]
@@ -119,12 +120,8 @@ def _event(row: Mapping[str, Any], rules: MoodleRules) -> Outcome:
     if rules.staff.has(learner, course):
         raise _skip(name, "staff")
     at_ms = _time_ms(row, name)
-    value = None
-    modules = rules.completions.blocks_of(course, course) if name == _MODULE_COMPLETION else None
-    if modules is not None:
-        kind, value = "progress", rules.completions.reached(learner, course, _module(row), blocks=modules)
-        if value is None:
-            raise _skip(name, "no further quarter")
+    value = _share(row, name, learner, course, completions=rules.completions, at_ms=at_ms)
+    kind = kind if value is None else PROGRESS
     fields = {
         "event_id": ids.semantic_id(learner, course, kind, _bucket(kind, at_ms, value)),
         "user_id": learner,
@@ -135,6 +132,23 @@ def _event(row: Mapping[str, Any], rules: MoodleRules) -> Outcome:
         "source": SOURCE,
     }
     return mapped(name, fields, now_ms=rules.now_ms())
+
+
+def _share(
+    row: Mapping[str, Any], name: str, learner: str, course: str, *, completions: Completions, at_ms: int
+) -> float | None:
+    """The share of the course that is complete with a completed module; None for another event, and where unknown."""
+    if name != _MODULE_COMPLETION:
+        return None
+    modules = completions.blocks_of(course, course)
+    if modules is None:
+        if not completions.is_first_of_day(learner, course, ids.day(at_ms)):
+            raise _skip(name, "more of the day")
+        return None
+    share = completions.reached(learner, course, _module(row), blocks=modules)
+    if share is None:
+        raise _skip(name, "no further quarter")
+    return share
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -79,8 +79,9 @@ class XapiAdapter:
             return Skipped(safe_name(verb), "staff")
         at_ms = time_of(statement, verb, self._received_ms)
         kind, value = meaning.kind, value_of(statement, verb, meaning)
-        if thing is Thing.PART:
-            share = part_progress(statement, verb, learner, course, self._rules.completions)
+        completions = self._rules.completions
+        if thing is Thing.PART and completions is not None:
+            share = part_progress(statement, verb, learner, course, completions=completions, at_ms=at_ms)
             kind, value = (kind, value) if share is None else (PROGRESS_STATE, share)
         fields = {
             "event_id": event_id_of(statement, learner, course.course_id, kind, at_ms=at_ms, value=value),

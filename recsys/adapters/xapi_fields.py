@@ -76,13 +76,14 @@ class XapiRules:
             for nothing, so that learner 7 of one platform is not learner 7 of another. Empty: any home page, and the
             name alone. Otherwise an account of a home page that is not listed is refused.
         staff: What they do in their courses is no learner's signal.
-        completions: Parts per course, to turn completed parts into progress; of a course it does not know, they are
-            one `play` a day.
+        completions: Parts per course, to turn completed parts into progress; of a course it does not know, the first
+            of a day is a `play`, and the others are skipped: a platform that completes a hundred parts at once would
+            make its learner look like a bot. None: each is a `play`, and nothing is remembered of it.
     """
 
     home_pages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     staff: Staff = field(default_factory=Staff)
-    completions: Completions = field(default_factory=lambda: Completions({}))
+    completions: Completions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +211,20 @@ def session_of(statement: Mapping[str, Any]) -> str | None:
 
 
 def part_progress(
-    statement: Mapping[str, Any], verb: str, learner: str, course: Course, completions: Completions
+    statement: Mapping[str, Any], verb: str, learner: str, course: Course, *, completions: Completions, at_ms: int
 ) -> float | None:
     """The share of the course that is complete with this part; None where nobody said how many parts there are.
 
     Raises:
-        NoEvent: The part is not complete, or completing it reaches no further quarter.
+        NoEvent: The part is not complete, completing it reaches no further quarter, or a part of that day came before.
     """
     run_id = course.run_id or course.course_id
     parts = completions.blocks_of(run_id, course.course_id)
-    if parts is None or verb not in COMPLETING:
+    if verb not in COMPLETING:
+        return None
+    if parts is None:
+        if not completions.is_first_of_day(learner, run_id, ids.day(at_ms)):
+            raise NoEvent(Skipped(safe_name(verb), "more of the day"))
         return None
     percent = _number(inner(statement, "result", "extensions").get(PROGRESS))
     if verb != COMPLETED and percent is not None and percent < _WHOLE:

@@ -32,7 +32,7 @@ FILE_CAPACITY: Final = 2_000_000
 PROCESS_CAPACITY: Final = 100_000
 """Statements that an index in a process keeps, the newest; about 65 MB."""
 
-_COMMIT_EVERY: Final = 10_000
+_COMMIT_EVERY: Final = 1_000
 
 
 class StatementIndex(Protocol):

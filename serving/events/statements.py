@@ -6,12 +6,13 @@ The index of statements that passed is given; what a request adds to it is passe
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid5
 
 import msgspec
 
 from recsys.adapters import Mapped, Refused, Skipped
+from recsys.adapters.completions import Completions
 from recsys.adapters.ids import NAMESPACE
 from recsys.adapters.xapi import XapiAdapter, statements_in
 from recsys.adapters.xapi_fields import XapiRules
@@ -50,7 +51,7 @@ def read_statements(body: bytes, *, arrival_ms: int, index: StatementIndex, rule
         body: A JSON object or a JSON array of objects, UTF-8.
         arrival_ms: When the request arrived, ms since 1970 UTC; the time of a statement that has none.
         index: The statements that passed before.
-        rules: How statements are read.
+        rules: How statements are read; of completed parts, the first of a day in the request counts.
 
     Raises:
         StatementsRefused: With every refused statement.
@@ -63,6 +64,7 @@ def read_statements(body: bytes, *, arrival_ms: int, index: StatementIndex, rule
     if len(parts) > MAX_EVENTS:
         raise TooLarge(f"expected at most {MAX_EVENTS} statements in a request, received {len(parts)}")
     pending = Pending(index)
+    rules = replace(rules, completions=Completions({}))  # of one request: nothing of a learner stays in this process
     adapter = XapiAdapter(pending, now_ms=lambda: arrival_ms, rules=rules, received_ms=arrival_ms)
     outcomes = [adapter(part) for part in parts]
     refused = [

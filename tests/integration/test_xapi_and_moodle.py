@@ -282,6 +282,13 @@ async def test_statements_over_http_reach_the_state_and_are_voided(landed: Lande
     assert landed.standing("h217") == {"complete": False}
 
 
+def test_a_history_that_comes_in_one_burst_makes_nobody_a_bot(landed: Landed) -> None:
+    with redis.Redis.from_url(landed.recsys.redis_url) as client:
+        seen = {key: client.hgetall(key) for key in client.scan_iter("*}:bot:*")}
+    assert len(seen) > 30
+    assert [key for key, fields in seen.items() if b"state" in fields] == []
+
+
 def client_of(app: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api")
 

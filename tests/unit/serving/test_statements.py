@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,13 @@ async def test_a_list_is_answered_in_order_and_what_maps_to_nothing_is_counted_a
     assert sample(world, skipped, verb="(other)") == 1
     assert sample(world, skipped, verb="http://adlnet.gov/expapi/verbs/progressed") == 1
     assert (await post(world, [])).json() == []
+
+
+async def test_a_hundred_parts_completed_at_once_are_one_event_a_day(world: Any) -> None:
+    blocks = gzip.decompress((DATA / "block_completions.jsonl.gz").read_bytes()).splitlines()
+    response = await post(world, b"[" + b",".join(blocks) + b"]")
+    assert (response.status_code, len(response.json())) == (200, 302)
+    assert Counter(event.type for event in world.producer.sent) == {"play": 3, "enroll": 1, "complete": 1}
 
 
 async def test_a_statement_is_voided_by_a_later_request_and_not_if_it_was_never_acknowledged(world: Any) -> None:
