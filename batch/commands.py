@@ -153,7 +153,7 @@ async def _train_and_publish(
 
     store = RedisStore.for_stream(settings.redis, top_ttl_s=settings.top_ttl_days * DAY_S)
     try:
-        await store.ping()
+        await store.topology()  # Redis answers, and its state is one that this release reads
         before = await published_model(store, settings.models_dir)
         result = await asyncio.to_thread(_train, settings, read, before.scorer, epochs, stage)
         scorer, _ = await publish_bundle(

@@ -109,3 +109,12 @@ async def test_a_topology_that_cannot_be_read(settings: Settings) -> None:
     checks = await found(settings)
     assert (checks["state"].level, checks["redis rights"].level) == (Level.PROBLEM, Level.OK)
     assert "`recsys rebuild`" in checks["state"].found
+
+
+@pytest.mark.usefixtures("store")
+async def test_state_of_an_earlier_release(settings: Settings) -> None:
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.set(KeySpace().topology, '{"partitions":6,"generation":1}')
+    state = (await found(settings))["state"]
+    assert state.level is Level.PROBLEM
+    assert "an earlier release folded the state (format 1; this release folds 2); run `recsys rebuild`" in state.found
