@@ -101,7 +101,8 @@ class _Fold:
                 learner.now[course] = after
             else:
                 learner.now[course] = addition
-                self._grown(learner)
+                if learner.whole:
+                    self._grown(learner)
             accepted += 1
         outcomes = self._changes.outcomes
         outcomes[ACCEPTED] += accepted
@@ -130,13 +131,13 @@ class _Fold:
         if after == now:
             return False
         learner.now[course] = after
-        if not now.touch_ms:
+        if learner.whole and not now.touch_ms:
             self._grown(learner)
         return True
 
     def _grown(self, learner: _Learner) -> None:
         learner.courses += 1
-        if learner.whole and learner.courses > self._most:
+        if learner.courses > self._most:
             self._evict(learner)
 
     def _load(self, learner: _Learner, course: str) -> Record:
