@@ -42,6 +42,7 @@ class Fold:
         shard = self.shards[record.partition]
         handed = handed_on(record)
         if handed is not None:
+            shard.controls.add(record.offset)
             shard.counts[self._take(shard, handed)] += 1
             return
         event = self._accepted(record)

@@ -38,6 +38,7 @@ class Shard:
         trend: Course → stored sum, with the sizes of all terms that were ever part of it.
         counts: Outcome → records.
         refused: Offset → the value of each record that must have a dead letter, and the reason in it ("" for any).
+        controls: Offsets of what merges handed on.
         missing: A line for each record that must follow from one of this shard and is not in the log, such as the
             copy of a misrouted one.
     """
@@ -47,6 +48,7 @@ class Shard:
     trend: dict[str, Sum] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     refused: dict[int, tuple[bytes | None, str]] = field(default_factory=dict)
+    controls: set[int] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
 
     @property
