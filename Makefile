@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 3
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-dedupe soak services \
+.PHONY: test-unit coverage faults faults-mutants help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-dedupe bench-train soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -84,6 +84,9 @@ bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting
 
 bench-commit: setup ## µs of CPU an event in decode, fold and commit, and in Redis, without Kafka.
 	$(BIN)/python -m benchmarks.fold_commit $(ARGS)
+
+bench-train: setup ## Wall, CPU and memory of a retrain, and samples/s of the towers; ARGS="--folder DIR" for a history of yours.
+	$(BIN)/python -m benchmarks.training $(ARGS)
 
 bench-dedupe: setup ## Bytes of Redis a remembered event id costs.
 	$(BIN)/python -m benchmarks.dedupe_memory $(ARGS)
