@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 3
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state bench-openedx soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state bench-openedx bench-train soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -90,6 +90,9 @@ bench-state: setup ## Bytes of Redis a pair, a learner and in all; ARGS="--befor
 
 bench-openedx: setup ## An Open edX log of 300,000 lines to recommendations, and once more: not a byte differs; ARGS="--drawn".
 	$(BIN)/python -m benchmarks.openedx_replay $(ARGS)
+
+bench-train: setup ## Wall, CPU and memory of a retrain, and samples/s of the towers; ARGS="--folder DIR" for a history of yours.
+	$(BIN)/python -m benchmarks.training $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python -m benchmarks.soak $(ARGS)

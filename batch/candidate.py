@@ -85,7 +85,10 @@ def fit_candidate(
         options = experiment.tuned.options[candidate.name]
         return checked(fit_fallback(candidate.name, encoded, experiment.hyperparameters, options, rule))
     learned = None if learn else experiment.model
-    return checked(fit_hybrid(encoded, experiment.hyperparameters, rule, learned=learned, stage=stage).draft)
+    fitted = fit_hybrid(
+        encoded, experiment.hyperparameters, rule, learned=learned, encoder=experiment.encoder, stage=stage
+    )
+    return checked(fitted.draft)
 
 
 def checked(draft: Draft) -> Draft:

@@ -108,13 +108,20 @@ def evaluate(
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.report import PAGE, write_report  # noqa: PLC0415 - as above
         from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
+        from batch.text_encoders import encoder_of  # noqa: PLC0415 - as above
 
         prepared = prepare(history, at_ms=now_ms(), rules=settings.record_rules)
         for line in prepared.account.lines():
             _tell(line)
         hyperparameters = _hyperparameters(settings, epochs)
         experiment = run_experiment(
-            prepared.events, prepared.courses, hyperparameters, rule_of(settings), seeds=seeds, stage=stage
+            prepared.events,
+            prepared.courses,
+            hyperparameters,
+            rule_of(settings),
+            seeds=seeds,
+            encoder=encoder_of(settings.text_encoder),
+            stage=stage,
         )
         facts = {"history": prepared.facts, "account_lines": prepared.account.lines()}
         document = {**experiment.document(), **facts}
@@ -182,8 +189,18 @@ def _train(
     history = read()
     _import_tensorflow(settings)
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
+    from batch.text_encoders import encoder_of  # noqa: PLC0415 - scikit-learn
 
-    return run(history, settings, _hyperparameters(settings, epochs), current, at_ms=now_ms(), stage=stage, tell=_tell)
+    return run(
+        history,
+        settings,
+        _hyperparameters(settings, epochs),
+        current,
+        at_ms=now_ms(),
+        encoder=encoder_of(settings.text_encoder),
+        stage=stage,
+        tell=_tell,
+    )
 
 
 def _tell(line: str) -> None:

@@ -18,6 +18,7 @@ from batch.history import History
 from batch.preparation import Prepared, prepare, rule_of
 from batch.split import split_at
 from batch.stages import Stage, silent
+from batch.text_encoders import TextEncoder, TfidfEncoder
 from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
@@ -56,6 +57,7 @@ def retrain(
     current: Scorer | None,
     *,
     at_ms: int,
+    encoder: TextEncoder = TfidfEncoder(),  # noqa: B008 (immutable)
     stage: Stage = silent,
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Retrained:
@@ -70,6 +72,7 @@ def retrain(
         hyperparameters: Of model and training.
         current: The model in use.
         at_ms: Now, ms since 1970 UTC.
+        encoder: Of the courses' texts.
         stage: Shows progress.
         tell: Shows a line at once: what became of the history.
 
@@ -84,7 +87,9 @@ def retrain(
     rule, models_dir = rule_of(settings), settings.models_dir.absolute()
     in_use = None if current is None else current.version
     cutoff, unseen = newest_cutoff(prepared.events, prepared.courses, rule, models_dir, in_use)
-    experiment = run_experiment(prepared.events, prepared.courses, hyperparameters, rule, cutoff_ms=cutoff, stage=stage)
+    experiment = run_experiment(
+        prepared.events, prepared.courses, hyperparameters, rule, cutoff_ms=cutoff, encoder=encoder, stage=stage
+    )
     candidate = choose_candidate(experiment, rule)
     golden = GoldenSlice.of(models_dir, prepared.events, prepared.courses, rule)
     newest = []

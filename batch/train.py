@@ -16,10 +16,10 @@ from batch.features import (
     course_features,
     fit_attributes,
     fit_text,
-    tfidf_matrix,
 )
 from batch.ranking.fit import RankerFit, catalogue_of
 from batch.stages import Stage, silent
+from batch.text_encoders import TFIDF, TextEncoder, TfidfEncoder
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.model.bundle import Draft, as_bundle
@@ -29,6 +29,10 @@ from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
 
 MIN_EVENTS = 50
+TEXT_VECTORS = "text_vectors"
+"""What the towers saw of each course's text, for whoever trains on from a bundle."""
+
+TEXT_ENCODER_FILE = "text_encoder.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ def fit_hybrid(
     rule: EngagementRule,
     *,
     learned: Draft | None = None,
+    encoder: TextEncoder = TfidfEncoder(),  # noqa: B008 (immutable)
     stage: Stage = silent,
 ) -> Hybrid:
     """Trains the hybrid model.
@@ -66,6 +71,7 @@ def fit_hybrid(
         rule: Of the engagement scores.
         learned: A hybrid fitted on the begin of this history, whose mixer and penalty are taken over: what to trust for
             whom changes slowly, and learning it takes most of the time. None learns them.
+        encoder: Of the courses' texts.
         stage: Shows progress.
 
     Raises:
@@ -75,8 +81,9 @@ def fit_hybrid(
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
     text, attributes = fit_text(known, hyperparameters, encoded.courses), fit_attributes(known)
-    features = course_features(encoded.courses, text, attributes, touched)
-    catalogue = catalogue_of(tfidf_matrix(text, encoded.courses), features, hyperparameters.neighbours)
+    texts = encoder.encode(encoded.courses, np.flatnonzero(touched).astype(np.int32), text, hyperparameters)
+    features = replace(course_features(encoded.courses, text, attributes, touched), text=texts.projected)
+    catalogue = catalogue_of(texts.rows, features, hyperparameters.neighbours)
     if learned is not None:
         hyperparameters = replace(hyperparameters, item_item_l2=learned.settings.item_item_l2)
     end_ms = int(encoded.time[-1]) + 1
@@ -88,6 +95,10 @@ def fit_hybrid(
         documents={TFIDF_FILE: text.document(), ATTRIBUTES_FILE: attributes.document()},
         blobs=fitted.blobs,
     )
+    if encoder.name != TFIDF:  # what TF-IDF says is computed from its own files
+        said = {TEXT_ENCODER_FILE: {"name": encoder.name}}
+        arrays = {**draft.arrays, TEXT_VECTORS: texts.projected}
+        draft = replace(draft, arrays=arrays, documents={**draft.documents, **said})
     return Hybrid(draft, fitted.curve, fitted.penalties, fitted.lists, fitted.mixer_curve)
 
 

@@ -19,6 +19,7 @@ from batch.evaluation.tuning import METRIC, RECENT_POPULARITY, Slice, Tuned, sam
 from batch.features import fit_text, tfidf_matrix
 from batch.split import split_at, split_share
 from batch.stages import Stage, silent
+from batch.text_encoders import TFIDF, TextEncoder, TfidfEncoder
 from batch.train import fit_hybrid, recommender
 from recsys.catalog import Course
 from recsys.errors import InputError
@@ -50,6 +51,8 @@ class Experiment:
         baselines: Figures of each baseline, the blend of all among them.
         cold: Figures of the hybrid (`hybrid`) and of each baseline on learners the training side does not know.
         seeds: Seed → NDCG@10 of the hybrid trained with it on each case `(u,)`; that of `hybrid` first.
+        encoder: Of the courses' texts.
+        alternatives: Figures of hybrids fitted in another way, to compare with.
         curve: Mean loss of each epoch of the towers.
         penalties: NDCG@10 of each item-item penalty tried on the end of the training side.
         lists: How many lists of learners the mixer learned from.
@@ -72,6 +75,8 @@ class Experiment:
     baselines: dict[str, Evaluation]
     cold: dict[str, Evaluation]
     seeds: Mapping[int, Doubles]
+    encoder: TextEncoder
+    alternatives: Mapping[str, Evaluation]
     curve: Sequence[float]
     penalties: Mapping[float, float]
     lists: int
@@ -103,6 +108,8 @@ class Experiment:
             "hybrid_minus_best_baseline": self.difference()._asdict(),
             "hybrid_minus": {name: self.difference(name)._asdict() for name in self.baselines},
             "seeds": self._seeds(),
+            "text_encoder": self.encoder.name,
+            "alternatives": {name: self._beside(result) for name, result in self.alternatives.items()},
             "cold_users": self._cold(),
             "options": {name: dict(options) for name, options in self.tuned.options.items()},
             "blend_weights": dict(self.tuned.weights),
@@ -165,6 +172,16 @@ class Experiment:
             "mean_minus_best_baseline": difference._asdict(),
         }
 
+    def _beside(self, other: Evaluation) -> dict[str, Any]:
+        """NDCG@10 and recall of cold courses of the hybrid minus another's, paired by learner."""
+        found = {}
+        for metric in (METRIC, "recall@20_cold_courses"):
+            mine, theirs = self.hybrid.per_user[metric], other.per_user[metric]
+            known = ~np.isnan(mine)
+            difference = paired_bootstrap(mine[known], theirs[known], seed=self.hyperparameters.seed)
+            found[metric] = {"other": other.mean(metric), "hybrid_minus_other": difference._asdict()}
+        return found
+
     def _cold(self) -> dict[str, Any]:
         """The hybrid on learners without a history, and beside trending."""
         mine, trending = self.cold["hybrid"], self.cold[RECENT_POPULARITY]
@@ -183,6 +200,7 @@ def run_experiment(
     *,
     cutoff_ms: int | None = None,
     seeds: int = 1,
+    encoder: TextEncoder = TfidfEncoder(),  # noqa: B008 (immutable)
     stage: Stage = silent,
 ) -> Experiment:
     """Compares the hybrid model with its baselines.
@@ -195,6 +213,7 @@ def run_experiment(
         cutoff_ms: Where the test side begins; None: at the event that follows the first `TRAIN_SHARE` of them.
         seeds: How many hybrids are trained, from the seed of the hyperparameters on; all figures but `seeds` are the
             first one's.
+        encoder: Of the courses' texts; beside another than TF-IDF, a hybrid with TF-IDF is trained to compare with.
         stage: Shows progress.
 
     Raises:
@@ -217,7 +236,7 @@ def run_experiment(
     cases = sampled(found, MAX_LEARNERS, hyperparameters.seed)
     unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_LEARNERS, hyperparameters.seed)
     stage("training on the part before the test")
-    fitted = fit_hybrid(outer.encoded, hyperparameters, rule, stage=stage)
+    fitted = fit_hybrid(outer.encoded, hyperparameters, rule, encoder=encoder, stage=stage)
     stage("evaluating")
     models = {HYBRID: recommender(fitted.draft)} | baselines.fitted(
         outer.encoded, outer.facts.text, outer.facts.offered
@@ -227,8 +246,13 @@ def run_experiment(
     by_seed = {hyperparameters.seed: results[HYBRID].per_user[METRIC]}
     for seed in range(hyperparameters.seed + 1, hyperparameters.seed + seeds):
         stage(f"training with seed {seed}")
-        again = fit_hybrid(outer.encoded, replace(hyperparameters, seed=seed), rule, stage=stage)
+        again = fit_hybrid(outer.encoded, replace(hyperparameters, seed=seed), rule, encoder=encoder, stage=stage)
         by_seed[seed] = ndcg(recommender(again.draft), cases, outer.facts.offered)
+    alternatives = {}
+    if encoder.name != TFIDF:
+        stage("training with TF-IDF")
+        with_tfidf = recommender(fit_hybrid(outer.encoded, hyperparameters, rule, stage=stage).draft)
+        alternatives[f"{HYBRID} with TF-IDF"] = evaluate(with_tfidf, cases, outer.facts)
     checks = leakage_checks(events, outer.encoded, outer.cases, fitted.draft, rule, test.cutoff_ms)
     require_no_leak(checks)
     return Experiment(
@@ -244,6 +268,8 @@ def run_experiment(
         baselines=results,
         cold=cold,
         seeds=by_seed,
+        encoder=encoder,
+        alternatives=alternatives,
         curve=fitted.curve,
         penalties=fitted.penalties,
         lists=fitted.lists,

@@ -194,9 +194,9 @@ class RankerFit:
         return rows if len(rows) <= most else np.sort(self._rng.choice(rows, most, replace=False))
 
 
-def catalogue_of(tfidf: sparse.csr_array, features: CourseFeatures, neighbours: int) -> Catalogue:
+def catalogue_of(texts: sparse.csr_array, features: CourseFeatures, neighbours: int) -> Catalogue:
     """The catalogue with its pruned text similarity."""
-    return Catalogue(features, text_similarity(tfidf, neighbours))
+    return Catalogue(features, text_similarity(texts, neighbours))
 
 
 def _scaling(features: list[Floats], parts: list[Lists]) -> Scaling:

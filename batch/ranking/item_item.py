@@ -166,14 +166,14 @@ class Inverse:
         return alone
 
 
-def text_similarity(tfidf: sparse.csr_array, per_row: int) -> sparse.csr_array:
-    """The strongest cosines of each course's TF-IDF `(n, v)` with the others', `(n, n)`.
+def text_similarity(texts: sparse.csr_array, per_row: int) -> sparse.csr_array:
+    """The strongest cosines of each course's text `(n, v)`, rows of unit length, with the others', `(n, n)`.
 
-    A learner's text score is the cosine of the course with the profile `v @ tfidf`; the profile's length is the same
+    A learner's text score is the cosine of the course with the profile `v @ texts`; the profile's length is the same
     for all courses, so `v @ text_similarity` orders and standardises alike.
     """
-    turned = tfidf.T.tocsr()
-    return strongest(lambda rows: (tfidf[rows] @ turned).toarray().astype(np.float32), tfidf.shape[0], per_row)
+    turned = texts.T.tocsr()
+    return strongest(lambda rows: (texts[rows] @ turned).toarray().astype(np.float32), texts.shape[0], per_row)
 
 
 def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse.csr_array:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from recsys.settings.section import Folder, Section
+from recsys.settings.section import Folder, OptionalFolder, Section
 
 
 class ModelSettings(Section):
@@ -14,6 +14,10 @@ class ModelSettings(Section):
 
     models_dir: Folder = Field(default=Path("var/models"), description="Folder of the model bundles.")
     reports_dir: Folder = Field(default=Path("reports"), description="Folder of the retrain and evaluation reports.")
+    text_encoder: OptionalFolder = Field(
+        default=None,
+        description="Folder of a sentence-transformers model that reads course texts in a retrain; empty: TF-IDF.",
+    )
     models_retained: int = Field(
         default=10,
         ge=2,

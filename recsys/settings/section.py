@@ -49,6 +49,10 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _folder_if_given(path: Path | None) -> Path | None:
+    return None if path is None else _folder(path)
+
+
 def _json_object(value: Any) -> Any:
     """Reads JSON text; what else a caller passes stays as it is.
 
@@ -79,6 +83,7 @@ def _no_constant(name: str) -> float:
 OptionalText = Annotated[str | None, BeforeValidator(_absent_if_blank)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_absent_if_blank)]
 OptionalFile = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_existing_file)]
+OptionalFolder = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_folder_if_given)]
 Folder = Annotated[Path, AfterValidator(_folder)]
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$")]
 Numbers = Annotated[dict[str, float], NoDecode, BeforeValidator(_json_object)]

@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from batch.ranking.mixer import NEVER, Lists, Scaling, _Member, train_mixer, untrained_mixer
+from batch.ranking.mixer import (
+    L2,
+    MANY_LISTS,
+    NEVER,
+    Lists,
+    Scaling,
+    _Member,
+    network_penalty,
+    train_mixer,
+    untrained_mixer,
+)
 from recsys.model.course_features import NAMES
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.ranker import mixed_weights
@@ -71,6 +81,22 @@ def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing() -> None:
         np.concatenate([lists.log_inverse, log], axis=1),
     )
     assert np.abs(train_mixer(padded, PLAIN, quick).arrays["mixer_weights"] - first["mixer_weights"]).max() < 0.2
+
+
+def test_few_lists_teach_one_weighting_and_many_teach_whom_to_trust() -> None:
+    assert network_penalty(MANY_LISTS) == network_penalty(10 * MANY_LISTS) == L2
+    assert network_penalty(MANY_LISTS // 10) == pytest.approx(100 * L2)
+    lists, inputs = _lists(), np.concatenate([_lists().signals, _lists().features], axis=2)
+    apart = []
+    for penalty in (L2, network_penalty(50)):
+        arrays = _Member(S + F, S, 3, penalty).fit(inputs, lists.context, lists, 100).arrays
+        stacked = {name: array[None] for name, array in arrays.items()} | {
+            "context_mean": PLAIN.context_mean,
+            "context_scale": PLAIN.context_scale,
+        }
+        much, little = (mixed_weights(stacked, np.full(2, value, np.float32)) for value in (1.0, -1.0))
+        apart.append(float(np.abs(much - little).max()))
+    assert apart[1] < 0.1 * apart[0]
 
 
 def test_an_untrained_mixer_trusts_all_signals_alike() -> None:
