@@ -45,6 +45,7 @@ class BusReading:
         schemas: Finds Avro schemas.
         rules: For the events; its staff learns from them.
         staff_file: Where the staff list is kept; None: it lasts as long as the process.
+        keep: Called when the events of a batch were acknowledged, before it is committed: keeps completed blocks.
         to_end: Whether to end once everything is read that was there at the start.
         session_timeout_s: Seconds until the group gives the partitions of a silent member to another.
     """
@@ -54,6 +55,7 @@ class BusReading:
     schemas: FindSchema
     rules: OpenEdxRules
     staff_file: Path | None = None
+    keep: Callable[[], None] = lambda: None
     to_end: bool = False
     session_timeout_s: float = 30.0
 
@@ -78,11 +80,13 @@ def read_bus(bus: Settings, reading: BusReading, send: Send, stopped: Callable[[
     with _consumer(bus, reading) as consumer:
         ends = _ends(consumer, reading) if reading.to_end else None
         log.info("bus_started", topics=list(reading.topics), group=reading.group)
+        waits_for_commit = False
         while not stopped():
             batch = consumer.poll(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             if batch:
                 sent += _passed_on(batch, reading, send, summary)
-                _commit(consumer)
+            if batch or waits_for_commit:
+                waits_for_commit = not _committed(consumer)
             elif ends is not None and _reached(consumer, ends):
                 break
             if time.monotonic() - told_at >= TELL_EVERY_S:
@@ -100,16 +104,23 @@ def _passed_on(batch: Mapping[Any, Sequence[Any]], reading: BusReading, send: Se
     sent = send(records_of(found, summary))
     if reading.staff_file is not None and known != set(staff):
         write_staff(reading.staff_file, staff)
+    reading.keep()
     return sent
 
 
-def _commit(consumer: Any) -> None:
-    from kafka.errors import CommitFailedError  # noqa: PLC0415 - see recsys.kafka.clients
+def _committed(consumer: Any) -> bool:
+    """Commits what was read; False where the group is handing out its partitions anew.
+
+    Then the next poll gets on with that. What is read again by the partition's new owner changes nothing.
+    """
+    from kafka.errors import CommitFailedError, RebalanceInProgressError  # noqa: PLC0415 - see recsys.kafka.clients
 
     try:
         consumer.commit()
-    except CommitFailedError:  # the partitions moved: their new owner reads the batch again, which changes nothing
-        structlog.get_logger().info("bus_partitions_moved")
+    except (CommitFailedError, RebalanceInProgressError) as error:
+        structlog.get_logger().info("bus_commit_waits", reason=type(error).__name__)
+        return False
+    return True
 
 
 def find_schemas(settings: Settings, folder: Path | None) -> FindSchema:

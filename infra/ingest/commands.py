@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from infra.ingest.bus import BusReading, find_schemas, read_bus
 from infra.ingest.sending import ingest_file, sending
 from infra.ingest.shown import show
 from recsys.adapters import Parse
-from recsys.adapters.completions import Completions
+from recsys.adapters.completions import Completions, FilePlaces
 from recsys.adapters.inputs import MOST_BYTES, read_blocks, read_course_ids, read_staff
 from recsys.adapters.moodle import MoodleRules, parse_row
 from recsys.adapters.moodle_rows import row_lines
@@ -26,6 +26,7 @@ from recsys.adapters.summary import Summary
 from recsys.adapters.xapi import XapiAdapter, statement_lines
 from recsys.adapters.xapi_fields import XapiRules
 from recsys.adapters.xapi_voided import FileIndex, ProcessIndex
+from recsys.errors import ConfigurationError
 from recsys.process.clock import now_ms
 from recsys.process.logs import configure_logging
 from recsys.settings import load_settings
@@ -103,27 +104,46 @@ def tracking_options(command: Any) -> Any:
             help="Blocks a course has: CSV of course_id and blocks, or a JSON object; else completed blocks are one "
             "`play` a day.",
         ),
+        click.option(
+            "--completions",
+            "completions_file",
+            type=_PATH,
+            help="Where completed blocks are kept from run to run: for logs that are read day by day, with --blocks.",
+        ),
         staff_option,
     ):
         command = option(command)
     return command
 
 
+@contextmanager
 def tracking_rules(
-    *, staff_file: Path | None, blocks_file: Path | None, grades: bool | None, navigation: bool
-) -> OpenEdxRules:
-    """The rules that the options name.
+    *,
+    staff_file: Path | None,
+    blocks_file: Path | None,
+    completions_file: Path | None,
+    grades: bool | None,
+    navigation: bool,
+) -> Iterator[tuple[OpenEdxRules, Callable[[], None]]]:
+    """The rules that the options name, and what keeps the completed blocks once their events were acknowledged.
 
     Raises:
         InputError: A file cannot be read.
+        ConfigurationError: Completions without blocks.
     """
-    return OpenEdxRules(
-        now_ms,
-        staff=staff_of(staff_file),
-        completions=Completions({} if blocks_file is None else read_blocks(blocks_file)),
-        grades=blocks_file is None if grades is None else grades,
-        navigation=navigation,
-    )
+    if completions_file is not None and blocks_file is None:
+        raise ConfigurationError("--completions needs --blocks: quarters are shares of them")
+    blocks = {} if blocks_file is None else read_blocks(blocks_file)
+    staff = staff_of(staff_file)
+    with nullcontext() if completions_file is None else closing(FilePlaces(completions_file)) as kept:
+        rules = OpenEdxRules(
+            now_ms,
+            staff=staff,
+            completions=Completions(blocks, kept),
+            grades=blocks_file is None if grades is None else grades,
+            navigation=navigation,
+        )
+        yield rules, (lambda: None) if kept is None else kept.save
 
 
 @ingest.command("openedx-logs")
@@ -138,14 +158,16 @@ def openedx_logs(source: Path, courses_file: Path | None, dry_run: bool, as_json
     `zcat -f tracking.log-*.gz tracking.log | recsys ingest openedx-logs -` reads a whole history, also where a line
     was cut by the rotation. Times without a zone are UTC.
     """
-    decided = tracking_rules(**rules)
-    send_file(
-        source,
-        lambda line: parse_line(line, decided),
-        courses_file=courses_file,
-        dry_run=dry_run,
-        as_json=as_json,
-    )
+    with tracking_rules(**rules) as (decided, keep):
+        send_file(
+            source,
+            lambda line: parse_line(line, decided),
+            courses_file=courses_file,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+        if not dry_run:
+            keep()
 
 
 @ingest.command("xapi")
@@ -239,14 +261,9 @@ def openedx_bus(
     bus = settings if servers is None else load_settings(kafka_bootstrap_servers=servers)
     configure_logging(settings)
     existing = staff_file if staff_file is not None and staff_file.exists() else None
-    reading = BusReading(
-        topics,
-        group,
-        find_schemas(settings, schemas_folder),
-        tracking_rules(staff_file=existing, **rules),
-        staff_file=staff_file,
-        to_end=to_end,
-    )
-    with _told_to_stop() as stop, sending(settings) as send:
-        done = read_bus(bus, reading, send, stop.is_set)
+    schemas = find_schemas(settings, schemas_folder)
+    with tracking_rules(staff_file=existing, **rules) as (decided, keep):
+        reading = BusReading(topics, group, schemas, decided, staff_file=staff_file, keep=keep, to_end=to_end)
+        with _told_to_stop() as stop, sending(settings) as send:
+            done = read_bus(bus, reading, send, stop.is_set)
     show(done, as_json=as_json, dry_run=False)

@@ -43,7 +43,7 @@ class _Shard:
     def user(self, user_id: str) -> UserState:
         records = self.contents.values[keys.ENGAGEMENT].get(user_id, {})
         engagement = {course: engagement_of(record) for course, record in records.items()}
-        return UserState(engagement, self.done(user_id), dict(records))
+        return UserState(engagement, self.done(user_id))
 
     def done(self, user_id: str) -> dict[str, int]:
         held = self.contents.values[keys.DONE].get(user_id, {})
@@ -258,6 +258,9 @@ class MemoryStore:
     async def drop_shards(self, shards: Sequence[Shard]) -> None:
         for shard in shards:
             self._shards.pop(shard, None)
+
+    async def records(self, shard: Shard, user_id: str) -> Mapping[str, bytes]:
+        return dict(self._shards[shard].contents.values[keys.ENGAGEMENT].get(user_id, {}))
 
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         state = self._shards[shard]

@@ -71,6 +71,10 @@ class ShardStore(Protocol):
         """Every user of a shard with the stored engagement sums."""
         ...
 
+    async def records(self, shard: Shard, user_id: str) -> Mapping[str, bytes]:
+        """A learner's records: course → what `recsys.record.unpack` reads. Rankings read their scores alone."""
+        ...
+
     async def drop_shards(self, shards: Sequence[Shard]) -> None:
         """Deletes every key of shards that are not in use any more."""
         ...

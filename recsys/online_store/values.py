@@ -133,12 +133,10 @@ class UserState:
         engagement: Course → stored sum.
         done: Course → until when it is not to be recommended, ms since 1970 UTC; one whose time has passed was given
             back (`recsys.exclusion`).
-        records: Course → packed record (`recsys.record.unpack`).
     """
 
     engagement: Mapping[str, float]
     done: Mapping[str, int]
-    records: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

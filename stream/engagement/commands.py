@@ -63,9 +63,8 @@ async def _print_learner(
 ) -> None:
     shard = topology.shard_of(user)
     held = await store.holdings(shard, user)
-    (state,) = await store.user_states(shard, [user])
     key = KeySpace(settings.redis_key_prefix).engagement(shard, user)
-    rows = course_rows(state, settings.record_rules, at_ms, key=key)
+    rows = course_rows(await store.records(shard, user), settings.record_rules, at_ms, key=key)
     if as_json:
         for row in rows:
             sys.stdout.write(_JSON.encode(row.document(user)).decode() + "\n")

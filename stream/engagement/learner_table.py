@@ -9,8 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from recsys.online_store import UserState
-from recsys.record import FOREVER_MS, Record, RecordRules, State, unpack
+from recsys.record import FOREVER_MS, Record, RecordRules, State, engagement_of, unpack
 from recsys.record.value import FLOW_TYPES
 from recsys.times import shown_time
 from recsys.vocabulary import FLOWS, VOCABULARY, Kind
@@ -50,11 +49,11 @@ class CourseRow:
         }
 
 
-def course_rows(state: UserState, rules: RecordRules, at_ms: int, *, key: str) -> list[CourseRow]:
+def course_rows(records: Mapping[str, bytes], rules: RecordRules, at_ms: int, *, key: str) -> list[CourseRow]:
     """The courses of a learner, highest score first.
 
     Args:
-        state: As the store holds it.
+        records: Course → packed record, as the store holds it.
         rules: Of the deployment.
         at_ms: When the scores are for, ms since 1970 UTC.
         key: The Redis key of the records, to be named in an error.
@@ -62,15 +61,11 @@ def course_rows(state: UserState, rules: RecordRules, at_ms: int, *, key: str) -
     Raises:
         UnreadableState: A record is none.
     """
-    rows = [
-        CourseRow(
-            course_id=course,
-            score=rules.decay.score(stored, at_ms),
-            record=unpack(state.records[course], key),
-            done_until=state.done.get(course),
-        )
-        for course, stored in state.engagement.items()
-    ]
+    rows = []
+    for course, packed in records.items():
+        record = unpack(packed, key)
+        score = rules.decay.score(engagement_of(packed), at_ms)
+        rows.append(CourseRow(course, score, record, rules.done_until(record)))
     return sorted(rows, key=lambda row: (-row.score, row.course_id))
 
 

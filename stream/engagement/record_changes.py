@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
+
 from recsys.events import Interaction
 from recsys.handed_on import HandedOn
 from recsys.record import Record
@@ -32,8 +34,26 @@ class Merged:
         return f"{self.at_ms} {self.into}".encode()
 
 
-Change = tuple[str, str, Record, Record, float, float, float]
-"""Learner, course, record before and after, which differ; engagement after, trend before and after."""
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A record that changed. One for nearly every event: it holds no containers, so the collector leaves it alone.
+
+    Attributes:
+        user: The learner.
+        course: The course.
+        was: The record before.
+        now: The record after; it differs.
+        engagement: Of the record after.
+        trend_before: Of the record before.
+        trend: Of the record after.
+    """
+
+    user: str
+    course: str
+    was: Record
+    now: Record
+    engagement: float
+    trend_before: float
+    trend: float
 
 
 @dataclass(slots=True)

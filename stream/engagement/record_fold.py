@@ -20,7 +20,7 @@ from recsys.keys import ENGAGEMENT, ERASED, MERGED
 from recsys.online_store import ShardState
 from recsys.online_store.operations import SHARD_ITSELF
 from recsys.record import EMPTY, Record, RecordRules, join, record_of, unpack
-from stream.engagement.record_changes import ACCEPTED, REROUTED, UNCHANGED, Event, Merged, RecordChanges
+from stream.engagement.record_changes import ACCEPTED, REROUTED, UNCHANGED, Change, Event, Merged, RecordChanges
 from stream.engagement.record_reads import erased_ms, merged_of, most_courses
 
 LONGEST_PATH = 16
@@ -261,7 +261,7 @@ class _Fold:
                     trend_before = trend
                 else:
                     trend_before = scores(was)[1]
-                pairs.append((user, course, was, now, engagement, trend_before, trend))
+                pairs.append(Change(user, course, was, now, engagement, trend_before, trend))
             if learner.whole and learner.stored and not learner.courses:
                 changes.gone.append(user)
             if user in changes.forgotten:

@@ -13,7 +13,8 @@ from recsys.online_store.operations import CounterAdd, HashText, Operation, PutV
 from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.engagement.projections import Events
 from stream.engagement.steps import read_state
-from stream.rebuild.fold_log import BulkFold, write_shard
+from stream.rebuild.fold_log import BulkFold
+from stream.rebuild.write_shard import write_shard
 from tests.doubles.stream import RULES, FakeRecord, event
 
 GROUP, SHARD = "g", Shard(0)

@@ -23,7 +23,7 @@ from recsys.online_store.operations import (
 )
 from recsys.online_store.redis.store import RedisStore
 from recsys.record import FOREVER_MS
-from tests.doubles.effects import effects
+from tests.doubles.effects import effects, scored
 
 GROUP = "g"
 SHARD = Shard(0)
@@ -50,6 +50,7 @@ async def test_a_commit_behind_the_fence_changes_nothing(store: OnlineStore, exp
     assert await store.fence(Shard(3), GROUP) == 41
     state, other = await store.user_states(Shard(3), ["u", "v"])
     assert (state.engagement, state.done, other.engagement) == ({"c": 1.5}, {}, {})
+    assert (await store.records(Shard(3), "u"), await store.records(Shard(3), "v")) == ({"c": scored(1.5)}, {})
     assert (await store.trend(Shard(3), 5)).sums == {"c": 1.0}
     assert await store.counts(Shard(3)) == {}
 

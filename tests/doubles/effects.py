@@ -34,15 +34,18 @@ def summed(total: float) -> bytes:
 def effects(
     *,
     engagement: Mapping[str, Mapping[str, float]] | None = None,
-    done: Mapping[str, Sequence[str]] | None = None,
+    done: Mapping[str, Sequence[str] | Mapping[str, int]] | None = None,
     trend: Mapping[str, float] | None = None,
     bots: Mapping[str, Mapping[str, str]] | None = None,
     counts: Mapping[str, int] | None = None,
 ) -> Effects:
-    """What a batch changes; courses are done for ever."""
+    """What a batch changes; courses are done until the time given in ms, for ever without one."""
     engagement = engagement or {}
     records = {user: {course: scored(score) for course, score in scores.items()} for user, scores in engagement.items()}
-    ended = {user: dict.fromkeys(courses, b"%d" % FOREVER_MS) for user, courses in (done or {}).items()}
+    ended = {
+        user: {course: b"%d" % (courses[course] if isinstance(courses, Mapping) else FOREVER_MS) for course in courses}
+        for user, courses in (done or {}).items()
+    }
     sums = {course: summed(total) for course, total in (trend or {}).items()}
     operations: list[Operation] = [
         PutValues(ENGAGEMENT, records, indexed=True),

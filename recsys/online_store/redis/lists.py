@@ -71,8 +71,7 @@ class RedisLists:
         self, shard: Shard, user: str, records: Mapping[bytes, bytes], done: Mapping[bytes, bytes]
     ) -> UserState:
         scores = scores_of(self._keys.engagement(shard, user), records)
-        packed = dict(zip(scores, records.values(), strict=True))
-        return UserState(scores, _done_of(self._keys.done(shard, user), done), packed)
+        return UserState(scores, _done_of(self._keys.done(shard, user), done))
 
     async def dirty_users(self, shard: Shard, limit: int, *, newest: bool = False) -> Sequence[tuple[str, int]]:
         async with answering(self._keys.dirty(shard)):

@@ -135,6 +135,15 @@ class RedisShards:
         except ValueError:
             raise UnreadableState(key, "holds a count that is no integer") from None
 
+    async def records(self, shard: Shard, user_id: str) -> Mapping[str, bytes]:
+        key = self._keys.engagement(shard, user_id)
+        async with answering(key):
+            reply = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(key))
+        try:
+            return {course.decode(): packed for course, packed in reply.items()}
+        except UnicodeDecodeError:
+            raise UnreadableState(key, "holds a course that is no text") from None
+
     async def engagement(self, shard: Shard) -> AsyncIterator[tuple[str, Mapping[str, float]]]:
         async for users in self._users.slices(shard):
             pipeline = self._client.pipeline(transaction=False)

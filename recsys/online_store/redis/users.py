@@ -19,7 +19,6 @@ from recsys.errors import UnreadableState
 from recsys.keys import KeySpace, Shard
 from recsys.online_store.redis.connection import answering
 from recsys.online_store.redis.topology import decode_topology
-from recsys.record import engagement_of
 
 SCAN_COUNT = 500
 
@@ -108,6 +107,10 @@ class UserIndex:
                 await self._end_walk(keys=[self._keys.indexed(shard), self._keys.counts(shard)], args=[walk])
 
 
+_SCORE = struct.Struct("<d").unpack_from
+"""What `recsys.record.engagement_of` reads, without a call more for each course: a learner may have thousands."""
+
+
 def scores_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
     """Course → engagement of a learner's hash of records as Redis returns it.
 
@@ -115,6 +118,6 @@ def scores_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
         UnreadableState: A value is no packed record.
     """
     try:
-        return {course.decode(): engagement_of(value) for course, value in reply.items()}
+        return {course.decode(): _SCORE(value)[0] for course, value in reply.items()}
     except (struct.error, UnicodeDecodeError):
         raise UnreadableState(key, "holds a value that is no packed record") from None

@@ -22,7 +22,8 @@ class DoneCourses:
         done_until, gone = events.rules.done_until, set(events.changes.gone)
         written: dict[str, dict[str, bytes]] = {}
         deleted: dict[str, list[str]] = {}
-        for user, course, was, now, _, _, _ in events.changes.pairs:
+        for change in events.changes.pairs:
+            user, course, was, now = change.user, change.course, change.was, change.now
             if not (now.registers or now.quarter or was.registers or was.quarter) or user in gone:
                 continue
             until, before = done_until(now), done_until(was)

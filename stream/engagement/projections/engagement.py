@@ -24,15 +24,16 @@ class Engagement:
         changes = events.changes
         written: dict[str, dict[str, bytes]] = {}
         deleted: dict[str, list[str]] = {}
-        for user, course, _, now, score, _, _ in changes.pairs:
+        for change in changes.pairs:
+            user, now = change.user, change.now
             if not now.touch_ms:
-                deleted.setdefault(user, []).append(course)
+                deleted.setdefault(user, []).append(change.course)
                 continue
             of_user = written.get(user)
             if of_user is None:
-                written[user] = {course: pack(now, score)}
+                written[user] = {change.course: pack(now, change.engagement)}
             else:
-                of_user[course] = pack(now, score)
+                of_user[change.course] = pack(now, change.engagement)
         for user in changes.gone:
             deleted.pop(user, None)
         return [

@@ -28,7 +28,8 @@ class TrendingSums:
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
         """Adds what the records changed by."""
         terms: dict[str, list[float]] = {}
-        for _, course, _, _, _, before, after in events.changes.pairs:
+        for change in events.changes.pairs:
+            course, before, after = change.course, change.trend_before, change.trend
             if before == after:
                 continue
             of_course = terms.get(course)

@@ -26,8 +26,12 @@ DELETED_IN = (0, 1)
 GONE_S = 30.0
 READ_ON_S = 3.0
 """A worker that owns a partition and takes it for none that is stopped would have read on by then."""
-OLD_VERSIONS = ("d1a576b", "31e9a26")
+KNOWS_NO_FORMATS = "d1a576b"
+OLD_VERSIONS = (KNOWS_NO_FORMATS, "31e9a26")
 """Releases whose state has another format, from which a migration starts (T23)."""
+
+ENDS_UNABLE_TO_READ = {1, 70}
+"""How workers of a release that knows no formats end when they meet a newer topology."""
 
 
 @case("T16", "two workers of one instance id")
@@ -171,15 +175,20 @@ def migration(stage: Stage) -> Findings:
     stage.old_workers = True
     stage.spell_keys_as("")  # the older of them knows no prefix
     stage.start_load(rate=stage.rate(), events=EVENTS)
-    veterans = [stage.fleet.add(environment=_environment_of(stage, ref)) for ref in refs]
+    veterans = {ref: stage.fleet.add(environment=_environment_of(stage, ref)) for ref in refs}
     stage.wait_until(stage.fences_move({}), within_s=START_S, what="progress of the earlier releases")
     stage.wait(max(5.0, 15.0 * stage.scale))
-    rebuilt = _rebuilt(stage, findings)
-    findings.figures["migrated"] = rebuilt.get("records")
-    stage.wait_until(_old_fences_move(stage), within_s=START_S, what="earlier releases that go on beside the new state")
+    findings.figures["migrated"] = _rebuilt(stage, findings).get("records")
+    unable = veterans.pop(KNOWS_NO_FORMATS, None)
+    if unable is not None:
+        unable.wanted = False
+        unable.tolerated |= ENDS_UNABLE_TO_READ
+        stage.wait_until(lambda: not unable.running, within_s=START_S, what="the end of a worker that knows no formats")
+    if veterans:
+        stage.wait_until(_old_fences_move(stage), within_s=START_S, what="an earlier release beside the new state")
     newcomers = [stage.fleet.add() for _ in refs]
     stage.wait_until(lambda: all(one.started for one in newcomers), within_s=START_S, what="today's workers")
-    for worker in veterans:
+    for worker in veterans.values():
         stage.wait(max(3.0, 5.0 * stage.scale))
         findings.ended([worker.stop()])
     findings.recovered(stage.recover(BACK_S), BACK_S)

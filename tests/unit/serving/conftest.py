@@ -23,6 +23,7 @@ from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.publications import read_publications, write_publications
 from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
 from recsys.online_store.memory import MemoryStore
+from recsys.record import FOREVER_MS
 from recsys.settings import Settings, load_settings
 from recsys.vocabulary import DEFAULT_WEIGHTS
 from serving.http.app import create_app
@@ -173,10 +174,10 @@ class World:
         top = CachedTop(user_id, version, self.clock.now_ms, tuple(ids), scores)
         await self.store.write_tops(shard_of(user_id), [(top, None)])
 
-    async def finish(self, user_id: str, *course_ids: str) -> None:
+    async def finish(self, user_id: str, *course_ids: str, until_ms: int = FOREVER_MS) -> None:
         shard = shard_of(user_id)
         fence = await self.store.fence(shard, "g")
-        changes = effects(done={user_id: list(course_ids)})
+        changes = effects(done={user_id: dict.fromkeys(course_ids, until_ms)})
         assert await self.store.commit(shard, "g", fence, (fence or 0) + 1, changes)
 
     async def engage(self, user_id: str, **sums: float) -> None:

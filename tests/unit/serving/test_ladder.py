@@ -124,6 +124,27 @@ async def test_attributes_are_combined(world: Any) -> None:
     assert {row["course_id"] for row in answer["recommendations"]} == {"c0", "c30"}
 
 
+@pytest.mark.parametrize("source", ["cached", "model", "trending"])
+async def test_a_course_that_was_left_comes_back_by_itself_when_its_time_has_passed(world: Any, source: str) -> None:
+    """Though it was seen, and nothing is written then; a list from before that gives way to a new ranking."""
+    await world.engage("ada", c1=-3.0, c2=2.0)
+    await world.finish("ada", "c1", until_ms=NOW_MS + 1000)
+    await RUNGS[source](world)
+    if source == "cached":
+        await world.cache("ada", [course_id for course_id in ALL if course_id not in ("c1", "c2")])
+    for later_ms, answered, back in ((999, source, False), (1000, "model" if source == "cached" else source, True)):
+        world.clock.now_ms = NOW_MS + later_ms
+        answer = await world.recommend("ada", n=37)
+        assert answer["source"] == answered
+        assert ("c1" in {row["course_id"] for row in answer["recommendations"]}) == back
+
+
+async def test_a_list_computed_since_a_course_came_back_is_served(world: Any) -> None:
+    await world.finish("ada", "c1", until_ms=NOW_MS - 1)
+    await on_cached(world)
+    assert (await world.recommend("ada", n=5))["source"] == "cached"
+
+
 @pytest.mark.parametrize("source", [source for source in RUNGS if source != "snapshot"])
 async def test_done_courses_are_on_no_rung(world: Any, source: str) -> None:
     """On the snapshot's rung a fresh process without Redis cannot know them."""

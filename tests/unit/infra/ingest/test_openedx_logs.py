@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from infra.ingest.commands import ingest
-from recsys.errors import InputError
+from recsys.adapters.completions import FilePlaces
+from recsys.errors import ConfigurationError, InputError
 from tests.doubles.commands import Run
 
 DATA = Path("tests/data/openedx")
@@ -63,6 +64,25 @@ def test_blocks_and_staff_and_catalogue(run: Run, tmp_path: Path) -> None:
     found = dry(run, str(DATA / "staff.log"), "--staff", str(DATA / "staff.csv"), "--courses", str(catalogue))
     assert found["skipped"] == [{"name": "play_video", "why": "staff", "lines": 5}]
     assert found["unjoined_courses"] == {"courses": 1, "most_frequent": ["DemoX+C2"]}
+
+
+def test_completions_need_blocks(run: Run, tmp_path: Path) -> None:
+    ended = run("ingest", "openedx-logs", str(DATA / "staff.log"), "--completions", str(tmp_path / "c"), "--dry-run")
+    assert ended.returncode == ConfigurationError.exit_status
+    assert "--completions needs --blocks" in ended.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_dry_run_keeps_no_completions(run: Run, tmp_path: Path) -> None:
+    blocks, kept = tmp_path / "blocks.csv", tmp_path / "completions.sqlite3"
+    blocks.write_text("course_id,blocks\nDemoX+C1,300\n")
+    log = str(DATA / "block_completions.log")
+    options = ("--blocks", str(blocks), "--completions", str(kept))
+    for _ in range(2):
+        assert counted(dry(run, log, *options))["edx.completion.block_completion.changed", "progress"] == 4
+    places = FilePlaces(kept)
+    assert places.place("103", "course-v1:DemoX+C1+2025_T1", "another block") == 1
+    places.close()
 
 
 def test_grades_count_where_no_blocks_are_known_unless_said_otherwise(run: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -170,6 +171,16 @@ def test_a_key_of_130_characters() -> None:
 def test_a_time_without_a_zone_is_utc() -> None:
     without, utc, moved = events("no_zone.log")
     assert without.timestamp == utc.timestamp == moved.timestamp
+
+
+def test_the_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert utc_ms("2025-09-01T10:00:00") == utc_ms("2025-09-01T10:00:00Z")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_backfill_keeps_its_times() -> None:

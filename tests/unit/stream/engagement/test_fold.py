@@ -169,13 +169,12 @@ async def test_trending_is_the_sum_over_all_records_whatever_came_and_went(
     for start in range(0, len(records), size):
         await apply(store, records[start : start + size], rules)
     sums: defaultdict[str, float] = defaultdict(float)
-    for state in await store.user_states(SHARD, ["u", "v", "w"]):
-        for course, packed in state.records.items():
-            sums[course] += RULES.records.trend(unpack(packed))
-        assert state.done == {
-            course: until
-            for course, packed in state.records.items()
-            if (until := RULES.records.done_until(unpack(packed))) is not None
-        }
+    users = ("u", "v", "w")
+    for user, state in zip(users, await store.user_states(SHARD, users), strict=True):
+        held = {course: unpack(packed) for course, packed in (await store.records(SHARD, user)).items()}
+        for course, record in held.items():
+            sums[course] += RULES.records.trend(record)
+        ends = {course: RULES.records.done_until(record) for course, record in held.items()}
+        assert state.done == {course: until for course, until in ends.items() if until is not None}
     shown = (await store.trend(SHARD, 99)).sums
     assert shown == pytest.approx({course: total for course, total in sums.items() if total}, rel=1e-9)

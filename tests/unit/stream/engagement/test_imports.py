@@ -13,6 +13,7 @@ CORE = (
     "stream.engagement.partitions",
     "stream.engagement.patient_fold",
     "stream.rebuild.fold_log",
+    "stream.rebuild.write_shard",
 )
 CLIENTS = ("faust", "mode", "aiokafka", "kafka", "confluent_kafka")
 

@@ -10,9 +10,8 @@ import pytest
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.errors import UnreadableState
 from recsys.events import Interaction
-from recsys.online_store import UserState
 from recsys.process.tables import print_table
-from recsys.record import RecordRules, join, record_of
+from recsys.record import RecordRules, engagement_of, join, record_of
 from stream.engagement.learner_table import as_table, course_rows
 
 RULES = RecordRules()
@@ -22,17 +21,15 @@ def _event(course: str, kind: str, day: int, value: float | None = None) -> Inte
     return Interaction("e", "ada", course, kind, LANDMARK_MS + day * MS_PER_DAY, value)  # type: ignore[arg-type]  # kinds are those of the test
 
 
-def _state(*events: Interaction) -> UserState:
-    records = {
+def _records(*events: Interaction) -> dict[str, bytes]:
+    joined = {
         course: reduce(join, [record_of(each, RULES) for each in events if each.course_id == course])
         for course in dict.fromkeys(event.course_id for event in events)
     }
-    done = {course: until for course, record in records.items() if (until := RULES.done_until(record)) is not None}
-    packed = {course: RULES.packed(record) for course, record in records.items()}
-    return UserState({course: RULES.engagement(record) for course, record in records.items()}, done, packed)
+    return {course: RULES.packed(record) for course, record in joined.items()}
 
 
-STATE = _state(
+RECORDS = _records(
     _event("sql", "view", 0),
     _event("sql", "click", 0),
     _event("sql", "click", 1),
@@ -46,8 +43,8 @@ AT_MS = LANDMARK_MS + 30 * MS_PER_DAY
 
 
 def test_a_row_says_score_states_progress_last_touch_and_until_when_the_course_is_held_back() -> None:
-    sql, art = (row.document("ada") for row in course_rows(STATE, RULES, AT_MS, key="k"))
-    assert sql["score"] == pytest.approx(STATE.engagement["sql"] / 2)
+    sql, art = (row.document("ada") for row in course_rows(RECORDS, RULES, AT_MS, key="k"))
+    assert sql["score"] == pytest.approx(engagement_of(RECORDS["sql"]) / 2)
     del sql["score"]
     assert sql == {
         "user_id": "ada",
@@ -68,7 +65,7 @@ def test_a_row_says_score_states_progress_last_touch_and_until_when_the_course_i
 
 def test_the_table_names_what_was_left_by_its_event() -> None:
     out = io.StringIO()
-    print_table(as_table(course_rows(STATE, RULES, AT_MS, key="k")), out, environment={})
+    print_table(as_table(course_rows(RECORDS, RULES, AT_MS, key="k")), out, environment={})
     said = out.getvalue()
     for words in ("unenroll 2020-01-06", "rate 4.5 2020-01-05", "50 % since 2020-01-04", "view 1, click 2", "for ever"):
         assert words in said
@@ -76,4 +73,4 @@ def test_the_table_names_what_was_left_by_its_event() -> None:
 
 def test_a_value_that_is_no_record_is_named_with_its_key() -> None:
     with pytest.raises(UnreadableState, match="the key"):
-        course_rows(UserState({"c": 1.0}, {}, {"c": b"12345678"}), RULES, AT_MS, key="the key")
+        course_rows({"c": b"12345678"}, RULES, AT_MS, key="the key")

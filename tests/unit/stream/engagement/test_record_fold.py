@@ -80,8 +80,8 @@ class World:
         return self.store.contents(RULES.topology.shard_of(user))
 
     async def records(self, user: str) -> dict[str, Any]:
-        (state,) = await self.store.user_states(RULES.topology.shard_of(user), [user])
-        return {course: unpack(packed) for course, packed in state.records.items()}
+        records = await self.store.records(RULES.topology.shard_of(user), user)
+        return {course: unpack(packed) for course, packed in records.items()}
 
     async def trend(self) -> set[str]:
         return {course for n in range(PARTITIONS) for course in (await self.store.trend(Shard(n), 99)).sums}

@@ -98,6 +98,17 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
         assert top.course_ids == expected
 
 
+@pytest.mark.parametrize(("now_ms", "expected"), [(7, ("b",)), (8, ("b", "a"))])
+async def test_a_course_is_left_out_until_its_time_has_passed(now_ms: int, expected: tuple[str, ...]) -> None:
+    store = MemoryStore()
+    changes = effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": {"a": 8}})
+    await store.commit(SHARD, "g", None, 9, changes)
+    await refresher(store, now_ms=lambda: now_ms).refresh(SHARD)
+    top, _ = await store.top(SHARD, "u")
+    assert top is not None
+    assert top.course_ids == expected
+
+
 async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet() -> None:
     store = MemoryStore()
     for partition in (0, 1):

@@ -17,9 +17,10 @@ from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis.store import RedisStore
 from stream.engagement.fold import FoldRules, decode_records, fold
 from stream.engagement.steps import read_state
-from stream.rebuild.fold_log import BulkFold, Past, fold_log, write_shard
+from stream.rebuild.fold_log import BulkFold, Past, fold_log
 from stream.rebuild.log_reader import LogReader
 from stream.rebuild.spans import Span
+from stream.rebuild.write_shard import write_shard
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeOutputs, FakeRecord, event
 
 GROUP = "g"

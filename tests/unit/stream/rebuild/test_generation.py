@@ -9,7 +9,7 @@ from recsys.keys import Partition, Shard, Topology
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
-from stream.rebuild.command import _check_written, _fill
+from stream.rebuild.generation import check_written, fill
 from stream.rebuild.previous import Previous
 from stream.rebuild.spans import Span
 
@@ -25,19 +25,19 @@ async def previous(store: MemoryStore) -> Previous:
 async def test_shards_that_came_into_use_meanwhile_are_not_dropped() -> None:
     store = MemoryStore()
     slow = await previous(store)
-    await _fill(load_settings(), slow, AFTER, SPANS)
+    await fill(load_settings(), slow, AFTER, SPANS)
     assert await store.switch_topology(BEFORE, AFTER)  # the other one, and workers go on from there
     assert await store.commit(Shard(10_000), slow.group, -1, 7, Effects())
     with pytest.raises(TopologyMismatch, match="another rebuild has switched"):
-        await _fill(load_settings(), slow, AFTER, SPANS)
+        await fill(load_settings(), slow, AFTER, SPANS)
     assert await store.fence(Shard(10_000), slow.group) == 7
 
 
 async def test_nothing_is_switched_to_shards_that_another_rebuild_dropped() -> None:
     store = MemoryStore()
     first = await previous(store)
-    await _fill(load_settings(), first, AFTER, SPANS)
-    await _check_written(first, AFTER, SPANS)
+    await fill(load_settings(), first, AFTER, SPANS)
+    await check_written(first, AFTER, SPANS)
     await store.drop_shards(AFTER.shards())
     with pytest.raises(TopologyMismatch, match="another rebuild dropped"):
-        await _check_written(first, AFTER, SPANS)
+        await check_written(first, AFTER, SPANS)
