@@ -95,8 +95,17 @@ def command(user_id: str, dry_run: bool, wait_s: float) -> None:
             f"the erase event is in the topic, and no worker applied it within {wait_s:g} s: it holds once they go on "
             "(`recsys status`)"
         )
-    if receipt.left is not None and receipt.left.anything:
-        raise ConfigurationError(f"the event was applied and {receipt.left} is left: newer events of the learner")
+    if receipt.left is None:
+        return
+    if receipt.left.erased_until_ms == receipt.held.erased_until_ms:
+        raise ConfigurationError(
+            "the erase event was refused and erased nothing: this machine's clock is minutes ahead of the broker's, or "
+            "workers of an earlier release read the topic (`recsys dlq list`)"
+        )
+    if receipt.left.anything:
+        click.echo(
+            "the learner has acted since: what `left` shows is newer than the erasure; repeat it for that", err=True
+        )
 
 
 async def _erase(settings: Settings, user_id: str, *, dry_run: bool, wait_s: float) -> Receipt:
