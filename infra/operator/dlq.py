@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from infra.operator.dead_letter_replay import Account, Attempts
 from infra.operator.dead_letter_text import by_reason, bytes_of, escaped, line, shown, summary
 from infra.operator.dead_letters import DeadLetterTopic, Selection, dead_letter_topic
+from infra.operator.rate import Rate
 from recsys.errors import RefusalReason
 from recsys.kafka.bulk_producer import connect, produce
 from recsys.settings import Settings, load_settings
@@ -89,7 +90,7 @@ def show(partition: int, offset: int, as_json: bool) -> None:
 @dlq.command("replay")
 @_selecting
 @click.option("--execute", is_flag=True, help="Do it; without this nothing is sent.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Records a second at most.")
+@click.option("--rate", type=Rate(), help="Records a second at most.")
 @click.option(
     "--max-replays",
     type=click.IntRange(min=1),

@@ -9,6 +9,12 @@ from recsys.events import DONE_PROGRESS
 from recsys.exclusion import Exclusion
 from recsys.settings.section import Numbers, Section
 
+MAX_HALF_LIFE_DAYS = 36_500.0
+"""A century: beyond it nothing decays, which is no half-life but a mistyped one."""
+
+MAX_WEIGHT = 1e6
+"""Sums of weights stay far below where a double loses an event."""
+
 
 class EngagementSettings(Section):
     """Engagement scores, trending and repeats."""
@@ -16,6 +22,7 @@ class EngagementSettings(Section):
     engagement_half_life_days: float = Field(
         default=30.0,
         ge=MIN_HALF_LIFE_DAYS,
+        le=MAX_HALF_LIFE_DAYS,
         description="Days after which an event counts half in the engagement score; changing it needs a rebuild.",
     )
     engagement_weights: Numbers = Field(
@@ -25,11 +32,13 @@ class EngagementSettings(Section):
     engagement_max_courses: int = Field(
         default=2000,
         ge=10,
+        le=100_000,
         description="Courses kept per learner; a quarter above it the lowest go (decisions 4, 14).",
     )
     engagement_max_done: int = Field(
         default=10_000,
         ge=100,
+        le=1_000_000,
         description="Courses remembered per learner as not to be recommended again; beyond it arbitrary ones are "
         "forgotten, never those just added.",
     )
@@ -45,7 +54,10 @@ class EngagementSettings(Section):
         "evaluation follows it (decision 8).",
     )
     trending_half_life_days: float = Field(
-        default=10.0, ge=MIN_HALF_LIFE_DAYS, description="Days after which an event counts half in trending."
+        default=10.0,
+        ge=MIN_HALF_LIFE_DAYS,
+        le=MAX_HALF_LIFE_DAYS,
+        description="Days after which an event counts half in trending.",
     )
     trending_size: int = Field(default=100, ge=1, le=1000, description="Courses kept in the merged trending list.")
     dedupe_window_hours: float = Field(
@@ -61,6 +73,11 @@ class EngagementSettings(Section):
         unknown = sorted(given.keys() - DEFAULT_WEIGHTS.keys())
         if unknown:
             raise ValueError(f"expected weights of {', '.join(DEFAULT_WEIGHTS)}, and {unknown[0]!r} is none of them")
+        heavy = next((kind for kind, weight in given.items() if abs(weight) > MAX_WEIGHT), None)
+        if heavy is not None:
+            raise ValueError(
+                f"expected weights from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}, and that of {heavy!r} is beyond"
+            )
         return {**DEFAULT_WEIGHTS, **given}
 
     @property
