@@ -262,7 +262,7 @@ def test_a_list_that_a_program_wrote_into_a_text_is_no_skill(tmp_path: Path, ski
 def test_brackets_in_a_skill_are_a_skill(tmp_path: Path, skills: str) -> None:
     pd.DataFrame({"course_id": ["c1"], "title": ["T"], "skills": [skills]}).to_csv(tmp_path / "c.csv", index=False)
 
-    assert "".join(list(read_courses(tmp_path / "c.csv")["skills"])[0]) == skills.replace("; ", "")
+    assert "".join(next(iter(read_courses(tmp_path / "c.csv")["skills"]))) == skills.replace("; ", "")
 
 
 def test_true_is_no_value(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
     "RECSYS_TOP_TTL_DAYS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_MODELS_DIR": NOT_A_FOLDER,
     "RECSYS_REPORTS_DIR": NOT_A_FOLDER,
-    "RECSYS_TEXT_ENCODER": (__file__,),
+    "RECSYS_TEXT_ENCODER": (__file__, LONG),
     "RECSYS_MODELS_RETAINED": (*NOT_A_COUNT, "9" * 20, "1"),
     "RECSYS_MODEL_POLL_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "1e-300", "0", "-1"),
     "RECSYS_SERVING_HOST": NOT_A_NAME,
