@@ -144,4 +144,5 @@ def _report(
 
 
 def _printable(column: pd.Series[str]) -> pd.Series[bool]:
-    return column.map(str.isprintable).astype(bool)
+    """Where an id can be printed, and is not of blanks only."""
+    return column.map(lambda text: text.isprintable() and not text.isspace()).astype(bool)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # these import TensorFlow
 # TensorFlow takes a GPU's whole memory at once; who wants it to sets the variable.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+_FOLDER_NAME = re.compile(r"\w[\w.-]{0,99}")
 _file = click.Path(path_type=Path, dir_okay=False)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
@@ -96,6 +98,11 @@ def evaluate(
         raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
     if out is not None:
         require_writable(out.absolute().parent, "--json")
+    if report is not None and _FOLDER_NAME.fullmatch(report) is None:
+        raise ConfigurationError(
+            f"expected --report as a folder's name of letters, digits and ._- (what has that name is replaced),"
+            f" received {report[:40]!r}"
+        )
     if no_report and report is not None:
         raise ConfigurationError("expected one of --report and --no-report, received both")
     if not no_report:

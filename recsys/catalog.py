@@ -64,7 +64,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     `course_id` and `title` are required; what is absent is not written.
 
     Attributes:
-        course_id: 1–255 printable characters; the key of the record.
+        course_id: 1–255 printable characters, not all of them blanks; the key of the record.
         title: The name shown to learners.
         intro: A sentence to a few paragraphs of description; plain text.
         skills: What the course teaches, most important first.
@@ -171,9 +171,12 @@ def decode_course(value: bytes) -> Course:
         course = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidCourse(_reason(error), f"expected a course as one JSON object, received {error}") from None
-    if not course.course_id.isprintable():
+    if not course.course_id.isprintable() or course.course_id.isspace():
         shown = course.course_id[:40]
-        raise InvalidCourse(CourseRefusal.BAD_ID, f"expected a course_id of printable characters, received {shown!r}")
+        raise InvalidCourse(
+            CourseRefusal.BAD_ID,
+            f"expected a course_id of printable characters, not of blanks only, received {shown!r}",
+        )
     return course
 
 
@@ -202,9 +205,9 @@ def decode_key(key: bytes | None) -> str | None:
     """The course id that a record's key is: the text itself, or a JSON string, as some serializers write it.
 
     Returns:
-        None if the key is null, empty or no text.
+        None if the key is null, no text, or shows nothing.
     """
-    if not key:
+    if not key or key.isspace():
         return None
     try:
         return (_text_decoder.decode(key) if key.startswith(_QUOTE) else key.decode()) or None

@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from recsys.errors import ConfigurationError, RecsysError
+from recsys.errors import ConfigurationError, InputError, RecsysError
 from recsys.process.standard_output import flush_standard_output, prepare_standard_output
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -85,13 +85,21 @@ def recsys() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; an error raised on purpose becomes one line on stderr and its exit status."""
+    """Runs the command line; an error raised on purpose becomes one line on stderr and its exit status.
+
+    So does a file or folder that the system refuses (a name that is too long, a right that is missing): status 2.
+    """
     prepare_standard_output()
     try:
         try:
             recsys.main(args=arguments, prog_name="recsys")
         finally:
             flush_standard_output()
+    except OSError as error:
+        if error.filename is None:  # no file or folder that somebody named
+            raise
+        click.echo(f"recsys: {str(error.filename)[:200]}: {error.strerror}", err=True)
+        sys.exit(InputError.exit_status)
     except RecsysError as error:
         click.echo(f"recsys: {' '.join(str(error).split())}", err=True)
         sys.exit(error.exit_status)

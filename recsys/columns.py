@@ -20,6 +20,9 @@ _SEMICOLON = re.compile(r"&(?:#[0-9]+|#[xX][0-9A-Fa-f]+|(?P<name>[A-Za-z][A-Za-z
 LARGEST_WHOLE = 2**53
 """The largest whole number up to which a float holds each."""
 
+_NUMBER = "a number or nothing as {}"
+_WRITTEN_LIST = re.compile(r"""\s*\[\s*(?:\]|(?:['"]|None\b|nan\b)[^;]*\])\s*""")
+"""A list as a program wrote it into one text, such as `['SQL', 'ETL']`."""
 _TRUE_WORDS = frozenset({"true", "1"})
 _FALSE_WORDS = frozenset({"false", "0", ""})
 
@@ -80,10 +83,11 @@ def milliseconds(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
 
 def numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
     """A column of finite numbers as float64, NaN where absent; a decimal comma is refused, not guessed at."""
+    refuse(column.map(lambda value: isinstance(value, bool)).astype(bool), path, _NUMBER.format(column.name), column)
     text = column.astype(object).where(column.notna(), "")
     numbers = pd.to_numeric(text.where(text != "", None), errors="coerce")
     wrong = (numbers.isna() & (text != "")) | np.isinf(numbers.astype("float64"))
-    refuse(wrong, path, f"a number or nothing as {column.name}", text)
+    refuse(wrong, path, _NUMBER.format(column.name), text)
     return numbers.astype("float64")
 
 
@@ -149,6 +153,8 @@ def skill_ends(text: str) -> list[int]:
 def _split(value: object) -> tuple[str, ...] | None:
     """The texts of one field; None where it holds anything else, such as a number or a null inside a list."""
     if isinstance(value, str):
+        if _WRITTEN_LIST.fullmatch(value):
+            return None
         ends = [-1, *skill_ends(value), len(value)]
         parts: list[object] = [value[start + 1 : end] for start, end in pairwise(ends)]
     elif isinstance(value, list | tuple | np.ndarray):

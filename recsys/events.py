@@ -70,9 +70,9 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     """One accepted interaction of a learner with a course.
 
     Attributes:
-        event_id: Names the event in dead letters and logs, 1–255 printable characters.
-        user_id: Opaque learner id, 1–255 printable characters.
-        course_id: The course, 1–255 printable characters; empty for `merge` and `erase`, which name none.
+        event_id: Names the event in dead letters and logs, 1–255 printable characters, not all of them blanks.
+        user_id: Opaque learner id, 1–255 printable characters, not all of them blanks.
+        course_id: The course, 1–255 printable characters, not all of them blanks; empty for `merge` and `erase`.
         type: One of `EVENT_TYPES`.
         timestamp: Event time, integer milliseconds since 1970 UTC, from 2000 up to arrival.
         value: `progress` 0..1, `rate` 1..5, otherwise seconds ≥ 0; None where absent.
@@ -213,8 +213,11 @@ def _schema_reason(message: str) -> RefusalReason:
 
 def _checked(event: Interaction, arrival_ms: int) -> Interaction:
     """The rules a type cannot say. Hot path: one call an event."""
-    if not (event.user_id.isprintable() and event.course_id.isprintable() and event.event_id.isprintable()):
+    user_id, course_id, event_id = event.user_id, event.course_id, event.event_id
+    if not (user_id.isprintable() and course_id.isprintable() and event_id.isprintable()):
         raise InvalidEvent(RefusalReason.BAD_ID, "expected ids of printable characters, received others")
+    if user_id.isspace() or course_id.isspace() or event_id.isspace():
+        raise InvalidEvent(RefusalReason.BAD_ID, "expected ids that show something, received one of blanks only")
     if not event.course_id or event.type in CONTROL or event.into is not None:
         _check_control(event)
     if event.v != SCHEMA_VERSION:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def read_interactions(path: Path) -> pd.DataFrame:
         InputError: The file is missing or unreadable, lacks a column, or has a row that does not hold its types;
             names the file, the row (counted from 1, without the header), what was expected and received.
     """
-    frame = _read(path, REQUIRED_INTERACTION_COLUMNS)
+    frame = _read(path, REQUIRED_INTERACTION_COLUMNS, INTERACTION_COLUMNS)
     columns: dict[str, Any] = {}
     for name in REQUIRED_INTERACTION_COLUMNS[:4]:
         columns[name] = strings(frame[name], path, null="" if name == "course_id" else None)
@@ -102,7 +102,7 @@ def read_courses(path: Path) -> pd.DataFrame:
     Raises:
         InputError: As `read_interactions` does.
     """
-    frame = _read(path, REQUIRED_COURSE_COLUMNS)
+    frame = _read(path, REQUIRED_COURSE_COLUMNS, COURSE_COLUMNS)
     columns: dict[str, Any] = {"course_id": strings(frame["course_id"], path)}
     for name in _COURSE_TEXTS:
         columns[name] = strings(frame[name], path, null="") if name in frame else ""
@@ -174,9 +174,23 @@ def _as_one_skill(skill: str) -> str:
     return "".join("," if place in ends else character for place, character in enumerate(skill)) if ends else skill
 
 
-def _read(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
+def _read(path: Path, required: tuple[str, ...], known: Sequence[str]) -> pd.DataFrame:
+    """The table, with every known column that it has under its own name.
+
+    Raises:
+        InputError: A column has nearly the name of a known one that is absent: read as it stands, it would be ignored.
+    """
     _suffix(path)
-    return read_table(path, required)
+    frame = read_table(path, required)
+    absent = {_folded(name): name for name in known if name not in frame}
+    mistaken = next((name for name in map(str, frame) if _folded(name) in absent), None)
+    if mistaken is not None:
+        raise InputError(f"{path}: expected the column {absent[_folded(mistaken)]}, received {mistaken!r}; rename it")
+    return frame
+
+
+def _folded(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def _suffix(path: Path) -> str:

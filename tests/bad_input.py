@@ -173,6 +173,8 @@ class Rows:
         self.taken("255-character ids", event_id="e" * 255, user_id="u" * 255, course_id="c" * 255)
         for name, text in (("CR LF", "u\r\nFLUSHALL"), ("NUL", "u\0v"), ("ESC", "u\x1b[2J")):
             self.event(f"{name} in user_id", "bad_id", user_id=text)
+        for name in ("event_id", "user_id", "course_id"):
+            self.event(f"blanks only as {name}", "bad_id", **{name: "  "})
         for name, text in (("lone surrogate", '"\\ud800"'), ("surrogates the wrong way round", '"\\udc00\\ud800"')):
             self.patched(f"{name} in user_id", "not_json", b'"learner"', text.encode())
         for text in ("{s0}:eng:x", "a:b", "*", "}{", "u{s1}*"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,12 +24,16 @@ from batch.datasets.simulator import DEFAULT_END_MS
 from batch.datasets.simulator import simulate as run_simulation
 from batch.stages import shown_stages
 from recsys.errors import ConfigurationError, InputError
+from recsys.events import YEAR_2000_MS
 from recsys.files import write_courses, write_interactions
 from recsys.process.clock import now_ms
 from recsys.process.folders import require_writable
 from recsys.tables import FILE_FORMATS
 
 Importer = Callable[[Path, ImportOptions], Imported]
+
+LAST_END_MS = 4_102_444_800_000
+"""The first instant of 2100: a simulated history ends before it."""
 
 _format = click.option(
     "--format",
@@ -54,7 +57,7 @@ _out = click.option(
 @click.option("--learners", default=2000, show_default=True, help="How many learners.")
 @click.option("--courses", default=400, show_default=True, help="Size of the catalogue.")
 @click.option("--days", default=90, show_default=True, help="Length of the history.")
-@click.option("--seed", default=0, show_default=True, help="The only source of chance.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The only source of chance.")
 @click.option("--bots", default=0.0, show_default=True, help="Share of the learners that are bots, 0 to 0.5.")
 @click.option("--end", default=None, help="End of the history: ms, RFC 3339 or `now`. [default: 2026-01-01T00:00:00Z]")
 @_format
@@ -117,7 +120,7 @@ def _add(name: str, importer: Importer, summary: str, *, has_dates: bool) -> Non
         require_writable(out, "--out")
         with shown_stages() as stage:
             imported = importer(source, ImportOptions(now_ms(), date_format, stage))
-        written = _write(out, file_format, imported.interactions, imported.courses)
+        written = _write(out, file_format, imported.interactions, imported.courses, imported.files)
         _report(written, out, as_json=as_json, files=imported.files)
         _warn(imported.files)
 
@@ -182,11 +185,17 @@ def courses(sources: tuple[Path, ...], out: Path, file_format: str, as_json: boo
     _warn(merged.imported.files)
 
 
-def _write(out: Path, file_format: str, interactions: pd.DataFrame | None, courses: pd.DataFrame) -> dict[str, int]:
+def _write(
+    out: Path,
+    file_format: str,
+    interactions: pd.DataFrame | None,
+    courses: pd.DataFrame,
+    files: Sequence[FileReport] = (),
+) -> dict[str, int]:
     if courses.empty or (interactions is not None and interactions.empty):
-        raise InputError(
-            f"there is nothing to write to {out}: no {'courses' if courses.empty else 'interactions'} left"
-        )
+        what = "courses" if courses.empty else "interactions"
+        why = f" ({'; '.join(map(str, files))})" if files else ""
+        raise InputError(f"there is nothing to write to {out}: no {what} left{why}")
     written = {"courses": len(courses)}
     write_courses(courses, out / f"courses.{file_format}")
     if interactions is not None:
@@ -218,18 +227,22 @@ def _time_ms(text: str | None) -> int:
     """A time given on the command line as ms since 1970 UTC.
 
     Raises:
-        ConfigurationError: It is neither milliseconds, RFC 3339 with a zone, nor `now`.
+        ConfigurationError: It is neither milliseconds, RFC 3339 with a zone, nor `now`, or not from 2000 to 2099.
     """
     if text is None:
         return DEFAULT_END_MS
     if text == "now":
-        return int(time.time() * 1000)
+        return now_ms()
     if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        moment = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ConfigurationError(f"expected --end as ms, RFC 3339 with a zone, or now, received {text[:40]!r}")
-    return int(moment.timestamp() * 1000)
+        end_ms = int(text)
+    else:
+        try:
+            moment = msgspec.convert(text, datetime)
+        except msgspec.ValidationError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            raise ConfigurationError(f"expected --end as ms, RFC 3339 with a zone, or now, received {text[:40]!r}")
+        end_ms = int(moment.timestamp() * 1000)
+    if not YEAR_2000_MS <= end_ms < LAST_END_MS:
+        raise ConfigurationError(f"expected --end from 2000 to 2099, received {text[:40]!r}")
+    return end_ms

@@ -6,7 +6,7 @@ and a ridge regression onto recently decayed likes.
 
 Only the `MAX_DENSE` most liked courses are in that inverse, so memory does not grow with the square of the catalogue.
 Pairs with any other course have the weight of a ridge regression of the one course on the other alone, from sparse
-counts; rows are made and pruned some at a time.
+counts less what chance gives; rows are made and pruned some at a time.
 """
 
 from __future__ import annotations
@@ -158,6 +158,9 @@ class Inverse:
         alone: Floats
         if len(kept) < int((self._gram.counts > 0).sum()):
             alone = (self._gram.likes.binary[:, rows].T @ targets).toarray().astype(np.float32)
+            # What popularity alone would give is no news; in the inverse the other courses take it away.
+            by_chance = np.asarray(targets.sum(axis=0), np.float32) / targets.shape[0]
+            alone = np.maximum(alone - self._gram.counts[rows, None].astype(np.float32) * by_chance, 0.0)
             alone /= (self._gram.counts[rows] + self._l2)[:, None].astype(np.float32)
         else:
             alone = np.zeros((len(rows), self._n), np.float32)

@@ -18,6 +18,7 @@ from infra.operator.dead_letter_learners import noting_learners
 from infra.operator.dead_letter_replay import Account, Attempts
 from infra.operator.dead_letter_text import by_reason, bytes_of, escaped, line, shown, summary
 from infra.operator.dead_letters import DeadLetterTopic, Selection, dead_letter_topic
+from infra.operator.rate import Rate
 from recsys.dead_letters import DeadLetter
 from recsys.errors import RefusalReason
 from recsys.kafka.bulk_producer import Record, connect, produce
@@ -94,7 +95,7 @@ def show(partition: int, offset: int, as_json: bool) -> None:
 @dlq.command("replay")
 @_selecting
 @click.option("--execute", is_flag=True, help="Do it; without this nothing is sent.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Records a second at most.")
+@click.option("--rate", type=Rate(), help="Records a second at most.")
 @click.option(
     "--max-replays",
     type=click.IntRange(min=1),

@@ -17,6 +17,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from infra.operator.rate import Rate
 from recsys.catalog import encode_course
 from recsys.events import Interaction, encode
 from recsys.files import INTERACTION_COLUMNS, courses_in, read_courses, read_interactions
@@ -66,9 +67,7 @@ def course_records(courses: pd.DataFrame) -> Iterator[Record]:
 @click.command("replay")
 @click.option("--interactions", required=True, type=click.Path(path_type=Path), help="interactions.csv or .parquet")
 @click.option("--courses", type=click.Path(path_type=Path), help="courses.csv or .parquet, sent before the events")
-@click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second; as fast as they go without."
-)
+@click.option("--rate", type=Rate(), help="Events a second; as fast as they go without.")
 @click.option("--shift-to-now", is_flag=True, help="Move all event times so that the newest is now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(interactions: Path, courses: Path | None, rate: float | None, shift_to_now: bool, as_json: bool) -> None:

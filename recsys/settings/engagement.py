@@ -11,6 +11,12 @@ from recsys.record import RecordRules
 from recsys.settings.section import Numbers, Section
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
+MAX_HALF_LIFE_DAYS = 36_500.0
+"""A century: beyond it nothing decays, which is no half-life but a mistyped one."""
+
+MAX_WEIGHT = 1e6
+"""Sums of weights stay far below where a double loses an event."""
+
 
 class EngagementSettings(Section):
     """Engagement scores and trending."""
@@ -18,6 +24,7 @@ class EngagementSettings(Section):
     engagement_half_life_days: float = Field(
         default=30.0,
         ge=MIN_HALF_LIFE_DAYS,
+        le=MAX_HALF_LIFE_DAYS,
         description="Days after which an event counts half in the engagement score; changing it needs a rebuild.",
     )
     engagement_weights: Numbers = Field(
@@ -27,6 +34,7 @@ class EngagementSettings(Section):
     engagement_max_courses: int = Field(
         default=2000,
         ge=10,
+        le=100_000,
         description="Courses kept per learner; a quarter above it the lowest go, those that may be recommended first.",
     )
     done_progress: float = Field(
@@ -54,7 +62,10 @@ class EngagementSettings(Section):
         "evaluation follows it (decision 8).",
     )
     trending_half_life_days: float = Field(
-        default=10.0, ge=MIN_HALF_LIFE_DAYS, description="Days after which an event counts half in trending."
+        default=10.0,
+        ge=MIN_HALF_LIFE_DAYS,
+        le=MAX_HALF_LIFE_DAYS,
+        description="Days after which an event counts half in trending.",
     )
     trending_size: int = Field(default=100, ge=1, le=1000, description="Courses kept in the merged trending list.")
 
@@ -64,6 +75,11 @@ class EngagementSettings(Section):
         unknown = sorted(given.keys() - DEFAULT_WEIGHTS.keys())
         if unknown:
             raise ValueError(f"expected weights of {', '.join(DEFAULT_WEIGHTS)}, and {unknown[0]!r} is none of them")
+        heavy = next((kind for kind, weight in given.items() if abs(weight) > MAX_WEIGHT), None)
+        if heavy is not None:
+            raise ValueError(
+                f"expected weights from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}, and that of {heavy!r} is beyond"
+            )
         return {**DEFAULT_WEIGHTS, **given}
 
     @property

@@ -17,6 +17,9 @@ from recsys.settings.section import PREFIX
 NOT_SETTINGS = frozenset({"RECSYS_TEST_SERVICES", "RECSYS_TEST_EXAMPLES", "RECSYS_DATA_DIR"})
 """Names with our prefix that the tests and benchmarks read, and no process of the system."""
 
+NEARLY = 0.88
+"""How alike a name without our prefix must be to that of an address: KAFKA_BOOTSTRAP_SERVER and REDIS_URI are."""
+
 MAX_SHOWN_CHARS = 80
 MAX_SECRET_FILE_BYTES = 64 * 1024
 
@@ -47,8 +50,20 @@ def check_names(environment: Mapping[str, str], model: type[BaseModel]) -> None:
     unknown = sorted(
         name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known | NOT_SETTINGS
     )
+    services = {variable_of(name, field) for name, field in model.model_fields.items()} - {
+        name for name in known if name.startswith(PREFIX)
+    }
+    unknown += [name for name in sorted(environment) if _is_meant_for(name, environment, services, known)]
     if unknown:
         raise ConfigurationError("; ".join(_unknown(name, environment[name], known) for name in unknown))
+
+
+def _is_meant_for(name: str, environment: Mapping[str, str], services: set[str], known: set[str]) -> bool:
+    """Whether a name without our prefix is nearly that of a service's address, which itself is not set."""
+    if name in known or name.upper().startswith(PREFIX):
+        return False
+    near = difflib.get_close_matches(name.upper(), sorted(services), n=1, cutoff=NEARLY)
+    return bool(near) and near[0] not in environment and f"{near[0]}_FILE" not in environment
 
 
 def _unknown(name: str, value: str, known: set[str]) -> str:

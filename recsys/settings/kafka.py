@@ -17,7 +17,7 @@ MAX_PORT = 65535
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
-_VERSION = re.compile(r"\d{1,2}\.\d{1,2}(\.\d{1,2}){0,2}")
+_VERSION = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}(\.[0-9]{1,2}){0,2}")
 _REGISTRY = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+(/[A-Za-z0-9._~/\-]*)?")
 _SERVER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
@@ -45,6 +45,8 @@ def _version(text: str) -> str:
 def _topic(text: str) -> str:
     if text in {".", ".."}:
         raise ValueError("expected a topic name that Kafka allows")
+    if text.startswith("__"):
+        raise ValueError("expected a topic of this system, and names that begin with __ are Kafka's own")
     return text
 
 
@@ -127,10 +129,14 @@ class KafkaSettings(Section):
         names: dict[str, str] = {}
         for field in ("interactions_topic", "dead_letter_topic", "courses_topic", "exposures_topic"):
             name = getattr(self, field)
-            if name in names:
-                first, second = (f"RECSYS_{each.upper()}" for each in (names[name], field))
-                raise ValueError(f"expected four different topics, and {first} and {second} are both {name!r}")
-            names[name] = field
+            in_metrics = name.replace(".", "_")  # Kafka refuses topics that differ only in these two characters
+            if in_metrics in names:
+                first, second = (f"RECSYS_{each.upper()}" for each in (names[in_metrics], field))
+                raise ValueError(
+                    f"expected four different topics (`.` and `_` count as one character), and {first} and {second}"
+                    f" are both {name!r}"
+                )
+            names[in_metrics] = field
         return self
 
     @model_validator(mode="after")

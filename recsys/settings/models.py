@@ -21,8 +21,9 @@ class ModelSettings(Section):
     models_retained: int = Field(
         default=10,
         ge=2,
+        le=10_000,
         description="Bundles kept in the models folder; one that something refers to is never deleted (decision 10).",
     )
     model_poll_seconds: float = Field(
-        default=1.0, gt=0, description="How often workers and the API look for a newly published model."
+        default=1.0, ge=1e-3, le=3600, description="How often workers and the API look for a newly published model."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from recsys.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 from recsys.settings.section import Name, OptionalFile, OptionalSecret, OptionalText, Section, set_among
 
 DEFAULT_PORT = 6379
+_HOST = re.compile(r"[\w.-]{1,253}|[0-9A-Fa-f:.]+(%[\w.-]+)?")
 _FORM = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS"
 
 
@@ -64,15 +66,20 @@ class RedisAddress:
         """
         try:
             parts = urlsplit(url.strip())
-            port = parts.port or DEFAULT_PORT
+            port = DEFAULT_PORT if parts.port is None else parts.port
+            if port == 0:
+                raise ValueError  # noqa: TRY301 - as urlsplit does for other numbers that are no port
         except ValueError:
             raise ConfigurationError(
-                f"{_FORM}: the port is no number (in a password, `/ @ : ? #` are written %2F %40 %3A %3F %23)"
+                f"{_FORM}: the port is no number from 1 to 65535 (in a password, `/ @ : ? #` are written %2F %40 %3A"
+                " %3F %23)"
             ) from None
         if parts.scheme not in {"redis", "rediss"}:
             raise ConfigurationError(f"{_FORM}: it begins otherwise")
         if not parts.hostname:
             raise ConfigurationError(f"{_FORM}: there is no host")
+        if _HOST.fullmatch(parts.hostname) is None:
+            raise ConfigurationError(f"{_FORM}: the host is no name and no address (one Redis, without blanks)")
         if parts.query or parts.fragment:
             raise ConfigurationError(f"{_FORM}: options in the URL are not read, use the RECSYS_REDIS_… settings")
         database = parts.path.removeprefix("/")
@@ -83,7 +90,7 @@ class RedisAddress:
             port=port,
             database=int(database or 0),
             username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
+            password=unquote(parts.password) if parts.password or (parts.username and parts.password == "") else None,
             tls=parts.scheme == "rediss",
         )
 
@@ -150,6 +157,11 @@ class RedisSettings(Section):
             raise ValueError("expected one user for Redis, and both REDIS_URL and RECSYS_REDIS_USERNAME name one")
         if self.redis_username is not None and self.redis_password is None and url.password is None:
             raise ValueError("RECSYS_REDIS_USERNAME needs RECSYS_REDIS_PASSWORD (or RECSYS_REDIS_PASSWORD_FILE)")
+        if url.username is not None and url.password is None and self.redis_password is None:
+            raise ValueError(
+                "REDIS_URL names a user and no password: a password alone is written redis://:password@host, and a "
+                "user's may come from RECSYS_REDIS_PASSWORD"
+            )
         files = set_among(
             self, "redis_ssl_ca_file", "redis_ssl_cert_file", "redis_ssl_key_file", "redis_ssl_key_password"
         )

@@ -12,6 +12,11 @@ class RefreshSettings(Section):
 
     refresh_top_n: int = Field(default=50, ge=1, le=500, description="Courses in a cached top-N.")
     refresh_backlog_seconds: float = Field(
-        default=5.0, ge=0, description="While a worker catches up, cached lists are refreshed at least this often."
+        default=5.0,
+        ge=0,
+        le=86_400,
+        description="While a worker catches up, cached lists are refreshed at least this often.",
     )
-    top_ttl_days: float = Field(default=30.0, gt=0, description="Days an untouched cached top-N stays in Redis.")
+    top_ttl_days: float = Field(
+        default=30.0, ge=1e-3, le=36_500, description="Days an untouched cached top-N stays in Redis."
+    )

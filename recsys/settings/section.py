@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "RECSYS_"
@@ -31,7 +31,11 @@ def _absent_if_blank(value: Any) -> Any:
 
 
 def _existing_file(path: Path | None) -> Path | None:
-    if path is not None and not path.is_file():
+    try:
+        is_there = path is None or path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise ValueError(f"expected a file that exists and can be read: {error.strerror}") from None
+    if not is_there:
         raise ValueError("expected a file that exists and can be read")
     return path
 
@@ -41,10 +45,20 @@ def set_among(section: BaseSettings, *fields: str) -> str:
     return ", ".join(f"{PREFIX}{field}".upper() for field in fields if getattr(section, field) is not None)
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("expected a name of printable characters")
+    return name
+
+
 def _folder(path: Path) -> Path:
-    if not str(path).strip() or path == Path() or "\0" in str(path):
-        raise ValueError("expected the path of a folder")
-    if path.exists() and not path.is_dir():
+    if not str(path).strip() or path == Path() or not str(path).isprintable():
+        raise ValueError("expected the path of a folder, in printable characters")
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise ValueError(f"expected the path of a folder: {error.strerror}") from None
+    if is_file:
         raise ValueError("expected the path of a folder, and this is a file")
     return path
 
@@ -62,9 +76,11 @@ def _json_object(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        parsed = json.loads(value, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+        parsed = json.loads(value, object_pairs_hook=_without_repeats, parse_constant=_no_constant, parse_int=_number)
     except RecursionError:
         raise ValueError("expected a JSON object, received one that is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected a JSON object: {error.msg} (character {error.pos})") from None
     if not isinstance(parsed, dict):
         raise ValueError("expected a JSON object")  # noqa: TRY004 - pydantic reports ValueError
     return parsed
@@ -76,6 +92,11 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _number(digits: str) -> float:
+    """As a double: a number of thousands of digits is none of ours, and Python would advise to allow it."""
+    return float(digits)
+
+
 def _no_constant(name: str) -> float:
     raise ValueError(f"expected finite numbers, received {name}")
 
@@ -85,14 +106,17 @@ OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_absent_if_blank)]
 OptionalFile = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_existing_file)]
 OptionalFolder = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_folder_if_given)]
 Folder = Annotated[Path, AfterValidator(_folder)]
-Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$")]
-Numbers = Annotated[dict[str, float], NoDecode, BeforeValidator(_json_object)]
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$"), AfterValidator(_printable)]
+Number = Annotated[float, Strict()]
+"""A number of a JSON object; true and "5" are none."""
+
+Numbers = Annotated[dict[str, Number], NoDecode, BeforeValidator(_json_object)]
 """Numbers by name, a JSON object in the environment."""
 
 Texts = Annotated[dict[str, str], NoDecode, BeforeValidator(_json_object)]
 """Texts by name, a JSON object in the environment."""
 
-NestedNumbers = Annotated[dict[str, dict[str, float]], NoDecode, BeforeValidator(_json_object)]
+NestedNumbers = Annotated[dict[str, dict[str, Number]], NoDecode, BeforeValidator(_json_object)]
 """Numbers by name, by name."""
 
 Word = BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)

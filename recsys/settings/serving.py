@@ -12,10 +12,11 @@ from pydantic import AfterValidator, Field
 from recsys.settings.section import Folder, Name, NestedNumbers, Section
 
 SHARE_TOLERANCE = 1e-6
+_NAME = re.compile(r"[\w.-]{1,64}")
 
 
 def _root_path(path: str) -> str:
-    if path and (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) is None):
+    if path and (re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) is None or {".", ".."} & set(path.split("/"))):
         raise ValueError("expected a path such as /recsys, without a slash at its end")
     return path
 
@@ -35,6 +36,8 @@ def _proxies(text: str) -> str:
 
 def _shares(experiments: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     for name, shares in experiments.items():
+        if not all(_NAME.fullmatch(text) for text in (name, *shares)):
+            raise ValueError("expected names of 1 to 64 letters, digits and ._- for experiments and variants")
         if not shares or abs(sum(shares.values()) - 1.0) > SHARE_TOLERANCE or min(shares.values()) < 0:
             raise ValueError(f"expected shares of experiment {name!r} that sum to 1")
     return experiments
@@ -65,7 +68,10 @@ class ServingSettings(Section):
     )
     serving_default_n: int = Field(default=10, ge=1, le=50, description="Recommendations when `n` is not given.")
     serving_cache_seconds: float = Field(
-        default=300.0, gt=0, description="How long the API serves a list it last read, while Redis does not answer."
+        default=300.0,
+        ge=1e-3,
+        le=604_800,
+        description="How long the API serves a list it last read, while Redis does not answer.",
     )
     serving_done_seconds: float = Field(
         default=3600.0,

@@ -28,11 +28,15 @@ class WorkerSettings(Section):
         "less than their `group.min.session.timeout.ms`, 6 s by default.",
     )
     worker_stall_seconds: float = Field(
-        default=60.0, gt=0, description="A worker with records to read and no progress for this long ends itself."
+        default=60.0,
+        ge=1e-3,
+        le=86_400,
+        description="A worker with records to read and no progress for this long ends itself.",
     )
     worker_topic_check_seconds: float = Field(
         default=5.0,
-        gt=0,
+        ge=1e-3,
+        le=86_400,
         description="How often a worker checks that the interactions topic is the one it was, and still stamps records "
         "with their arrival.",
     )
@@ -45,6 +49,7 @@ class WorkerSettings(Section):
     dead_letter_stop_records: int = Field(
         default=1000,
         ge=10,
+        le=1_000_000,
         description="Latest records of a partition that the dead-letter stop rule looks at.",
     )
     dead_letter_stop_share: float = Field(

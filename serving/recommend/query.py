@@ -53,7 +53,7 @@ class Query:
     """What one request asks.
 
     Attributes:
-        user_id: 1–255 printable characters.
+        user_id: 1–255 printable characters, not all of them blanks.
         n: Most courses in the answer, 1..`MAX_N`.
         exclude: Courses the caller does not want.
         attributes: What the courses must be.
@@ -115,4 +115,6 @@ def _identifier(name: str, value: str) -> str:
         raise InvalidQuery(f"expected {name} of 1 to {MAX_ID_LENGTH} characters, received {len(value)}")
     if not value.isprintable():
         raise InvalidQuery(f"expected {name} of printable characters, received others")
+    if value.isspace():
+        raise InvalidQuery(f"expected {name} that shows something, received blanks only")
     return value

@@ -2,7 +2,8 @@
 
 A date such as 01-12-2010 says two things. Which one is meant is decided from the whole column: as soon as one day is
 above 12, all are read in that order. Where no row decides, or two rows decide differently, the column is refused and
-both readings are shown. Dates without a zone are taken as UTC. Years have four digits.
+both readings are shown. So is a column with the year first in which a row can only be read as year, day, month and
+none only as year, month, day. Dates without a zone are taken as UTC. Years have four digits.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _YEAR_FIRST = re.compile(r"(?P<year>\d{4})(?P<sep>[-/.])(?P<a>\d{1,2})(?P=sep)(?
 _YEAR_LAST = re.compile(r"(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)(?P<year>\d{4})(?P<rest>.*)", re.ASCII)
 _REST = re.compile(
     r"(?:[T ]\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?)?\s*(?P<zone>[Zz]|UTC|[+-]\d{2}:?\d{2})?",
+    r"(?:\s*(?P<half>[AaPp]\.?[Mm]\.?))?)?\s*(?P<zone>[Zz]|UTC|[+-]\d{2}:?\d{2})?",
     re.ASCII,
 )
 _HALF_DAY = 12
+_LAST_HOUR, _LAST_MINUTE = 23, 59
 _SAMPLE = datetime(2001, 12, 31, 23, 58, 59)  # noqa: DTZ001 - a moment to try a format on
 
 _Read = Callable[[re.Match[str]], datetime]
@@ -91,7 +93,11 @@ def _read_distinct(
             " make them one, or name the form to keep with --date-format"
         )
 
+    turned = [_try(_ydm, match) for match in year_first]
     iso = next((place for place, moment in enumerate(moments) if moment is not None), None)
+    odd = next((place for place, moment in enumerate(turned) if moment is not None and moments[place] is None), None)
+    if iso is not None and odd is not None and None not in [turned[place] for place in _places(moments)]:
+        raise two_forms(iso, odd, "year-month-day and year-day-month")
     places = [place for place, pair in enumerate(zip(days, months, strict=True)) if pair != (None, None)]
     if iso is not None and places:
         raise two_forms(iso, places[0], "year first and year last")
@@ -107,17 +113,41 @@ def _read_distinct(
     return moments if iso is not None else days if month is None else months
 
 
+def _places(moments: Sequence[datetime | None]) -> list[int]:
+    return [place for place, moment in enumerate(moments) if moment is not None]
+
+
 def _both_readings(
     path: Path, name: str, said: str, day_first: datetime | None, month_first: datetime | None, text: str
 ) -> str:
     match = _YEAR_LAST.fullmatch(text)
-    sep, rest = (match["sep"], match["rest"]) if match else ("/", "")
-    clock = (" %H:%M" + ":%S" * (rest.count(":") > 1)) if ":" in rest else ""
+    sep, clock = (match["sep"], _clock_format(match["rest"])) if match else ("/", "")
     readings = " or ".join(f"{moment:%Y-%m-%d}" for moment in (day_first, month_first) if moment is not None)
     return (
         f"{path}: the dates of the column {name} can be read in two ways: {said} is {readings}, day first or month"
         f" first; say which with --date-format '%d{sep}%m{sep}%Y{clock}' or '%m{sep}%d{sep}%Y{clock}'"
     )
+
+
+def _clock_format(rest: str) -> str:
+    """What `--date-format` has to say of what follows the date: `rest` with a code for each of its parts."""
+    found = _REST.fullmatch(rest)
+    if found is None:
+        return ""
+    codes = {
+        "hour": "%I" if found["half"] else "%H",
+        "minute": "%M",
+        "second": "%S",
+        "fraction": "%f",
+        "half": "%p",
+        "zone": "%Z" if found["zone"] == "UTC" else "%z",
+    }
+    written, end = "", 0
+    for name, code in codes.items():
+        if found[name] is not None:
+            written += rest[end : found.start(name)] + code
+            end = found.end(name)
+    return written + rest[end:]
 
 
 def _text(value: object) -> str:
@@ -149,6 +179,10 @@ def _ymd(match: re.Match[str]) -> datetime:
     return _moment(match, month=int(match["a"]), day=int(match["b"]))
 
 
+def _ydm(match: re.Match[str]) -> datetime:
+    return _moment(match, month=int(match["b"]), day=int(match["a"]))
+
+
 def _dmy(match: re.Match[str]) -> datetime:
     return _moment(match, month=int(match["b"]), day=int(match["a"]))
 
@@ -170,14 +204,22 @@ def _moment(match: re.Match[str], *, month: int, day: int) -> datetime:
     if rest["half"]:
         if not 1 <= hour <= _HALF_DAY:
             raise ValueError
-        hour = hour % _HALF_DAY + _HALF_DAY * (rest["half"] in "Pp")
+        hour = hour % _HALF_DAY + _HALF_DAY * (rest["half"][0] in "Pp")
     micros = int((rest["fraction"] or "0").ljust(6, "0")[:6])
     clock = time(hour, int(rest["minute"] or 0), int(rest["second"] or 0), micros)
     return datetime.combine(date(int(match["year"]), month, day), clock, tzinfo=UTC) - _offset(rest["zone"])
 
 
 def _offset(zone: str | None) -> timedelta:
+    """How far a zone is from UTC.
+
+    Raises:
+        ValueError: No clock shows such an offset (RFC 3339: at most 23:59).
+    """
     if zone is None or zone[0] not in "+-":
         return timedelta()
-    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    if hours > _LAST_HOUR or minutes > _LAST_MINUTE:
+        raise ValueError
+    offset = timedelta(hours=hours, minutes=minutes)
     return -offset if zone[0] == "-" else offset

@@ -12,6 +12,7 @@ Left behind: `nb_views` (a total over the whole period, a leak as a feature) and
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from recsys.files import course_frame
 NOT_STATED = "N/A"
 LANGUAGES = {"en": "English", "fr": "French"}
 LISTS = ("Software", "Theme", "Job")
+_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_LIST = re.compile(rf"\[\s*(?:{_TEXT}\s*(?:,\s*{_TEXT}\s*)*,?\s*)?\]", re.DOTALL)
+"""Texts parted by commas. Python joins texts without a comma between them, and that is how NumPy writes two texts."""
+_NO_FRACTION = "a percentage from 0 to 100 as {} (these look like fractions of 1)"
 _EVENT_COLUMNS = {"user_id": "user_id", "course_id": "item_id", "timestamp": "created_at", "value": "watch_percentage"}
 
 
@@ -59,10 +64,17 @@ def _views(rows: Rows) -> pd.DataFrame:
 def _watch_events(rows: Rows) -> pd.DataFrame:
     user, item, time = rows.identifiers("user_id"), rows.identifiers("item_id"), rows.dates("created_at")
     percent = rows.numbers("watch_percentage", 0.0, 100.0, "a percentage from 0 to 100 as {}")
+    rows.refuse(_are_fractions(percent), RefusalReason.BAD_VALUE, _NO_FRACTION, "watch_percentage")
     columns = {"user_id": user, "course_id": item, "timestamp": time, "value": percent / 100.0}
     written = [user, item, rows.texts("created_at"), rows.texts("watch_percentage")]
     content = [column[rows.index] for column in written]
     return rows.events(_EVENT_COLUMNS, event_id=digests(content, "progress"), type="progress", **columns)
+
+
+def _are_fractions(percent: pd.Series[Any]) -> pd.Series[bool]:
+    """All rows, where no value is above 1 and two or more differ within (0, 1): fractions under a percentage's name."""
+    within = percent[percent.between(0, 1, inclusive="neither")]
+    return pd.Series(data=bool(len(set(within)) > 1 and percent.max() <= 1), index=percent.index)
 
 
 def _courses(rows: Rows) -> pd.DataFrame:
@@ -71,6 +83,7 @@ def _courses(rows: Rows) -> pd.DataFrame:
     lists = {name: rows.texts(name).map(_names) for name in LISTS}
     for name, read in lists.items():
         rows.refuse(read.isna(), RefusalReason.BAD_VALUE, "a list of names such as ['Word'] as {}", name)
+    rows.leave_out_repeats(ids)
     return course_frame(
         Course(
             course_id=ids[row],
@@ -87,8 +100,12 @@ def _courses(rows: Rows) -> pd.DataFrame:
 
 def _names(field: str) -> list[str] | None:
     """The names in a field such as `['Share', 'Produce']`; None where it is no list of texts."""
-    try:
-        names: Any = ast.literal_eval(field or "[]")
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    if not field:
+        return []
+    if _LIST.fullmatch(field) is None:
         return None
-    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+    try:
+        names: list[str] = ast.literal_eval(field)
+    except (ValueError, SyntaxError):  # an unfinished escape
+        return None
+    return names

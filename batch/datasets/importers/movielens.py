@@ -4,7 +4,8 @@ Each rating is a `rate` event; genres are the skills. Half a star is the lowest 
 of the event schema, so 0.5 is raised to 1.0. The times are seconds since 1970 UTC. `u.data` lies wholly in 1997–1998,
 before the events' first year 2000: its times are moved by ten years (3,652 days), which keeps order and distances.
 
-The 10M set is UTF-8, the 1M and 100K sets are Latin-1: which one a file is, is decided by decoding it.
+The 10M set is UTF-8, the 1M and 100K sets are Latin-1: which one a file is, is decided by decoding it. A file with
+bytes that Latin-1 has for control characters is Windows-1252, where they are dashes and quotation marks.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def _events(rows: Rows, *, shift_ms: int) -> pd.DataFrame:
 
 def _courses(rows: Rows, genres: pd.Series[Any]) -> pd.DataFrame:
     ids, titles = rows.identifiers("movieId"), rows.titles("title")
+    rows.leave_out_repeats(ids)
     courses = []
     for row in rows.index:
         names = unique(name for name in genres[row].split("|") if name != NO_GENRES)

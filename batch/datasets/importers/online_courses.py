@@ -30,6 +30,8 @@ MAX_ID_LENGTH = 128
 _MAX_SLUG_LENGTH = 60
 _VISITS = regex.compile(r"specialization|utm_\w+|gclid|fbclid|ref(errer)?|source|trk|locale", regex.IGNORECASE)
 """Query parameters that say how somebody came to a page, not which page it is."""
+_ROUTE = ("/", "!")
+"""How the part after # begins where an application in the browser finds the page by it."""
 _NO_SLUG = regex.compile(r"[^\p{L}\p{M}\p{N}+#]+")
 _LEVELS = (
     ("Advanced", regex.compile(r"\badvanced\b", regex.IGNORECASE)),
@@ -69,7 +71,7 @@ def import_online_courses(source: Path, options: ImportOptions) -> Imported:
 
 
 def _id(row: dict[Any, str], page: str) -> str:
-    site = "".join(row["Site"].casefold().split())
+    site = "".join(row["Site"].casefold().split()) or (_host(row["URL"]) if page else "")
     if not page:
         slug = _NO_SLUG.sub("-", row["Title"].casefold()).strip("-")[:_MAX_SLUG_LENGTH]
         apart = digest("course", row["Site"], row["Title"], row["Short Intro"])[:8]
@@ -87,11 +89,23 @@ def _page(url: str) -> str:
     host, _, rest = parts.path.partition("/")
     if not parts.netloc and "." not in host:
         return ""
-    path = unquote(parts.path if parts.netloc else f"/{rest}").rstrip("/")
+    written = parts.path if parts.netloc else f"/{rest}"
+    if parts.fragment.startswith(_ROUTE):
+        written += f"#{parts.fragment}"
+    try:
+        path = unquote(written, errors="strict").rstrip("/")
+    except UnicodeDecodeError:  # escapes that are no text: two such addresses must not become one
+        path = written.rstrip("/")
     path = path.replace("/courses/", "/").replace("/learn/", "/")
     named = sorted((name, value) for name, value in parse_qsl(parts.query) if not _VISITS.fullmatch(name))
     query = "&".join(f"{name}={quote(value, safe=' ')}" for name, value in named)
     return f"{path}?{query}" if query else path
+
+
+def _host(url: str) -> str:
+    """The site of an address, where the file names none."""
+    parts = urlsplit(url.strip())
+    return (parts.netloc or parts.path.partition("/")[0]).casefold().removeprefix("www.")
 
 
 def _course(row: dict[Any, Any]) -> Course:

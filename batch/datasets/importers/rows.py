@@ -32,6 +32,7 @@ EXACT_FLOATS = 2**53
 
 _MOST_SECONDS = 1e19  # beyond any unit a clock counts in
 _ABSENT = frozenset({"", "nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "inf", "-inf"})
+_SPREADSHEET_ERRORS = frozenset({"#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!", "#spill!", "#calc!"})
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DECIMAL = re.compile(r"([+-]?\d+)\.(\d*)", re.ASCII)
 _ROUNDED = re.compile(r"[+-]?\d\.\d+[eE][+-]?\d+|\d{1,3}(,\d{3})+", re.ASCII)
@@ -109,6 +110,11 @@ class Rows:
         if chosen.any():
             self._left_out[why] = self._left_out.get(why, 0) + int(chosen.sum())
             self._waiting &= ~chosen
+
+    def leave_out_repeats(self, ids: pd.Series[Any]) -> None:
+        """Counts all but the last usable row of each course: the last one stays, as in the compacted topic."""
+        repeated = ids[self.index].duplicated(keep="last")
+        self.leave_out(repeated, "repeats of a course")
 
     def refuse(self, wrong: pd.Series[bool], reason: str, expected: str, name: str) -> None:
         """Counts rows whose value of a column is bad.
@@ -283,7 +289,7 @@ def _identifier(value: Any) -> str | None:
     if isinstance(value, float | np.floating):
         return str(int(value)) if float(value).is_integer() and abs(float(value)) < EXACT_FLOATS else None
     text = _text(value).strip()
-    if text.casefold() in _ABSENT or _ROUNDED.fullmatch(text):
+    if text.casefold() in _ABSENT | _SPREADSHEET_ERRORS or _ROUNDED.fullmatch(text):
         return None
     decimal = _DECIMAL.fullmatch(text)
     if decimal is None:
@@ -292,11 +298,14 @@ def _identifier(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """A field as text; "" for null and for what no text column holds, such as a list."""
+    """A field as text; "" for null and for what no text column holds, such as a list or bytes that are no UTF-8."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return ""
     if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < EXACT_FLOATS:
         return str(int(value))
     return str(value) if isinstance(value, int | float | np.number | Decimal) and value == value else ""  # noqa: PLR0124 - NaN differs from itself

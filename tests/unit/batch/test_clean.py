@@ -139,13 +139,14 @@ def test_courses_are_tidied_and_kept_once() -> None:
             Course(course_id="1", title=" Fish &amp;amp; <b>Chips</b>\u00a0\n", skills=("SQL", "sql", " ", "ETL")),
             Course(course_id="2", title="\u200b\u00a0"),
             Course(course_id="bad\n", title="x"),
+            Course(course_id="  ", title="x"),
         ]
     )
 
     kept, report = clean_courses(frame)
 
     assert list(courses_in(kept)) == [Course(course_id="1", title="Fish &amp;amp; <b>Chips</b>", skills=("SQL", "ETL"))]
-    assert report.dropped == {"bad_id": 1, "empty_title": 1, "duplicate": 1}
+    assert report.dropped == {"bad_id": 2, "empty_title": 1, "duplicate": 1}
     assert report.changed["title"] == 2
 
 

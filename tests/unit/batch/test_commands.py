@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from batch.commands import retrain
+from batch.commands import evaluate, retrain
 from recsys.errors import ConfigurationError
 
 
@@ -27,6 +27,16 @@ def test_a_history_from_two_places_or_none_is_refused(options: list[str], receiv
 
     assert isinstance(result.exception, ConfigurationError)
     assert str(result.exception).endswith(f"received {received}")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../kept", "a/b", "/a", "x" * 101, "a b"])
+def test_a_report_replaces_nothing_outside_its_folder(tmp_path: Path, name: str) -> None:
+    options = ["--interactions", str(tmp_path / "i.csv"), "--courses", str(tmp_path / "c.csv"), "--report", name]
+
+    result = CliRunner().invoke(evaluate, options)
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert "expected --report as a folder's name" in str(result.exception)
 
 
 def evaluated(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:

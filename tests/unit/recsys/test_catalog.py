@@ -162,7 +162,11 @@ def test_a_key_is_the_id_itself_or_a_json_string_of_it(key: bytes | None, course
     assert decode_key(key) == course_id
 
 
-@given(st.text(min_size=1, max_size=30).filter(lambda text: text.isprintable() and not text.startswith('"')))
+@given(
+    st.text(min_size=1, max_size=30).filter(
+        lambda text: text.isprintable() and not text.isspace() and not text.startswith('"')
+    )
+)
 def test_both_ways_to_write_a_key_are_read_alike(course_id: str) -> None:
     assert decode_key(course_id.encode()) == course_id
     assert decode_key(json.dumps(course_id).encode()) == course_id
@@ -183,6 +187,8 @@ def test_a_log_of_courses_is_its_newest_states_and_a_count_of_everything_else() 
         (b"c6", b'{"course_id": "c6", "title": null}'),
         (b"compacted-away", None),
         (b"\xff", None),
+        (b" ", b'{"course_id": " ", "title": "Blank"}'),
+        (b" ", None),
     ]
     for offset, (key, value) in enumerate(log):
         catalogue.add(key, value, offset)
@@ -191,11 +197,11 @@ def test_a_log_of_courses_is_its_newest_states_and_a_count_of_everything_else() 
         "c1": ("new", False),
         "c2": ("gone", True),
     }
-    assert (catalogue.records, catalogue.tombstones) == (10, 2)
-    assert catalogue.refused == {"not_json": 1, "bad_id": 1, "no_title": 2, "bad_key": 1}
+    assert (catalogue.records, catalogue.tombstones) == (12, 2)
+    assert catalogue.refused == {"not_json": 1, "bad_id": 2, "no_title": 2, "bad_key": 2}
     assert [line.split(":")[1].strip() for line in catalogue.remarks()] == [
-        "1 of 10 records refused as bad_id, the first at offset 5, key 'c4'",
-        r"1 of 10 records refused as bad_key, the first at offset 9, key '\\xff'",
-        "2 of 10 records refused as no_title, the first at offset 6, key 'c5'",
-        "1 of 10 records refused as not_json, the first at offset 4, key 'c3'",
+        "2 of 12 records refused as bad_id, the first at offset 5, key 'c4'",
+        r"2 of 12 records refused as bad_key, the first at offset 9, key '\\xff'",
+        "2 of 12 records refused as no_title, the first at offset 6, key 'c5'",
+        "1 of 12 records refused as not_json, the first at offset 4, key 'c3'",
     ]

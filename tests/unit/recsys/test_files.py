@@ -312,3 +312,40 @@ def test_a_semicolon_of_a_character_reference_parts_no_skill(tmp_path: Path, suf
     write_courses(course_frame([Course(course_id="1", title="t", skills=(*written_skills, "c; d"))]), path)
 
     assert read_courses(path).loc[0, "skills"] == (*written_skills, "c, d")
+
+
+@pytest.mark.parametrize("skills", ["['SQL', 'ETL']", '["SQL"]', "[]", "[None]", " ['SQL'] "])
+def test_a_list_that_a_program_wrote_into_a_text_is_no_skill(tmp_path: Path, skills: str) -> None:
+    pd.DataFrame({"course_id": ["c1"], "title": ["T"], "skills": [skills]}).to_csv(tmp_path / "c.csv", index=False)
+
+    with pytest.raises(InputError, match="row 1: expected texts joined by"):
+        read_courses(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("skills", ["[draft]", "[1]", "['a'; 'b']", "arrays []"])
+def test_brackets_in_a_skill_are_a_skill(tmp_path: Path, skills: str) -> None:
+    pd.DataFrame({"course_id": ["c1"], "title": ["T"], "skills": [skills]}).to_csv(tmp_path / "c.csv", index=False)
+
+    assert "".join(next(iter(read_courses(tmp_path / "c.csv")["skills"]))) == skills.replace("; ", "")
+
+
+def test_true_is_no_value(tmp_path: Path) -> None:
+    row = {"event_id": ["e"], "user_id": ["u"], "course_id": ["c"], "type": ["play"], "timestamp": [1_600_000_000_000]}
+    pd.DataFrame({**row, "value": [True]}).to_parquet(tmp_path / "i.parquet")
+
+    with pytest.raises(InputError, match="row 1: expected a number or nothing as value, received 'True'"):
+        read_interactions(tmp_path / "i.parquet")
+
+
+@pytest.mark.parametrize("name", ["Skills", "SKILLS", "skill_s", "In-tro"])
+def test_a_column_with_nearly_a_known_name_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, f"course_id,title,{name}\nc1,T,x\n", "c.csv")
+
+    with pytest.raises(InputError, match=f"expected the column (skills|intro), received '{name}'; rename it"):
+        read_courses(path)
+
+
+def test_other_columns_are_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path, "course_id,title,skills,Skills,price\nc1,T,a,b,5\n", "c.csv")
+
+    assert read_courses(path).loc[0, "skills"] == ("a",)

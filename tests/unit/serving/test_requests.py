@@ -56,6 +56,7 @@ async def test_an_id_of_printable_characters_is_an_id(world: Any, user_id: str) 
         ("a" * 256, "expected user_id of 1 to 255 characters, received 256"),
         ("", "expected user_id of 1 to 255 characters, received 0"),
         ("a%00b", "expected user_id of printable characters, received others"),
+        ("%20", "expected user_id that shows something, received blanks only"),
         ("a%09b", "expected user_id of printable characters, received others"),
         ("a%E2%80%A8b", "expected user_id of printable characters, received others"),
         ("a%FFb", "expected a user_id in percent-encoded UTF-8, received other bytes"),

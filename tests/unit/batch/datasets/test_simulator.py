@@ -1,9 +1,13 @@
 """The simulator: reproducible, valid, realistic enough to be learned from."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from batch.datasets.commands import simulate as simulate_command
 from batch.datasets.simulator import DEFAULT_END_MS, Simulation, simulate
 from recsys.errors import ConfigurationError
 from recsys.events import from_mapping
@@ -109,3 +113,13 @@ def test_sizes_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_smallest_simulation_works(seed: int) -> None:
     assert len(simulate(learners=1, courses=1, days=1, seed=seed).courses) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--seed", "-1"), ("--end", "9" * 20), ("--end", "1970-01-01T00:00:00Z"), ("--end", "0")]
+)
+def test_an_option_that_cannot_be_simulated_is_refused(tmp_path: Path, option: str, value: str) -> None:
+    result = CliRunner().invoke(simulate_command, ["--out", str(tmp_path), option, value])
+
+    assert option in f"{result.output}{result.exception}"
+    assert not list(tmp_path.iterdir())

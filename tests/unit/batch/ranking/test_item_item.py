@@ -53,9 +53,10 @@ def test_beyond_the_dense_bound_a_pair_is_regressed_alone(drawn: Likes) -> None:
     inner = Gram(Likes(drawn.binary[:, kept], drawn.recent[:, kept])).inverse(3.0)
     for found, targets, dense in ((inverse.ease(), binary, inner.ease()), (inverse.future(), recent, inner.future())):
         np.testing.assert_allclose(found[np.ix_(kept, kept)], dense, rtol=1e-5)
-        expected = binary.T @ targets / (counts + 3.0)[:, None]
-        np.testing.assert_allclose(found[others[0], kept[1]], expected[others[0], kept[1]], rtol=1e-5)
-        np.testing.assert_allclose(found[kept[2], others[1]], expected[kept[2], others[1]], rtol=1e-5)
+        by_chance = counts[:, None] * targets.mean(axis=0)
+        expected = np.maximum(binary.T @ targets - by_chance, 0.0) / (counts + 3.0)[:, None]
+        np.testing.assert_allclose(found[np.ix_(others, kept)], expected[np.ix_(others, kept)], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found[np.ix_(kept, others)], expected[np.ix_(kept, others)], rtol=1e-4, atol=1e-6)
     assert np.diag(inverse.ease()).tolist() == [0.0] * 6
 
 

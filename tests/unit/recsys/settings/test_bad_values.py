@@ -16,10 +16,12 @@ PASSWORD = "hunter2-s3cret"  # noqa: S105 - of the tests
 NOT_A_NUMBER = ("abc", "", "nan", "inf", "-inf", "1e400", "0x10", "1,5")
 NOT_A_COUNT = (*NOT_A_NUMBER, "1.5", "-1")
 NOT_A_FLAG = ("maybe", "", "2")
-NOT_A_FILE = ("/no/such/file.pem", "/")
-NOT_A_TOPIC = ("", " ", "a b", "a/b", "ä", ".", "..", "x" * 250)
-NOT_A_NAME = ("", " ", "a b", "a\tb", "x" * 256)
-NOT_A_FOLDER = ("", " ", "/etc/passwd")
+LONG = "x" * 5000
+NOT_A_FILE = ("/no/such/file.pem", "/", LONG)
+NOT_A_TOPIC = ("__consumer_offsets", "", " ", "a b", "a/b", "ä", ".", "..", "x" * 250)
+NOT_A_NAME = ("a\u202eb", "", " ", "a b", "a\tb", "x" * 256)
+NOT_A_FOLDER = ("", " ", "/etc/passwd", LONG, "a\nb", "a\udcff")
+TOO_MUCH = ("1e20", "1e300")
 NOT_JSON = ("abc", "", "[1]", "1", "null", '{"view": 1', '{"view": 1, "view": 2}', "[" * 1_000_000, "'view'")
 REGISTRY = {"RECSYS_SCHEMA_REGISTRY_URL": "http://registry:8081"}
 SASL = {"RECSYS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
@@ -29,7 +31,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         *("", "localhost", "localhost:", ":9092", "localhost:abc", "localhost:0", "localhost:65536", "localhost:-1"),
         *("a:1,", "a:1,b", "a:1;b:2", "kafka://a:1", f"user:{PASSWORD}@a:1", "::1:9092"),
     ),
-    "RECSYS_KAFKA_API_VERSION": ("two", "", "2", "2.x", "-1.0", "2.3.", "1.2.3.4.5", "2.3; rm"),
+    "RECSYS_KAFKA_API_VERSION": ("two", "", "2", "2.x", "-1.0", "2.3.", "1.2.3.4.5", "2.3; rm", "２.３"),
     "RECSYS_KAFKA_EMBEDDED": NOT_A_FLAG,
     "RECSYS_KAFKA_SECURITY_PROTOCOL": ("", "TLS", "ssl ", "SASL", *({"RECSYS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},)),
     "RECSYS_KAFKA_SASL_MECHANISM": ("", "GSSAPI", "SCRAM"),
@@ -44,7 +46,10 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
     ),
     "RECSYS_KAFKA_SSL_CHECK_HOSTNAME": NOT_A_FLAG,
     "RECSYS_INTERACTIONS_TOPIC": (*NOT_A_TOPIC, "interactions.dlq", "courses", "exposures"),
-    "RECSYS_DEAD_LETTER_TOPIC": (*NOT_A_TOPIC, "interactions", "courses", "exposures"),
+    "RECSYS_DEAD_LETTER_TOPIC": (
+        *(*NOT_A_TOPIC, "interactions", "courses", "exposures"),
+        {"RECSYS_DEAD_LETTER_TOPIC": "a_b", "RECSYS_INTERACTIONS_TOPIC": "a.b"},
+    ),
     "RECSYS_COURSES_TOPIC": (*NOT_A_TOPIC, "interactions", "interactions.dlq", "exposures"),
     "RECSYS_EXPOSURES_TOPIC": (*NOT_A_TOPIC, "interactions", "interactions.dlq", "courses"),
     "RECSYS_CONSUMER_GROUP": NOT_A_NAME,
@@ -56,6 +61,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         *("redis://host/staging", "redis://h/-1", "redis://h/1.5", "redis://h/0/1", "redis://h:65536", "redis://h:0x1"),
         *("redis://h?db=3", f"redis://h?password={PASSWORD}", "redis://h/0?decode_responses=1", "redis://h/0#x"),
         *(f"redis://:{PASSWORD}/@h:6379", f"redis://:{PASSWORD}", f"redis://u:{PASSWORD}@h:{PASSWORD}/0"),
+        *("redis://h:0", "redis://h,g", "redis://h g", "redis://h;1", "redis://[::1", f"redis://{PASSWORD}@h"),
         *(f"redis://:{PASSWORD}@h/staging", f"redis://h/{PASSWORD}", f"unix://:{PASSWORD}@/run/redis.sock"),
     ),
     "RECSYS_DEPLOYMENT": NOT_A_NAME,
@@ -78,48 +84,62 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
         {"RECSYS_REDIS_SSL_KEY_PASSWORD": PASSWORD, "REDIS_URL": "rediss://h"},
     ),
     "RECSYS_REDIS_SSL_CHECK_HOSTNAME": NOT_A_FLAG,
-    "RECSYS_ENGAGEMENT_HALF_LIFE_DAYS": (*NOT_A_NUMBER, "0", "-30", "1", "7.4"),
+    "RECSYS_ENGAGEMENT_HALF_LIFE_DAYS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-30", "1", "7.4"),
     "RECSYS_ENGAGEMENT_WEIGHTS": (
         *NOT_JSON,
         *('{"view": NaN}', '{"view": Infinity}', '{"view": 1e400}', '{"view": "many"}', '{"view": null}'),
-        *('{"glance": 1}', '{"view": [1]}'),
+        *(
+            '{"glance": 1}',
+            '{"view": [1]}',
+            '{"view": true}',
+            '{"view": "5"}',
+            '{"view": 1e308}',
+            f'{{"view": {"9" * 5000}}}',
+        ),
     ),
-    "RECSYS_ENGAGEMENT_MAX_COURSES": (*NOT_A_COUNT, "9"),
+    "RECSYS_ENGAGEMENT_MAX_COURSES": (*NOT_A_COUNT, "9" * 20, "9"),
     "RECSYS_DONE_PROGRESS": (*NOT_A_NUMBER, "0", "1.1", "-0.5"),
     "RECSYS_ENGAGEMENT_BUCKET_HOURS": (*NOT_A_NUMBER, "0", "-1", "8785"),
     "RECSYS_GIVE_BACK_DAYS": (*NOT_A_NUMBER, "-1", "36501"),
     "RECSYS_EXCLUDE_SEEN": NOT_A_FLAG,
-    "RECSYS_TRENDING_HALF_LIFE_DAYS": (*NOT_A_NUMBER, "0", "-30", "1", "7.4"),
+    "RECSYS_TRENDING_HALF_LIFE_DAYS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-30", "1", "7.4"),
     "RECSYS_TRENDING_SIZE": (*NOT_A_COUNT, "0", "1001"),
     "RECSYS_WORKER_MAX_POLL_RECORDS": (*NOT_A_COUNT, "0", "5001"),
     "RECSYS_WORKER_METRICS_HOST": NOT_A_NAME,
     "RECSYS_WORKER_METRICS_PORT": (*NOT_A_COUNT, "65536"),
     "RECSYS_WORKER_SESSION_TIMEOUT_SECONDS": (*NOT_A_NUMBER, "0.9", "31"),
-    "RECSYS_WORKER_STALL_SECONDS": (*NOT_A_NUMBER, "0", "-1"),
-    "RECSYS_WORKER_TOPIC_CHECK_SECONDS": (*NOT_A_NUMBER, "0", "-1"),
+    "RECSYS_WORKER_STALL_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
+    "RECSYS_WORKER_TOPIC_CHECK_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_RETRY_SECONDS": (*NOT_A_NUMBER, "0", "51"),
-    "RECSYS_DEAD_LETTER_STOP_RECORDS": (*NOT_A_COUNT, "9"),
+    "RECSYS_DEAD_LETTER_STOP_RECORDS": (*NOT_A_COUNT, "9" * 20, "9"),
     "RECSYS_DEAD_LETTER_STOP_SHARE": (*NOT_A_NUMBER, "0", "1.1"),
     "RECSYS_REFRESH_TOP_N": (*NOT_A_COUNT, "0", "501"),
-    "RECSYS_REFRESH_BACKLOG_SECONDS": (*NOT_A_NUMBER, "-1"),
-    "RECSYS_TOP_TTL_DAYS": (*NOT_A_NUMBER, "0", "-1"),
+    "RECSYS_REFRESH_BACKLOG_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "-1"),
+    "RECSYS_TOP_TTL_DAYS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_MODELS_DIR": NOT_A_FOLDER,
     "RECSYS_REPORTS_DIR": NOT_A_FOLDER,
-    "RECSYS_TEXT_ENCODER": (__file__,),
-    "RECSYS_MODELS_RETAINED": (*NOT_A_COUNT, "1"),
-    "RECSYS_MODEL_POLL_SECONDS": (*NOT_A_NUMBER, "0", "-1"),
+    "RECSYS_TEXT_ENCODER": (__file__, LONG),
+    "RECSYS_MODELS_RETAINED": (*NOT_A_COUNT, "9" * 20, "1"),
+    "RECSYS_MODEL_POLL_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "1e-300", "0", "-1"),
     "RECSYS_SERVING_HOST": NOT_A_NAME,
     "RECSYS_SERVING_PORT": (*NOT_A_COUNT, "65536", "tcp://10.0.0.1:8080"),
-    "RECSYS_SERVING_ROOT_PATH": ("recommender", "/recommender/", "/a b"),
+    "RECSYS_SERVING_ROOT_PATH": ("recommender", "/recommender/", "/a b", "/../a", "/."),
     "RECSYS_SERVING_TRUSTED_PROXIES": ("everybody", "10.0.0.0/99"),
     "RECSYS_SERVING_REDIS_TIMEOUT_MS": (*NOT_A_COUNT, "0", "5001"),
     "RECSYS_SERVING_DEFAULT_N": (*NOT_A_COUNT, "0", "51"),
-    "RECSYS_SERVING_CACHE_SECONDS": (*NOT_A_NUMBER, "0", "-1"),
-    "RECSYS_SERVING_DONE_SECONDS": (*NOT_A_NUMBER, "0", "-1"),
+    "RECSYS_SERVING_CACHE_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
+    "RECSYS_SERVING_DONE_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_SERVING_PRODUCE_TIMEOUT_MS": (*NOT_A_COUNT, "0", "60001"),
     "RECSYS_SERVING_STATE_DIR": NOT_A_FOLDER,
     "RECSYS_EXPERIMENTS": (
         *("abc", "", "[1]", '{"a": 1}', '{"a": {}}', '{"a": {"x": 0.5}}', '{"a": {"x": NaN}}', '{"a": {"x": 1e400}}'),
+        *(
+            '{"a": {"x": true}}',
+            '{"a": {"x": "1"}}',
+            '{"": {"x": 1}}',
+            '{"a": {"x\\n": 1}}',
+            f'{{"{LONG}": {{"x": 1}}}}',
+        ),
         *('{"a": {"x": 1.5, "y": -0.5}}', '{"a": {"x": 1}, "a": {"x": 1}}'),
     ),
     "RECSYS_XAPI_HOME_PAGES": ("lms", "[]", '{"https://lms": 1}', '{"https://lms": null}', '{"a": "", "a": "b"}'),
@@ -160,7 +180,11 @@ def test_every_setting_has_bad_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["RECSYS_INTERACTION_TOPIC", "recsys_seeds", "RECSYS_REDIS_PASWORD", "RECSYS_REDIS_URL"]
+    "name",
+    [
+        *("RECSYS_INTERACTION_TOPIC", "recsys_seeds", "RECSYS_REDIS_PASWORD", "RECSYS_REDIS_URL"),
+        *("KAFKA_BOOTSTRAP_SERVER", "REDIS_URI"),
+    ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -170,6 +194,8 @@ def test_a_misspelt_name_is_refused_with_the_nearest(
         "recsys_seeds": "RECSYS_SEED",
         "RECSYS_REDIS_PASWORD": "RECSYS_REDIS_PASSWORD",
         "RECSYS_REDIS_URL": "REDIS_URL",
+        "KAFKA_BOOTSTRAP_SERVER": "KAFKA_BOOTSTRAP_SERVERS",
+        "REDIS_URI": "REDIS_URL",
     }[name]
     monkeypatch.setenv(name, PASSWORD)
     assert refusal(capsys) == f"recsys: {name} is no setting: did you mean {nearest}?"

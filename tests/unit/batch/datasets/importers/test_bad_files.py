@@ -316,3 +316,76 @@ def test_the_help_says_the_formats(name: str) -> None:
 
     assert "Reads" in text or "UTF-8" in text
     assert ("--date-format" in text) == (name in {"mars", "online-retail"})
+
+
+def test_texts_without_a_comma_between_them_are_not_joined(tmp_path: Path) -> None:
+    items = "8,en,Tables,Learn,Beginner,['Clerk' 'Cook'],['Calc'],['Sums']\n9,en,Tables,Learn,Beginner,['a'],['b'],[]\n"
+
+    imported = mars(tmp_path, items=items, views="9,40,2020-05-01 10:00:00\n")
+
+    assert refused(imported.files[2]) == {"bad_value": 1}
+
+
+def test_fractions_are_not_taken_for_percentages(tmp_path: Path) -> None:
+    watched = "40,8,0.8,2020-05-01 10:00:00\n41,8,0.25,2020-05-01 10:00:00\n42,8,1,2020-05-01 10:00:00\n"
+
+    with pytest.raises(InputError, match=r"3 refused, row 1: .*\(these look like fractions of 1\)"):
+        mars(tmp_path, watched=watched)
+
+
+def test_of_a_course_given_twice_the_last_one_stays_and_is_counted(tmp_path: Path) -> None:
+    items = "8,en,Old,L,Beginner,[],[],[]\n8,en,New,L,Beginner,[],[],[]\n"
+
+    both = (films(tmp_path, "1,5,4,1112223334\n", "5,Old,Drama\n5,New,Drama\n"), mars(tmp_path, items=items))
+
+    assert [list(imported.courses["title"]) for imported in both] == [["New"], ["New"]]
+    assert [imported.files[-1].left_out for imported in both] == [{"repeats of a course": 1}] * 2
+
+
+@pytest.mark.parametrize("word", ["#REF!", "#VALUE!", "#DIV/0!", "#NAME?"])
+def test_an_error_of_a_spreadsheet_is_no_id(tmp_path: Path, word: str) -> None:
+    imported = sales(tmp_path, sale(), sale(customer=word))
+
+    assert refused(imported.files[0]) == {"bad_id": 1}
+
+
+def test_bytes_that_are_no_text_are_no_id(tmp_path: Path) -> None:
+    columns = {"Description": [b"\xff", b"\xfe", b"Box"], "Quantity": 1, "UnitPrice": 1.0, "CustomerID": "7"}
+    path = tmp_path / "online_retail.parquet"
+    pd.DataFrame({**columns, "InvoiceDate": "2011-03-14"}).to_parquet(path)
+
+    imported = import_online_retail(path, OPTIONS)
+
+    assert (list(imported.courses["course_id"]), refused(imported.files[0])) == (["Box"], {"bad_id": 2})
+
+
+def test_addresses_that_differ_stay_different_courses(tmp_path: Path) -> None:
+    rows = [
+        f"Title {place},{url},intro,c,s,English,a,{site}\n"
+        for place, (url, site) in enumerate(
+            [
+                ("https://s.example/app#/course/1", "S"),
+                ("https://s.example/app#/course/2", "S"),
+                ("https://s.example/%ff", "S"),
+                ("https://s.example/%fe", "S"),
+                ("https://one.example/knots", ""),
+                ("https://two.example/knots", ""),
+            ]
+        )
+    ]
+
+    assert len(set(catalogue(tmp_path, *rows).courses["course_id"])) == len(rows)
+
+
+def test_a_part_of_a_page_is_no_other_course(tmp_path: Path) -> None:
+    rows = ["T,https://s.example/a#reviews,i,c,s,English,a,S\n", "T,https://s.example/a,i,c,s,English,a,S\n"]
+
+    assert list(catalogue(tmp_path, *rows).courses["course_id"]) == ["s/a"]
+
+
+def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
+    put(tmp_path, OnlineRetail_dot_csv=SALES)
+
+    result = CliRunner().invoke(import_, ["online-retail", "--source", str(tmp_path), "--out", str(tmp_path / "o")])
+
+    assert "OnlineRetail.csv: 0 rows read" in str(result.exception)

@@ -109,3 +109,34 @@ def test_timestamps_of_a_parquet_file_are_taken_as_they_are() -> None:
 def test_a_format_without_day_month_and_year_is_refused(date_format: str) -> None:
     with pytest.raises(ConfigurationError, match="--date-format"):
         check_format(date_format)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1/2/2021 8:26 PM", "%d/%m/%Y %I:%M %p"),
+        ("01.02.2021T08:26:05.250Z", "%d.%m.%YT%H:%M:%S.%f%z"),
+        ("01-02-2021 08:26+02:00", "%d-%m-%Y %H:%M%z"),
+        ("01/02/2021", "%d/%m/%Y"),
+    ],
+)
+def test_the_format_that_is_advised_reads_the_date(text: str, said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read(text)
+
+    assert f"--date-format '{said}'" in str(raised.value)
+    assert read(text, date_format=said) != [None]
+
+
+@pytest.mark.parametrize("zone", ["+99:99", "-24:00", "+10:75"])
+def test_an_offset_that_no_clock_shows_is_no_zone(zone: str) -> None:
+    assert read(f"2021-03-04T10:00:00{zone}", "2021-03-04T10:00:00+14:00") == [None, "2021-03-03T20:00:00"]
+
+
+def test_year_day_month_is_not_read_as_year_month_day() -> None:
+    with pytest.raises(InputError, match=r"'2021-02-03' \(row 2\) and '2021-13-01' \(row 1\), year-month-day and year"):
+        read("2021-13-01", "2021-02-03")
+
+
+def test_one_month_too_high_is_a_bad_value_where_another_row_decides() -> None:
+    assert read("2021-13-01", "2021-02-28") == [None, "2021-02-28T00:00:00"]

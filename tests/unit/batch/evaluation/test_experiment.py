@@ -1,0 +1,69 @@
+"""A comparison as a whole: the same for the same seed, and possible on histories of any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from batch.encoding import EngagementRule
+from batch.evaluation.experiment import run_experiment
+from batch.text_encoders import SentenceEncoder
+from benchmarks.shapes import SHAPES, Shape, draw
+from recsys.catalog import Course
+from recsys.errors import InputError
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import Floats
+
+# Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+QUICK = HyperParameters(
+    vector_dim=8, user_dim=4, hidden=8, text_dim=4, epochs=1, origins=2, lists=60, members=1, mixer_steps=20
+)
+
+
+class Subjects:
+    """A sentence-transformers model that knows two subjects."""
+
+    def encode(self, texts: Sequence[str], *, normalize_embeddings: bool) -> Floats:
+        assert normalize_embeddings
+        return np.array([[text.startswith("kafka"), text.startswith("cooking"), 0.0] for text in texts], np.float32)
+
+
+def test_the_same_seed_gives_the_same_figures(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
+) -> None:
+    one, other = (run_experiment(events, courses, QUICK, rule).document() for _ in range(2))
+    assert one == other
+
+
+def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
+) -> None:
+    found = run_experiment(events, courses, QUICK, rule, encoder=SentenceEncoder(Subjects(), "subjects")).document()
+    assert found["text_encoder"] == "subjects"
+    (other,) = found["alternatives"]
+    assert other == "hybrid with TF-IDF"
+    assert {"ndcg@10", "recall@20_cold_courses"} == set(found["alternatives"][other])
+
+
+@pytest.mark.parametrize(
+    "shape", [SHAPES["dense"].scaled(0.015), replace(SHAPES["few instants"].scaled(0.03), text=False)]
+)
+def test_a_history_of_any_shape_can_be_compared_on(shape: Shape, rule: EngagementRule) -> None:
+    """One event type, many events a learner, no word of text, twelve instants: figures are numbers, nothing leaks."""
+    events, courses = draw(shape, seed=1)
+    found = run_experiment(events, courses, QUICK, rule)
+    assert 0.0 < found.hybrid.mean("ndcg@10") < 1.0
+    assert all(check.passed for check in found.checks)
+    assert np.isfinite([value for array in found.model.arrays.values() for value in (array.min(initial=0),)]).all()
+
+
+def test_a_history_at_one_instant_is_refused_with_the_reason(rule: EngagementRule) -> None:
+    events, courses = draw(SHAPES["small"], seed=1)
+    with pytest.raises(InputError, match="cannot be cut in time where all of its events are at one instant"):
+        run_experiment(events.assign(timestamp=events["timestamp"].min()), courses, QUICK, rule)
