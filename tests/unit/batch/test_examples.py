@@ -17,7 +17,7 @@ from recsys.model.hyperparameters import HyperParameters
 def test_a_large_history_makes_no_more_examples_than_it_needs(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
-    """20,000 learners at 22 instants could give 440,000 examples, of which 40,000 are kept, in each of five trainings."""
+    """20,000 learners at 22 instants could give 440,000 examples where 40,000 are kept, at each training."""
     encoded = encode(events, courses, rule)
     end = int(encoded.time[-1]) + 1
     few = replace(small, max_examples=40)
