@@ -24,6 +24,9 @@ from recsys.record import FOREVER_MS
 FIRST_SHARE, LAST_SHARE = 0.25, 0.98
 """Between these quantiles of the events' times lie the instants that all learners share."""
 
+LEARNERS_FACTOR = 3
+"""Learners looked at could give so many times `max_examples` if each gave one at every instant; about a third do."""
+
 HORIZON_SHARE = 0.1
 """Targets come from the time that the last share of the events takes."""
 
@@ -69,6 +72,7 @@ def tower_examples(
     if not len(liked):
         return None
     order = liked[np.argsort(encoded.user[liked], kind="stable")]
+    order = order[np.isin(encoded.user[order], _drawn_learners(encoded.user[liked], hyperparameters))]
     edges = np.flatnonzero(np.diff(encoded.user[order])) + 1
     times = encoded.time[liked]
     shared = np.quantile(times, np.linspace(FIRST_SHARE, LAST_SHARE, hyperparameters.shared_instants)).astype(np.int64)
@@ -85,6 +89,22 @@ def tower_examples(
         kept = rng.choice(len(found), hyperparameters.max_examples, replace=False)
         found = [found[at] for at in np.sort(kept)]
     return _stacked(found, len(encoded.courses))
+
+
+def _drawn_learners(users: Rows, hyperparameters: HyperParameters) -> Rows:
+    """The learners that examples are made from: all, or as many drawn ones as give enough of them.
+
+    Args:
+        users: Of each liking event.
+        hyperparameters: How many examples, and at how many instants.
+    """
+    known = np.flatnonzero(np.bincount(users) > 1).astype(np.int32)
+    each = hyperparameters.shared_instants + hyperparameters.own_instants
+    most = -(-LEARNERS_FACTOR * hyperparameters.max_examples // each)
+    if len(known) <= most:
+        return known
+    rng = np.random.default_rng([hyperparameters.seed, most])
+    return np.sort(rng.choice(known, most, replace=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,11 @@ from recsys.model.inputs import Doubles
 
 TRAIN_SHARE = 0.8
 HYBRID = "hybrid"
-MAX_LEARNERS = 3000
-"""Most learners a comparison is made on, of those with a history and of those without; more are drawn by the seed."""
+MAX_LEARNERS = 2000
+"""Most learners with a history that a comparison is made on; of more, some are drawn by the seed."""
+
+MAX_COLD = 1000
+"""The same of learners without a history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ def run_experiment(
             "after it"
         )
     cases = sampled(found, MAX_LEARNERS, hyperparameters.seed)
-    unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_LEARNERS, hyperparameters.seed)
+    unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_COLD, hyperparameters.seed)
     stage("training on the part before the test")
     fitted = fit_hybrid(outer.encoded, hyperparameters, rule, encoder=encoder, stage=stage)
     stage("evaluating")

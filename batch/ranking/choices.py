@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from batch.evaluation.metrics import ndcg_at, ranks
+from batch.evaluation.metrics import ndcg_at, ranks, ranks_among
 from batch.ranking.item_item import Gram
 from batch.ranking.snapshots import Snapshot
 from recsys.model.course_features import NAMES, POPULARITY_DAYS
@@ -35,10 +35,11 @@ def penalties(at: Snapshot, learners: Rows, gram: Gram) -> dict[float, float]:
 def newcomers(at: Snapshot, learners: Rows) -> Floats:
     """Sums of NDCG@10 by popularity over some newcomers, and their number, `(len(POPULARITY_DAYS) + 1,)`."""
     everything = np.ones(at.seen.shape[1], dtype=bool)
+    popularities = [(row, np.sort(row)) for row in at.activity.popularity]
     found = np.zeros(len(POPULARITY_DAYS) + 1, np.float32)
     for learner in learners:
         labels = at.labels.indices[at.labels.indptr[learner] : at.labels.indptr[learner + 1]]
-        found[:-1] += [ndcg_at(ranks(row, labels, everything), 10) for row in at.activity.popularity]
+        found[:-1] += [ndcg_at(ranks_among(row, labels, everything, ascending), 10) for row, ascending in popularities]
         found[-1] += 1
     return found
 

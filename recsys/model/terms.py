@@ -20,8 +20,8 @@ from itertools import pairwise
 
 import regex
 
-VERSION = 2
-"""1 was scikit-learn's own: words of two ASCII-folded letters or more."""
+VERSION = 3
+"""1 was scikit-learn's own: words of two ASCII-folded letters or more; 2 counted short names of titles like words."""
 
 _SHARP = str.maketrans({"♯": "#"})
 _INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d]]", regex.V1)
@@ -37,7 +37,7 @@ _TOKEN = regex.compile(
     | (?P<initials>(?<![\p{L}\p{M}\p{N}])\p{L}&\p{L}(?![\p{L}\p{M}\p{N}]))
     | (?P<dotted>[a-z][a-z0-9]*\.(?:js|net|ts|py|io|ai)(?![\p{L}\p{M}\p{N}]))
     | (?P<net>(?<![\p{L}\p{M}\p{N}])\.net(?![\p{L}\p{M}\p{N}]))
-    | (?P<signed>[a-z][a-z0-9]*(?:\+\+(?!\p{L})|[+\#](?![\p{L}\p{N}+\#])))
+    | (?P<signed>[a-z][a-z0-9]*(?:\+\+(?!\p{Latin})|[+\#](?![\p{Latin}\p{N}+\#])))
     | (?P<word>[[\p{L}\p{M}\p{N}\u200c\u200d]--[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]+
         (?:['’ʼ]\p{L}+)*)
     """,
@@ -69,6 +69,16 @@ def terms(text: str) -> list[str]:
             if len(word) >= _SHORTEST_WORD:
                 words.append(word)
     return found + _pairs(words)
+
+
+def short_names(text: str) -> list[str]:
+    """The names in a text that are one letter or have a sign in them (C, R, C++, C#, .NET, R&D), repeats included."""
+    found: list[str] = []
+    for match in _TOKEN.finditer(_folded(text)):
+        is_letter = match.lastgroup == "word" and match[0] in _CONSONANTS
+        if is_letter or match.lastgroup in {"signed", "net", "initials"}:
+            found.append(match[0])
+    return found
 
 
 def _folded(text: str) -> str:

@@ -18,6 +18,7 @@ def singles(text: str) -> list[str]:
     [
         ("C, C++ and C#", ["c", "c++", "and", "c#"]),
         ("C/C++17 for R", ["c", "c++", "17", "for", "r"]),
+        ("C++언어 C#을", ["c++", "언어", "c#"]),
         ("F♯ and Ｊ＃", ["f#", "and", "j#"]),
         ("C#.NET", ["c#", ".net"]),
         (".NET, ASP.NET", [".net", "asp.net", "asp", ".net"]),
@@ -44,6 +45,7 @@ def test_neighbouring_words_are_a_term_too() -> None:
     ("text", "expected"),
     [
         ("深度学习", ["深度", "度学", "学习"]),
+        ("C++语言", ["c++", "语言"]),
         ("学Python吧", ["学", "python", "吧"]),
         ("データ", ["デー", "ータ"]),
         ("ไทย", ["ไท", "ทย", "ไทย"]),
@@ -119,6 +121,27 @@ def test_courses_are_as_alike_as_a_person_would_say(course: str, like: str, unli
 
     assert found[0, 1] > found[0, 2]
     assert found[0, 1] > found[0, 3:].max()
+
+
+@pytest.mark.parametrize(
+    ("course", "like", "unlike"),
+    [
+        ("C++ for beginners", "Advanced C++", "C for beginners"),
+        ("C++ for beginners", "Modern C++ templates", "C# for beginners"),
+        ("C for beginners", "Embedded C", "C++ for beginners"),
+        ("R for beginners", "Statistics with R", "C for beginners"),
+        ("C++语言入门", "C++高级编程", "C语言入门"),
+        ("สอน C++ เบื้องต้น", "C++ ขั้นสูง", "สอน C เบื้องต้น"),
+        ("C++ की शुरुआत", "उन्नत C++", "C की शुरुआत"),
+        ("أساسيات C++", "C++ للمحترفين", "أساسيات C"),
+        ("C# 입문", "C# 게임 만들기", "C 입문"),
+        ("Основы C++", "Шаблоны C++", "Основы C"),
+    ],
+)
+def test_a_short_name_says_more_than_the_phrase_beside_it(course: str, like: str, unlike: str) -> None:
+    for background in (BACKGROUND, ()):
+        found = similarity(course, like, unlike, *background)
+        assert found[0, 1] > found[0, 2]
 
 
 def test_names_of_one_letter_with_signs_are_not_the_same_course() -> None:
