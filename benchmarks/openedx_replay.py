@@ -143,7 +143,7 @@ class Replay:
             second=second,
             differences=differences,
             recommended={user: [course for course, _ in shown(answer)] for user, answer in answers.items()},
-            sources=Counter(answer["source"] for answer in answers.values()),
+            sources=dict(Counter(answer["source"] for answer in answers.values())),
         )
 
     def publish_drawn_model(self) -> None:
@@ -320,6 +320,11 @@ async def _publish(settings: Settings, path: Path, at_ms: int) -> None:
         await store.close()
 
 
+def report(seen: Replayed) -> str:
+    """The figures as JSON."""
+    return json.dumps({**asdict(seen), "holds": seen.holds}, indent=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=300_000)
@@ -338,8 +343,7 @@ def main() -> None:
         replay = Replay(settings, folder, site, events=given.events, end_ms=time.time_ns() // 1_000_000)
         replay.command("topics", "--partitions", str(PARTITIONS))
         seen = replay.run(drawn=given.drawn)
-    document = {**asdict(seen), "holds": seen.holds}
-    text = json.dumps(document, indent=1)
+    text = report(seen)
     print(text)
     if given.json is not None:
         given.json.write_text(text + "\n")

@@ -20,6 +20,9 @@ NOT_SETTINGS = frozenset({"RECSYS_TEST_SERVICES", "RECSYS_TEST_EXAMPLES", "RECSY
 NEARLY = 0.88
 """How alike a name without our prefix must be to that of an address: KAFKA_BOOTSTRAP_SERVER and REDIS_URI are."""
 
+REMOVED = frozenset({"RECSYS_DEDUPE_WINDOW_HOURS", "RECSYS_ENGAGEMENT_MAX_DONE"})
+"""Settings of releases up to 31e9a26: no ids of events are remembered any more, and done courses follow the records."""
+
 MAX_SHOWN_CHARS = 80
 MAX_SECRET_FILE_BYTES = 64 * 1024
 
@@ -69,6 +72,8 @@ def _is_meant_for(name: str, environment: Mapping[str, str], services: set[str],
 def _unknown(name: str, value: str, known: set[str]) -> str:
     if _SERVICE_LINK.search(name) and (value.startswith("tcp://") or "_SERVICE_" in name):
         return f"{name} is no setting but a service link of Kubernetes: set enableServiceLinks: false on the pod"
+    if name.upper() in REMOVED:
+        return f"{name} is no setting any more: take it out of the environment (docs/operations.md, Upgrading)"
     unprefixed = name.upper().removeprefix(PREFIX)
     nearest = [unprefixed] if unprefixed in known else difflib.get_close_matches(name.upper(), sorted(known), n=1)
     return f"{name} is no setting: " + (f"did you mean {nearest[0]}?" if nearest else "`recsys settings` lists them")

@@ -177,12 +177,19 @@ class _Fold:
             return self._merge(learner, event)
         if learner.merged is not None:
             if event.type == "erase":
-                return self._hand_on(learner, (), {}, event.timestamp)
+                return self._erase_merged(learner, event.timestamp)
             addition = self._rules.without(record_of(event, self._rules), learner.erased_ms)
             if not addition.touch_ms:
                 return UNCHANGED
             return self._hand_on(learner, (), {event.course_id: addition}, 0)
         return self._erase(learner, event.timestamp, event)
+
+    def _erase_merged(self, learner: _Learner, until_ms: int) -> str:
+        """Whoever has the records is erased; remembered here, so that the same event again erases nothing newer."""
+        if until_ms <= learner.erased_ms:
+            return UNCHANGED
+        learner.erased_ms = self._changes.erased[learner.user] = until_ms
+        return self._hand_on(learner, (), {}, until_ms)
 
     def _erase(self, learner: _Learner, until_ms: int, event: Event) -> str:
         if until_ms <= learner.erased_ms:
@@ -216,7 +223,7 @@ class _Fold:
     def _handed_on(self, learner: _Learner, handed: HandedOn) -> str:
         if learner.merged is not None:
             if not self._ends_at(learner, learner.merged.into, handed.path):
-                return self._hand_on(learner, handed.path, handed.records, handed.erased_until_ms)
+                return self._pass_on(learner, handed)
             learner.merged = self._changes.merged[learner.user] = None
         changed = False
         if handed.erased_until_ms:
@@ -225,6 +232,14 @@ class _Fold:
             kept = self._rules.without(record, learner.erased_ms) if learner.erased_ms else record
             changed |= bool(kept.touch_ms) and self._join(learner, course, kept)
         return ACCEPTED if changed else UNCHANGED
+
+    def _pass_on(self, learner: _Learner, handed: HandedOn) -> str:
+        """Hands on what came to a merged learner, but for what was before their own erasure."""
+        kept = {course: self._rules.without(record, learner.erased_ms) for course, record in handed.records.items()}
+        kept = {course: record for course, record in kept.items() if record.touch_ms}
+        if not kept and not handed.erased_until_ms:
+            return UNCHANGED
+        return self._hand_on(learner, handed.path, kept, handed.erased_until_ms)
 
     @staticmethod
     def _ends_at(learner: _Learner, into: str, path: tuple[str, ...]) -> bool:

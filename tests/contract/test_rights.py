@@ -93,6 +93,9 @@ async def everything(store: RedisStore) -> None:
     await store.guard(SHARD, GROUP)
     await store.set_rebuilt_until(SHARD, GROUP, 1)
     await store.end(SHARD, GROUP)
+    assert (await store.holdings(SHARD, "u")).records == 20
+    assert await store.erased_until(Topology(1), ["u"]) == {}
+    assert await store.generations() == [0]
     assert await store.switch_topology(Topology(1), Topology(1, 1))
     await store.drop_shards([SHARD])
     await store.release_worker_id("w", "token")

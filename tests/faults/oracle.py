@@ -81,9 +81,7 @@ class Fold:
         if event.type == "merge":
             return self._merge(learner, event)
         if event.type == "erase":
-            if learner.merge is not None:
-                return self._hand_on(event.user_id, learner, {}, event.timestamp)
-            return "accepted" if shard.erase(learner, event.timestamp) else "unchanged"
+            return self._erase(shard, learner, event)
         pair = pair_of(event).without(learner.erased_until)
         if not pair:
             return "unchanged"
@@ -92,6 +90,12 @@ class Fold:
         learner.habits = learner.habits or Habits()
         learner.habits.see(event)
         return "accepted" if shard.join(learner, {event.course_id: pair}) else "unchanged"
+
+    def _erase(self, shard: Shard, learner: Learner, event: Interaction) -> str:
+        """Of a merged id, whoever has the records is erased."""
+        if not shard.erase(learner, event.timestamp):
+            return "unchanged"
+        return "accepted" if learner.merge is None else self._hand_on(event.user_id, learner, {}, event.timestamp)
 
     def _merge(self, learner: Learner, event: Interaction) -> str:
         """The latest merge of an id holds; the first of all hands on what there is."""
@@ -112,7 +116,11 @@ class Fold:
         learner = shard.learners.setdefault(handed.into, Learner())
         if learner.merge is not None:
             if not _stays(handed, learner.merge[1]):
-                return self._hand_on(handed.into, learner, handed.pairs, handed.erased_until)
+                cut = {course: pair.without(learner.erased_until) for course, pair in handed.pairs.items()}
+                pairs = {course: pair for course, pair in cut.items() if pair}
+                if not pairs and not handed.erased_until:
+                    return "unchanged"
+                return self._hand_on(handed.into, learner, pairs, handed.erased_until)
             learner.merge = None
         erased = shard.erase(learner, handed.erased_until)
         changed = shard.join(learner, handed.pairs)

@@ -5,12 +5,13 @@ The large one is `python -m benchmarks.openedx_replay`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks.openedx_replay import PARTITIONS, Replay
+from benchmarks.openedx_replay import PARTITIONS, Replay, report
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.openedx_log import DEFAULT_END_MS, make_site
@@ -47,3 +48,4 @@ def test_a_log_sent_again_after_72_hours_changes_no_byte(replay: Replay) -> None
     assert len(seen.recommended) == 10
     assert all(len(courses) >= 5 for courses in seen.recommended.values())
     assert seen.sources == {"cached": 10}
+    assert json.loads(report(seen))["holds"] is True

@@ -69,8 +69,8 @@ class RedisHoldings:
         pipeline.hget(self._keys.erased(shard), user_id)
         pipeline.hget(self._keys.merged(shard), user_id)
         pipeline.hlen(self._keys.done(shard, user_id))
-        pipeline.exists(self._keys.bot(shard, user_id))
-        pipeline.exists(self._keys.top(shard, user_id))
+        pipeline.hlen(self._keys.bot(shard, user_id))
+        pipeline.get(self._keys.top(shard, user_id))
         pipeline.zscore(self._keys.dirty(shard), user_id)
         async with answering(records):
             courses, erased, merged, done, bot, top, mark = await pipeline.execute()
@@ -79,7 +79,7 @@ class RedisHoldings:
                 records=courses,
                 done=done,
                 bot_features=bool(bot),
-                cached_list=bool(top),
+                cached_list=top is not None,
                 waiting=mark is not None,
                 erased_until_ms=None if erased is None else int(erased),
                 merged_into=None if merged is None else merged.decode().partition(" ")[2],

@@ -29,7 +29,7 @@ class Registers:
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
         """Writes them. A forgotten learner loses their cached list, and waits for a new one if records are left."""
         changes = events.changes
-        if not changes.forgotten and not changes.merged:
+        if not changes.forgotten and not changes.merged and not changes.erased:
             return []
         erased = {user: b"%d" % until for user, until in changes.erased.items()}
         merged = {user: merge.packed() for user, merge in changes.merged.items() if merge is not None}

@@ -9,6 +9,7 @@ import pytest
 
 from recsys.cli import main
 from recsys.settings import load_settings
+from recsys.settings.environment import REMOVED
 from recsys.settings.table import setting_rows
 
 PASSWORD = "hunter2-s3cret"  # noqa: S105 - of the tests
@@ -199,6 +200,14 @@ def test_a_misspelt_name_is_refused_with_the_nearest(
     }[name]
     monkeypatch.setenv(name, PASSWORD)
     assert refusal(capsys) == f"recsys: {name} is no setting: did you mean {nearest}?"
+
+
+@pytest.mark.parametrize("name", sorted(REMOVED))
+def test_a_setting_of_an_earlier_release_is_named_as_such(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setenv(name, "24")
+    assert f"{name} is no setting any more: take it out" in refusal(capsys)
 
 
 def test_a_service_link_of_kubernetes_is_named_as_such(

@@ -38,7 +38,12 @@ def test_every_variable_is_really_read(monkeypatch: pytest.MonkeyPatch) -> None:
         f"RECSYS_{service}_{name}"
         for service in ("KAFKA", "REDIS")
         for name in ("SASL_USERNAME", "USERNAME", "SSL_CA_FILE", "SSL_CERT_FILE", "SSL_KEY_FILE")
-    } | {"RECSYS_SCHEMA_REGISTRY_URL", "RECSYS_SCHEMA_REGISTRY_USERNAME", "RECSYS_XAPI_STAFF_FILE"}
+    } | {
+        "RECSYS_SCHEMA_REGISTRY_URL",
+        "RECSYS_SCHEMA_REGISTRY_USERNAME",
+        "RECSYS_TEXT_ENCODER",
+        "RECSYS_XAPI_STAFF_FILE",
+    }
 
 
 def test_a_person_sees_a_table() -> None:

@@ -267,6 +267,29 @@ async def test_an_erasure_before_the_merge_stays_with_whom_it_was_of(world: Worl
     assert set(await world.records(B)) == {"c", "d"}
 
 
+async def test_an_erasure_again_after_a_merge_takes_nothing_of_the_other_learner(world: World) -> None:
+    await world.send(B, "enroll", "d")
+    await world.send(A, "erase", at=NEW)
+    await world.send(A, "merge", at=NEW, into=B)
+    assert await world.send(A, "erase", at=NEW) == {"unchanged": 1}
+    assert await world.send(A, "erase", at=NEW + 1) == {"rerouted": 1}
+    assert await world.send(A, "erase", at=NEW + 1) == {"unchanged": 1}
+    await world.deliver()
+    assert world.contents(B).values[ERASED][""][B] == b"%d" % (NEW + 1)
+
+
+async def test_what_an_erasure_on_the_way_took_does_not_come_back_through_a_merge(world: World) -> None:
+    await world.send(A, "enroll", "c")
+    await world.send(B, "erase", at=NEW)
+    await world.send(A, "merge", at=NEW, into=B)
+    await world.deliver()
+    await world.send(B, "merge", at=NEW, into="carl")
+    assert await world.send(A, "enroll", "c") == {"rerouted": 1}, "a log replayed after all that"
+    assert await world.send(A, "enroll", "d", at=NEW + 5) == {"rerouted": 1}
+    await world.deliver()
+    assert set(await world.records("carl")) == {"d"}
+
+
 async def test_what_is_handed_on_is_acknowledged_before_the_merge_is_passed(world: World) -> None:
     await world.send(A, "enroll", "c")
     partition = partition_of(A, PARTITIONS)

@@ -117,7 +117,7 @@ def check(imported: Imported, folder: Path) -> None:
         write_interactions(imported.interactions, folder / "i.csv")
         events = read_interactions(folder / "i.csv")
         pd.testing.assert_frame_equal(events, imported.interactions)
-        assert set(clean_interactions(events, arrival_ms=ARRIVAL_MS)[1].dropped) <= {"duplicate"}
+        assert set(clean_interactions(events, arrival_ms=ARRIVAL_MS)[1].dropped) <= {"repeated"}
 
 
 @pytest.mark.parametrize("name", GOOD)
