@@ -22,7 +22,7 @@ class DataRange(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         source: "topic", or the interactions file's name.
-        events: Accepted events trained on.
+        events: What the events trained on contributed to records (`batch.encoding`): repeats do not count.
         first_ms: Time of the first, ms since 1970 UTC.
         last_ms: Time of the last.
         offsets: Partition → first offset read and the one after the last; empty for files.
