@@ -20,7 +20,7 @@ def find_bots(interactions: pd.DataFrame) -> pd.DataFrame:
     """The learners that the stream would flag as bots.
 
     Args:
-        interactions: Cleaned events without duplicates, in the order of their arrival: that of the topic, or of the
+        interactions: Cleaned events in the order of their arrival: that of the topic, or of the
             file that `recsys replay` sends.
 
     Returns:
