@@ -20,8 +20,8 @@ def find_bots(interactions: pd.DataFrame) -> pd.DataFrame:
     """The learners that the stream would flag as bots.
 
     Args:
-        interactions: Cleaned events in the order of their arrival: that of the topic, or of the
-            file that `recsys replay` sends.
+        interactions: Cleaned events in the order of their arrival: that of the topic, or of the file that
+            `recsys replay` sends.
 
     Returns:
         Columns `user_id` and `reason` (`declared_crawler` before `sustained_rate`), one row a bot, by user id.
