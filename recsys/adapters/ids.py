@@ -1,7 +1,7 @@
 """Ids that say what happened, so that the same thing told twice has one id.
 
 Open edX's tracking logs have no event ids, its event bus gives one enrolment two of them, and a repeated log would
-get new ones. The record (docs/decisions) needs none of this: ids are for dead letters, logs and people.
+get new ones. The record needs none of this (decision 18): ids are for dead letters, logs and people.
 """
 
 from __future__ import annotations
