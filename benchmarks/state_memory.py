@@ -87,7 +87,7 @@ def made_learners(seed: int = 1) -> pd.DataFrame:
                 for kind, share in (("enroll", 0.2), ("progress", 0.4), ("complete", 0.1), ("rate", 0.1)):
                     if rng.random() < share:
                         value = {"progress": rng.random(), "rate": float(rng.randint(1, 5))}.get(kind)
-                        yield *pair, kind, at + rng.randrange(30 * DAY_MS), value
+                        yield *pair, kind, min(NOW_MS, at + rng.randrange(30 * DAY_MS)), value
 
     made = pd.DataFrame(list(events()), columns=["user_id", "course_id", "type", "timestamp", "value"])
     return made.assign(event_id=[f"e{number}" for number in range(len(made))]).sort_values("timestamp")
