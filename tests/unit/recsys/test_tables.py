@@ -173,7 +173,7 @@ def test_bytes_that_neither_latin_1_nor_windows_has_are_refused(tmp_path: Path) 
     [
         (b"PK\x03\x04rest", "Excel workbook (.xlsx)"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "old Excel workbook (.xls)"),
-        (gzip.compress(b"id,title\n7,Knots\n"), "a gzip file (unpack it first)", mtime=0),
+        (gzip.compress(b"id,title\n7,Knots\n", mtime=0), "a gzip file (unpack it first)"),
         (bz2.compress(b"id,title\n7,Knots\n"), "a bzip2 file"),
         (b"PAR1\x15\x04", "a Parquet file (name it .parquet)"),
         (b"\n<!DOCTYPE html><html>", "an HTML page"),
