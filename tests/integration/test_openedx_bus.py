@@ -1,8 +1,7 @@
-"""The consumer group of the event bus, on the embedded broker: re-keyed, acknowledged, then committed."""
+"""The consumer group of the event bus: re-keyed, acknowledged, then committed."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from infra.devtools.embedded import EmbeddedKafka
 from infra.ingest.avro import schemas_in
 from infra.ingest.bus import BusReading, read_bus
 from infra.ingest.sending import Send, sending
@@ -20,7 +18,7 @@ from recsys.adapters.staff import Role, Staff
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.events import Interaction, decode
 from recsys.kafka.bulk_producer import Record
-from recsys.settings import Settings, load_settings
+from recsys.settings import Settings
 from tests.doubles.openedx_bus import ADDED, CREATED, SCHEMAS, as_json, avro, enrollment, headers, role
 
 pytestmark = pytest.mark.timeout(150)
@@ -29,17 +27,10 @@ NOW_MS = 1_795_000_000_000
 
 
 class Bus:
-    """A topic of the bus with two partitions, an interactions topic, and a group of their own."""
+    """A topic of the bus, and a group of its own."""
 
-    def __init__(self, broker: EmbeddedKafka) -> None:
-        self.topic, self.group = (f"{name}-{secrets.token_hex(4)}" for name in ("bus", "group"))
-        self.settings: Settings = load_settings(
-            kafka_bootstrap_servers=broker.bootstrap_servers,
-            kafka_embedded=True,
-            interactions_topic=f"interactions-{secrets.token_hex(4)}",
-        )
-        broker.create_topic(self.topic, 2)
-        broker.create_topic(self.settings.interactions_topic, 3)
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.topic, self.group = settings, settings.exposures_topic, settings.consumer_group
 
     def put(self, event_type: str, value: bytes, *, key: bytes = b"course-v1:DemoX+C1+2025_T1") -> None:
         producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers})
@@ -58,7 +49,7 @@ class Bus:
             staff_file=staff_file,
             keep=keep,
             to_end=True,
-            session_timeout_s=4,  # the embedded broker lets a group wait so long after a member has left
+            session_timeout_s=6,  # the shortest that Kafka allows; the embedded broker waits so long for who has left
         )
         if send is not None:
             return read_bus(self.settings, reading, send, lambda: False).document()
@@ -87,8 +78,9 @@ class Bus:
 
 
 @pytest.fixture
-def bus(embedded_kafka: EmbeddedKafka) -> Bus:
-    return Bus(embedded_kafka)
+def bus(settings: Settings, make_topics: Callable[[Settings, int], None]) -> Bus:
+    make_topics(settings, 3)
+    return Bus(settings)
 
 
 def test_events_keyed_by_course_are_sent_keyed_by_learner(bus: Bus) -> None:
@@ -154,7 +146,7 @@ def test_a_topic_that_is_not_there_is_named(bus: Bus) -> None:
 
 def test_the_command_is_the_reading(bus: Bus, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", bus.settings.kafka_bootstrap_servers)
-    monkeypatch.setenv("RECSYS_KAFKA_EMBEDDED", "true")
+    monkeypatch.setenv("RECSYS_KAFKA_EMBEDDED", str(bus.settings.kafka_embedded))
     monkeypatch.setenv("RECSYS_INTERACTIONS_TOPIC", bus.settings.interactions_topic)
     bus.put(CREATED, as_json(enrollment(20)))
     bus.put(CREATED, as_json(enrollment(21)))
