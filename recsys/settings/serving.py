@@ -75,7 +75,8 @@ class ServingSettings(Section):
     )
     serving_done_seconds: float = Field(
         default=3600.0,
-        gt=0,
+        ge=1e-3,
+        le=604_800,
         description="How long the API remembers what a learner it last read is done with, while Redis does not answer; "
         "it holds nothing of an erased learner for longer (at least `RECSYS_SERVING_CACHE_SECONDS`).",
     )
