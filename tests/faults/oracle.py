@@ -56,6 +56,14 @@ class Fold:
             self._arrived.add((record.partition, record.value))
             shard.counts[self._apply(shard, event)] += 1
 
+    def expire(self, record: LogRecord) -> None:
+        """A record that retention deleted before it was applied: it changes nothing, and it had been sent."""
+        self.shards[record.partition].counts["expired"] += 1
+        handed = handed_on(record)
+        if handed is not None:
+            _collect(self._handed, (handed.path[-1], handed.into), handed.pairs, handed.erased_until)
+        self._arrived.add((record.partition, record.value))
+
     def end(self) -> None:
         """Sums up, when every record was added."""
         for partition, offset, target, value in self._awaited:
@@ -184,7 +192,7 @@ def fold_topic(
         shard = fold.shards[record.partition]
         shard.fence = record.offset
         if record.offset in (expired or {}).get(record.partition, ()):
-            shard.counts["expired"] += 1
+            fold.expire(record)
         else:
             fold.add(record)
     fold.end()

@@ -186,6 +186,12 @@ def test_what_a_merge_does_not_hand_on_is_lost(left_out: int) -> None:
     assert "merge of ada into eve: expected 2 records handed on, 1 are not" in found.differences
 
 
+def test_what_was_sent_and_deleted_before_it_was_applied_is_not_missing() -> None:
+    log = [record(0, type="view"), record(1, **MERGE), handed(2, "eve", "ada", c1=VIEWED)]
+    shard = fold_topic(log, 1, expired={0: range(2, 3)})[0]
+    assert (shard.missing, shard.counts["expired"], shard.records) == ([], 1, {})
+
+
 def test_what_a_merge_hands_on_beyond_the_learners_records_is_seen() -> None:
     log = [record(0, type="view"), record(1, **MERGE), handed(2, "eve", "ada", c1=VIEWED, c9=VIEWED)]
     assert fold_topic(log, 1)[0].missing
