@@ -1,1 +1,1 @@
-"""What every process needs, each once: logs, clock, atomic file writes, the metrics server, and the C allocator."""
+"""What every process needs, each once: logs, clock, atomic file writes, metrics server, allocator, collector."""

@@ -23,6 +23,7 @@ from recsys.online_store.outdated import any_topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.owner import StateOwner
 from recsys.process.allocator import use_one_arena
+from recsys.process.garbage import collect_rarely
 from recsys.process.logs import configure_logging
 from recsys.process.metrics_server import serve_metrics
 from recsys.settings import Settings, load_settings
@@ -63,6 +64,7 @@ async def _run_worker(settings: Settings, worker_id: str | None) -> bool:
         stop = asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+        collect_rarely()
         return await worker.run(stop)
     finally:
         await store.close()

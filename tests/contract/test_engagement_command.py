@@ -44,7 +44,9 @@ async def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     assert await store.commit(SHARD, "g", None, 5, fold(batch, state, RULES))
     await store.close()
     monkeypatch.setenv("REDIS_URL", redis_url)
-    return lambda *arguments: CliRunner(env={"COLUMNS": "200"}).invoke(engagement, arguments, catch_exceptions=False).stdout
+    return lambda *arguments: (
+        CliRunner(env={"COLUMNS": "200"}).invoke(engagement, arguments, catch_exceptions=False).stdout
+    )
 
 
 async def _in_thread(run: Run, *arguments: str) -> str:
