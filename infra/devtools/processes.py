@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -127,7 +128,7 @@ class Child:
         return self._process.wait()
 
 
-class LocalService:
+class LocalService(ABC):
     """A server of this machine that keeps its address and its files over `stop`, `kill` and `start`.
 
     Subclasses say how to start it. Use as a context manager: the files go with the last exit, unless `directory`
@@ -150,9 +151,9 @@ class LocalService:
         self.log = self.directory / f"{self.name}.log"
         self._child: Child | None = None
 
+    @abstractmethod
     def _launch(self) -> Child:
         """Starts the child and returns when it answers."""
-        raise NotImplementedError
 
     @property
     def pid(self) -> int | None:
