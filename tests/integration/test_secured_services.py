@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,6 +256,7 @@ def test_topics_events_worker_answer_status_dead_letters_and_rebuild(recsys: Rec
     counts = _status(recsys)["counts"]
     assert counts["accepted"] > 50
     user = str(simulation.interactions["user_id"].iloc[0])
+    wait_until(lambda: _answered(recsys, user) == 0, within_s=30, what="an answer once trending is merged")
     answer = json.loads(recsys.run("recommend", "--user", user, "--json"))
     assert answer["source"] == "trending"  # no model was trained; it was read from Redis
     assert answer["recommendations"]
@@ -262,6 +265,12 @@ def test_topics_events_worker_answer_status_dead_letters_and_rebuild(recsys: Rec
     wait_until(lambda: _status(recsys)["generation"] == 1, within_s=30, what="the rebuilt generation")
     for worker in recsys.workers:
         assert PASSWORD not in recsys.log_of(worker)
+
+
+def _answered(recsys: Recsys, user: str) -> int:
+    """The exit code of `recsys recommend`: 3 until a worker has merged trending, on a timer of its own."""
+    command = [sys.executable, "-m", "recsys.cli", "recommend", "--user", user, "--json"]
+    return subprocess.run(command, env=recsys.env, capture_output=True, check=False).returncode
 
 
 def _status(recsys: Recsys) -> dict[str, Any]:
