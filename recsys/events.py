@@ -66,7 +66,7 @@ _VALUED_TYPES = frozenset({"progress", "rate"})
 Headers = Iterable[tuple[str, bytes | None]]
 
 
-class Interaction(msgspec.Struct, frozen=True, gc=False):
+class Interaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One accepted interaction of a learner with a course.
 
     Attributes:
@@ -142,7 +142,7 @@ def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> In
 
 
 def encode(event: Interaction) -> bytes:
-    """The event as one JSON object in UTF-8; `decode` gives it back unchanged."""
+    """The event as one JSON object in UTF-8, without fields at their default; `decode` gives it back unchanged."""
     return _encoder.encode(event)
 
 
@@ -213,12 +213,12 @@ def _schema_reason(message: str) -> RefusalReason:
 
 def _checked(event: Interaction, arrival_ms: int) -> Interaction:
     """The rules a type cannot say. Hot path: one call an event."""
-    user_id, course_id, event_id = event.user_id, event.course_id, event.event_id
+    user_id, course_id, event_id, timestamp = event.user_id, event.course_id, event.event_id, event.timestamp
     if not (user_id.isprintable() and course_id.isprintable() and event_id.isprintable()):
         raise InvalidEvent(RefusalReason.BAD_ID, "expected ids of printable characters, received others")
     if user_id.isspace() or course_id.isspace() or event_id.isspace():
         raise InvalidEvent(RefusalReason.BAD_ID, "expected ids that show something, received one of blanks only")
-    if not event.course_id or event.type in CONTROL or event.into is not None:
+    if not course_id or event.type in CONTROL or event.into is not None:
         _check_control(event)
     if event.v != SCHEMA_VERSION:
         raise InvalidEvent(
@@ -226,17 +226,15 @@ def _checked(event: Interaction, arrival_ms: int) -> Interaction:
         )
     if event.value is not None or event.type in _VALUED_TYPES:
         _check_value(event)
-    if event.timestamp > arrival_ms:
-        if event.timestamp > arrival_ms + MAX_FUTURE_MS:
+    if timestamp > arrival_ms:
+        if timestamp > arrival_ms + MAX_FUTURE_MS:
             raise InvalidEvent(
                 RefusalReason.IN_THE_FUTURE,
-                f"expected a time up to 5 minutes after arrival ({arrival_ms}), received {_shown(event.timestamp)}",
+                f"expected a time up to 5 minutes after arrival ({arrival_ms}), received {_shown(timestamp)}",
             )
         return msgspec.structs.replace(event, timestamp=arrival_ms)
-    if event.timestamp < YEAR_2000_MS:
-        raise InvalidEvent(
-            RefusalReason.BEFORE_2000, f"expected a time in or after 2000, received {_shown(event.timestamp)}"
-        )
+    if timestamp < YEAR_2000_MS:
+        raise InvalidEvent(RefusalReason.BEFORE_2000, f"expected a time in or after 2000, received {_shown(timestamp)}")
     return event
 
 

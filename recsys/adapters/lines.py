@@ -66,8 +66,8 @@ def read_lines(source: Source, *, max_bytes: int = MAX_LINE_BYTES, progress: Pro
         progress: Told about the bytes read.
     """
     number = 0
-    stream = _opened(_Counted(source, progress))
     try:
+        stream = _opened(_Counted(source, progress))
         while content := stream.readline(max_bytes + 1):
             number += 1
             if len(content) > max_bytes and not content.endswith(b"\n"):

@@ -6,24 +6,27 @@ kept (docs/decisions/0018-learner-course-records.md). Standard library and msgsp
 
 | module | holds |
 |---|---|
-| `value` | `Record`, `EMPTY`, `join`, `without` |
+| `value` | `Record`, `EMPTY`, `join`, `join_flow`, `without` |
 | `rules` | `RecordRules`: an event's record, and the scores that are functions of a record |
 | `packing` | the bytes that the online store keeps |
 """
 
 from recsys.record.packing import engagement_of, pack, unpack
-from recsys.record.rules import FOREVER_MS, RecordRules, record_of
-from recsys.record.value import EMPTY, MAX_FLOWS, Record, State, join, without
+from recsys.record.rules import FLOW_NUMBER, FOREVER_MS, RecordRules, flow_of, record_of
+from recsys.record.value import EMPTY, MAX_FLOWS, Record, State, join, join_flow, without
 
 __all__ = [
     "EMPTY",
+    "FLOW_NUMBER",
     "FOREVER_MS",
     "MAX_FLOWS",
     "Record",
     "RecordRules",
     "State",
     "engagement_of",
+    "flow_of",
     "join",
+    "join_flow",
     "pack",
     "record_of",
     "unpack",

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate
+from operator import sub
 from typing import Final
 
 import msgspec
@@ -51,8 +52,7 @@ def pack(record: Record, engagement: float) -> bytes:
         if not record.registers and not record.quarter:  # the commonest: one flow and nothing else
             return _HEAD.pack(engagement, VERSION) + _encode(body)
     else:
-        body = [touch_ms - LANDMARK_MS, len(flows), *flows[:1]]
-        body += [larger - smaller for larger, smaller in pairwise(flows)]
+        body = [touch_ms - LANDMARK_MS, len(flows), *flows[:1], *map(sub, flows, flows[1:])]
     for state, at_ms, left, value in record.registers:
         code = 2 * state + left
         body += (code, touch_ms - at_ms, _value_code(value)) if code == _RATE_CODE else (code, touch_ms - at_ms)
@@ -109,9 +109,9 @@ def _next(rest: Iterator[int]) -> int:
 def _unpacked(touch_ms: int, many: int, body: list[int]) -> Record:
     if not 0 <= many <= MAX_FLOWS or len(body) < 2 + many:
         raise ValueError(many)
-    flows = body[2 : 2 + many]
-    for place in range(1, many):
-        flows[place] = flows[place - 1] - flows[place]
+    flows = tuple(accumulate(body[2 : 2 + many], sub))
+    if len(body) == 2 + many:
+        return Record(touch_ms, flows)
     registers: list[Register] = []
     quarter = reached_ms = 0
     rest = iter(body[2 + many :])
@@ -123,7 +123,7 @@ def _unpacked(touch_ms: int, many: int, body: list[int]) -> Record:
             quarter, reached_ms = code - _PROGRESS_CODE, at_ms
         else:
             raise ValueError(code)
-    return Record(touch_ms, tuple(flows), tuple(registers), quarter, reached_ms)
+    return Record(touch_ms, flows, tuple(registers), quarter, reached_ms)
 
 
 def _value_code(value: float) -> int:

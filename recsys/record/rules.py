@@ -8,9 +8,8 @@ earliest time at which the quarter was reached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import exp2, fsum
 from typing import Final
 
@@ -24,10 +23,13 @@ from recsys.vocabulary import DEFAULT_WEIGHTS, FLOWS, PROGRESS, REGISTERS, VOCAB
 FOREVER_MS: Final = 253_402_300_799_999
 """The end of the year 9999: a course of which this is said is never given back by time alone."""
 
+REMEMBERED_FLOWS: Final = 65_536
+"""Days of 60 years, for each type of flow."""
+
 GIVE_BACK_MS: Final = 30 * MS_PER_DAY
 QUARTERS: Final = 4
 
-_FLOW_OF: Final = {name: number for number, name in enumerate(FLOWS)}
+FLOW_NUMBER: Final = {name: number for number, name in enumerate(FLOWS)}
 _REGISTER_OF: Final = {
     name: (REGISTERS.index(row.state), int(row.kind is Kind.OPPOSITE))
     for name, row in VOCABULARY.items()
@@ -37,6 +39,20 @@ _ENROLLED, _COMPLETED, _DISMISSED, _RATED = (
     REGISTERS.index(state) for state in ("enroll", "complete", "dismiss", "rate")
 )
 _ENDED_BY: Final = frozenset({_ENROLLED, _COMPLETED, _DISMISSED})
+
+
+class _Memo(dict[int, float]):
+    """A function of a flow, remembered; bounded, as times may be anything."""
+
+    def __init__(self, function: Callable[[int], float]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, flow: int) -> float:
+        if len(self) >= REMEMBERED_FLOWS:
+            self.clear()
+        value = self[flow] = self._function(flow)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +79,16 @@ class RecordRules:
     bucket_ms: int = MS_PER_DAY
     done_progress: float = DONE_PROGRESS
     give_back_ms: int = GIVE_BACK_MS
-    _of_flow: Callable[[int], tuple[float, float]] = field(init=False, repr=False, compare=False)
+    _engagement_of: Callable[[int], float] = field(init=False, repr=False, compare=False)
+    _trend_of: Callable[[int], float] = field(init=False, repr=False, compare=False)
     _of_register: Mapping[tuple[int, int], float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.bucket_ms < 1:
             raise ConfigurationError(f"expected a bucket of at least 1 ms, received {self.bucket_ms}")
         by_type = self.weights.by_type
-        object.__setattr__(self, "_of_flow", lru_cache(maxsize=65_536)(self._flow))
+        object.__setattr__(self, "_engagement_of", _Memo(lambda flow: self._flow(flow)[0]).__getitem__)
+        object.__setattr__(self, "_trend_of", _Memo(lambda flow: self._flow(flow)[1]).__getitem__)
         object.__setattr__(self, "_of_register", {place: by_type[name] for name, place in _REGISTER_OF.items()})
 
     def bucket(self, time_ms: int) -> int:
@@ -87,30 +105,37 @@ class RecordRules:
 
     def scores(self, record: Record) -> tuple[float, float]:
         """Engagement and trend of a record: sums at the landmark, in weight."""
-        if not record.registers and not record.quarter:
-            if len(record.flows) == 1:
-                return self._of_flow(record.flows[0])
-            if not record.flows:
-                return 0.0, 0.0
-        contributions = [self._of_flow(flow) for flow in record.flows]
+        flows = record.flows
+        if record.registers or record.quarter:
+            return self.engagement(record), self.trend(record)
+        if len(flows) == 1:  # the commonest
+            return self._engagement_of(flows[0]), self._trend_of(flows[0])
+        return fsum(map(self._engagement_of, flows)), fsum(map(self._trend_of, flows))
+
+    def engagement(self, record: Record) -> float:
+        """The forward-decayed sum of what was done and of the states that hold, at the landmark."""
+        of_flows = map(self._engagement_of, record.flows)
+        if record.registers or record.quarter:
+            return fsum([*of_flows, *(self._contribution(*each)[0] for each in self._weighted(record))])
+        return fsum(of_flows)
+
+    def trend(self, record: Record) -> float:
+        """What the record adds to its course's trending: its positive contributions at trending's half-life; ≥ 0."""
+        of_flows = map(self._trend_of, record.flows)
+        if record.registers or record.quarter:
+            return fsum([*of_flows, *(self._contribution(*each)[1] for each in self._weighted(record))])
+        return fsum(of_flows)
+
+    def _weighted(self, record: Record) -> Iterator[tuple[float, int]]:
+        """Weight and ms since the landmark of each state and of progress."""
         for state, at_ms, left, value in record.registers:
             weight = self._of_register[state, left]
             if state == _RATED and not left:
                 weight *= value - RATING_MIDPOINT
             if weight:
-                contributions.append(self._contribution(weight, at_ms - LANDMARK_MS))
+                yield weight, at_ms - LANDMARK_MS
         if record.quarter:
-            weight = self.weights.by_type[PROGRESS] * record.quarter
-            contributions.append(self._contribution(weight, record.reached_ms - LANDMARK_MS))
-        return fsum([each for each, _ in contributions]), fsum([each for _, each in contributions])
-
-    def engagement(self, record: Record) -> float:
-        """The forward-decayed sum of what was done and of the states that hold, at the landmark."""
-        return self.scores(record)[0]
-
-    def trend(self, record: Record) -> float:
-        """What the record adds to its course's trending: its positive contributions at trending's half-life; ≥ 0."""
-        return self.scores(record)[1]
+            yield self.weights.by_type[PROGRESS] * record.quarter, record.reached_ms - LANDMARK_MS
 
     def packed(self, record: Record) -> bytes:
         """The record as the online store keeps it."""
@@ -142,12 +167,16 @@ class RecordRules:
         return engagement, weight * exp2(after_landmark_ms * self.trending_decay.per_ms) if weight > 0 else 0.0
 
 
+def flow_of(kind: str, time_ms: int, bucket_ms: int) -> int:
+    """The flow of an event of a flow type at a time (`Record.flows`)."""
+    return (time_ms - LANDMARK_MS) // bucket_ms * FLOW_TYPES + FLOW_NUMBER[kind]
+
+
 def record_of(event: Interaction, rules: RecordRules) -> Record:
     """The record of a learner who did nothing but this; `EMPTY` for an event that names no course."""
     kind, at_ms = event.type, event.timestamp
-    flow = _FLOW_OF.get(kind)
-    if flow is not None:
-        return Record(at_ms, ((at_ms - LANDMARK_MS) // rules.bucket_ms * FLOW_TYPES + flow,))
+    if kind in FLOW_NUMBER:
+        return Record(at_ms, (flow_of(kind, at_ms, rules.bucket_ms),))
     register = _REGISTER_OF.get(kind)
     if register is not None:
         state, left = register

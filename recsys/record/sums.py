@@ -2,7 +2,8 @@
 
 Kept as two doubles, a value and what rounding left of it, and the number of records that have a part in it: after
 millions of terms added and taken out again it is the sum of those that are left to far below 1e-9, and nothing at all
-when none is left. (Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974.)
+when none is left. (Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974,
+with the error of one addition as Knuth computes it, "The Art of Computer Programming" 2, 4.2.2, theorem B.)
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def change_sum(packed: bytes | None, terms: Sequence[float]) -> bytes | None:
     for term in terms:
         records += 1 if term > 0 else -1
         total = value + term
-        rest += (value - total) + term if abs(value) >= abs(term) else (term - total) + value
+        part = total - value
+        rest += (value - (total - part)) + (term - part)
         value = total
     if records <= 0:
         return None

@@ -63,7 +63,11 @@ EMPTY = Record()
 
 
 def join(one: Record, other: Record) -> Record:
-    """The record of what two records hold together; commutative, associative, idempotent."""
+    """The record of what two records hold together; commutative, associative, idempotent.
+
+    Returns:
+        `one` itself where `other` adds nothing to it.
+    """
     if not one.touch_ms:
         return other
     flows, registers, quarter, reached_ms = one.flows, one.registers, one.quarter, one.reached_ms
@@ -73,7 +77,22 @@ def join(one: Record, other: Record) -> Record:
         registers = _joined(registers, other.registers) if registers else other.registers
     if other.quarter > quarter or (other.quarter == quarter and other.reached_ms < reached_ms):
         quarter, reached_ms = other.quarter, other.reached_ms
-    return Record(max(one.touch_ms, other.touch_ms), flows, registers, quarter, reached_ms)
+    joined = Record(max(one.touch_ms, other.touch_ms), flows, registers, quarter, reached_ms)
+    return one if joined == one else joined
+
+
+def join_flow(record: Record, touch_ms: int, flow: int) -> Record:
+    """`join(record, Record(touch_ms, (flow,)))`: what nearly every event does, in a third of the time."""
+    flows, last_ms = record.flows, record.touch_ms
+    if not last_ms:
+        return Record(touch_ms, (flow,))
+    if not flows or flow > flows[0]:  # the commonest: events come in about the order of their times
+        flows = (flow, *flows)[:MAX_FLOWS]
+    elif flow not in flows and (len(flows) < MAX_FLOWS or flow > flows[-1]):
+        flows = tuple(sorted((*flows, flow), reverse=True)[:MAX_FLOWS])
+    elif touch_ms <= last_ms:
+        return record
+    return Record(max(touch_ms, last_ms), flows, record.registers, record.quarter, record.reached_ms)
 
 
 def _joined(one: tuple[Register, ...], other: tuple[Register, ...]) -> tuple[Register, ...]:

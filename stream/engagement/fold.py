@@ -131,18 +131,24 @@ def decode_record(record: Record) -> Event:
 
 def decode_records(records: Iterable[Record], partition: Partition, rules: FoldRules) -> Batch:
     """Decodes and routes records; raises nothing for whatever bytes they hold."""
-    batch = Batch()
+    batch, partitions = Batch(), rules.topology.partitions
+    accept_event, accept_source = batch.events.append, batch.sources.append
+    here: set[str] = set()  # learners of this partition, who mostly have more than one record in a batch
     for record in records:
         try:
             event = decode_record(record) if record.headers else decode(record.value, arrival_ms=record.timestamp)
-            target = target_of_misrouted(record, event.user_id, partition, rules.topology.partitions)
+            user = event.user_id
+            if user not in here:
+                target = target_of_misrouted(record, user, partition, partitions)
+                if target is not None:
+                    batch.misrouted.append(Misrouted(record, user, target))
+                    continue
+                here.add(user)
         except InvalidEvent as error:
             batch.refused.append(Refused(record, error))
             continue
-        if target is None:
-            batch.accept(event, record)
-        else:
-            batch.misrouted.append(Misrouted(record, event.user_id, target))
+        accept_event(event)
+        accept_source(record)
     return batch
 
 

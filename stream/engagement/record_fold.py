@@ -19,7 +19,7 @@ from recsys.handed_on import HandedOn
 from recsys.keys import ENGAGEMENT, ERASED, MERGED
 from recsys.online_store import ShardState
 from recsys.online_store.operations import SHARD_ITSELF
-from recsys.record import EMPTY, Record, RecordRules, join, record_of, unpack
+from recsys.record import EMPTY, FLOW_NUMBER, Record, RecordRules, flow_of, join, join_flow, record_of, unpack
 from stream.engagement.record_changes import ACCEPTED, REROUTED, UNCHANGED, Change, Event, Merged, RecordChanges
 from stream.engagement.record_reads import erased_ms, merged_of, most_courses
 
@@ -44,7 +44,7 @@ def fold_records(events: Sequence[Event], state: ShardState, rules: RecordRules,
 
 
 class _Learner:
-    """One learner during a batch: records as they were and are, as far as they were looked at."""
+    """One learner during a batch: stored records as they were, and all as they are, as far as they were looked at."""
 
     __slots__ = ("before", "courses", "erased_ms", "merged", "now", "stored", "user", "whole")
 
@@ -73,8 +73,8 @@ class _Fold:
         self._outgoing: dict[tuple[str, tuple[str, ...]], tuple[dict[str, Record], int]] = {}
 
     def run(self, events: Sequence[Event]) -> RecordChanges:
-        learners, seen, rules, load = self._learners, self._changes.seen, self._rules, self._load
-        accepted = unchanged = 0
+        learners, saw, rules, load = self._learners, self._changes.seen.append, self._rules, self._load
+        bucket_ms, accepted, unchanged = rules.bucket_ms, 0, 0
         for event in events:
             user, course = event.user_id, event.course_id
             learner = learners.get(user)
@@ -83,27 +83,26 @@ class _Fold:
             if not course or learner.merged is not None:
                 self._changes.outcomes[self._control(learner, event)] += 1
                 continue
-            addition = record_of(event, rules)  # type: ignore[arg-type]  # only an Interaction has a course
-            if learner.erased_ms:
-                addition = rules.without(addition, learner.erased_ms)
-                if not addition.touch_ms:
-                    unchanged += 1
-                    continue
-            seen.append(event)
             now = learner.now.get(course)
             if now is None:
                 now = load(learner, course)
-            if now.touch_ms:
-                after = join(now, addition)
-                if after == now:
+            kind, at_ms = event.type, event.timestamp  # type: ignore[union-attr]  # only an Interaction has a course
+            if kind in FLOW_NUMBER and not learner.erased_ms:
+                after = join_flow(now, at_ms, flow_of(kind, at_ms, bucket_ms))
+            else:
+                addition = rules.without(record_of(event, rules), learner.erased_ms)  # type: ignore[arg-type]
+                if not addition.touch_ms:
                     unchanged += 1
                     continue
-                learner.now[course] = after
-            else:
-                learner.now[course] = addition
-                if learner.whole:
-                    self._grown(learner)
+                after = join(now, addition)
+            saw(event)
+            if after is now:
+                unchanged += 1
+                continue
             accepted += 1
+            learner.now[course] = after
+            if learner.whole and not now.touch_ms:
+                self._grown(learner)
         outcomes = self._changes.outcomes
         outcomes[ACCEPTED] += accepted
         outcomes[UNCHANGED] += unchanged
@@ -128,7 +127,7 @@ class _Fold:
         if now is None:
             now = self._load(learner, course)
         after = join(now, addition)
-        if after == now:
+        if after is now:
             return False
         learner.now[course] = after
         if learner.whole and not now.touch_ms:
@@ -143,13 +142,12 @@ class _Fold:
     def _load(self, learner: _Learner, course: str) -> Record:
         packed = learner.stored.get(course)
         if packed is None:
-            record = EMPTY
-        else:
-            try:
-                record = unpack(packed)
-            except UnreadableState as error:
-                key = self._state.key(ENGAGEMENT, learner.user)
-                raise UnreadableState(key, error.problem, remedy=error.remedy) from None
+            return EMPTY
+        try:
+            record = unpack(packed)
+        except UnreadableState as error:
+            key = self._state.key(ENGAGEMENT, learner.user)
+            raise UnreadableState(key, error.problem, remedy=error.remedy) from None
         learner.before[course] = learner.now[course] = record
         return record
 
@@ -261,12 +259,12 @@ class _Fold:
         return REROUTED
 
     def _ended(self) -> RecordChanges:
-        changes, scores = self._changes, self._rules.scores
+        changes, scores, trend_of = self._changes, self._rules.scores, self._rules.trend
         pairs = changes.pairs
         for user, learner in self._learners.items():
-            before = learner.before
+            before = learner.before.get
             for course, now in learner.now.items():
-                was = before[course]
+                was = before(course, EMPTY)
                 if was is now or (learner.whole and was == now):
                     continue
                 engagement, trend = scores(now)
@@ -275,7 +273,7 @@ class _Fold:
                 elif _differ_in_touch(was, now):
                     trend_before = trend
                 else:
-                    trend_before = scores(was)[1]
+                    trend_before = trend_of(was)
                 pairs.append(Change(user, course, was, now, engagement, trend_before, trend))
             if learner.whole and learner.stored and not learner.courses:
                 changes.gone.append(user)

@@ -71,6 +71,13 @@ def test_a_damaged_gzip_file_ends_with_a_refusal(damage: str) -> None:
     assert all(line.problem is None for line in found[:-1])
 
 
+@pytest.mark.parametrize("first", [pytest.param(b"\x1f\x8b", id="cut"), pytest.param(b"\x1f\x8bno gzip", id="damaged")])
+def test_a_gzip_file_damaged_in_its_header_is_refused(first: bytes) -> None:
+    (line,) = lines(first)
+    assert line.problem is not None
+    assert "cut off or damaged" in line.problem.example
+
+
 def test_bytes_are_taken_as_they_come_and_told() -> None:
     told: list[int] = []
     content = b"a\n" * 1_500_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.events import Interaction
-from recsys.record import EMPTY, MAX_FLOWS, Record, RecordRules, State, join, record_of
+from recsys.record import EMPTY, MAX_FLOWS, Record, RecordRules, State, join, join_flow, record_of
 from recsys.vocabulary import FLOWS, VOCABULARY, Kind
 from tests.doubles.record_events import TIMES, events
 
@@ -41,6 +41,19 @@ def test_the_three_laws_of_a_join(one: Record, two: Record, three: Record) -> No
     assert join(join(one, two), three) == join(one, join(two, three))
     assert join(one, one) == one
     assert join(one, EMPTY) == join(EMPTY, one) == one
+
+
+@given(records, TIMES, st.integers(-30, 8000))
+def test_joining_one_flow_is_the_join(one: Record, touch_ms: int, flow: int) -> None:
+    joined = join_flow(one, touch_ms, flow)
+    assert joined == join(one, Record(touch_ms, (flow,)))
+    assert (joined is one) == (joined == one)
+
+
+@given(st.lists(st.tuples(TIMES, st.integers(0, 40)), max_size=60))
+def test_flows_joined_one_by_one_are_the_largest(events_of_a_course: list[tuple[int, int]]) -> None:
+    one = reduce(lambda record, each: join_flow(record, *each), events_of_a_course, EMPTY)
+    assert one.flows == tuple(sorted({flow for _, flow in events_of_a_course}, reverse=True)[:MAX_FLOWS])
 
 
 @given(histories, st.randoms(use_true_random=False), st.integers(0, 40))
