@@ -30,12 +30,14 @@ def test_an_empty_list_hits_nothing() -> None:
 
 def test_a_value_of_an_hour_ago_weighs_half_at_a_half_life_of_an_hour() -> None:
     held = DecayedMean(HOUR_MS).added(0.0, 1000).added(1.0, 1000 + HOUR_MS)
-    assert (held.weight, held.mean) == (1.5, pytest.approx(2 / 3))
+    assert held.weight == 1.5
+    assert held.mean == pytest.approx(2 / 3)
 
 
 def test_what_comes_late_counts_with_its_age() -> None:
     held = DecayedMean(HOUR_MS).added(1.0, 1000 + HOUR_MS).added(0.0, 1000)
-    assert (held.weight, held.mean, held.as_of_ms) == (1.5, pytest.approx(2 / 3), 1000 + HOUR_MS)
+    assert (held.weight, held.as_of_ms) == (1.5, 1000 + HOUR_MS)
+    assert held.mean == pytest.approx(2 / 3)
 
 
 def test_time_alone_lowers_the_weight_and_keeps_mean_and_effective_count() -> None:
