@@ -17,7 +17,7 @@ from recsys.record import FOREVER_MS, RecordRules, record_of, unpack
 from stream.engagement.commit import ShardWriter, WriterRules
 from stream.engagement.fold import COURSES_HANDED_ON_AT_ONCE, FoldRules, produced
 from stream.engagement.metrics import PartitionMetrics
-from stream.engagement.record_fold import LONGEST_PATH
+from stream.engagement.record_control import LONGEST_PATH
 from tests.doubles.stream import ARRIVAL, FakeLog, FakeOutputs, FakeRecord, chunk, event
 
 GROUP, PARTITIONS = "g", 3
