@@ -77,7 +77,7 @@ class _Options:
         self._values = {name: (value,) if isinstance(value, str) else value or () for name, value in given.items()}
 
     def getlist(self, key: str) -> tuple[str, ...]:
-        return self._values[key]
+        return self._values.get(key, ())
 
 
 async def _ask(

@@ -25,6 +25,26 @@ class Metrics:
         self.answer_age_seconds = Histogram(
             "recsys_answer_age_seconds", "Age of the list in an answer.", buckets=_AGE_S, registry=self.registry
         )
+        self.after_offset = Counter(
+            "recsys_after_offset_total",
+            "Answers to requests that name an event: with it, from the cached list (list) or ranked at once (ranked); "
+            "without it (late); or of another partition or a merged learner, or without Redis (unknown).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.after_offset_seconds = Histogram(
+            "recsys_after_offset_wait_seconds",
+            "How long such a request waited for the event.",
+            buckets=_LATENCY_S,
+            registry=self.registry,
+        )
+        self.freshness_seconds = Histogram(
+            "recsys_freshness_seconds",
+            "From one stage to the next; served: from a list's computation to the answer that waited for its event.",
+            ["stage"],
+            buckets=_LATENCY_S,
+            registry=self.registry,
+        )
         self.rung_failures = Counter(
             "recsys_rung_failures_total", "Rungs that failed and were passed by.", ["rung"], registry=self.registry
         )

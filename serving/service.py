@@ -25,6 +25,7 @@ from serving.recommend.follower import Follower
 from serving.recommend.ladder import ClockMs, Ladder
 from serving.recommend.learner import Learners, ServingStore
 from serving.recommend.loaded import LoadBundle, LoadedModel
+from serving.recommend.offset_wait import OffsetWait
 from serving.recommend.recent import RecentLists
 from serving.recommend.trending import LatestTrending
 
@@ -108,7 +109,7 @@ class Service:
         recent = RecentLists(
             ttl_ms=int(settings.serving_cache_seconds * 1000), done_ms=int(settings.serving_done_seconds * 1000)
         )
-        learners = Learners(store, circuit, recent)
+        learners = Learners(store, circuit, recent, group=settings.consumer_group)
         models = ModelFollower(
             lambda: circuit.call(store.model),
             lambda folder: LoadedModel(load(folder)),
@@ -127,7 +128,16 @@ class Service:
             clock,
             partial(check_deployment, key, deployment=settings.deployment),
         )
-        ladder = Ladder(learners, models, trending, settings.experiments, metrics, clock, settings.exclusion)
+        ladder = Ladder(
+            learners,
+            models,
+            trending,
+            settings.experiments,
+            metrics,
+            clock,
+            settings.exclusion,
+            offset_wait=OffsetWait(settings.serving_fresh_wait_ms / 1000),
+        )
         return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock)
 
     async def start(self) -> asyncio.Task[None]:

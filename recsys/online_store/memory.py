@@ -17,6 +17,7 @@ from recsys.online_store.values import (
     CachedTop,
     Effects,
     Guard,
+    Listed,
     ModelPointer,
     ShardState,
     ShardTrend,
@@ -178,10 +179,16 @@ class MemoryStore:
                 del state.dirty[top.user_id]
         return written
 
-    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
+    async def listed(self, shard: Shard, group: str, user_id: str) -> Listed:
         state = self._shards[shard]
         packed = state.tops.get(user_id)
-        return (None if packed is None else unpack_top(packed)), state.done(user_id)
+        return Listed(
+            None if packed is None else unpack_top(packed),
+            state.done(user_id),
+            fence=state.fences.get(group),
+            marked=user_id in state.dirty,
+            merged=user_id in state.contents.values[keys.MERGED].get(SHARD_ITSELF, {}),
+        )
 
     async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
         if self._model is not None:

@@ -17,6 +17,7 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     computed_at_ms: int
     course_ids: tuple[str, ...]
     scores: bytes
+    included_offset: int | None = None  # releases without it read the first five and leave it
 
 
 _decoder = msgspec.msgpack.Decoder(_Packed)
@@ -26,7 +27,7 @@ def pack_top(top: CachedTop) -> bytes:
     """A cached list as bytes; scores are rounded to float32."""
     scores = np.asarray(top.scores, dtype="<f4").tobytes()
     return msgspec.msgpack.encode(
-        _Packed(top.user_id, top.model_version, top.computed_at_ms, tuple(top.course_ids), scores)
+        _Packed(top.user_id, top.model_version, top.computed_at_ms, tuple(top.course_ids), scores, top.included_offset)
     )
 
 
@@ -38,4 +39,11 @@ def unpack_top(value: bytes) -> CachedTop:
     """
     packed = _decoder.decode(value)
     scores = tuple(np.frombuffer(packed.scores, dtype="<f4").tolist())
-    return CachedTop(packed.user_id, packed.model_version, packed.computed_at_ms, packed.course_ids, scores)
+    return CachedTop(
+        packed.user_id,
+        packed.model_version,
+        packed.computed_at_ms,
+        packed.course_ids,
+        scores,
+        packed.included_offset,
+    )

@@ -23,6 +23,7 @@ from recsys.online_store.values import (
     CachedTop,
     Effects,
     Guard,
+    Listed,
     ModelPointer,
     ShardState,
     ShardTrend,
@@ -91,8 +92,16 @@ class ShardStore(Protocol):
 class Lists(Protocol):
     """What is shown to learners, and what it is computed from."""
 
-    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
-        """The cached top-N and `UserState.done`, in one round trip. A list that names another user is not returned."""
+    async def listed(self, shard: Shard, group: str, user_id: str) -> Listed:
+        """The learner's cached top-N, what they are done with, and what is known of how fresh the list is.
+
+        One round trip. What cannot be read of the freshness alone (fence, mark, merge) is as if it was not known.
+
+        Args:
+            shard: The learner's shard.
+            group: Consumer group; names the fence.
+            user_id: Whose.
+        """
         ...
 
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:

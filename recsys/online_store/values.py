@@ -116,6 +116,8 @@ class CachedTop:
         computed_at_ms: When, ms since 1970 UTC.
         course_ids: Best first.
         scores: float, aligned with `course_ids`, non-increasing.
+        included_offset: Every record of the learner's partition up to and including this offset is in the state that
+            the list was ranked from; None where its writer did not say (a retrain, an earlier release).
     """
 
     user_id: str
@@ -123,6 +125,38 @@ class CachedTop:
     computed_at_ms: int
     course_ids: Sequence[str]
     scores: Sequence[float]
+    included_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What serving reads of a learner at once.
+
+    Attributes:
+        top: The cached list; None where there is none, or one that names another learner.
+        done: As `UserState.done`.
+        fence: Last applied offset of the learner's partition, read before everything else; None where it is not known.
+        marked: Whether the list is out of date.
+        merged: Whether the learner was merged into another, in whose partition later events are applied.
+    """
+
+    top: CachedTop | None
+    done: Mapping[str, int]
+    fence: int | None = None
+    marked: bool = False
+    merged: bool = False
+
+    @property
+    def included_offset(self) -> int | None:
+        """The highest offset up to which all records of the learner's partition are in the list; None if not known.
+
+        A list that is not marked is that of the state at the fence: a commit that changes a learner marks them, and
+        only a list ranked from state read after that mark takes it away.
+        """
+        if self.top is None or self.merged:
+            return None
+        known = [self.top.included_offset, None if self.marked else self.fence]
+        return max((offset for offset in known if offset is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

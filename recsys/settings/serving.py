@@ -83,6 +83,12 @@ class ServingSettings(Section):
     serving_produce_timeout_ms: int = Field(
         default=2000, ge=1, le=60_000, description="Longest wait of `POST /v1/events` for Kafka's acknowledgement."
     )
+    serving_fresh_wait_ms: int = Field(
+        default=50,
+        ge=0,
+        le=1000,
+        description="Longest wait of an answer for the event that `after_offset` names; 0 never waits.",
+    )
     serving_state_dir: Folder = Field(
         default=Path("var/serving"),
         description="Where the API keeps trending and the model pointer as it saw them last, for Redis outages.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -27,6 +27,18 @@ LONGEST_PAUSE_S = 2.0
 _log = structlog.get_logger(__name__)
 
 
+class Stored(NamedTuple):
+    """Where Kafka has an event.
+
+    Attributes:
+        partition: Of the topic.
+        offset: In the partition; None where the broker had it already from a try whose acknowledgement was lost.
+    """
+
+    partition: int
+    offset: int | None
+
+
 class EventProducer(Protocol):
     """Where accepted events go."""
 
@@ -39,8 +51,8 @@ class EventProducer(Protocol):
         """Begins to connect; waits at most `wait_s` seconds for it."""
         ...
 
-    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> None:
-        """Returns after every event was acknowledged.
+    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> Sequence[Stored]:
+        """Returns after every event was acknowledged, and says where each is.
 
         Raises:
             ServiceUnavailable: Not all were, in the time allowed.
@@ -93,12 +105,15 @@ class KafkaEventProducer:
             async with asyncio.timeout(wait_s):
                 await self._available.wait()
 
-    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> None:
+    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> Sequence[Stored]:
         """Produces the events and waits for every acknowledgement.
 
         Args:
             events: In the order they are to have within a partition.
             arrival_ms: When they arrived, ms since 1970 UTC; becomes the records' time.
+
+        Returns:
+            Where each event is, in the same order.
 
         Raises:
             ServiceUnavailable: Not all were acknowledged within the time-out.
@@ -106,7 +121,7 @@ class KafkaEventProducer:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._available.wait()
-                await self._deliver(events, arrival_ms)
+                return await self._deliver(events, arrival_ms)
         except TimeoutError:
             raise ServiceUnavailable(f"Kafka has not acknowledged the events within {self._timeout_s:g} s") from None
         except KafkaError as error:
@@ -123,7 +138,7 @@ class KafkaEventProducer:
                 await self._task
         await self._discard()
 
-    async def _deliver(self, events: Sequence[Interaction], arrival_ms: int) -> None:
+    async def _deliver(self, events: Sequence[Interaction], arrival_ms: int) -> Sequence[Stored]:
         producer = self._producer
         if producer is None:
             raise ProducerClosed
@@ -132,7 +147,8 @@ class KafkaEventProducer:
             await producer.send(self._topic, encode(event), key=event.user_id.encode(), timestamp_ms=arrival_ms)
             for event in events
         ]
-        await asyncio.gather(*acknowledgements)
+        metadata = await asyncio.gather(*acknowledgements)
+        return [Stored(each.partition, each.offset if each.offset >= 0 else None) for each in metadata]
 
     async def _stay_connected(self) -> None:
         pause_s = FIRST_PAUSE_S

@@ -62,7 +62,9 @@ def _recommendations(n: Json, answer: Json) -> Json:
     user = {"name": "user_id", "in": "path", "required": True, "schema": _TEXT}
     exclude = {"type": "array", "items": _TEXT, "maxItems": MAX_EXCLUDED}
     filters = [_parameter(name, _TEXT) for name in ATTRIBUTES]
-    parameters = [user, n, *filters, _parameter("exclude", exclude)]
+    number = {"type": "integer", "minimum": 0}
+    event = [_parameter(name, number) for name in ("after_offset", "after_partition")]
+    parameters = [user, n, *filters, _parameter("exclude", exclude), *event]
     operation = _operation("recommendations", "The top-N of one learner", 200, answer, (422, 503), parameters)
     operation["responses"]["200"]["headers"] = {
         VARIANTS_HEADER: {"description": "experiment=variant, …", "schema": {"type": "string"}}

@@ -54,6 +54,11 @@ class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
         age_seconds: How long ago that was.
         source: The rung that answered.
         variants: Experiment → the variant this learner is in.
+        partition: The Kafka partition of the learner's events; null where it is not known, and for a learner who was
+            merged into another.
+        included_offset: Every event of that partition up to and including this offset is in the state that the answer
+            was ranked from; null where that is not known, and for trending.
+        fresh: Whether the answer contains the event that was asked for; null where none was.
     """
 
     user_id: str
@@ -63,6 +68,9 @@ class Recommendations(msgspec.Struct, frozen=True, kw_only=True):
     age_seconds: float
     source: Source
     variants: dict[str, str]
+    partition: int | None = None
+    included_offset: int | None = None
+    fresh: bool | None = None
 
 
 class TrendingCourses(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +91,25 @@ class TrendingCourses(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
 
 
+class StoredEvent(msgspec.Struct, frozen=True):
+    """Where the brokers acknowledged an event.
+
+    Attributes:
+        partition: Of the interactions topic.
+        offset: In the partition; null where the broker only said that it had the event already.
+    """
+
+    partition: int
+    offset: int | None
+
+
 class Accepted(msgspec.Struct, frozen=True):
-    """How many events the brokers acknowledged."""
+    """What the brokers acknowledged.
+
+    Attributes:
+        accepted: How many events.
+        events: Where each of them is, in the order in which they were sent.
+    """
 
     accepted: int
+    events: list[StoredEvent]

@@ -3,7 +3,8 @@
 Cached top-N in Redis → the list this process last saw → ranking from the loaded bundle → trending →
 `NothingToRecommend`. A rung that fails is counted and passed by. So is a list of another model than the published one:
 it was computed before a publish or a rollback, or by a worker that lags behind. A list that the filters leave too short
-gives way to a rung that can fill the answer; lists of two versions are never mixed into one answer.
+gives way to a rung that can fill the answer; lists of two versions are never mixed into one answer. Where a request
+names an event (`after_offset`), a list without it gives way to a ranking from the state that has it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
@@ -25,7 +27,8 @@ from serving.recommend.answers import Recommendations, Source, TrendingCourses
 from serving.recommend.experiments import variants_of
 from serving.recommend.learner import Learner, Learners
 from serving.recommend.loaded import LoadedModel
-from serving.recommend.query import Query
+from serving.recommend.offset_wait import OffsetWait, contains, is_applied
+from serving.recommend.query import After, Query
 from serving.recommend.ranking import Picked, Ranking, pick
 from serving.recommend.trending import LatestTrending
 
@@ -45,6 +48,7 @@ class Ladder:
         metrics: Where answers are counted.
         clock: ms since 1970 UTC.
         exclusion: What an answer leaves out.
+        offset_wait: How the event that a request names is waited for.
     """
 
     def __init__(
@@ -56,8 +60,10 @@ class Ladder:
         metrics: Metrics,
         clock: ClockMs,
         exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
+        *,
+        offset_wait: OffsetWait,
     ) -> None:
-        self._exclusion = exclusion
+        self._exclusion, self._offset_wait = exclusion, offset_wait
         self._learners = learners
         self._models = models
         self._trending = trending
@@ -73,12 +79,15 @@ class Ladder:
         """
         now_ms = self._clock()
         model = self._models.current  # read once: one answer, one version
-        learner = await self._learners.find(query.user_id, now_ms=now_ms)
+        learner = await self._find(query, now_ms)
         picked = await self._climb(query, learner, model, now_ms)
         if picked is None:
             raise NothingToRecommend("there is no cached list, no model and no trending to answer from")
         ranking = picked.ranking
-        age_s = _age_seconds(ranking.computed_at_ms, now_ms)
+        age_s = _age_seconds(ranking.computed_at_ms, self._clock())  # it may have been computed while this waited
+        fresh = None if query.after is None else contains(ranking.included_offset, learner.partition, query.after)
+        if query.after is not None:
+            self._count_freshness(query.after, learner, ranking, age_s, fresh=bool(fresh))
         self._metrics.recommendations.labels(ranking.source).inc()
         self._metrics.answer_age_seconds.observe(age_s)
         return Recommendations(
@@ -89,6 +98,9 @@ class Ladder:
             age_seconds=age_s,
             source=ranking.source,
             variants=variants_of(self._experiments, query.user_id),
+            partition=learner.partition,
+            included_offset=ranking.included_offset,
+            fresh=fresh,
         )
 
     def trending(self, n: int) -> TrendingCourses:
@@ -114,15 +126,34 @@ class Ladder:
             source=ranking.source,
         )
 
+    async def _find(self, query: Query, now_ms: int) -> Learner:
+        find = partial(self._learners.find, query.user_id, now_ms=now_ms)
+        if query.after is None:
+            return await find()
+        with self._metrics.after_offset_seconds.time():
+            return await self._offset_wait.until_contained(query.after, find)
+
+    def _count_freshness(self, after: After, learner: Learner, ranking: Ranking, age_s: float, *, fresh: bool) -> None:
+        comparable = learner.partition is not None and after.partition in (None, learner.partition)
+        if not fresh:
+            outcome = "late" if comparable else "unknown"
+        elif ranking.source is Source.MODEL:
+            outcome = "ranked"
+        else:
+            outcome = "list"
+            self._metrics.freshness_seconds.labels("served").observe(age_s)
+        self._metrics.after_offset.labels(outcome).inc()
+
     async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
         cached = self._from_cache(query, learner, model, now_ms)
-        outdated = model is not None and _given_back_since(learner, now_ms)
+        outdated = model is not None and (_given_back_since(learner, now_ms) or _behind(learner, query.after))
         if cached is not None and len(cached.courses) == query.n and not outdated:
             return cached
         engagement = await self._learners.engagement(query.user_id, learner)
-        exclude = query.exclude | self._exclusion.excluded(learner.done, engagement, at_ms=now_ms)
+        exclude = query.exclude | self._exclusion.excluded(learner.done, engagement or (), at_ms=now_ms)
         if model is not None:
-            ranked = self._ranked(query, engagement, exclude, model, now_ms)
+            included = None if engagement is None else learner.fence
+            ranked = self._ranked(query, engagement or {}, exclude, model, now_ms, included)
             if ranked is not None:  # it has ranked the whole catalogue: no rung below knows more courses
                 return ranked
         trending = self._from_trending(query, exclude, model)
@@ -137,13 +168,26 @@ class Ladder:
         if published is not None and top.model_version != published.version:
             self._metrics.outdated_lists.inc()
             return None
-        ranking = Ranking(learner.source, top.model_version, top.computed_at_ms, top.course_ids, top.scores)
+        ranking = Ranking(
+            learner.source,
+            top.model_version,
+            top.computed_at_ms,
+            top.course_ids,
+            top.scores,
+            learner.included_offset,
+        )
         # A list in Redis already leaves out what its learner had seen; what they finished since is left out here.
         exclude = query.exclude | {course for course, until in learner.done.items() if until > now_ms}
         return _picked(ranking, query, exclude, None if model is None else model.courses)
 
     def _ranked(
-        self, query: Query, engagement: Mapping[str, float], exclude: AbstractSet[str], model: LoadedModel, now_ms: int
+        self,
+        query: Query,
+        engagement: Mapping[str, float],
+        exclude: AbstractSet[str],
+        model: LoadedModel,
+        now_ms: int,
+        included_offset: int | None = None,
     ) -> Picked | None:
         try:
             ids, scores = model.rank(
@@ -154,7 +198,7 @@ class Ladder:
             _log.exception("ranking_failed", version=model.version)
             self._metrics.rung_failures.labels(Source.MODEL).inc()
             return None
-        ranking = Ranking(Source.MODEL, model.version, now_ms, ids, scores)
+        ranking = Ranking(Source.MODEL, model.version, now_ms, ids, scores, included_offset)
         return pick(ranking, n=query.n, exclude=exclude, attributes=query.attributes, catalogue=model.courses)
 
     def _from_trending(self, query: Query, exclude: AbstractSet[str], model: LoadedModel | None) -> Picked | None:
@@ -179,6 +223,13 @@ def _given_back_since(learner: Learner, now_ms: int) -> bool:
         return False
     computed_at_ms = learner.top.computed_at_ms
     return any(computed_at_ms < until <= now_ms for until in learner.done.values())
+
+
+def _behind(learner: Learner, after: After | None) -> bool:
+    """Whether the list lacks an event that is asked for and that the learner's state has."""
+    if after is None or contains(learner.included_offset, learner.partition, after):
+        return False
+    return is_applied(learner, after)
 
 
 def _picked(

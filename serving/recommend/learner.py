@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.keys import Shard, Topology
+from recsys.keys import Partition, Shard, Topology, partition_of_shard
 from recsys.online_store import CachedTop, Control, Lists
 from serving.recommend.answers import Source
 from serving.recommend.circuit import Circuit
@@ -22,11 +22,17 @@ class Learner:
         top: The cached list, if any.
         done: Course → until when it is not to be recommended, ms since 1970 UTC.
         source: `CACHED` when Redis said so, `PROCESS_CACHE` when this process remembers it.
+        partition: That of the learner's events; None where it is not known or the learner was merged into another.
+        fence: Last offset of it that is applied; None where that is not known.
+        included_offset: That of the cached list (`Listed.included_offset`).
     """
 
     top: CachedTop | None
     done: Mapping[str, int]
     source: Source
+    partition: Partition | None = None
+    fence: int | None = None
+    included_offset: int | None = None
 
 
 class ServingStore(Lists, Control, Protocol):
@@ -40,39 +46,53 @@ class Learners:
         store: The online store.
         circuit: In front of it.
         recent: This process's short cache.
+        group: Consumer group of the workers; names the fences.
     """
 
-    def __init__(self, store: ServingStore, circuit: Circuit, recent: RecentLists) -> None:
-        self._store = store
+    def __init__(self, store: ServingStore, circuit: Circuit, recent: RecentLists, *, group: str) -> None:
+        self._store, self._group = store, group
         self._circuit = circuit
         self._recent = recent
         self.topology: Topology | None = None
 
     async def find(self, user_id: str, *, now_ms: int) -> Learner:
-        """The cached list and the courses the learner is done with, in one round trip."""
+        """The cached list, the courses the learner is done with and how fresh the list is, in one round trip."""
         try:
             shard = await self._shard_of(user_id)
             if shard is None:
                 return Learner(None, {}, Source.CACHED)
-            top, done = await self._circuit.call(lambda: self._store.top(shard, user_id))
+            listed = await self._circuit.call(lambda: self._store.listed(shard, self._group, user_id))
         except (ServiceUnavailable, UnreadableState):
             remembered = self._recent.recall(user_id, now_ms=now_ms)
-            return Learner(remembered.top, remembered.done, Source.PROCESS_CACHE)
-        self._recent.remember(user_id, top, done, now_ms=now_ms)
-        return Learner(top, done, Source.CACHED)
+            top = remembered.top
+            partition = None if top is None or top.included_offset is None else self._partition_of(user_id)
+            included = None if top is None or partition is None else top.included_offset
+            return Learner(top, remembered.done, Source.PROCESS_CACHE, partition, included_offset=included)
+        included = listed.included_offset
+        top = None if listed.top is None else replace(listed.top, included_offset=included)
+        self._recent.remember(user_id, top, listed.done, now_ms=now_ms)
+        if listed.merged:
+            return Learner(top, listed.done, Source.CACHED)
+        return Learner(top, listed.done, Source.CACHED, partition_of_shard(shard), listed.fence, included)
 
-    async def engagement(self, user_id: str, learner: Learner) -> Mapping[str, float]:
-        """The stored engagement sums; empty when they are not known, and Redis is not asked in vain twice."""
+    async def engagement(self, user_id: str, learner: Learner) -> Mapping[str, float] | None:
+        """The stored engagement sums; None when they are not known, and Redis is not asked in vain twice.
+
+        They contain every event up to and including `learner.fence`, which was read before them.
+        """
         if learner.source is not Source.CACHED:
-            return {}
+            return None
         try:
             shard = await self._shard_of(user_id)
             if shard is None:
-                return {}
+                return None
             (state,) = await self._circuit.call(lambda: self._store.user_states(shard, [user_id]))
         except (ServiceUnavailable, UnreadableState):
-            return {}
+            return None
         return state.engagement
+
+    def _partition_of(self, user_id: str) -> Partition | None:
+        return None if self.topology is None else partition_of_shard(self.topology.shard_of(user_id))
 
     async def _shard_of(self, user_id: str) -> Shard | None:
         """The learner's shard; None while no topology was written, so nothing was either."""

@@ -15,6 +15,7 @@ MAX_N = 50
 MAX_ID_LENGTH = MAX_ID_CHARS
 MAX_EXCLUDED = 200
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_OFFSET = re.compile(r"[0-9]{1,18}")
 
 
 class Parameters(Protocol):
@@ -49,6 +50,19 @@ ATTRIBUTES: tuple[str, ...] = tuple(field.name for field in fields(Attributes))
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """An event that the answer should contain, as `POST /v1/events` told where it is.
+
+    Attributes:
+        offset: In its partition.
+        partition: None for that of the learner.
+    """
+
+    offset: int
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What one request asks.
 
@@ -57,12 +71,14 @@ class Query:
         n: Most courses in the answer, 1..`MAX_N`.
         exclude: Courses the caller does not want.
         attributes: What the courses must be.
+        after: The event that the answer should contain, if any.
     """
 
     user_id: str
     n: int
     exclude: frozenset[str] = frozenset()
     attributes: Attributes = Attributes()
+    after: After | None = None
 
 
 def parse_query(user_id: str, parameters: Parameters, *, default_n: int) -> Query:
@@ -79,6 +95,7 @@ def parse_query(user_id: str, parameters: Parameters, *, default_n: int) -> Quer
         n=parse_n(parameters, default_n=default_n),
         exclude=frozenset(_identifier("exclude", course_id) for course_id in exclude),
         attributes=Attributes(**{name: _attribute(name, parameters) for name in ATTRIBUTES}),
+        after=_after(parameters),
     )
 
 
@@ -94,6 +111,20 @@ def parse_n(parameters: Parameters, *, default_n: int) -> int:
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_N:
         raise InvalidQuery(f"expected n from 1 to {MAX_N}, received {text[:20]!r}")
     return int(text)
+
+
+def _after(parameters: Parameters) -> After | None:
+    offset, partition = _whole("after_offset", _OFFSET, parameters), _whole("after_partition", _NUMBER, parameters)
+    if offset is None and partition is not None:
+        raise InvalidQuery("expected after_offset beside after_partition, received none")
+    return None if offset is None else After(offset, partition)
+
+
+def _whole(name: str, form: re.Pattern[str], parameters: Parameters) -> int | None:
+    text = _single(name, parameters)
+    if text is not None and not form.fullmatch(text):
+        raise InvalidQuery(f"expected {name} as a whole number, received {text[:20]!r}")
+    return None if text is None else int(text)
 
 
 def _single(name: str, parameters: Parameters) -> str | None:

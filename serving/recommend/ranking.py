@@ -20,6 +20,7 @@ class Ranking:
         computed_at_ms: When, ms since 1970 UTC.
         course_ids: Best first.
         scores: Aligned, non-increasing.
+        included_offset: Of the learner's partition, as in the answer; None where that is not known.
     """
 
     source: Source
@@ -27,6 +28,7 @@ class Ranking:
     computed_at_ms: int
     course_ids: Sequence[str]
     scores: Sequence[float]
+    included_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

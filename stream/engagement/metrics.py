@@ -8,6 +8,19 @@ from recsys.keys import Partition
 
 RECORDS = Counter("recsys_records", "Records applied, by outcome.", ["outcome"])
 CHUNK_SECONDS = Histogram("recsys_chunk_seconds", "From a fetched chunk to its commit, in seconds.")
+_STAGE_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5, 30, 120, 600, 3600)
+FRESHNESS_SECONDS = Histogram(
+    "recsys_freshness_seconds",
+    "From one stage to the next. folded: from the broker's append of a chunk's first record to its commit; refreshed: "
+    "from the commit to a learner's ranked list; readable: from there until it is written.",
+    ["stage"],
+    buckets=_STAGE_S,
+)
+EVENT_TO_LIST_SECONDS = Histogram(
+    "recsys_event_to_list_seconds",
+    "From the broker's append of a chunk's first record to a learner's list in Redis that contains it.",
+    buckets=_STAGE_S,
+)
 FENCE = Gauge("recsys_fence_offset", "Last applied offset.", ["partition"])
 STOPPED = Gauge("recsys_partition_stopped", "1 while a partition waits for an operator.", ["partition"])
 UNREACHABLE = Gauge("recsys_partitions_unreachable", "Partitions about which Kafka or Redis does not answer.")

@@ -20,6 +20,7 @@ from recsys.model.follower import ModelFollower
 from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Lists
 from stream.engagement import metrics
+from stream.engagement.commit_times import CommitTime, CommitTimes
 from stream.engagement.mark_ages import MarkAges
 from stream.engagement.turns import Turns
 
@@ -77,14 +78,23 @@ class Refresher:
         self._top_n, self._backlog_s, self._leftovers_s = top_n, backlog_s, leftovers_s
         self._clock, self._now_ms, self._wait = clock, now_ms, wait
         self._turns = Turns(sweep_s=leftovers_s)
-        self._ages = MarkAges(clock)
+        self._ages, self._commits = MarkAges(clock), CommitTimes()
         self._shown: set[Shard] = set()
         self._unreadable: dict[Shard, str] = {}
         self._wake = asyncio.Event()
 
-    def notify(self, shard: Shard, *, fence: int, backlog: bool) -> None:
-        """Says that users of a shard changed, up to and including the fence; `backlog` while more records wait."""
+    def notify(self, shard: Shard, *, fence: int, backlog: bool, arrival_ms: int | None = None) -> None:
+        """Says that users of a shard changed.
+
+        Args:
+            shard: The shard.
+            fence: Up to and including this offset.
+            backlog: Whether more records wait.
+            arrival_ms: When the first of the records behind the change arrived, ms since 1970 UTC; None measures none.
+        """
         self._ages.moved(shard, fence)
+        if arrival_ms is not None:
+            self._commits.committed(shard, fence, CommitTime(self._clock(), arrival_ms))
         if backlog:
             self._turns.postpone(shard, self._clock() + self._backlog_s)
         else:
@@ -136,17 +146,30 @@ class Refresher:
             ]
             rank = partial(scorer.rank_many, learners, at_ms=now_ms, n=self._top_n)
             lists = rank() if len(learners) <= INLINE_USERS else await asyncio.to_thread(rank)
+            ranked_at = self._clock()
+            # A mark is the fence of a commit, and the states were read after the marks: they contain all up to there.
+            # A publication marks with 0, which says nothing.
+            included = max(mark for _, mark in waiting.users) or None
             tops = [
-                (CachedTop(user, scorer.version, now_ms, ids, scores), mark)
+                (CachedTop(user, scorer.version, now_ms, ids, scores, included), mark)
                 for (user, mark), (ids, scores) in zip(waiting.users, lists, strict=True)
             ]
             written = await self._store.write_tops(shard, tops)
+            self._measure(shard, [mark for _, mark in waiting.users], ranked_at)
         metrics.REFRESHED.inc(written)
         if not written:
             return 0  # another model was published just now: once it is loaded, they are ranked again
         if waiting.count <= len(tops):
             self._show(shard, 0, None)
         return len(tops)
+
+    def _measure(self, shard: Shard, marks: Iterable[int], ranked_at: float) -> None:
+        """Observes the stages of the lists that were just written."""
+        written_s, now_ms = self._clock() - ranked_at, self._now_ms()
+        for commit in filter(None, (self._commits.of_mark(shard, mark) for mark in marks)):
+            metrics.FRESHNESS_SECONDS.labels("refreshed").observe(ranked_at - commit.committed_at)
+            metrics.FRESHNESS_SECONDS.labels("readable").observe(written_s)
+            metrics.EVENT_TO_LIST_SECONDS.observe((now_ms - commit.arrival_ms) / 1000)
 
     def _show(self, shard: Shard, count: int, oldest_mark: int | None) -> None:
         partition = str(partition_of_shard(shard))
@@ -159,6 +182,7 @@ class Refresher:
 
     def _show_only(self, owned: set[Shard]) -> None:
         self._ages.forget_all_but(owned)
+        self._commits.forget_all_but(owned)
         for shard in self._shown - owned:
             for gauge in (metrics.DIRTY_USERS, metrics.OLDEST_MARK):
                 gauge.remove(str(partition_of_shard(shard)))

@@ -227,9 +227,11 @@ class EngagementWorker:
     def _applied(self, chunk: Chunk, applied: Applied) -> None:
         for outcome, records in applied.counts.items():
             metrics.RECORDS.labels(outcome).inc(records)
+        arrival_ms = chunk.records[0].timestamp
+        metrics.FRESHNESS_SECONDS.labels("folded").observe((now_ms() - arrival_ms) / 1000)
         if applied.users:
-            shard = self._topology.shard(chunk.partition)
-            self._refresher.notify(shard, fence=chunk.records[-1].offset, backlog=chunk.backlog > 0)
+            shard, fence = self._topology.shard(chunk.partition), chunk.records[-1].offset
+            self._refresher.notify(shard, fence=fence, backlog=chunk.backlog > 0, arrival_ms=arrival_ms)
 
     def _log_of(self, partition: Partition) -> ConsumerLog:
         return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.keys import ENGAGEMENT, TREND, Shard, Topology
-from recsys.online_store import CachedTop, Effects, Guard, ModelPointer, OnlineStore, Stop, Trending
+from recsys.online_store import CachedTop, Effects, Guard, Listed, ModelPointer, OnlineStore, Stop, Trending
 from recsys.online_store.operations import (
     SHARD_ITSELF,
     DeleteFields,
@@ -118,7 +118,7 @@ async def test_fields_keys_and_marks_are_taken_away_again(store: OnlineStore) ->
     assert [state.engagement for state in states] == [{"b": 2.0}, {}, {}]
     assert [user async for user, _ in store.engagement(SHARD)] == ["u"]
     assert [user for user, _ in await store.dirty_users(SHARD, 9)] == ["u", "w"]
-    assert (await store.top(SHARD, "v"))[0] is None
+    assert (await store.listed(SHARD, "g", "v")).top is None
 
 
 async def test_thousands_of_fields_are_written_read_and_deleted(store: OnlineStore) -> None:
@@ -149,10 +149,11 @@ async def test_no_user_id_can_leave_its_key(store: OnlineStore, user: str) -> No
     await store.commit(Shard(1), GROUP, None, 0, changes)
     await store.write_tops(Shard(1), [(CachedTop(user, "v1", 5, ["c:*"], [1.0]), None)])
     assert {u: dict(sums) async for u, sums in store.engagement(Shard(1))} == {user: {"c:*": 1.0}}
-    top, done = await store.top(Shard(1), user)
+    found = await store.listed(Shard(1), "g", user)
+    top, done = found.top, found.done
     assert top is not None
     assert (list(top.course_ids), done) == (["c:*"], {"c:*": FOREVER_MS})
-    assert await store.top(Shard(1), user + "x") == (None, {})
+    assert await store.listed(Shard(1), "g", user + "x") == Listed(None, {}, fence=found.fence)
 
 
 async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_one(store: OnlineStore) -> None:
@@ -162,7 +163,8 @@ async def test_a_cached_list_clears_the_mark_it_was_computed_for_and_no_later_on
     tops = [(CachedTop(user, "v1", 5, ["a", "b"], [2.0, 1.0]), 10) for user in ("u", "v")]
     await store.write_tops(SHARD, tops)
     assert list(await store.dirty_users(SHARD, 9)) == [("u", 11)]
-    top, done = await store.top(SHARD, "v")
+    found = await store.listed(SHARD, "g", "v")
+    top, done = found.top, found.done
     assert top == CachedTop("v", "v1", 5, ("a", "b"), (2.0, 1.0))
     assert done == {}
 
@@ -174,7 +176,7 @@ async def test_a_worker_that_stood_still_never_replaces_the_list_of_the_next_one
     assert await store.write_tops(SHARD, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 11)]) == 1
     late = [(CachedTop(user, "v1", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
     assert await store.write_tops(SHARD, late) == 1
-    tops = [(await store.top(SHARD, user))[0] for user in ("u", "v")]
+    tops = [(await store.listed(SHARD, "g", user)).top for user in ("u", "v")]
     assert [top and tuple(top.course_ids) for top in tops] == [("fresh",), ("stale",)]
     assert list(await store.dirty_users(SHARD, 9)) == [("v", 11)]  # so v's list is computed again
 
@@ -184,7 +186,7 @@ async def test_a_slow_batch_job_never_replaces_a_fresher_list(store: OnlineStore
     await store.write_tops(SHARD, [(CachedTop("u", "v1", 5, ["fresh"], [1.0]), 10)])
     late = [(CachedTop(user, "v0", 4, ["stale"], [1.0]), 10) for user in ("u", "v")]
     await store.write_tops(SHARD, late, only_if_marked=True)
-    tops = [(await store.top(SHARD, user))[0] for user in ("u", "v")]
+    tops = [(await store.listed(SHARD, "g", user)).top for user in ("u", "v")]
     assert [list(top.course_ids) for top in tops if top] == [["fresh"], ["stale"]]
 
 
@@ -303,9 +305,9 @@ async def test_a_list_stored_under_another_users_key_is_not_handed_out(redis_url
     store = RedisStore.for_stream(redis_url)
     await store.write_tops(SHARD, [(CachedTop("victim", "v1", 5, ["secret"], [1.0]), None)])
     await store._client.rename("recsys:{s0}:top:victim", "recsys:{s0}:top:other")
-    assert await store.top(SHARD, "other") == (None, {})
+    assert await store.listed(SHARD, "g", "other") == Listed(None, {})
     await store._client.set("recsys:{s0}:top:other", b"\xc1garbage")
-    assert await store.top(SHARD, "other") == (None, {})
+    assert await store.listed(SHARD, "g", "other") == Listed(None, {})
     await store.close()
 
 

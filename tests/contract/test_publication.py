@@ -56,7 +56,7 @@ def lists(users: Sequence[str], version: str, mark: int | None = 10) -> list[tup
 
 
 async def versions(store: OnlineStore, shard: Shard, users: Sequence[str]) -> list[str | None]:
-    tops = [(await store.top(shard, user))[0] for user in users]
+    tops = [(await store.listed(shard, "g", user)).top for user in users]
     return [None if top is None else top.model_version for top in tops]
 
 

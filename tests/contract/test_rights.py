@@ -81,7 +81,7 @@ async def everything(store: RedisStore) -> None:
     await store.waiting(SHARD, newest=9, oldest=9)
     await store.user_states(SHARD, ["u"])
     await store.write_tops(SHARD, [(CachedTop("u", "v", 1, ["c"], [1.0]), 0)])
-    await store.top(SHARD, "u")
+    await store.listed(SHARD, GROUP, "u")
     await store.drop_outdated_lists(SHARD)
     await store.trend(SHARD, 9)
     await store.write_trending(Trending(1, ("c",), (1.0,)))

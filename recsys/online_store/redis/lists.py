@@ -16,7 +16,7 @@ from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
 from recsys.online_store.redis.users import UserIndex, scores_of
-from recsys.online_store.values import CachedTop, ShardTrend, Trending, UserState, Waiting
+from recsys.online_store.values import CachedTop, Listed, ShardTrend, Trending, UserState, Waiting
 from recsys.record.sums import sum_of
 
 TREND_PAGE = 1000
@@ -40,20 +40,29 @@ class RedisLists:
         self._top_ttl_s = max(1, int(top_ttl_s))
         self._write_tops = connection.register_script(WRITE_TOPS)
 
-    async def top(self, shard: Shard, user_id: str) -> tuple[CachedTop | None, Mapping[str, int]]:
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.get(self._keys.top(shard, user_id))
-        pipeline.hgetall(self._keys.done(shard, user_id))
+    async def listed(self, shard: Shard, group: str, user_id: str) -> Listed:
+        keys, pipeline = self._keys, self._client.pipeline(transaction=False)
+        # In this order: a list that has no mark after the fence was read is that of the state at the fence, or newer.
+        pipeline.get(keys.fence(shard, group))
+        pipeline.zscore(keys.dirty(shard), user_id)
+        pipeline.hget(keys.merged(shard), user_id)
+        pipeline.get(keys.top(shard, user_id))
+        pipeline.hgetall(keys.done(shard, user_id))
         async with answering():
-            value, done = await pipeline.execute()
-        courses = _done_of(self._keys.done(shard, user_id), done)
-        if value is None:
-            return None, courses
+            fence, mark, merged, value, done = await pipeline.execute(raise_on_error=False)
+            for error in (value, done):
+                if isinstance(error, Exception):
+                    raise error
+        courses = _done_of(keys.done(shard, user_id), done)
         try:
-            top = unpack_top(value)
+            top = None if value is None else unpack_top(value)
         except msgspec.DecodeError:
-            return None, courses
-        return (top if top.user_id == user_id else None), courses
+            top = None
+        if top is not None and top.user_id != user_id:
+            top = None
+        if any(isinstance(reply, Exception) for reply in (fence, mark, merged)):
+            return Listed(top, courses)
+        return Listed(top, courses, _fence_of(fence), marked=mark is not None, merged=merged is not None)
 
     async def user_states(self, shard: Shard, user_ids: Sequence[str]) -> Sequence[UserState]:
         pipeline = self._client.pipeline(transaction=False)
@@ -134,6 +143,11 @@ class RedisLists:
 
     async def trending(self) -> Trending | None:
         return await read_json(self._client, self._keys.trending, Trending)
+
+
+def _fence_of(reply: bytes | None) -> int | None:
+    """A fence for a reader who does not need it: what is none is as if there was none."""
+    return int(reply) if reply is not None and reply.isdigit() else None
 
 
 def _done_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from serving.http.bodies import json_body
 from serving.http.endpoints import Endpoint, json_response
 from serving.http.problems import unavailable
 from serving.metrics import Metrics
-from serving.recommend.answers import Accepted
+from serving.recommend.answers import Accepted, StoredEvent
 
 ACCEPTED = 202
 
@@ -41,11 +41,12 @@ def events(producer: EventProducer, metrics: Metrics, clock: Callable[[], int]) 
             raise
         try:
             with metrics.produce_seconds.time():
-                await producer.send(accepted, arrival_ms=arrival_ms)
+                stored = await producer.send(accepted, arrival_ms=arrival_ms)
         except ServiceUnavailable as error:
             metrics.produce_failures.inc()
             raise unavailable(f"{error}; sending the same events again is safe") from None
         metrics.events_accepted.inc(len(accepted))
-        return json_response(Accepted(len(accepted)), ACCEPTED)
+        places = [StoredEvent(partition, offset) for partition, offset in stored]
+        return json_response(Accepted(len(accepted), places), ACCEPTED)
 
     return endpoint

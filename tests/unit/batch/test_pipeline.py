@@ -112,7 +112,8 @@ def test_publishing_moves_the_pointer_and_fills_the_waiting_learners_lists(retra
         scorer, pointer = await publish_bundle(store, retrained.bundle, replacing=None, at_ms=NOW, keep=10)
         assert await fill_caches(store, scorer, at_ms=NOW, top_n=7) == 3
         for user in ("l1", "l2", "stranger"):
-            top, done = await store.top(TOPOLOGY.shard(partition_of(user, 3)), user)
+            listed = await store.listed(TOPOLOGY.shard(partition_of(user, 3)), "g", user)
+            top, done = listed.top, listed.done
             assert top is not None
             assert top.model_version == scorer.version
             assert len(top.course_ids) == 7

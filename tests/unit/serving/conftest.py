@@ -26,6 +26,7 @@ from recsys.online_store.memory import MemoryStore
 from recsys.record import FOREVER_MS
 from recsys.settings import Settings, load_settings
 from recsys.vocabulary import DEFAULT_WEIGHTS
+from serving.events.producer import Stored
 from serving.http.app import create_app
 from serving.service import Service
 from tests.doubles.effects import effects
@@ -119,10 +120,15 @@ class Recorder:
     async def start(self, wait_s: float) -> None:
         await asyncio.sleep(0)
 
-    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> None:
+    async def send(self, events: Sequence[Interaction], *, arrival_ms: int) -> list[Stored]:
         if not self.connected:
             raise ServiceUnavailable("Kafka has not acknowledged the events within 2 s")
+        offsets = range(len(self.sent), len(self.sent) + len(events))
         self.sent += events
+        return [
+            Stored(partition_of(event.user_id, PARTITIONS), offset)
+            for event, offset in zip(events, offsets, strict=True)
+        ]
 
     async def close(self) -> None:
         self.connected = False

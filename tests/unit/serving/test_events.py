@@ -31,14 +31,16 @@ def refusal(response: httpx.Response) -> tuple[str, str]:
 
 async def test_one_event_is_accepted(world: Any) -> None:
     response = await post(world, json.dumps(EVENT))
-    assert (response.status_code, response.json()) == (202, {"accepted": 1})
+    assert (response.status_code, response.json()) == (202, {"accepted": 1, "events": [{"partition": 5, "offset": 0}]})
     assert world.producer.sent == [decode(json.dumps(EVENT).encode(), arrival_ms=NOW_MS)]
 
 
 async def test_a_list_is_accepted_in_order(world: Any) -> None:
     events = [{**EVENT, "event_id": str(i)} for i in range(500)]
     response = await post(world, "\n " + json.dumps(events))
-    assert (response.status_code, response.json()) == (202, {"accepted": 500})
+    body = response.json()
+    assert (response.status_code, body["accepted"]) == (202, 500)
+    assert [event["offset"] for event in body["events"]] == list(range(500))
     assert [event.event_id for event in world.producer.sent] == [str(i) for i in range(500)]
 
 

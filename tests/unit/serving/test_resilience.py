@@ -153,7 +153,7 @@ def test_without_a_catalogue_the_titles_of_the_snapshot_stay_and_the_file_is_lef
 
 async def test_a_learner_whose_keys_cannot_be_read_is_answered_otherwise_and_opens_no_circuit() -> None:
     class Spoilt(MemoryStore):
-        async def top(self, *_: object) -> NoReturn:
+        async def listed(self, *_: object) -> NoReturn:
             raise UnreadableState("{s0}:top:ada", "holds a list, not a string")
 
         async def user_states(self, *_: object) -> NoReturn:
@@ -162,11 +162,11 @@ async def test_a_learner_whose_keys_cannot_be_read_is_answered_otherwise_and_ope
     store = Spoilt()
     await store.establish_topology(Topology(1))
     circuit = Circuit(failures=1)
-    learners = Learners(store, circuit, RecentLists(ttl_ms=1000, done_ms=1000))
+    learners = Learners(store, circuit, RecentLists(ttl_ms=1000, done_ms=1000), group="g")
     for _ in range(3):
         found = await learners.find("ada", now_ms=5)
         assert (found.top, found.source) == (None, Source.PROCESS_CACHE)
-        assert await learners.engagement("ada", Learner(None, {}, Source.CACHED)) == {}
+        assert await learners.engagement("ada", Learner(None, {}, Source.CACHED)) is None
     assert not circuit.is_open
 
 

@@ -112,7 +112,7 @@ async def test_from_the_publish_on_no_shard_takes_a_list_of_the_model_before(dra
 
     assert await drop_outdated_lists(store, settle_s=settle_seconds(1.0), sleep=sleep) == 1
     assert waited == [3.0]
-    assert (await store.top(Shard(1), "u"))[0] is None
+    assert (await store.listed(Shard(1), "g", "u")).top is None
     assert await store.dirty_users(Shard(1), 9) == [("u", 0)]
     assert await store.model() == second
 

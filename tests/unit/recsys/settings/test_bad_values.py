@@ -131,6 +131,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
     "RECSYS_SERVING_CACHE_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_SERVING_DONE_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_SERVING_PRODUCE_TIMEOUT_MS": (*NOT_A_COUNT, "0", "60001"),
+    "RECSYS_SERVING_FRESH_WAIT_MS": (*NOT_A_COUNT, "1001"),
     "RECSYS_SERVING_STATE_DIR": NOT_A_FOLDER,
     "RECSYS_EXPERIMENTS": (
         *("abc", "", "[1]", '{"a": 1}', '{"a": {}}', '{"a": {"x": 0.5}}', '{"a": {"x": NaN}}', '{"a": {"x": 1e400}}'),

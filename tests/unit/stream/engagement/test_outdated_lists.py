@@ -51,7 +51,7 @@ class Worker:
         return await self.store.write_tops(Shard(shard), tops)
 
     async def version(self, shard: int) -> str | None:
-        top, _ = await self.store.top(Shard(shard), "u")
+        top = (await self.store.listed(Shard(shard), "g", "u")).top
         return None if top is None else top.model_version
 
 

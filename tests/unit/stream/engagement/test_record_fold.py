@@ -104,7 +104,8 @@ async def test_an_erased_learner_leaves_nothing_but_when_that_was(world: World) 
     assert await world.send(A, "erase", at=NEW) == {"accepted": 1}
     contents = world.contents(A)
     assert A not in contents.values[ENGAGEMENT]
-    assert (await world.store.top(shard, A)) == (None, {})
+    listed = await world.store.listed(shard, "g", A)
+    assert (listed.top, listed.done) == (None, {})
     assert (contents.texts[BOT], contents.marks[DIRTY]) == ({}, {})
     assert contents.values[ERASED] == {"": {A: b"%d" % NEW}}
     assert await world.trend() == set()

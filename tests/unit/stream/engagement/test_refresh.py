@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.exclusion import Exclusion
@@ -76,10 +77,54 @@ async def test_a_batch_of_dirty_users_gets_lists_without_what_is_done() -> None:
         SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0, "c": 3.0}}, done={"u": ["c"]})
     )
     assert await refresher(store).refresh(SHARD) == 1
-    top, _ = await store.top(SHARD, "u")
+    top = (await store.listed(SHARD, "g", "u")).top
     assert top is not None
     assert (top.course_ids, top.model_version, top.computed_at_ms) == (("b", "a"), "v1", 7)
     assert await store.dirty_users(SHARD, 1) == []
+
+
+async def test_a_list_names_the_last_offset_that_it_contains() -> None:
+    store = MemoryStore()
+    await store.commit(SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
+    await refresher(store).refresh(SHARD)
+    await store.commit(SHARD, "g", 9, 12, effects(engagement={"u": {"b": 1.0}}))
+    listed = await store.listed(SHARD, "g", "u")
+    assert (listed.marked, listed.included_offset) == (True, 9)
+
+
+async def test_a_list_that_a_publication_asked_for_leaves_open_what_it_contains() -> None:
+    store = MemoryStore()
+    await store.commit(SHARD, "g", None, 0, effects(engagement={"u": {"a": 1.0}}))
+    await refresher(store).refresh(SHARD)
+    top = (await store.listed(SHARD, "other group", "u")).top
+    assert top is not None
+    assert top.included_offset is None
+
+
+async def test_the_stages_of_a_list_are_measured_from_its_commit() -> None:
+    store, now = MemoryStore(), 100.0
+
+    class Slow(ByEngagement):
+        def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> Any:
+            nonlocal now
+            now += 3.0
+            return super().rank_many(learners, at_ms=at_ms, n=n)
+
+    def sample(name: str, **labels: str) -> tuple[float, float]:
+        value = REGISTRY.get_sample_value
+        return value(f"{name}_count", labels) or 0.0, value(f"{name}_sum", labels) or 0.0
+
+    names = [("recsys_freshness_seconds", {"stage": "refreshed"}), ("recsys_event_to_list_seconds", {})]
+    before = [sample(name, **labels) for name, labels in names]
+    worker = refresher(store, ranker=Slow(), clock=lambda: now, now_ms=lambda: int(now * 1000))
+    for offset, user in ((8, "u"), (9, "v")):
+        await store.commit(SHARD, "g", None if offset == 8 else 8, offset, effects(engagement={user: {"a": 1.0}}))
+    worker.notify(SHARD, fence=9, backlog=False, arrival_ms=99_000)  # of the earlier commit nobody told
+    now += 2.0
+    await worker.refresh(SHARD)
+    after = [sample(name, **labels) for name, labels in names]
+    changes = [(count - was[0], total - was[1]) for (count, total), was in zip(after, before, strict=True)]
+    assert changes == [(1, 5.0), (1, 6.0)]
 
 
 async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:
@@ -93,7 +138,7 @@ async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None
         await store.commit(SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": ["c"]}))
         worker = refresher(store, ranker=Everything(), exclusion=Exclusion(exclude_seen=exclude_seen))
         await worker.refresh(SHARD)
-        top, _ = await store.top(SHARD, "u")
+        top = (await store.listed(SHARD, "g", "u")).top
         assert top is not None
         assert top.course_ids == expected
 
@@ -104,7 +149,7 @@ async def test_a_course_is_left_out_until_its_time_has_passed(now_ms: int, expec
     changes = effects(engagement={"u": {"a": 1.0, "b": 2.0}}, done={"u": {"a": 8}})
     await store.commit(SHARD, "g", None, 9, changes)
     await refresher(store, now_ms=lambda: now_ms).refresh(SHARD)
-    top, _ = await store.top(SHARD, "u")
+    top = (await store.listed(SHARD, "g", "u")).top
     assert top is not None
     assert top.course_ids == expected
 
@@ -123,7 +168,7 @@ async def test_a_notified_shard_is_refreshed_and_one_that_catches_up_is_not_yet(
 
 
 async def _has_list(store: MemoryStore, partition: int) -> bool:
-    return (await store.top(Shard(partition), "u"))[0] is not None
+    return (await store.listed(Shard(partition), "g", "u")).top is not None
 
 
 async def test_leftovers_are_refreshed_without_a_notice() -> None:
@@ -164,7 +209,7 @@ async def test_a_scorer_that_a_publish_overtook_writes_nothing_and_waits_for_the
     await store.sync_publication([Shard(0)])
     await store.write_tops(Shard(0), [(CachedTop(user, "v2", 5, ["b"], [1.0]), None) for user in users])
     assert await refresher(store).refresh(Shard(0)) == 0
-    versions = {top.model_version for user in users if (top := (await store.top(Shard(0), user))[0])}
+    versions = {top.model_version for user in users if (top := (await store.listed(Shard(0), "g", user)).top)}
     assert versions == {"v2"}
     assert len(await store.dirty_users(Shard(0), 99)) == 40
 
@@ -180,7 +225,7 @@ async def test_who_was_refreshed_by_another_worker_meanwhile_is_left_alone_and_t
     await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(100)}))
     assert await refresher(store).refresh(SHARD) == BATCH_USERS
     assert len(await store.dirty_users(SHARD, 100)) == 100 - BATCH_USERS
-    lists = [top.course_ids for n in range(100) if (top := (await store.top(SHARD, f"u{n}"))[0])]
+    lists = [top.course_ids for n in range(100) if (top := (await store.listed(SHARD, "g", f"u{n}")).top)]
     assert lists.count(("of another",)) == 1
 
 

@@ -1,0 +1,97 @@
+"""Waiting for an event: a request may name one by its offset, and is answered once the list contains it, or in time.
+
+A list that contains the event is taken as it is. Where the event is applied and the list still is out of date, the
+worker's list is waited for a little while longer, because it is ranked already; then the answer is ranked here, from
+the state at the fence. So only an event that is not applied in time is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from serving.recommend.answers import Source
+from serving.recommend.learner import Learner
+from serving.recommend.query import After
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.004
+LIST_WITHIN_S = 0.01
+"""How long the worker's list is waited for once the event is applied: about what a worker that keeps up takes."""
+
+MOST_WAITING = 64
+"""Requests that wait at once. Each asks Redis some dozen times; more than these are answered as things stand."""
+
+
+def contains(included_offset: int | None, partition: int | None, after: After) -> bool:
+    """Whether what contains every event of a partition up to an offset contains the event."""
+    if included_offset is None or partition is None:
+        return False
+    return after.partition in (None, partition) and included_offset >= after.offset
+
+
+def is_applied(learner: Learner, after: After) -> bool:
+    """Whether the event is in the learner's state, so that a ranking made from it now contains it."""
+    return contains(learner.fence, learner.partition, after)
+
+
+class OffsetWait:
+    """Waits for events.
+
+    Args:
+        wait_s: Longest wait, seconds; 0 never waits.
+        clock: Monotonic seconds.
+        sleep: Waits for so many seconds.
+        most: Requests that wait at once.
+    """
+
+    def __init__(
+        self,
+        wait_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        most: int = MOST_WAITING,
+    ) -> None:
+        self._wait_s, self._clock, self._sleep, self._most = wait_s, clock, sleep, most
+        self._waiting = 0
+
+    async def until_contained(self, after: After, find: Callable[[], Awaitable[Learner]]) -> Learner:
+        """The learner as last read: with a list that contains the event, or once waiting is over.
+
+        Args:
+            after: The event.
+            find: Reads the learner.
+        """
+        began = self._clock()
+        learner = await find()
+        if self._waiting >= self._most:
+            return learner
+        self._waiting += 1
+        try:
+            pause, applied_at = FIRST_PAUSE_S, None
+            while _may_come(learner, after):
+                now = self._clock()
+                if applied_at is None and is_applied(learner, after):
+                    applied_at = now
+                ends = began + self._wait_s
+                if applied_at is not None:
+                    # Nobody ranks a list for a learner who has none and no mark: it is ranked here.
+                    ends = min(ends, applied_at + (LIST_WITHIN_S if learner.top is not None else 0))
+                if now >= ends:
+                    break
+                await self._sleep(min(pause, ends - now))
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+                learner = await find()
+            return learner
+        finally:
+            self._waiting -= 1
+
+
+def _may_come(learner: Learner, after: After) -> bool:
+    """Whether the event is not on the list and may still come there: not of another partition, not without Redis."""
+    if learner.source is not Source.CACHED or learner.partition is None:
+        return False
+    if after.partition not in (None, learner.partition):
+        return False
+    return not contains(learner.included_offset, learner.partition, after)
