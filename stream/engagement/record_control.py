@@ -7,11 +7,11 @@ cycle with the smallest id keeps the records, whatever the order in which the me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from recsys.events import Interaction
 from recsys.handed_on import HandedOn
-from recsys.record import EMPTY, Record, RecordRules, join, record_of
+from recsys.record import EMPTY, Record, RecordRules, record_of
 from stream.engagement.record_changes import ACCEPTED, REROUTED, UNCHANGED, Event, Merged, RecordChanges
 from stream.engagement.record_learners import Learner, Learners
 
@@ -30,7 +30,6 @@ class Control:
 
     def __init__(self, learners: Learners, changes: RecordChanges, rules: RecordRules) -> None:
         self._learners, self._changes, self._rules = learners, changes, rules
-        self._outgoing: dict[tuple[str, tuple[str, ...]], tuple[dict[str, Record], int]] = {}
 
     def apply(self, learner: Learner, event: Event) -> str:
         """Applies an event without a course, or one of a learner who was merged; returns its outcome."""
@@ -46,11 +45,6 @@ class Control:
                 return UNCHANGED
             return self._hand_on(learner, (), {event.course_id: addition}, 0)
         return self._erase(learner, event.timestamp, event)
-
-    def handed_on(self) -> Iterator[HandedOn]:
-        """What goes to other learners."""
-        for (into, path), (records, until) in self._outgoing.items():
-            yield HandedOn(into, path, records, until)
 
     def _erase_merged(self, learner: Learner, until_ms: int) -> str:
         """Whoever has the records is erased; remembered here, so that the same event again erases nothing newer."""
@@ -112,13 +106,14 @@ class Control:
     def _hand_on(
         self, learner: Learner, path: tuple[str, ...], records: Mapping[str, Record], erased_until_ms: int
     ) -> str:
-        """Notes what goes to the learner that this one was merged into; of one batch it is joined."""
+        """Notes what goes to the learner that this one was merged into.
+
+        Not joined over events: what an erasure at the other learner leaves of joined progress is less than what it
+        leaves of its parts, so the result would depend on which events came in one batch.
+        """
         assert learner.merged is not None  # noqa: S101 - the callers have looked
-        key = (learner.merged.into, (*path, learner.user))
-        held, until = self._outgoing.get(key, ({}, 0))
-        for course, record in records.items():
-            held[course] = join(held.get(course, EMPTY), record)
-        self._outgoing[key] = held, max(until, erased_until_ms)
+        handed = HandedOn(learner.merged.into, (*path, learner.user), records, erased_until_ms)
+        self._changes.handed_on.append(handed)
         return REROUTED
 
 

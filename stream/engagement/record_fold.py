@@ -37,7 +37,6 @@ def fold_records(events: Sequence[Event], state: ShardState, rules: RecordRules,
             changes.gone.append(user)
         if user in changes.forgotten:
             changes.forgotten[user] = learner.courses > 0
-    changes.handed_on += control.handed_on()
     return changes
 
 
