@@ -76,7 +76,7 @@ lock: setup ## Resolve pyproject.toml into requirements/lock.txt, with hashes.
 bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, on real Kafka and Redis.
 	$(BIN)/python -m benchmarks.ingest $(ARGS)
 
-bench-click: setup ## Milliseconds from a click to a changed answer, on real Kafka and Redis.
+bench-click: setup ## Milliseconds from a click to an answer that contains it, by stage; ARGS="--rate 100 2000 8000 --plot F" beside a load.
 	$(BIN)/python -m benchmarks.click_to_answer $(ARGS)
 
 bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting under clicks; ARGS="--services" with a worker.

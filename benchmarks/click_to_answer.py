@@ -1,12 +1,18 @@
-"""Click to changed answer: milliseconds from `POST /v1/events` to a changed `GET …/recommendations`.
+"""Click to changed answer: milliseconds from `POST /v1/events` to a `GET …/recommendations` that contains the click.
 
-    python benchmarks/click_to_answer.py [--interactions F --courses F] [--clicks 200] [--json OUT]
-    python benchmarks/click_to_answer.py --url http://127.0.0.1:8080 --interactions F --courses F
+    python -m benchmarks.click_to_answer [--interactions F --courses F] [--clicks 200] [--rate 0] [--json OUT]
+    python -m benchmarks.click_to_answer --rate 100 500 1000 2000 4000 8000 --plot curve.png
+    python -m benchmarks.click_to_answer --url http://127.0.0.1:8080 --interactions F --courses F
 
 Without files it takes MARS from RECSYS_DATA_DIR (default ../shared/data), and simulates learners where that is not at
 hand. Without --url it brings up a real Kafka and Redis, replays the files, retrains, and starts one worker and the API.
-Each click is a learner of the file opening a course; the clock starts before the POST is sent and stops when a GET has
-returned another list (ids or scores) than the one before the click. One client, one connection, clicks one by one.
+
+Each click is a learner of the file opening the first course of their list; the clock starts before the POST is sent and
+stops when an answer lacks the course, which a list that contains the click leaves out. Answers are asked for with the
+offset that the POST returned (`after_offset`), or with --polling without it, again and again. One client, one
+connection, clicks one by one. With --rate R a process of its own sends R events a second of the same learners straight
+to Kafka meanwhile; several rates make a table of the stages (`recsys_freshness_seconds`) and, with --plot, the curve.
+`late` counts answers that said `fresh: false`; `missed` those that said `fresh: true` and still showed the course.
 """
 
 from __future__ import annotations
@@ -21,21 +27,69 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
+from benchmarks.event_load import event_load
+from benchmarks.stages import Snapshot
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
+from infra.devtools.processes import free_port
 from recsys.files import read_courses, read_interactions
 
 HERE = Path(__file__).parent
-CHANGE_WITHIN_S = 10.0
+CHANGE_WITHIN_S = 30.0
+WARM_UP_CLICKS, WARM_UP_S = 20, 3.0
 RECSYS = [sys.executable, "-m", "recsys.cli"]
+TOPIC = "interactions"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What is measured.
+
+    Attributes:
+        api: Its address.
+        kafka: Bootstrap servers; "" where they are not known.
+        metrics: Addresses whose `/metrics` tell the stages.
+    """
+
+    api: str
+    kafka: str = ""
+    metrics: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Clicks:
+    """What became of the clicks at one rate.
+
+    Attributes:
+        rate: Events a second that were asked for beside them.
+        sent_per_s: Events a second that Kafka acknowledged.
+        ms: From each click to the answer that contains it.
+        late: Answers that said `fresh: false`.
+        missed: Answers that said `fresh: true` and did not contain the click.
+        ranked: Answers ranked by the API, because the worker's list did not follow in time.
+        stages: Stage → mean, p50 and p99 in ms, of histograms.
+        lists_per_s: Lists that the worker wrote a second.
+    """
+
+    rate: float
+    sent_per_s: float = 0.0
+    ms: list[float] = field(default_factory=list)
+    late: int = 0
+    missed: int = 0
+    ranked: int = 0
+    stages: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    lists_per_s: float = 0.0
 
 
 @contextmanager
@@ -50,25 +104,33 @@ def running(arguments: list[str], env: dict[str, str]) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def everything(arguments: argparse.Namespace) -> Iterator[str]:
-    """Kafka, Redis, history, model, worker, API; yields the API's address."""
+def everything(arguments: argparse.Namespace) -> Iterator[System]:
+    """Kafka, Redis, history, model, worker, API."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
+        kafka, port = stack.enter_context(LocalKafka()).bootstrap_servers, free_port()
         env = {
             **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.enter_context(LocalKafka()).bootstrap_servers,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "REDIS_URL": stack.enter_context(LocalRedis()).url,
+            "RECSYS_INTERACTIONS_TOPIC": TOPIC,
             "RECSYS_MODELS_DIR": f"{folder}/models",
             "RECSYS_REPORTS_DIR": f"{folder}/reports",
             "RECSYS_SERVING_STATE_DIR": f"{folder}/serving",
+            "RECSYS_WORKER_METRICS_PORT": str(port),
         }
         files = ["--interactions", str(arguments.interactions), "--courses", str(arguments.courses)]
         for command in (["topics", "--partitions", "6"], ["replay", *files]):
             subprocess.run([*RECSYS, *command], env=env, check=True)
+        learn = ["retrain", "--from-topic"]
+        if arguments.bundle:
+            env["RECSYS_MODELS_DIR"] = str(arguments.bundle.resolve().parent)
+            learn = ["models", "rollback", arguments.bundle.name, "--never-published"]
         stack.enter_context(running(["stream"], env))
-        subprocess.run([*RECSYS, "retrain", "--from-topic"], env=env, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*RECSYS, *learn], env=env, check=True, stdout=subprocess.DEVNULL)
         api = stack.enter_context(running(["serve", "--port", "0"], env))
-        yield next(iter(api.stdout or ())).split()[-1]
+        url = next(iter(api.stdout or ())).split()[-1]
+        yield System(url, kafka, (f"http://127.0.0.1:{port}", url))
 
 
 def files(folder: Path) -> tuple[Path, Path]:
@@ -79,15 +141,16 @@ def files(folder: Path) -> tuple[Path, Path]:
     return folder / "interactions.parquet", folder / "courses.parquet"
 
 
-def answer(client: httpx.Client, user: str) -> list[Any]:
-    response = client.get(f"/v1/users/{user}/recommendations", params={"n": 20})
+def answer(client: httpx.Client, user: str, **parameters: int) -> dict[str, Any]:
+    response = client.get(f"/v1/users/{user}/recommendations", params={"n": 20, **parameters})
     response.raise_for_status()
-    return [(course["course_id"], course["score"]) for course in response.json()["recommendations"]]
+    body: dict[str, Any] = response.json()
+    return body
 
 
-def click(client: httpx.Client, user: str, course: str) -> float:
-    """Milliseconds until the answer is another one."""
-    before = answer(client, user)
+def click(client: httpx.Client, user: str, clicks: Clicks, *, polling: bool) -> None:
+    """One click, and asking until an answer contains it."""
+    course = answer(client, user)["recommendations"][0]["course_id"]
     event = {
         "event_id": uuid.uuid4().hex,
         "user_id": user,
@@ -96,39 +159,150 @@ def click(client: httpx.Client, user: str, course: str) -> float:
         "timestamp": time.time_ns() // 1_000_000,
     }
     start = time.perf_counter()
-    client.post("/v1/events", json=event).raise_for_status()
-    while answer(client, user) == before:
-        if time.perf_counter() - start > CHANGE_WITHIN_S:
-            raise SystemExit(f"expected another answer for {user} within {CHANGE_WITHIN_S} s of a click, received none")
-    return (time.perf_counter() - start) * 1000
+    (stored,) = client.post("/v1/events", json=event).raise_for_status().json()["events"]
+    after = {} if polling else {"after_offset": stored["offset"], "after_partition": stored["partition"]}
+    while True:
+        body = answer(client, user, **after)
+        took = time.perf_counter() - start
+        shown = any(each["course_id"] == course for each in body["recommendations"])
+        if not shown:
+            break
+        clicks.late += body["fresh"] is False
+        clicks.missed += body["fresh"] is True
+        if took > CHANGE_WITHIN_S:
+            raise SystemExit(f"expected an answer without {course} within {CHANGE_WITHIN_S:g} s of its click")
+    clicks.ms.append(1000 * took)
+    clicks.ranked += body["source"] == "model"
 
 
-def main() -> None:
+def measure(
+    system: System, arguments: argparse.Namespace, rate: float, users: Sequence[str], courses: Sequence[str]
+) -> Clicks:
+    """All clicks at one rate."""
+    rng, clicks = random.Random(arguments.seed), Clicks(rate)
+    with ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(base_url=system.api, timeout=10))
+        load = stack.enter_context(event_load(system.kafka, TOPIC, rate, users, courses, seed=1)) if rate else None
+        for _ in range(WARM_UP_CLICKS):  # connections, caches and the loaded bundle are not what is measured
+            click(client, rng.choice(users), Clicks(rate), polling=arguments.polling)
+        if load is not None:
+            time.sleep(WARM_UP_S)
+            load.begin()
+        before, began = Snapshot.read(system.metrics), time.perf_counter()
+        for _ in range(arguments.clicks):
+            click(client, rng.choice(users), clicks, polling=arguments.polling)
+        after, took = Snapshot.read(system.metrics), time.perf_counter() - began
+        clicks.sent_per_s = load.per_s if load is not None else 0.0
+    clicks.lists_per_s = after.since(before, "recsys_top_refreshed_total") / took
+    stages = [
+        ("acknowledged", "recsys_produce_seconds", {}),
+        *((stage, "recsys_freshness_seconds", {"stage": stage}) for stage in ("folded", "refreshed", "readable")),
+        ("of folded: chunk", "recsys_chunk_seconds", {}),
+        ("event to list", "recsys_event_to_list_seconds", {}),
+        ("waited", "recsys_after_offset_wait_seconds", {}),
+    ]
+    for stage, name, labels in stages:
+        observed = after.histogram(before, name, **labels)
+        if observed.count:
+            clicks.stages[stage] = (observed.mean_ms, observed.quantile_ms(0.5), observed.quantile_ms(0.99))
+    return clicks
+
+
+def tables(results: Sequence[Clicks]) -> Iterator[Table]:
+    """The clicks, and the stages."""
+    table = Table(title="click to an answer that contains it, ms")
+    for heading in (
+        "events/s",
+        "sent/s",
+        "clicks",
+        "p50",
+        "p90",
+        "p99",
+        "longest",
+        "late",
+        "missed",
+        "ranked",
+        "lists/s",
+    ):
+        table.add_column(heading, justify="right")
+    for one in results:
+        p50, p90, p99 = np.percentile(one.ms, [50, 90, 99])
+        shown = [f"{value:.1f}" for value in (p50, p90, p99, max(one.ms))]
+        counts = [str(count) for count in (one.late, one.missed, one.ranked)]
+        rest = f"{one.lists_per_s:.0f}"
+        table.add_row(f"{one.rate:g}", f"{one.sent_per_s:.0f}", str(len(one.ms)), *shown, *counts, rest)
+    yield table
+    if not any(one.stages for one in results):
+        return
+    table = Table(title="stages, ms: mean / p50 / p99 of all events (docs/operations.md)")
+    table.add_column("stage")
+    for one in results:
+        table.add_column(f"{one.rate:g} events/s", justify="right")
+    for stage in dict.fromkeys(stage for one in results for stage in one.stages):
+        cells = [one.stages.get(stage) for one in results]
+        table.add_row(stage, *("" if cell is None else " / ".join(f"{ms:.1f}" for ms in cell) for cell in cells))
+    yield table
+
+
+def plot(results: Sequence[Clicks], path: Path) -> None:
+    """The curve: p50 and p99 over the rate."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only for the plot
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    rates = [max(one.sent_per_s, 1.0) for one in results]
+    for share, label in ((50, "p50"), (99, "p99")):
+        axes.plot(rates, [np.percentile(one.ms, share) for one in results], marker="o", label=label)
+    for bound, style in ((10, ":"), (50, "--")):
+        axes.axhline(bound, linestyle=style, color="grey", linewidth=1, label=f"{bound} ms")
+    axes.set(xscale="log", yscale="log", xlabel="events/s beside the clicks", ylabel="click to its answer, ms")
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interactions", type=Path)
     parser.add_argument("--courses", type=Path)
-    parser.add_argument("--clicks", type=int, default=200)
+    parser.add_argument("--clicks", type=int, default=200, help="at each rate")
+    parser.add_argument("--rate", type=float, nargs="+", default=[0.0], help="events a second beside the clicks")
+    parser.add_argument("--polling", action="store_true", help="without after_offset")
+    parser.add_argument("--bundle", type=Path, help="a model trained before on these files: spares the retrain")
     parser.add_argument("--url")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     if (arguments.interactions is None) != (arguments.courses is None) or (arguments.url and not arguments.courses):
         parser.error("expected --interactions together with --courses, and both with --url")
-    rng = random.Random(arguments.seed)
+    if arguments.url and any(arguments.rate):
+        parser.error("expected --rate without --url: the load goes to the Kafka that is started here")
+    return arguments
+
+
+def main() -> None:
+    arguments, console = parsed(), Console(width=150)
     with ExitStack() as stack:
         if arguments.interactions is None:
             arguments.interactions, arguments.courses = files(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         users = sorted(set(read_interactions(arguments.interactions)["user_id"]))
         courses = sorted(read_courses(arguments.courses)["course_id"])
-        url = arguments.url or stack.enter_context(everything(arguments))
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=10))
-        for _ in range(10):  # connections, caches and the loaded bundle are not what is measured
-            click(client, rng.choice(users), rng.choice(courses))
-        waits = [click(client, rng.choice(users), rng.choice(courses)) for _ in range(arguments.clicks)]
-    p50, p99 = np.percentile(waits, [50, 99])
-    print(f"{len(waits)} clicks: p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {max(waits):.1f} ms")
+        system = System(arguments.url) if arguments.url else stack.enter_context(everything(arguments))
+        results = []
+        for rate in arguments.rate:
+            results.append(measure(system, arguments, rate, users, courses))
+            one = results[-1]
+            p50, p99 = np.percentile(one.ms, [50, 99])
+            console.print(
+                f"{len(one.ms)} clicks at {rate:g} events/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest "
+                f"{max(one.ms):.1f} ms, late {one.late}, missed {one.missed}"
+            )
+    for table in tables(results):
+        console.print(table)
+    if arguments.plot:
+        plot(results, arguments.plot)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"p50_ms": p50, "p99_ms": p99, "ms": waits}))
+        arguments.json.write_text(json.dumps([asdict(one) for one in results]))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,15 @@ from serving.recommend.answers import Source
 from serving.recommend.learner import Learner
 from serving.recommend.query import After
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.001, 0.004
-LIST_WITHIN_S = 0.01
-"""How long the worker's list is waited for once the event is applied: about what a worker that keeps up takes."""
+PAUSE_S, EARLY_S = 0.001, 0.01
+"""Pause between two readings; after `EARLY_S` twice as long, because what is late then stays so for a while."""
+
+LIST_WITHIN_S = 0.002
+"""How long the worker's list is waited for once the event is applied. A ranking costs this process about as much as two
+readings, so that waiting for longer spares nothing."""
 
 MOST_WAITING = 64
-"""Requests that wait at once. Each asks Redis some dozen times; more than these are answered as things stand."""
+"""Requests that wait at once. Each asks Redis up to some thirty times; more than these are answered as things stand."""
 
 
 def contains(included_offset: int | None, partition: int | None, after: After) -> bool:
@@ -69,7 +72,7 @@ class OffsetWait:
             return learner
         self._waiting += 1
         try:
-            pause, applied_at = FIRST_PAUSE_S, None
+            applied_at: float | None = None
             while _may_come(learner, after):
                 now = self._clock()
                 if applied_at is None and is_applied(learner, after):
@@ -80,8 +83,8 @@ class OffsetWait:
                     ends = min(ends, applied_at + (LIST_WITHIN_S if learner.top is not None else 0))
                 if now >= ends:
                     break
+                pause = PAUSE_S if now - began < EARLY_S else 2 * PAUSE_S
                 await self._sleep(min(pause, ends - now))
-                pause = min(2 * pause, LONGEST_PAUSE_S)
                 learner = await find()
             return learner
         finally:
