@@ -188,7 +188,15 @@ class RankerFit:
         return Gram(likes_before(self._encoded, at_ms))
 
     def _quantile(self, share: float) -> int:
-        return self._end_ms if share >= 1 else int(np.quantile(self._times, share))
+        """The instant right after the events before this share of them.
+
+        A model is asked right after its last event, so it learns from snapshots right after theirs. At the next event,
+        a day or a month later in a history of few instants, each course would seem untouched for a while.
+        """
+        if share >= 1:
+            return self._end_ms
+        before = int(np.searchsorted(self._times, int(np.quantile(self._times, share))))
+        return int(self._times[before - 1]) + 1 if before else int(self._times[0])
 
     def _sample(self, rows: Rows, most: int) -> Rows:
         return rows if len(rows) <= most else np.sort(self._rng.choice(rows, most, replace=False))

@@ -19,6 +19,7 @@ from batch.ranking.tower_fit import TowerFit
 from batch.split import split_share
 from batch.train import Hybrid, fit_hybrid, recommender
 from recsys.catalog import Course
+from recsys.engagement import MS_PER_DAY
 from recsys.errors import ConfigurationError, InputError
 from recsys.model.bundle import as_bundle, load_bundle, write_bundle
 from recsys.model.history import pool_weights, strength
@@ -196,3 +197,14 @@ def test_a_history_too_small_is_refused(encoded: EncodedEvents, rule: Engagement
     )
     with pytest.raises(InputError, match="5 with courses of the catalogue in this part of the history, 50 are needed"):
         fit_hybrid(few, small, rule)
+
+
+def test_a_history_of_few_instants_is_learned_as_it_is_used(
+    events: pd.DataFrame, courses: list[Course], rule: EngagementRule, small: HyperParameters
+) -> None:
+    """Snapshots lie right after their last events, as the model itself does, however long it is to the next."""
+    first, last = events["timestamp"].min(), events["timestamp"].max()
+    number = (events["timestamp"] - first) * 12 // (last - first)
+    coarse = events.assign(timestamp=first + number * 30 * MS_PER_DAY)
+    found = fit_hybrid(encode(coarse, courses, rule), replace(small, epochs=1), rule).draft.arrays["features"]
+    assert np.abs(found).max() < 6.0
