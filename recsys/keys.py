@@ -26,6 +26,7 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `trending` | string, JSON | merged trending | score | none | stream | serving |
 | `model_current`, `model_previous` | string, JSON | version and place of a bundle | | none | batch, infra | all |
 | `topology` | string, JSON | partition count, generation and format of the shards | | none | infra, stream | all |
+| `log_rewritten` | string | `run_id` of the Redis that wrote its append-only file anew | | none | stream | stream |
 """
 
 from __future__ import annotations
@@ -149,6 +150,10 @@ class KeySpace:
     @property
     def topology(self) -> str:
         return f"{self.prefix}topology"
+
+    @property
+    def log_rewritten(self) -> str:
+        return f"{self.prefix}log:rewritten"
 
     @property
     def every_shard_pattern(self) -> str:

@@ -18,12 +18,14 @@ class Durability:
         append_only: Whether it keeps an append-only file.
         snapshots: Whether it is configured to write snapshots by itself.
         evicted_keys: Keys deleted to make room since it started.
+        run_id: Which start of the server this is: another one after each.
     """
 
     eviction_policy: str | None = None
     append_only: bool | None = None
     snapshots: bool | None = None
     evicted_keys: int | None = None
+    run_id: str | None = None
 
     @property
     def evicts(self) -> bool:

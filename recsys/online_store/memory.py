@@ -284,6 +284,9 @@ class MemoryStore:
     async def durability(self) -> Durability:
         return Durability("noeviction", append_only=True, snapshots=False, evicted_keys=0)
 
+    async def rewrite_log(self, run_id: str) -> bool:
+        return False
+
     async def hold_worker_id(self, worker_id: str, token: str, ttl_ms: int) -> bool:  # no clock here: never expires
         return self._workers.setdefault(worker_id, token) == token
 

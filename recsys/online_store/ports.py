@@ -254,6 +254,23 @@ class Control(Protocol):
         """Whether the store keeps what it was given; what it does not tell is None."""
         ...
 
+    async def rewrite_log(self, run_id: str) -> bool:
+        """Has the server write its append-only file anew, once after each of its starts; it does so in the background.
+
+        A power cut may leave the first part of a commit's transaction in the file, and a later start applies it.
+
+        Args:
+            run_id: Of `durability`.
+
+        Returns:
+            Whether it was not done before.
+
+        Raises:
+            ServiceUnavailable: The store does not answer.
+            UnreadableState: The right to BGREWRITEAOF is missing.
+        """
+        ...
+
     async def ping(self) -> None:
         """Returns if the store answers."""
         ...

@@ -89,6 +89,7 @@ class Upkeep:
     switched: asyncio.Event = field(default_factory=asyncio.Event)
     _missing: list[str] = field(default_factory=list)
     _evicted: dict[str, int] = field(default_factory=dict)
+    _rewritten: dict[str, str] = field(default_factory=dict)
 
     async def follow_topology(self) -> None:
         """Notices that `recsys rebuild` switched or that the state became another's; writes a lost topology again.
@@ -184,7 +185,7 @@ class Upkeep:
             check_owner(self._topology_key, self.owner, replace(self.owner, log=now))
 
     async def watch_redis(self) -> None:
-        """Notices that Redis may delete keys to make room, or did.
+        """Notices that Redis may delete keys to make room, or did; has it write its file anew after each of its starts.
 
         Raises:
             ConfigurationError: It may, and no setting accepts that.
@@ -201,6 +202,17 @@ class Upkeep:
                 log.error("redis_evicted_keys", keys=found.evicted_keys, remedy="more memory, then `recsys rebuild`")
             self._evicted["keys"] = found.evicted_keys
             metrics.EVICTED_KEYS.set(found.evicted_keys)
+        if found.append_only and found.run_id is not None and found.run_id != self._rewritten.get("run_id"):
+            await self._rewrite_log(found.run_id)
+
+    async def _rewrite_log(self, run_id: str) -> None:
+        """Asked for once after a start, also where the right to it is missing."""
+        try:
+            if await self.store.rewrite_log(run_id):
+                log.info("redis_log_rewritten", why="a transaction that a power cut tore would be applied later")
+        except UnreadableState as error:
+            log.warning("redis_log_not_rewritten", error=str(error), remedy="BGREWRITEAOF after each start of Redis")
+        self._rewritten["run_id"] = run_id
 
     async def watch(self) -> None:
         """Ends the worker when it makes no progress though it could.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ async def test_what_redis_says(tmp_path: Path) -> None:
     server = LocalRedis(tmp_path)
     server.start()
     try:
-        assert await durability(server.url) == Durability(
+        found = await durability(server.url)
+        assert len(found.run_id or "") == 40
+        assert replace(found, run_id=None) == Durability(
             "noeviction", append_only=True, snapshots=False, evicted_keys=0
         )
         with redis.Redis.from_url(server.url) as admin:

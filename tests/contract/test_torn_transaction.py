@@ -8,14 +8,18 @@ the one written after it. So a commit must leave the same state when its first p
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from infra.devtools.local_redis import LocalRedis
+from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store.redis.store import RedisStore
+from tests.doubles.commands import wait_until
 from tests.doubles.effects import effects
 
 GROUP, SHARD = "g", Shard(0)
@@ -63,6 +67,34 @@ async def test_a_torn_commit_that_is_applied_later_changes_nothing(server: Local
         assert (await redis.user_states(SHARD, ["u"]))[0].engagement == {"c": 2.0}
         assert (await redis.trend(SHARD, 1)).sums == {"c": 2.0}
         assert await redis.read_shard(SHARD, GROUP, [])  # nor does it take the shard for half-applied
+
+
+@pytest.mark.parametrize("rewritten", [True, False])
+async def test_a_log_that_is_rewritten_holds_nothing_of_a_torn_commit(server: LocalRedis, rewritten: bool) -> None:
+    await commit(server, None, 1.0)
+    await commit(server, 0, 2.0)
+    tear(server, b"fence:g")
+
+    async with store(server) as redis:
+        if rewritten:
+            run_id = (await redis.durability()).run_id or ""
+            assert await redis.rewrite_log(run_id)
+            assert not await redis.rewrite_log(run_id), "once after each start"
+            wait_until(lambda: not rewriting(server), within_s=20, what="an append-only file written anew")
+        assert await redis.commit(Shard(1), GROUP, None, 0, effects(counts={"accepted": 1}))
+    server.kill()
+    server.start()
+
+    assert (await counts(server) == {"accepted": 1, "refused": 2}) is rewritten
+    async with store(server) as redis:
+        with nullcontext() if rewritten else pytest.raises(UnreadableState, match="applied in part"):
+            assert await redis.read_shard(SHARD, GROUP, [])
+
+
+def rewriting(server: LocalRedis) -> bool:
+    with Redis.from_url(server.url) as client:
+        told: Any = client.info("persistence")
+    return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
 
 
 def tear(server: LocalRedis, inside: bytes) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from recsys.errors import UnreadableState
 from recsys.keys import SHARDS_A_GENERATION, KeySpace, Topology
@@ -109,7 +110,23 @@ class RedisControl:
             append_only=None if append_only is None else bool(append_only),
             snapshots=None if save is None else bool(save),
             evicted_keys=told.get("evicted_keys"),
+            run_id=told.get("run_id"),
         )
+
+    async def rewrite_log(self, run_id: str) -> bool:
+        key, command = self._keys.log_rewritten, "BGREWRITEAOF"
+        async with answering(key):
+            if await self._client.get(key) == run_id.encode():
+                return False
+        async with answering(command):
+            try:
+                await self._client.bgrewriteaof()
+            except ResponseError as error:
+                if "already in progress" not in str(error):
+                    raise
+        async with answering(key):
+            await self._client.set(key, run_id)
+        return True
 
     async def ping(self) -> None:
         async with answering():

@@ -204,6 +204,42 @@ async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are
     assert [(line["event"], line["keys"]) for line in said] == [("redis_evicted_keys", 7)]
 
 
+@pytest.mark.parametrize("refused", [False, True])
+async def test_the_log_of_redis_is_rewritten_once_after_each_of_its_starts(refused: bool) -> None:
+    class Restarting(MemoryStore):
+        answers = ("one", "one", None, "two", "two")
+        asked = 0
+        rewritten: list[str] = []  # noqa: RUF012 - of this test
+
+        async def durability(self) -> Durability:
+            self.asked += 1
+            if self.asked > len(self.answers):
+                return Durability("allkeys-lru")
+            return Durability("noeviction", append_only=True, run_id=self.answers[self.asked - 1])
+
+        async def rewrite_log(self, run_id: str) -> bool:
+            self.rewritten.append(run_id)
+            if refused:
+                raise UnreadableState("BGREWRITEAOF", "is refused: NOPERM")
+            return True
+
+    store, unused = Restarting(), cast("Any", None)
+    upkeep = Upkeep(
+        load_settings(),
+        store,
+        MINE,
+        partitions=unused,
+        owned=set,
+        rebalancing=lambda: False,
+        now_ms=lambda: 5,
+        durability_every_s=0.001,
+    )
+    with capture_logs() as said, pytest.raises(ConfigurationError):
+        await asyncio.wait_for(upkeep.watch_redis(), 10)
+    assert store.rewritten == ["one", "two"]
+    assert {line["event"] for line in said} == {"redis_log_not_rewritten" if refused else "redis_log_rewritten"}
+
+
 @pytest.mark.parametrize(("owned", "merges"), [({0, 3}, True), ({3}, False), (set(), False)])
 async def test_trending_is_merged_by_the_owner_of_one_partition_alone(owned: set[int], merges: bool) -> None:
     asked = 0
