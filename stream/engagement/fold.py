@@ -187,7 +187,7 @@ def fold(batch: Batch, state: ShardState, rules: FoldRules) -> Effects:
     counts = {name: records for name, records in outcomes.items() if records}
     events = Events(batch.events, rules.records, changes, counts)
     operations = [operation for projection in rules.projections for operation in projection.fold(events, state)]
-    users = len({change.user for change in changes.pairs} | changes.forgotten.keys())
+    users = len(changes.by_learner.keys() | changes.forgotten.keys())
     return Effects(operations, counts, users, changes.handed_on)
 
 

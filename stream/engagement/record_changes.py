@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
 import msgspec
 
@@ -38,7 +39,6 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """A record that changed. One for nearly every event: it holds no containers, so the collector leaves it alone.
 
     Attributes:
-        user: The learner.
         course: The course.
         was: The record before.
         now: The record after; it differs.
@@ -47,7 +47,6 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         trend: Of the record after.
     """
 
-    user: str
     course: str
     was: Record
     now: Record
@@ -62,7 +61,7 @@ class RecordChanges:
 
     Attributes:
         outcomes: Outcome → events.
-        pairs: Every record that changed.
+        by_learner: Learner → their records that changed, at least one.
         gone: Learners whose last record went.
         forgotten: Learners who were erased or merged, and whether they have records, newer ones, nevertheless.
         erased: Learner → the time of the erasure, ms since 1970 UTC, where it is new.
@@ -73,10 +72,15 @@ class RecordChanges:
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    pairs: list[Change] = field(default_factory=list)
+    by_learner: dict[str, list[Change]] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     forgotten: dict[str, bool] = field(default_factory=dict)
     erased: dict[str, int] = field(default_factory=dict)
     merged: dict[str, Merged | None] = field(default_factory=dict)
     seen: list[Event] = field(default_factory=list)
     handed_on: list[HandedOn] = field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[Change]:
+        """Every record that changed."""
+        return [*chain.from_iterable(self.by_learner.values())]

@@ -32,7 +32,9 @@ def fold_records(events: Sequence[Event], state: ShardState, rules: RecordRules,
     control = Control(learners, changes, rules)
     _join_all(events, learners, control, changes, rules)
     for user, learner in learners.known.items():
-        changes.pairs += learners.changes(learner)
+        changed = [*learners.changes(learner)]
+        if changed:
+            changes.by_learner[user] = changed
         if learner.whole and learner.stored and not learner.courses:
             changes.gone.append(user)
         if user in changes.forgotten:

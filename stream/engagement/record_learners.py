@@ -130,7 +130,7 @@ class Learners:
     def changes(self, learner: Learner) -> Iterator[Change]:
         """The records of a learner that differ from what was stored."""
         scores, trend_of = self._rules.scores, self._rules.trend
-        before, user, whole = learner.before.get, learner.user, learner.whole
+        before, whole = learner.before.get, learner.whole
         for course, now in learner.now.items():
             was = before(course, EMPTY)
             if was is now or (whole and was == now):
@@ -142,7 +142,7 @@ class Learners:
                 trend_before = trend
             else:
                 trend_before = trend_of(was)
-            yield Change(user, course, was, now, engagement, trend_before, trend)
+            yield Change(course, was, now, engagement, trend_before, trend)
 
 
 def _differ_in_touch(was: Record, now: Record) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from recsys.bots import BotFeatures
 from recsys.errors import UnreadableState
-from recsys.events import Interaction
 from recsys.keys import BOT
 from recsys.online_store import ShardState
 from recsys.online_store.operations import Drop, HashText, Operation, Read, ReadText
@@ -32,13 +31,14 @@ class Bots:
         learners: dict[str, BotFeatures] = {}
         forgotten = events.changes.forgotten
         for event in events.changes.seen:
-            if not isinstance(event, Interaction) or not event.course_id:
-                learners[event.user_id] = BotFeatures()
+            user = event.user_id
+            if not event.course_id:
+                learners[user] = BotFeatures()
                 continue
-            features = learners.get(event.user_id)
+            features = learners.get(user)
             if features is None:
-                features = learners[event.user_id] = _unpacked(state, event.user_id)
-            features.add(event)
+                features = learners[user] = _unpacked(state, user)
+            features.add(event)  # type: ignore[arg-type]  # only an Interaction has a course
         packed = {user: (features.packed(),) for user, features in learners.items() if features.minute}
         flags = {
             user: (flag, features.reasons())

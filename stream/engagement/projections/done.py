@@ -22,15 +22,18 @@ class DoneCourses:
         done_until, gone = events.rules.done_until, set(events.changes.gone)
         written: dict[str, dict[str, bytes]] = {}
         deleted: dict[str, list[str]] = {}
-        for change in events.changes.pairs:
-            user, course, was, now = change.user, change.course, change.was, change.now
-            if not (now.registers or now.quarter or was.registers or was.quarter) or user in gone:
+        for user, changed in events.changes.by_learner.items():
+            if user in gone:
                 continue
-            until, before = done_until(now), done_until(was)
-            if until == before:
-                continue
-            if until is None:
-                deleted.setdefault(user, []).append(course)
-            else:
-                written.setdefault(user, {})[course] = b"%d" % until
+            for change in changed:
+                was, now = change.was, change.now
+                if not (now.registers or now.quarter or was.registers or was.quarter):
+                    continue
+                until, before = done_until(now), done_until(was)
+                if until == before:
+                    continue
+                if until is None:
+                    deleted.setdefault(user, []).append(change.course)
+                else:
+                    written.setdefault(user, {})[change.course] = b"%d" % until
         return [Drop(DONE, events.changes.gone), DeleteFields(DONE, deleted), PutValues(DONE, written)]

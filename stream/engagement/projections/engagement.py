@@ -24,16 +24,12 @@ class Engagement:
         changes = events.changes
         written: dict[str, dict[str, bytes]] = {}
         deleted: dict[str, list[str]] = {}
-        for change in changes.pairs:
-            user, now = change.user, change.now
-            if not now.touch_ms:
-                deleted.setdefault(user, []).append(change.course)
-                continue
-            of_user = written.get(user)
-            if of_user is None:
-                written[user] = {change.course: pack(now, change.engagement)}
-            else:
-                of_user[change.course] = pack(now, change.engagement)
+        for user, changed in changes.by_learner.items():
+            packed = {change.course: pack(change.now, change.engagement) for change in changed if change.now.touch_ms}
+            if packed:
+                written[user] = packed
+            if len(packed) < len(changed):
+                deleted[user] = [change.course for change in changed if not change.now.touch_ms]
         for user in changes.gone:
             deleted.pop(user, None)
         return [
