@@ -10,17 +10,18 @@ import numpy as np
 from scipy import sparse
 
 from batch.encoding import EncodedEvents, EngagementRule
-from batch.ranking.choices import best_popularity, newcomers, penalties
-from batch.ranking.item_item import Gram, likes_before, text_similarity
+from batch.ranking.choices import best_popularity, new_course_bonus, newcomers, penalties
+from batch.ranking.item_item import Gram, likes_before, text_similarity, with_lent_columns
 from batch.ranking.lists import together, training_lists
 from batch.ranking.mixer import Lists, Scaling, train_mixer, untrained_mixer
 from batch.ranking.snapshots import Snapshot, activity_before, snapshot
 from batch.ranking.tower_fit import TowerFit
 from batch.stages import Stage, silent
-from recsys.model.course_features import course_features
+from recsys.model.course_features import NAMES, course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
-from recsys.model.signals import SignalModel
+from recsys.model.ranker import Ranker
+from recsys.model.signals import SIGNALS, SignalModel
 from recsys.model.towers import HybridTowers
 from recsys.model.training import TowerTraining
 
@@ -149,24 +150,43 @@ class RankerFit:
                 if training is None or (due and share >= due[0]):
                     training, _ = self._towers.before(at.at_ms, training, self._stage(f"towers as of {share:.0%}"))
                     due = [later for later in due if later > share]
-                model = SignalModel(
-                    self._signal_arrays(at.at_ms, training.towers), self._hyperparameters.history_length
-                )
+                signal_arrays = self._signal_arrays(at.at_ms, training.towers)
+                model = SignalModel(signal_arrays, self._hyperparameters.history_length)
                 parts.append(training_lists(at, model, features[-1], learners, self._rng))
             progress(number + 1, len(shares))
         scaling = _scaling(features, parts)
         mixer = train_mixer(together(parts), scaling, self._hyperparameters) if parts else untrained_mixer(scaling)
         arrays = mixer.arrays | {"feature_mean": scaling.feature_mean, "feature_scale": scaling.feature_scale}
         arrays["newcomer_weights"] = best_popularity(popular[-NEWCOMER_ORIGINS:])
+        if len(learners):
+            arrays["mixer_weights"] = self._with_new_courses(arrays, at, signal_arrays, features[-1], learners)
         return arrays, sum(len(part.context) for part in parts), mixer.curve
 
+    def _with_new_courses(
+        self, learned: Mapping[str, Floats], at: Snapshot, signals: Mapping[str, Any], features: Floats, learners: Rows
+    ) -> Floats:
+        """The weights `(members, s + f)` with the bonus of untouched courses, chosen on the last snapshot."""
+        untouched, scale = NAMES.index("untouched"), learned["feature_scale"]
+        arrays = {**signals, **learned, "features": (features - learned["feature_mean"]) / scale}
+        ranker = Ranker(arrays, self._hyperparameters.history_length)
+
+        def score(learner: int) -> Floats:
+            known = slice(at.sums.indptr[learner], at.sums.indptr[learner + 1])
+            return ranker.scores(0, at.sums.indices[known], at.sums.data[known])
+
+        bonus = new_course_bonus(at, learners, score, features[:, untouched] > 0)
+        weights = learned["mixer_weights"].copy()
+        weights[:, len(SIGNALS) + untouched] += bonus * scale[untouched]
+        return weights
+
     def _signal_arrays(self, at_ms: int, towers: HybridTowers) -> dict[str, Any]:
-        inverse = self._gram(at_ms).inverse(self._hyperparameters.item_item_l2)
-        per_row = self._hyperparameters.neighbours
+        gram = self._gram(at_ms)
+        inverse = gram.inverse(self._hyperparameters.item_item_l2)
+        per_row, texts = self._hyperparameters.neighbours, self._catalogue.similarity
         matrices = {
-            "ease": inverse.pruned_ease(per_row),
-            "future": inverse.pruned_future(per_row),
-            "text": self._catalogue.similarity,
+            "ease": with_lent_columns(inverse.pruned_ease(per_row), texts, gram.counts == 0, per_row),
+            "future": with_lent_columns(inverse.pruned_future(per_row), texts, gram.counts == 0, per_row),
+            "text": texts,
         }
         arrays: dict[str, Any] = dict(towers.export())
         for name, matrix in matrices.items():

@@ -27,6 +27,9 @@ MAX_DENSE = 4096
 """Courses in the dense Gram matrix: 64 MiB in single precision, and an inverse in some seconds."""
 
 FUTURE_DAYS = 30.0
+LENDERS = 10
+"""Courses of similar text that lend their weights to one that nobody liked yet."""
+
 _CELLS = 1 << 22
 """Weights made at a time: 16 MiB, and three times as much while they are pruned."""
 
@@ -177,6 +180,41 @@ def text_similarity(texts: sparse.csr_array, per_row: int) -> sparse.csr_array:
     """
     turned = texts.T.tocsr()
     return strongest(lambda rows: (texts[rows] @ turned).toarray().astype(np.float32), texts.shape[0], per_row)
+
+
+def with_lent_columns(
+    matrix: sparse.csr_array, similarity: sparse.csr_array, unliked: NDArray[np.bool_], per_row: int
+) -> sparse.csr_array:
+    """An item-item matrix in which courses nobody liked yet have the weights of courses with a similar text.
+
+    The column of such a course is the mean of the columns of the `LENDERS` liked courses of most similar text, each
+    times its similarity and weighted by it: little is lent to a course like no other.
+
+    Args:
+        matrix: Weights `(n, n)`, none in the columns of `unliked`.
+        similarity: Cosines of texts `(n, n)`, symmetric but for pruning.
+        unliked: Mask `(n,)`.
+        per_row: How many weights are kept in a row.
+    """
+    found = similarity[np.flatnonzero(unliked)].tocoo()
+    new, old, cosine = np.flatnonzero(unliked)[found.row], found.col, found.data
+    lends = ~unliked[old] & (cosine > 0)
+    nearest = _largest_of_each(new[lends], cosine[lends], LENDERS)
+    new, old, cosine = new[lends][nearest], old[lends][nearest], cosine[lends][nearest]
+    total = np.bincount(new, cosine, minlength=matrix.shape[0])
+    shares = (cosine**2 / total[new]).astype(np.float32)
+    both = (matrix + matrix @ sparse.csr_array((shares, (old, new)), shape=matrix.shape)).tocoo()
+    kept = _largest_of_each(both.row, np.abs(both.data), per_row)
+    return sparse.csr_array((both.data[kept], (both.row[kept], both.col[kept])), shape=matrix.shape)
+
+
+def _largest_of_each(group: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
+    """Places of at most so many largest entries of each group, from `group` and `size` `(e,)`."""
+    order = np.lexsort((-size, group))
+    ordered = group[order]
+    begins = np.searchsorted(ordered, ordered, side="left")
+    chosen: NDArray[np.intp] = order[np.arange(len(order)) - begins < most]
+    return chosen
 
 
 def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse.csr_array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from batch.ranking.item_item import Gram, Likes, likes, strongest, text_similarity
+from batch.ranking.item_item import Gram, Likes, likes, strongest, text_similarity, with_lent_columns
 
 DAY = 86_400_000
 
@@ -94,3 +94,21 @@ def test_text_similarity_orders_as_the_cosine_with_the_profile() -> None:
     cosine = rows @ profile / np.linalg.norm(profile)
     found = strengths @ text_similarity(sparse.csr_array(rows), 7)
     np.testing.assert_allclose(found, cosine * np.linalg.norm(profile), rtol=1e-5)
+
+
+def test_a_course_nobody_liked_has_the_weights_of_courses_with_a_similar_text() -> None:
+    """Courses 0 and 1 lend to 3, by similarity, and not to 4, whose text is like no other; 3 lends to nobody."""
+    matrix = np.zeros((5, 5), np.float32)
+    matrix[2, :2] = [0.6, 0.2]
+    similarity = np.eye(5, dtype=np.float32)
+    similarity[3, :2] = similarity[:2, 3] = [0.9, 0.3]
+    similarity[3, 4] = similarity[4, 3] = 0.1
+    unliked = np.array([False, False, False, True, True])
+    found = with_lent_columns(sparse.csr_array(matrix), sparse.csr_array(similarity), unliked, 5).toarray()
+    expected = matrix.copy()
+    expected[2, 3] = (0.9 * 0.9 * 0.6 + 0.3 * 0.3 * 0.2) / 1.2
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        with_lent_columns(sparse.csr_array(matrix), sparse.csr_array(similarity), unliked, 1).toarray()[2],
+        [0.6, 0.0, 0.0, 0.0, 0.0],
+    )
