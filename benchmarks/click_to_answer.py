@@ -80,6 +80,8 @@ class Clicks:
         ranked: Answers ranked by the API, because the worker's list did not follow in time.
         stages: Stage → mean, p50 and p99 in ms, of histograms.
         lists_per_s: Lists that the worker wrote a second.
+        chunks_per_s: Chunks that it committed a second.
+        cores: CPU seconds that it took a second.
     """
 
     rate: float
@@ -90,6 +92,8 @@ class Clicks:
     ranked: int = 0
     stages: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     lists_per_s: float = 0.0
+    chunks_per_s: float = 0.0
+    cores: float = 0.0
 
 
 @contextmanager
@@ -194,6 +198,8 @@ def measure(
         after, took = Snapshot.read(system.metrics), time.perf_counter() - began
         clicks.sent_per_s = load.per_s if load is not None else 0.0
     clicks.lists_per_s = after.since(before, "recsys_top_refreshed_total") / took
+    clicks.chunks_per_s = after.since(before, "recsys_chunk_seconds_count") / took
+    clicks.cores = after.since(before, "process_cpu_seconds_total") / took
     stages = [
         ("acknowledged", "recsys_produce_seconds", {}),
         *((stage, "recsys_freshness_seconds", {"stage": stage}) for stage in ("folded", "refreshed", "readable")),
@@ -223,14 +229,16 @@ def tables(results: Sequence[Clicks]) -> Iterator[Table]:
         "missed",
         "ranked",
         "lists/s",
+        "chunks/s",
+        "cores",
     ):
         table.add_column(heading, justify="right")
     for one in results:
         p50, p90, p99 = np.percentile(one.ms, [50, 90, 99])
         shown = [f"{value:.1f}" for value in (p50, p90, p99, max(one.ms))]
         counts = [str(count) for count in (one.late, one.missed, one.ranked)]
-        rest = f"{one.lists_per_s:.0f}"
-        table.add_row(f"{one.rate:g}", f"{one.sent_per_s:.0f}", str(len(one.ms)), *shown, *counts, rest)
+        worker = f"{one.lists_per_s:.0f}", f"{one.chunks_per_s:.0f}", f"{one.cores:.2f}"
+        table.add_row(f"{one.rate:g}", f"{one.sent_per_s:.0f}", str(len(one.ms)), *shown, *counts, *worker)
     yield table
     if not any(one.stages for one in results):
         return

@@ -74,6 +74,22 @@ class Chunk(NamedTuple):
         return f"<Chunk: partition {self.partition}, offsets {first} to {last}, {self.fetch}>"
 
 
+def joined(first: Chunk, second: Chunk, *, most: int) -> Chunk | None:
+    """Two chunks as one, so that both take one commit; None unless the second goes on right where the first ends.
+
+    Args:
+        first: Of some partition.
+        second: Of the same partition, fetched later.
+        most: Records that the two may have together.
+    """
+    last = first.records[-1].offset
+    if second.fetch.epoch != first.fetch.epoch or len(first.records) + len(second.records) > most:
+        return None
+    if not (second.records[0].offset > last and second.fetch.begun_at <= last + 1):
+        return None
+    return Chunk(first.partition, [*first.records, *second.records], first.fetch, second.backlog)
+
+
 READ_COMMITTED = "read_committed"
 """An event of an aborted transaction never happened, and one of an open transaction has not happened yet."""
 

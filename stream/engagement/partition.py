@@ -7,13 +7,13 @@ dropped, and whoever owns the partition next, this worker or another, begins wit
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, Protocol
 
 import structlog
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.kafka.records import Chunk
+from recsys.kafka.records import Chunk, joined
 from recsys.keys import Partition
 from stream.engagement import metrics
 from stream.engagement.commit import Applied, ShardWriter
@@ -50,6 +50,7 @@ class OwnedPartition:
         applied: Told of each chunk that was applied, before the next.
         give_up: Ends the process; called for what `ShardWriter.apply` raises, which Faust must never see.
         done: Called when an item has left the queue, whatever became of it.
+        most_records: Chunks that wait one behind the other are applied as one, of so many records at most.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class OwnedPartition:
         applied: Callable[[Chunk, Applied], None],
         give_up: Callable[[Exception], Awaitable[NoReturn]],
         done: Callable[[], None],
+        most_records: int,
     ) -> None:
         self.number = number
         self.unreachable = False
@@ -69,6 +71,8 @@ class OwnedPartition:
         self._log, self._writer = log, writer
         self._applied, self._give_up, self._done = applied, give_up, done
         self._queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._most_records = most_records
+        self._ahead: list[Delivery | None] = []  # taken from the queue and not joined: at most one
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._waiting = 0
@@ -148,21 +152,36 @@ class OwnedPartition:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        while (delivery := await self._queue.get()) is not None:
+        while (delivery := self._ahead.pop() if self._ahead else await self._queue.get()) is not None:
+            deliveries, chunk = self._joined(delivery)
             try:
-                await self._apply(delivery)
+                await self._apply(deliveries, chunk)
             finally:
-                self._waiting -= 1
-                self._done()
+                self._waiting -= len(deliveries)
+                for _ in deliveries:
+                    self._done()
 
-    async def _apply(self, delivery: Delivery) -> None:
+    def _joined(self, delivery: Delivery) -> tuple[list[Delivery], Chunk]:
+        """A chunk and those that wait right behind it, as one: under load, a commit each would keep them waiting."""
+        deliveries, chunk = [delivery], delivery.value
+        while not self._queue.empty():
+            following = self._queue.get_nowait()
+            both = None if following is None else joined(chunk, following.value, most=self._most_records)
+            if following is None or both is None:
+                self._ahead.append(following)
+                break
+            deliveries.append(following)
+            chunk = both
+        return deliveries, chunk
+
+    async def _apply(self, deliveries: Sequence[Delivery], chunk: Chunk) -> None:
         """Applies one chunk; it is acknowledged only once it moved the fence, or was applied before."""
-        chunk = delivery.value
         try:
             with metrics.CHUNK_SECONDS.time():
                 applied = await self._writer.apply(chunk)
             if not applied.left_alone:
-                delivery.ack()
+                for delivery in deliveries:
+                    delivery.ack()
                 self._applied(chunk, applied)
         except Exception as error:  # noqa: BLE001 - whatever it is, Faust must not see it, and nothing applies the next
             await self._give_up(error)

@@ -60,6 +60,7 @@ class OwnedPartitions:
             stop_records=settings.dead_letter_stop_records,
             stop_share=settings.dead_letter_stop_share,
         )
+        self._most_records = settings.worker_max_poll_records
         self._slots = asyncio.Semaphore(QUEUED_CHUNKS)
         self._owned: dict[Partition, OwnedPartition] = {}
 
@@ -89,6 +90,7 @@ class OwnedPartitions:
             applied=self._applied,
             give_up=self._give_up,
             done=self._slots.release,
+            most_records=self._most_records,
         )
 
     async def put(self, delivery: Delivery) -> None:

@@ -12,13 +12,13 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
-from recsys.kafka.records import Chunk
+from recsys.kafka.records import Chunk, joined
 from recsys.keys import Partition
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import metrics
 from stream.engagement.partitions import QUEUED_CHUNKS
 from tests.doubles.partitions import PARTITIONS, Scene
-from tests.doubles.stream import FakeLog, until
+from tests.doubles.stream import FakeLog, chunk, event, until
 
 
 class GatedStore(MemoryStore):
@@ -46,9 +46,39 @@ async def test_a_partition_is_applied_in_order_and_partitions_overlap() -> None:
     deliveries = [await scene.put(partition, offset) for offset in range(20) for partition in range(PARTITIONS)]
     await scene.partitions.drain()
     for partition in range(PARTITIONS):
-        assert [offset for number, offset in scene.applied if number == partition] == list(range(20))
+        applied = [offset for number, offset in scene.applied if number == partition]
+        assert applied == sorted(applied)
+        assert await scene.fence(partition) == 19
     assert store.most == PARTITIONS
     assert all(delivery.acked for delivery in deliveries)
+
+
+async def test_chunks_that_wait_one_behind_the_other_take_one_commit() -> None:
+    store = GatedStore(opened=False)
+    scene = Scene(store)
+    first = await scene.put(0, 0)
+    await until(lambda: bool(store.in_work))
+    waiting = [await scene.put(0, offset) for offset in (1, 2, 3)]
+    beyond = await scene.put(0, 9)
+    store.gate.set()
+    await scene.partitions.drain()
+    assert scene.applied == [(0, 0), (0, 3)]
+    assert [delivery.acked for delivery in (first, *waiting, beyond)] == [True, True, True, True, False]
+    assert scene.partitions.of(Partition(0)).waiting == 0
+
+
+def test_chunks_are_joined_only_where_the_log_holds_nothing_in_between() -> None:
+    def of(*offsets: int, epoch: int = 0, begun_at: int | None = None) -> Chunk:
+        return chunk(*(event(offset, "u") for offset in offsets), epoch=epoch, begun_at=begun_at)
+
+    both = joined(of(3, 4), of(5, 6)._replace(backlog=7), most=4)
+    assert both is not None
+    assert [record.offset for record in both.records] == [3, 4, 5, 6]
+    assert (both.fetch, both.backlog) == (of(3).fetch, 7)
+    over_markers = joined(of(3), of(8, begun_at=4), most=4)
+    assert over_markers is not None
+    for other in (of(8), of(8, begun_at=5), of(4, epoch=1), of(3), of(2), of(4, 5, 6, 7)):
+        assert joined(of(3), other, most=4) is None
 
 
 async def test_what_is_queued_is_bounded_over_all_partitions() -> None:
@@ -115,9 +145,10 @@ async def test_what_happens_after_the_commit_ends_the_process_too_and_not_only_t
 async def test_a_revocation_drops_the_whole_object_after_the_step_in_work() -> None:
     store = GatedStore(opened=False)
     scene = Scene(store)
-    in_work, queued = await scene.put(0, 0), await scene.put(0, 1)
+    in_work = await scene.put(0, 0)
     dropped = scene.partitions.of(Partition(0))
     await until(lambda: bool(store.in_work))
+    queued = await scene.put(0, 1)
     dropping = asyncio.create_task(scene.partitions.drop())
     await asyncio.sleep(0)
     late = await scene.put(0, 1)  # its next owner is this worker again
