@@ -20,6 +20,7 @@ from recsys.settings.engagement import EngagementSettings
 from recsys.settings.environment import check_names, refusal, secrets_from_files
 from recsys.settings.kafka import KafkaSettings
 from recsys.settings.models import ModelSettings
+from recsys.settings.monitor import MonitorSettings
 from recsys.settings.process import ProcessSettings
 from recsys.settings.redis import RedisAddress, RedisSettings
 from recsys.settings.refresh import RefreshSettings
@@ -35,6 +36,7 @@ SECTIONS: tuple[type[Section], ...] = (
     EngagementSettings,
     WorkerSettings,
     RefreshSettings,
+    MonitorSettings,
     ModelSettings,
     ServingSettings,
     AdapterSettings,
@@ -48,6 +50,7 @@ class Settings(
     EngagementSettings,
     WorkerSettings,
     RefreshSettings,
+    MonitorSettings,
     ModelSettings,
     ServingSettings,
     AdapterSettings,
