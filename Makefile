@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 3
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-refresh bench-commit bench-state bench-openedx bench-train soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -78,6 +78,9 @@ bench-ingest: setup ## Events/s of one worker beside the textbook Faust agent, o
 
 bench-click: setup ## Milliseconds from a click to an answer that contains it, by stage; ARGS="--rate 100 2000 8000 --plot F" beside a load.
 	$(BIN)/python -m benchmarks.click_to_answer $(ARGS)
+
+bench-prequential: setup ## What visibility is worth: hit rate and NDCG by delay, beside rivals that learn at once; ARGS="--plot F".
+	$(BIN)/python -m benchmarks.prequential $(ARGS)
 
 bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting under clicks; ARGS="--services" with a worker.
 	$(BIN)/python -m benchmarks.refresh $(ARGS)
