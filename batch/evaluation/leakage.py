@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,8 @@ def require_no_leak(checks: Collection[Check]) -> None:
 def _times(encoded: EncodedEvents, model: Draft, cutoff_ms: int) -> Check:
     late = int((encoded.time >= cutoff_ms).sum())
     seen = model.data.last_ms
-    found = f"{late} of {len(encoded.time)} training events are later; the model's last is at {seen} ms"
+    last = f"{datetime.fromtimestamp(seen / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    found = f"{late} of {len(encoded.time)} training events are later; the model's last is of {last}"
     return Check("every training event is before the cut-off", found, late == 0 and seen < cutoff_ms)
 
 

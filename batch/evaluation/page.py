@@ -11,6 +11,8 @@ from typing import Any
 import jinja2
 
 from batch.evaluation.diagnosis import Diagnosis
+from batch.evaluation.evaluate import HEAD_SHARE
+from batch.evaluation.labels import named, options_named
 from batch.evaluation.verdict import verdict
 
 _TEMPLATE = "report.html.j2"
@@ -26,7 +28,7 @@ def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, 
         plots: Title → `data:` address.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.globals |= {"interval": interval, "signed": signed}
+    environment.globals |= {"signed": signed, "named": named, "head_share": HEAD_SHARE}
     template = environment.from_string(resources.files("batch.evaluation").joinpath(_TEMPLATE).read_text("utf-8"))
     said = verdict(document)
     lists = {"hybrid": document["hybrid"], **document["baselines"]}
@@ -35,17 +37,17 @@ def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, 
         headline=document.get("headline") or said,
         verdict=said if document.get("headline") else "",
         account_lines=document.get("account_lines", []),
-        cut="Cut in time: " + ", ".join(f"{name} {_day(ms)}" for name, ms in document["times_ms"].items()) + ".",
+        cut="Cut in time: " + ", ".join(f"{named(name)} {_day(ms)}" for name, ms in document["times_ms"].items()) + ".",
         segments=document["segments"],
         models=list(lists),
         excluded=document["excluded"],
         tuning=document["tuning"],
         hybrid_minus=document["hybrid_minus"],
         chosen={
-            **{name: _options(options) for name, options in document["options"].items()},
-            "blend": _options(document["blend_weights"]),
+            **{name: options_named(options) for name, options in document["options"].items()},
+            "blend": options_named(document["blend_weights"]),
         },
-        seeds=seeds_line(document["seeds"]),
+        seeds=seeds_line(document["seeds"]).replace("`", ""),
         alternatives=document["alternatives"],
         text_encoder=document["text_encoder"],
         list_metrics=_LIST_METRICS,
@@ -64,11 +66,6 @@ def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, 
     )
 
 
-def interval(figure: Mapping[str, float]) -> str:
-    """A mean and its interval: `0.1617 [0.1521, 0.1718]`."""
-    return f"{figure['mean']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
-
-
 def signed(figure: Mapping[str, float]) -> str:
     """The same with signs: `+0.0600 [+0.0501, +0.0702]`."""
     return f"{figure['mean']:+.4f} [{figure['low']:+.4f}, {figure['high']:+.4f}]"
@@ -84,10 +81,6 @@ def seeds_line(seeds: Mapping[str, Any]) -> str:
         f"{len(values)} seeds: NDCG@10 {each}; mean {seeds['mean']:.4f}, standard deviation {seeds['deviation']:.4f}; "
         f"a learner's mean over the seeds minus the best baseline {signed(seeds['mean_minus_best_baseline'])}."
     )
-
-
-def _options(options: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in options.items()) or "–"
 
 
 def _day(ms: int) -> str:

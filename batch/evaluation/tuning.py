@@ -19,6 +19,7 @@ from batch.evaluation.baselines import Ease, Ials, ItemKnn, Popularity, TextProf
 from batch.evaluation.blend import TRIALS, Blend, tune_blend
 from batch.evaluation.cases import Case, Recommender
 from batch.evaluation.evaluate import CatalogueFacts, ndcg
+from batch.evaluation.labels import named
 
 METRIC = "ndcg@10"
 MAX_CASES = 600
@@ -93,7 +94,8 @@ class Tuned:
 
     def budget(self) -> str:
         """What was tried, as one sentence."""
-        grids = ", ".join(f"{len(grid)} of {name}" for name, (_, grid) in BASELINES.items() if len(grid) > 1)
+        sizes = {named(name): len(grid) for name, (_, grid) in BASELINES.items() if len(grid) > 1}
+        grids = ", ".join(f"{size} options of {name}" for name, size in sizes.items())
         return f"Tuned on {self.learners} learners of the validation slice: {grids}, {TRIALS} weightings of the blend."
 
 

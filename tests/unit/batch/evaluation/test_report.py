@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from batch.evaluation.diagnosis import FULL, Diagnosis, diagnose, switched_off
 from batch.evaluation.experiment import Experiment
+from batch.evaluation.labels import named, options_named
 from batch.evaluation.report import write_report
 from recsys.model.course_features import NAMES
 from recsys.model.signals import SIGNALS
@@ -77,8 +79,10 @@ def test_the_page_says_first_what_was_decided_then_what_was_read(folder: Path) -
 @pytest.mark.parametrize(
     "shown",
     [
-        "learners without", "cold courses", "tail", "blend", "ials", "Leakage checks", "passed", "without towers",
-        "course features alone", "Calibration", "Learning curves", "Events and engagement", "What diversity costs",
+        "learners without a history", "cold courses", "tail", "blend", "iALS", "recent popularity",
+        "Leakage checks", "passed", "without towers",
+        "course features alone", "Calibration", "Learning curves", "Events and engagement before the test side",
+        "What diversity would cost",
         "Learned weights by how many courses a learner has",
     ],
 )  # fmt: skip
@@ -121,3 +125,29 @@ def test_shares_predicted_and_observed_each_add_up_to_one_a_learner(diagnosis: D
     perfect = replace(found, observed=found.predicted)
     assert perfect.error == pytest.approx(0.0, abs=1e-12)
     assert not np.isnan(found.error)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("item_knn", "item-kNN"),
+        ("hybrid", "hybrid"),
+        ("popularity_7d", "popularity, half-life 7 d"),
+        ("popularity_infd", "popularity, all time"),
+        ("age_30d", "2^(−age / 30 d)"),
+    ],
+)
+def test_names_are_shown_in_words(name: str, shown: str) -> None:
+    assert named(name) == shown
+
+
+def test_options_are_shown_with_units_and_a_blend_without_what_weighs_nothing() -> None:
+    assert options_named({"alpha": 2.0, "half_life_days": 3650.0}) == "weight of a like 2, half-life 3,650 days"
+    assert options_named({"popularity": 0.0, "ease": 0.25}) == "EASE 0.25"
+    assert options_named({}) == "–"
+
+
+def test_no_name_of_the_code_is_shown(folder: Path) -> None:
+    words = " ".join(Page((folder / "report.html").read_text()).words)
+    shown = words[: words.index("Settings of the model")]
+    assert not re.findall(r"[a-z]+_[a-z0-9]+", shown)
