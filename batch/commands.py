@@ -1,6 +1,8 @@
 """`recsys retrain` and `recsys evaluate`: the composition roots of the batch layer.
 
 TensorFlow takes ten seconds to import, so what needs it is imported when a command runs, after its inputs were checked.
+
+Who runs a command in this process may hand on other hyperparameters than the default ones as click's `obj`.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print the r
 @click.option("--no-publish", is_flag=True, help="Write bundle and report; move no pointer, need no Redis.")
 @click.option("--epochs", type=click.IntRange(1, 100), help="Passes over the history.  [default: 5]")
 @_json_option
+@click.pass_obj
 def retrain(
+    start: HyperParameters | None,
     from_topic_: bool,
     interactions: Path | None,
     courses: Path | None,
@@ -61,15 +65,16 @@ def retrain(
     workers compute the others. Exit status 6: the gate refused the model; 7: another one was published meanwhile.
     """
     settings = load_settings()
+    hyperparameters = _hyperparameters(settings, epochs, start)
     require_writable(settings.models_dir, "RECSYS_MODELS_DIR")
     require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
     with shown_stages() as stage:
         read = _history_source(settings, from_topic_, interactions, courses, stage)
         if no_publish:
-            result = _train(settings, read, None, epochs, stage)
+            result = _train(settings, read, None, hyperparameters, stage)
             _print_retrained(result, 0, as_json=as_json, published=False)
         else:
-            result, filled = asyncio.run(_train_and_publish(settings, read, epochs, stage))
+            result, filled = asyncio.run(_train_and_publish(settings, read, hyperparameters, stage))
             _print_retrained(result, filled, as_json=as_json, published=True)
 
 
@@ -83,7 +88,9 @@ def retrain(
 @click.option(
     "--seeds", type=click.IntRange(1, 20), default=1, show_default=True, help="Hybrids trained, each from another seed."
 )
+@click.pass_obj
 def evaluate(
+    start: HyperParameters | None,
     interactions: Path,
     courses: Path,
     out: Path | None,
@@ -120,7 +127,7 @@ def evaluate(
         prepared = prepare(history, at_ms=now_ms(), rules=settings.record_rules)
         for line in prepared.account.lines():
             _tell(line)
-        hyperparameters = _hyperparameters(settings, epochs)
+        hyperparameters = _hyperparameters(settings, epochs, start)
         experiment = run_experiment(
             prepared.events,
             prepared.courses,
@@ -158,7 +165,7 @@ def _history_source(
 
 
 async def _train_and_publish(
-    settings: Settings, read: Callable[[], History], epochs: int | None, stage: Stage
+    settings: Settings, read: Callable[[], History], hyperparameters: HyperParameters, stage: Stage
 ) -> tuple[Retrained, int]:
     """Asks for Redis first: an hour of training must not end at a closed door."""
     from batch.evaluation.golden import write_golden  # noqa: PLC0415 - as below
@@ -169,7 +176,7 @@ async def _train_and_publish(
     try:
         await store.topology()  # Redis answers, and its state is one that this release reads
         before = await published_model(store, settings.models_dir)
-        result = await asyncio.to_thread(_train, settings, read, before.scorer, epochs, stage)
+        result = await asyncio.to_thread(_train, settings, read, before.scorer, hyperparameters, stage)
         scorer, _ = await publish_bundle(
             store, result.bundle, replacing=before.pointer, at_ms=now_ms(), keep=settings.models_retained
         )
@@ -191,7 +198,11 @@ async def _train_and_publish(
 
 
 def _train(
-    settings: Settings, read: Callable[[], History], current: Scorer | None, epochs: int | None, stage: Stage
+    settings: Settings,
+    read: Callable[[], History],
+    current: Scorer | None,
+    hyperparameters: HyperParameters,
+    stage: Stage,
 ) -> Retrained:
     history = read()
     _import_tensorflow(settings)
@@ -201,7 +212,7 @@ def _train(
     return run(
         history,
         settings,
-        _hyperparameters(settings, epochs),
+        hyperparameters,
         current,
         at_ms=now_ms(),
         encoder=encoder_of(settings.text_encoder),
@@ -219,9 +230,9 @@ def _import_tensorflow(settings: Settings) -> None:
     import_tensorflow(quiet=settings.log_level.lower() != "debug")
 
 
-def _hyperparameters(settings: Settings, epochs: int | None) -> HyperParameters:
-    defaults = HyperParameters(seed=settings.seed)
-    return defaults if epochs is None else replace(defaults, epochs=epochs)
+def _hyperparameters(settings: Settings, epochs: int | None, start: HyperParameters | None) -> HyperParameters:
+    chosen = replace(start or HyperParameters(), seed=settings.seed)
+    return chosen if epochs is None else replace(chosen, epochs=epochs)
 
 
 def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published: bool) -> None:

@@ -23,6 +23,7 @@ from infra.devtools.local_redis import LocalRedis
 from infra.operator.topics import ensure_topics, topic_partitions
 from recsys.cli import main
 from recsys.settings import Settings, load_settings
+from tests.distribution import Distribution
 from tests.doubles.commands import Ended, Run
 from tests.examples import load_profile
 from tests.ladder import RedisServer, choose_rung, kafka_broker, redis_server
@@ -36,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
     load_profile()
     config.stash[_RUNG] = choose_rung()
     config.stash[_EMBEDDED_ONLY] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
+    return Distribution(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,10 +1,13 @@
-"""Fits the hybrid model on one training side: towers, item-item matrices, snapshots, mixer → the arrays of a bundle."""
+"""Fits the hybrid model on one training side: towers, item-item matrices, snapshots, mixer → the arrays of a bundle.
+
+TensorFlow is imported when a fit begins: who only reads or compares models, and a history that is refused, go without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -12,18 +15,18 @@ from scipy import sparse
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.ranking.choices import best_popularity, new_course_bonus, newcomers, penalties
 from batch.ranking.item_item import Gram, likes_before, text_similarity, with_lent_columns
-from batch.ranking.lists import together, training_lists
-from batch.ranking.mixer import Lists, Scaling, train_mixer, untrained_mixer
+from batch.ranking.lists import Lists, Scaling, together, training_lists
 from batch.ranking.snapshots import Snapshot, activity_before, snapshot
-from batch.ranking.tower_fit import TowerFit
 from batch.stages import Stage, silent
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
 from recsys.model.ranker import Ranker
 from recsys.model.signals import SIGNALS, SignalModel
-from recsys.model.towers import HybridTowers
-from recsys.model.training import TowerTraining
+
+if TYPE_CHECKING:  # these import TensorFlow
+    from recsys.model.towers import HybridTowers
+    from recsys.model.training import TowerTraining
 
 FIRST_ORIGIN, LAST_ORIGIN, LABEL_SHARE = 0.5, 0.9, 0.2
 TOWER_ORIGINS = (0.5, 0.6, 0.7, 0.8)
@@ -97,6 +100,8 @@ class RankerFit:
         end_ms: int,
         stage: Stage = silent,
     ) -> None:
+        from batch.ranking.tower_fit import TowerFit  # noqa: PLC0415 - TensorFlow
+
         self._encoded, self._catalogue, self._hyperparameters = encoded, catalogue, hyperparameters
         self._rule, self._end_ms, self._stage = rule, end_ms, stage
         self._times = encoded.time[encoded.time < end_ms]
@@ -134,6 +139,8 @@ class RankerFit:
 
     def _learned(self) -> tuple[dict[str, Floats], int, list[float]]:
         """What the snapshots teach (`LEARNED`), from how many lists, and the loss of each epoch."""
+        from batch.ranking.mixer import train_mixer, untrained_mixer  # noqa: PLC0415 - TensorFlow
+
         parts: list[Lists] = []
         popular: list[Floats] = []
         features: list[Floats] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 
-from batch.ranking.mixer import NEVER, Lists
 from batch.ranking.snapshots import Snapshot
 from recsys.model.course_features import NAMES
 from recsys.model.inputs import Floats, Rows
@@ -17,8 +19,39 @@ RANDOM = 100
 MOST_EXTRA = 40
 """Positives that are neither among the best nor drawn."""
 
+NEVER = -1e9
+"""Log inverse probability of what is no candidate."""
+
 BASE_SIGNALS = tuple(SIGNALS.index(name) for name in ("ease", "future", "towers"))
 BASE_FEATURES = tuple(NAMES.index(name) for name in ("popularity_14d", "popularity_60d", "first_touches_30d"))
+
+
+class Lists(NamedTuple):
+    """Training lists: `l` learners with `c` candidates each.
+
+    Attributes:
+        signals: Standardised `(l, c, s)`.
+        features: Course features `(l, c, f)`, not standardised.
+        context: `(l, 2)`.
+        labels: 1 for what was newly liked `(l, c)`.
+        log_inverse: Log of the inverse probability with which a candidate was drawn, `NEVER` for padding `(l, c)`.
+    """
+
+    signals: Floats
+    features: Floats
+    context: Floats
+    labels: Floats
+    log_inverse: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Means and deviations of features `(f,)` and context `(2,)`."""
+
+    feature_mean: Floats
+    feature_scale: Floats
+    context_mean: Floats
+    context_scale: Floats
 
 
 def training_lists(

@@ -7,7 +7,6 @@ probability p stand for 1/p of their kind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from batch.ranking.lists import NEVER, Lists, Scaling
 from recsys.model.course_features import NAMES
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
@@ -39,41 +39,10 @@ FEATURE_AT_START = 0.03
 
 UNTRAINED_POPULARITY = 0.2
 CROSS_ENTROPY = 0.3
-NEVER = -1e9
-"""Log inverse probability of what is no candidate."""
-
 _SHARPNESS = 2.0
 _WARM_UP_STEPS = 30
 _CUT_OFF = 10.0
 _MANY_POSITIVES = 0.8
-
-
-class Lists(NamedTuple):
-    """Training lists: `l` learners with `c` candidates each.
-
-    Attributes:
-        signals: Standardised `(l, c, s)`.
-        features: Course features `(l, c, f)`, not standardised.
-        context: `(l, 2)`.
-        labels: 1 for what was newly liked `(l, c)`.
-        log_inverse: Log of the inverse probability with which a candidate was drawn, `NEVER` for padding `(l, c)`.
-    """
-
-    signals: Floats
-    features: Floats
-    context: Floats
-    labels: Floats
-    log_inverse: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """Means and deviations of features `(f,)` and context `(2,)`."""
-
-    feature_mean: Floats
-    feature_scale: Floats
-    context_mean: Floats
-    context_scale: Floats
 
 
 class TrainedMixer(NamedTuple):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from batch.encoding import EngagementRule
+from batch.evaluation.experiment import Experiment
+from batch.history import History
+from batch.pipeline import Retrained, retrain
 from recsys.catalog import Course
 from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.exclusion import Exclusion
 from recsys.model.hyperparameters import HyperParameters
+from recsys.settings import Settings
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
 DAY = 86_400_000
 START = 1_700_000_000_000
+NOW = 1_710_000_000_000
 SUBJECTS = {"cooking": ("bread", "soup", "pasta"), "kafka": ("topic", "broker", "offset")}
 
 
@@ -62,3 +69,33 @@ def small() -> HyperParameters:
         members=1,
         mixer_steps=80,
     )
+
+
+@pytest.fixture(scope="session")
+def quick(small: HyperParameters) -> HyperParameters:
+    """Goes through every step of training, for tests that do not look at what was learned."""
+    return replace(small, epochs=1, origins=1, lists=40, mixer_steps=20)
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Those of `retrained`."""
+    root = tmp_path_factory.mktemp("retrain")
+    return Settings(models_dir=root / "models", reports_dir=root / "reports")
+
+
+@pytest.fixture(scope="session")
+def history(events: pd.DataFrame, courses: list[Course]) -> History:
+    return History(events, tuple(courses), "interactions.csv")
+
+
+@pytest.fixture(scope="session")
+def retrained(history: History, settings: Settings, small: HyperParameters) -> Retrained:
+    """The first retrain of a new system."""
+    return retrain(history, settings, small, None, at_ms=NOW)
+
+
+@pytest.fixture(scope="session")
+def experiment(retrained: Retrained) -> Experiment:
+    """What the retrain compared: made once for all tests of what is made from it."""
+    return retrained.experiment

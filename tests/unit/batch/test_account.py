@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
 from batch.account import HistoryAccount
-from batch.commands import evaluate as evaluate_command
-from batch.commands import retrain as retrain_command
 from batch.history import History
 from batch.preparation import prepare
 from recsys.catalog import Catalogue, Course
 from recsys.errors import InputError
-from recsys.files import course_frame, write_courses, write_interactions
-
-# Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 NOW = 1_710_000_000_000
 
@@ -102,60 +93,6 @@ def test_bots_and_repeats_are_told_and_are_no_loss_to_warn_of() -> None:
     assert len(account.lines()) == 2
 
 
-def half_bad(events: pd.DataFrame, courses: Sequence[Course], folder: Path) -> list[str]:
-    """Files in which most rows are lost: half are refused, a third of the rest names unknown courses."""
-    rows = events.assign(type=np.where(np.arange(len(events)) % 2, "Enroll", "enroll"))
-    rows["course_id"] = np.where(np.arange(len(rows)) % 6 == 0, "gone", rows["course_id"])
-    write_interactions(rows, folder / "i.csv")
-    write_courses(course_frame(courses), folder / "c.csv")
-    return ["--interactions", str(folder / "i.csv"), "--courses", str(folder / "c.csv"), "--epochs", "1"]
-
-
-def test_evaluate_and_retrain_tell_what_was_left_out(
-    events: pd.DataFrame, courses: Sequence[Course], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setenv("RECSYS_REPORTS_DIR", str(tmp_path / "reports"))
-    arguments = half_bad(events, courses, tmp_path)
-    out = tmp_path / "out.json"
-    shown = CliRunner().invoke(evaluate_command, [*arguments, "--json", str(out)], catch_exceptions=False)
-    lost = len(events) // 2
-    assert f"{lost} refused ({lost} unknown_type)" in shown.stderr
-    assert "such as 'gone'" in shown.stderr
-    assert "WARNING: 67% of the history was left out" in shown.stderr
-    assert json.loads(out.read_text())["history"]["account"]["refused"] == {"unknown_type": lost}
-
-    shown = CliRunner().invoke(retrain_command, [*arguments, "--no-publish", "--json"], catch_exceptions=False)
-    assert "WARNING: 67% of the history was left out" in shown.stderr
-    summary = json.loads(shown.stdout)
-    assert summary["history"]["refused"] == {"unknown_type": lost}
-    report = (Path(summary["report"]) / "report.md").read_text().splitlines()
-    assert report[0] == summary["headline"]
-    assert any(line.startswith("- WARNING: 67%") for line in report[:8])
-
-
-def test_the_account_is_told_even_where_too_little_is_left(
-    events: pd.DataFrame, courses: Sequence[Course], tmp_path: Path
-) -> None:
-    arguments = half_bad(events.head(60), courses, tmp_path)
-    shown = CliRunner().invoke(evaluate_command, arguments)
-    assert isinstance(shown.exception, InputError)
-    assert "30 refused (30 unknown_type)" in shown.stderr
-
-
 def test_nothing_left_says_where_it_went(history: History) -> None:
     with pytest.raises(InputError, match=r"no interactions are left to train on: history topic: .* unjoined"):
         prepare(replace(history, courses=history.courses[:0]), at_ms=NOW)
-
-
-def test_where_nothing_has_a_positive_weight_the_message_says_that(
-    events: pd.DataFrame, courses: Sequence[Course], tmp_path: Path
-) -> None:
-    """Seen with a file of dismissals: "expected at least 50 interactions …, received 307"."""
-    write_interactions(events.assign(type="dismiss"), tmp_path / "i.csv")
-    write_courses(course_frame(courses), tmp_path / "c.csv")
-    arguments = ["--interactions", str(tmp_path / "i.csv"), "--courses", str(tmp_path / "c.csv")]
-    shown = CliRunner().invoke(evaluate_command, arguments)
-    assert isinstance(shown.exception, InputError)
-    said = f"none of the {len(events)} interactions has a positive weight ({len(events)} dismiss)"
-    assert said in str(shown.exception)

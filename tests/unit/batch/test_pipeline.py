@@ -32,7 +32,6 @@ from batch.publish import Published, fill_caches, published_model
 from recsys.catalog import Course
 from recsys.engagement import ForwardDecay
 from recsys.errors import CandidateRejected, ConfigurationError, InputError, ServiceUnavailable
-from recsys.files import course_frame, write_courses, write_interactions
 from recsys.keys import Shard, Topology, partition_of
 from recsys.model.bundle import write_bundle
 from recsys.model.hyperparameters import HyperParameters
@@ -49,22 +48,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 NOW = 1_710_000_000_000
 TOPOLOGY = Topology(3)
 DAY = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    root = tmp_path_factory.mktemp("retrain")
-    return Settings(models_dir=root / "models", reports_dir=root / "reports")
-
-
-@pytest.fixture(scope="module")
-def history(events: pd.DataFrame, courses: list[Course]) -> History:
-    return History(events, tuple(courses), "interactions.csv")
-
-
-@pytest.fixture(scope="module")
-def retrained(history: History, settings: Settings, small: HyperParameters) -> Retrained:
-    return retrain(history, settings, small, None, at_ms=NOW)
 
 
 async def _with_engagement(users: Sequence[str]) -> MemoryStore:
@@ -196,10 +179,10 @@ def _newer(events: pd.DataFrame, learners: int) -> pd.DataFrame:
 
 
 def test_a_retrain_with_few_new_learners_says_so_and_publishes_the_newer_model(
-    history: History, retrained: Retrained, settings: Settings, small: HyperParameters
+    history: History, retrained: Retrained, settings: Settings, quick: HyperParameters
 ) -> None:
     newer = replace(history, events=_newer(history.events, 5))
-    result = retrain(newer, settings, replace(small, epochs=1), Scorer.load(retrained.bundle), at_ms=NOW + 5)
+    result = retrain(newer, settings, quick, Scorer.load(retrained.bundle), at_ms=NOW + 5)
     assert result.verdict.passed
     assert f"not compared with {retrained.bundle.name} on new events" in result.verdict.reason
     assert "(30 needed)" in result.verdict.reason
@@ -210,14 +193,14 @@ def test_a_retrain_with_few_new_learners_says_so_and_publishes_the_newer_model(
 
 
 def test_a_retrain_is_compared_with_the_model_in_use_on_what_neither_has_seen(
-    history: History, retrained: Retrained, settings: Settings, small: HyperParameters, rule: EngagementRule
+    history: History, retrained: Retrained, settings: Settings, quick: HyperParameters, rule: EngagementRule
 ) -> None:
     events = _newer(history.events, 80)
     cutoff, said = newest_cutoff(events, history.courses, rule, settings.models_dir, retrained.bundle.name)
     assert (cutoff, said) == (int(history.events["timestamp"].max()) + 1, "")
     newer = replace(history, events=events)
     with contextlib.suppress(CandidateRejected):  # either way: so few learners decide by chance
-        retrain(newer, settings, small, Scorer.load(retrained.bundle), at_ms=NOW + 6)
+        retrain(newer, settings, quick, Scorer.load(retrained.bundle), at_ms=NOW + 6)
     report = json.loads((settings.reports_dir / f"retrain-{NOW + 6}" / "report.json").read_text())
     (comparison,) = report["gate"]["newest"]
     assert comparison["version"] == retrained.bundle.name
@@ -252,7 +235,7 @@ def test_a_model_whose_numbers_are_none_is_not_published(retrained: Retrained) -
 
 
 def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
-    history: History, retrained: Retrained, settings: Settings, small: HyperParameters
+    history: History, retrained: Retrained, settings: Settings, quick: HyperParameters
 ) -> None:
     """A recipe shown to be far below the best on the golden slice is refused; the report's first line says so."""
     assert retrained.golden is not None
@@ -261,7 +244,7 @@ def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
     before = set(settings.models_dir.iterdir())
     current = Scorer.load(retrained.bundle)
     with pytest.raises(CandidateRejected, match=r"nothing published.*golden slice.*report in"):
-        retrain(history, settings, replace(small, epochs=1), current, at_ms=NOW + 1)
+        retrain(history, settings, quick, current, at_ms=NOW + 1)
     (settings.models_dir / "golden.json").unlink()
     assert set(settings.models_dir.iterdir()) | {settings.models_dir / "golden.json"} == before
     folder = settings.reports_dir / f"retrain-{NOW + 1}"
@@ -286,23 +269,6 @@ def test_events_booked_at_one_instant_are_no_sign_of_a_bot(history: History) -> 
     )
     kept = prepare(replace(history, events=pd.concat([history.events, invoices], ignore_index=True)), at_ms=NOW).events
     assert "wholesaler" in set(kept["user_id"])
-
-
-def test_evaluate_writes_the_agreed_document(events: pd.DataFrame, courses: list[Course], tmp_path: Path) -> None:
-    interactions, catalogue = tmp_path / "interactions.csv", tmp_path / "courses.csv"
-    write_interactions(events, interactions)
-    write_courses(course_frame(courses), catalogue)
-    out = tmp_path / "out.json"
-    arguments = ["--interactions", str(interactions), "--courses", str(catalogue), "--json", str(out), "--epochs", "1"]
-    result = CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
-    assert result.exit_code == 0
-    document = json.loads(out.read_text())
-    assert {"ndcg@10", "recall@10"} <= set(document["hybrid"])
-    assert {"popularity", "recent_popularity", "item_knn", "ease", "ials", "tfidf_profile", "blend"} == set(
-        document["baselines"]
-    )
-    assert document["users"] > 0
-    assert "| hybrid |" in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["--interactions", "a.csv"], ["--from-topic", "--courses", "b.csv"]])

@@ -15,7 +15,6 @@ from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import build_cases, warm
 from batch.examples import tower_examples
 from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
-from batch.ranking.tower_fit import offsets
 from batch.split import split_at, split_share
 from recsys.catalog import Course
 from recsys.engagement import EngagementWeights, ForwardDecay
@@ -24,7 +23,6 @@ from recsys.exclusion import Exclusion
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.text import TextModel
-from recsys.model.towers import OFFSET_DAYS
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
 WEIGHTS = EngagementWeights(DEFAULT_WEIGHTS)
@@ -129,6 +127,9 @@ def test_disliked_courses_are_no_targets(courses: Sequence[Course], small: Hyper
 
 def test_popularity_is_told_as_it_was_known(events: pd.DataFrame, courses: Sequence[Course]) -> None:
     """Later events change nothing of what an earlier time is told."""
+    from batch.ranking.tower_fit import offsets  # noqa: PLC0415 - TensorFlow
+    from recsys.model.towers import OFFSET_DAYS  # noqa: PLC0415 - TensorFlow
+
     encoded = encode(events, courses, RULE)
     end = int(encoded.time[-1]) + 1
     table, bucket = offsets(encoded, end, encoded.time)

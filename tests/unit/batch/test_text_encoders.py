@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from batch.encoding import EngagementRule, encode
+from batch.evaluation.experiment import Experiment
 from batch.features import fit_text, tfidf_matrix
 from batch.text_encoders import SentenceEncoder, TfidfEncoder, encoder_of, plain_texts
 from batch.train import fit_hybrid
@@ -50,13 +51,16 @@ def test_a_model_gets_the_text_without_markup() -> None:
 
 
 def test_the_bundle_carries_what_the_model_said_and_serves_without_it(
-    events: pd.DataFrame, courses: list[Course], rule: EngagementRule, tmp_path: Path
+    events: pd.DataFrame,
+    courses: list[Course],
+    rule: EngagementRule,
+    quick: HyperParameters,
+    experiment: Experiment,
+    tmp_path: Path,
 ) -> None:
     model = Told()
-    quick = HyperParameters(
-        vector_dim=16, user_dim=8, hidden=16, text_dim=8, epochs=1, origins=1, lists=40, members=1, mixer_steps=20
-    )
-    fitted = fit_hybrid(encode(events, courses, rule), quick, rule, encoder=SentenceEncoder(model, "told"))
+    told = SentenceEncoder(model, "told")
+    fitted = fit_hybrid(encode(events, courses, rule), quick, rule, learned=experiment.model, encoder=told)
     assert len(model.asked) == len(courses)
     bundle = load_bundle(write_bundle(tmp_path, fitted.draft))
     assert bundle.documents["text_encoder.json"] == {"name": "told"}

@@ -11,31 +11,26 @@ import pandas as pd
 import pytest
 
 from batch.encoding import EncodedEvents, EngagementRule, encode
-from batch.evaluation.baselines import Popularity
-from batch.evaluation.cases import build_cases, warm
-from batch.evaluation.evaluate import CatalogueFacts, evaluate
-from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
-from batch.ranking.tower_fit import TowerFit
-from batch.split import split_share
-from batch.train import Hybrid, fit_hybrid, recommender
+from batch.evaluation.experiment import Experiment
+from batch.features import course_features, fit_attributes, fit_text
+from batch.train import fit_hybrid
 from recsys.catalog import Course
 from recsys.engagement import MS_PER_DAY
 from recsys.errors import ConfigurationError, InputError
-from recsys.model.bundle import as_bundle, load_bundle, write_bundle
+from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures
 from recsys.model.scorer import Scorer
 from recsys.model.signals import SignalModel
-from recsys.model.towers import HybridTowers
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def encoded(events: pd.DataFrame, courses: list[Course], rule: EngagementRule) -> EncodedEvents:
-    return encode(events, courses, rule)
+def encoded(experiment: Experiment) -> EncodedEvents:
+    return experiment.encoded
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +40,21 @@ def features(encoded: EncodedEvents, small: HyperParameters) -> CourseFeatures:
 
 
 @pytest.fixture(scope="module")
-def hybrid(encoded: EncodedEvents, small: HyperParameters, rule: EngagementRule) -> Hybrid:
-    return fit_hybrid(encoded, small, rule)
+def hybrid(experiment: Experiment) -> Draft:
+    """Fitted on `encoded`."""
+    return experiment.model
 
 
 def test_the_signals_reproduce_the_towers(
-    encoded: EncodedEvents, features: CourseFeatures, small: HyperParameters, hybrid: Hybrid
+    encoded: EncodedEvents, features: CourseFeatures, small: HyperParameters, hybrid: Draft
 ) -> None:
     """NumPy and Keras give the same affinity to 1e-5, for known and unknown users and for an empty history."""
+    from batch.ranking.tower_fit import TowerFit  # noqa: PLC0415 - TensorFlow
+
     end = int(encoded.time[-1]) + 1
     training, _ = TowerFit(encoded, features, replace(small, epochs=1), 30.0).before(end, None, lambda _d, _t: None)
     towers = training.towers
-    arrays = {**hybrid.draft.arrays, **towers.export()}
+    arrays = {**hybrid.arrays, **towers.export()}
     model = SignalModel(arrays, small.history_length)
     vectors, bias = towers.catalogue()
     rng = np.random.default_rng(0)
@@ -78,9 +76,11 @@ def test_the_signals_reproduce_the_towers(
 
 
 def test_weights_saved_for_a_fine_tuner_restore_the_towers(
-    features: CourseFeatures, small: HyperParameters, hybrid: Hybrid, tmp_path: Path
+    features: CourseFeatures, small: HyperParameters, hybrid: Draft, tmp_path: Path
 ) -> None:
-    loaded = load_bundle(write_bundle(tmp_path, hybrid.draft))
+    from recsys.model.towers import HybridTowers  # noqa: PLC0415 - TensorFlow
+
+    loaded = load_bundle(write_bundle(tmp_path, hybrid))
     towers = HybridTowers(small, n_users=len(loaded.users), features=features)
     for name, tower in (("user_tower", towers.user), ("course_tower", towers.course)):
         file = tmp_path / f"{name}.weights.h5"
@@ -91,71 +91,63 @@ def test_weights_saved_for_a_fine_tuner_restore_the_towers(
         np.testing.assert_allclose(again[name], loaded.arrays[name], atol=1e-6)
 
 
-def test_training_learns_what_each_learner_is_after(
-    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
-) -> None:
-    split = split_share(events, 0.7)
-    encoded = encode(split.before, courses, rule)
-    cases = warm(build_cases(encoded, split.after, rule, split.cutoff_ms))
-    facts = CatalogueFacts(encoded, tfidf_matrix(fit_text(courses, small), courses))
-    fitted = fit_hybrid(encoded, small, rule)
-    assert fitted.curve[-1] < fitted.curve[0]
-    assert set(fitted.penalties) >= {fitted.draft.settings.item_item_l2}
-    assert fitted.lists > 0
-    gain = evaluate(recommender(fitted.draft), cases, facts).mean("recall@20")
-    assert gain > evaluate(Popularity(encoded), cases, facts).mean("recall@20") + 0.1
+def test_training_learns_what_each_learner_is_after(experiment: Experiment) -> None:
+    assert experiment.curve[-1] < experiment.curve[0]
+    assert set(experiment.penalties) >= {experiment.model.settings.item_item_l2}
+    assert experiment.lists > 0
+    popularity = experiment.baselines["popularity"].mean("recall@20")
+    assert experiment.hybrid.mean("recall@20") > popularity + 0.1
 
 
-def test_the_same_seed_gives_the_same_model_and_another_does_not(
-    small: HyperParameters, encoded: EncodedEvents, rule: EngagementRule, hybrid: Hybrid
+def test_the_same_seed_gives_the_same_model(
+    small: HyperParameters, encoded: EncodedEvents, rule: EngagementRule, hybrid: Draft
 ) -> None:
-    again, other = fit_hybrid(encoded, small, rule).draft, fit_hybrid(encoded, replace(small, seed=1), rule).draft
-    for name, array in hybrid.draft.arrays.items():
+    again = fit_hybrid(encoded, small, rule).draft
+    for name, array in hybrid.arrays.items():
         np.testing.assert_allclose(again.arrays[name], array, atol=1e-5, err_msg=name)
-    assert np.abs(hybrid.draft.arrays["course_vectors"] - other.arrays["course_vectors"]).max() > 1e-2
 
 
 def test_a_longer_history_takes_over_what_was_learned(
-    encoded: EncodedEvents, rule: EngagementRule, small: HyperParameters, hybrid: Hybrid
+    encoded: EncodedEvents, rule: EngagementRule, small: HyperParameters, hybrid: Draft
 ) -> None:
-    """The mixer and the penalty are those of the first model; what they are applied to is new."""
+    """The mixer and the penalty are those of the first model; what they are applied to is new, here by the seed."""
     other = replace(small, item_item_l2=7.0, seed=2)
-    fitted = fit_hybrid(encoded, other, rule, learned=hybrid.draft)
-    assert fitted.draft.settings.item_item_l2 == hybrid.draft.settings.item_item_l2
+    fitted = fit_hybrid(encoded, other, rule, learned=hybrid)
+    assert fitted.draft.settings.item_item_l2 == hybrid.settings.item_item_l2
     assert (fitted.lists, fitted.penalties) == (0, {})
     for name in ("mixer_weights", "feature_mean", "newcomer_weights"):
-        np.testing.assert_array_equal(fitted.draft.arrays[name], hybrid.draft.arrays[name])
-    assert np.abs(hybrid.draft.arrays["course_vectors"] - fitted.draft.arrays["course_vectors"]).max() > 1e-2
+        np.testing.assert_array_equal(fitted.draft.arrays[name], hybrid.arrays[name])
+    assert np.abs(hybrid.arrays["course_vectors"] - fitted.draft.arrays["course_vectors"]).max() > 1e-2
 
 
-def test_one_event_serves_a_learner_nobody_trained_on(hybrid: Hybrid) -> None:
-    scorer = Scorer(as_bundle(hybrid.draft))
-    at = hybrid.draft.created_at_ms
+def test_one_event_serves_a_learner_nobody_trained_on(hybrid: Draft) -> None:
+    scorer = Scorer(as_bundle(hybrid))
+    at = hybrid.created_at_ms
     for subject in ("kafka", "cooking"):
         top, _ = scorer.rank("stranger", {f"{subject}-1": 1e9}, at_ms=at, n=5, exclude={f"{subject}-1"})
         assert sum(course_id.startswith(subject) for course_id in top) >= 4
 
 
 def test_a_new_course_is_placed_by_its_text_alone(
-    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters, hybrid: Draft
 ) -> None:
     new = [
         Course(course_id="new-kafka", title="kafka broker", intro="topic broker offset", category="kafka"),
         Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta", category="cooking"),
     ]
     encoded = encode(events, [*courses, *new], rule)
-    scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule).draft))
+    scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule, learned=hybrid).draft))
     for subject, other in (("kafka", "cooking"), ("cooking", "kafka")):
         engaged = {f"{subject}-{i}": 1e9 for i in range(4)}
         scores = dict(zip(scorer.course_ids, scorer.score("x", engaged, at_ms=int(encoded.time[-1])), strict=True))
         assert scores[f"new-{subject}"] > scores[f"new-{other}"]
 
 
-def test_newcomers_get_what_is_popular(hybrid: Hybrid) -> None:
+def test_newcomers_get_what_is_popular(hybrid: Draft) -> None:
     """A learner without engagement is ranked by one of the popularities alone."""
-    scorer = Scorer(as_bundle(hybrid.draft))
-    scores = scorer.score("nobody", {}, at_ms=hybrid.draft.created_at_ms)
-    features, weights = hybrid.draft.arrays["features"], hybrid.draft.arrays["newcomer_weights"]
+    scorer = Scorer(as_bundle(hybrid))
+    scores = scorer.score("nobody", {}, at_ms=hybrid.created_at_ms)
+    features, weights = hybrid.arrays["features"], hybrid.arrays["newcomer_weights"]
     (chosen,) = np.flatnonzero(weights)
     np.testing.assert_array_equal(scores, features[:, chosen])
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from batch.encoding import EngagementRule
-from batch.evaluation.experiment import run_experiment
+from batch.evaluation.experiment import Experiment, run_experiment
 from batch.text_encoders import SentenceEncoder
 from benchmarks.shapes import SHAPES, Shape, draw
 from recsys.catalog import Course
@@ -35,10 +35,13 @@ class Subjects:
 
 
 def test_the_same_seed_gives_the_same_figures(
-    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
+    events: pd.DataFrame,
+    courses: Sequence[Course],
+    rule: EngagementRule,
+    small: HyperParameters,
+    experiment: Experiment,
 ) -> None:
-    one, other = (run_experiment(events, courses, QUICK, rule).document() for _ in range(2))
-    assert one == other
+    assert run_experiment(events, courses, small, rule).document() == experiment.document()
 
 
 def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from batch.ranking.mixer import (
-    L2,
-    MANY_LISTS,
-    NEVER,
-    Lists,
-    Scaling,
-    _Member,
-    network_penalty,
-    train_mixer,
-    untrained_mixer,
-)
+from batch.ranking.lists import NEVER, Lists, Scaling
 from recsys.model.course_features import NAMES
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.ranker import mixed_weights
@@ -29,6 +20,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 S, F = len(SIGNALS), len(NAMES)
 PLAIN = Scaling(np.zeros(F, np.float32), np.ones(F, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
 QUICK = HyperParameters(members=2, mixer_steps=150)
+
+
+@pytest.fixture(scope="module")
+def mixer() -> ModuleType:
+    from batch.ranking import mixer  # noqa: PLC0415 - TensorFlow, which only the process that runs these tests wants
+
+    return mixer
 
 
 def _lists(seed: int = 0, learners: int = 120, width: int = 30) -> Lists:
@@ -43,10 +41,10 @@ def _lists(seed: int = 0, learners: int = 120, width: int = 30) -> Lists:
     return Lists(signals, features, context.astype(np.float32), labels, np.zeros((learners, width), np.float32))
 
 
-def test_numpy_gives_the_scores_of_keras() -> None:
+def test_numpy_gives_the_scores_of_keras(mixer: ModuleType) -> None:
     lists = _lists()
     inputs = np.concatenate([lists.signals, lists.features], axis=2)
-    member = _Member(S + F, S, 3)
+    member = mixer._Member(S + F, S, 3)
     arrays = member.fit(inputs, lists.context, lists, 40).arrays
     stacked = {name: array[None] for name, array in arrays.items()} | {
         "context_mean": PLAIN.context_mean,
@@ -57,17 +55,17 @@ def test_numpy_gives_the_scores_of_keras() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_mixer_learns_whom_to_trust_with_what() -> None:
-    arrays, curve = train_mixer(_lists(), PLAIN, QUICK)
+def test_the_mixer_learns_whom_to_trust_with_what(mixer: ModuleType) -> None:
+    arrays, curve = mixer.train_mixer(_lists(), PLAIN, QUICK)
     assert curve[-1] < curve[0]
     much, little = (mixed_weights(arrays, np.full(2, value, np.float32)) for value in (1.0, -1.0))
     assert np.argmax(np.abs(much)) == 0
     assert np.argmax(np.abs(little)) == S
 
 
-def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing() -> None:
+def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing(mixer: ModuleType) -> None:
     lists, quick = _lists(), replace(QUICK, members=1, mixer_steps=40)
-    first, second = train_mixer(lists, PLAIN, quick).arrays, train_mixer(lists, PLAIN, quick).arrays
+    first, second = mixer.train_mixer(lists, PLAIN, quick).arrays, mixer.train_mixer(lists, PLAIN, quick).arrays
     np.testing.assert_allclose(first["mixer_weights"], second["mixer_weights"], atol=1e-6)
     wild = [
         np.concatenate([array, np.full_like(array[:, :5], 9.0)], axis=1) for array in (lists.signals, lists.features)
@@ -80,16 +78,16 @@ def test_one_seed_gives_one_mixer_and_padding_counts_for_nothing() -> None:
         np.concatenate([lists.labels, labels], axis=1),
         np.concatenate([lists.log_inverse, log], axis=1),
     )
-    assert np.abs(train_mixer(padded, PLAIN, quick).arrays["mixer_weights"] - first["mixer_weights"]).max() < 0.2
+    assert np.abs(mixer.train_mixer(padded, PLAIN, quick).arrays["mixer_weights"] - first["mixer_weights"]).max() < 0.2
 
 
-def test_few_lists_teach_one_weighting_and_many_teach_whom_to_trust() -> None:
-    assert network_penalty(MANY_LISTS) == network_penalty(10 * MANY_LISTS) == L2
-    assert network_penalty(MANY_LISTS // 10) == pytest.approx(100 * L2)
+def test_few_lists_teach_one_weighting_and_many_teach_whom_to_trust(mixer: ModuleType) -> None:
+    assert mixer.network_penalty(mixer.MANY_LISTS) == mixer.network_penalty(10 * mixer.MANY_LISTS) == mixer.L2
+    assert mixer.network_penalty(mixer.MANY_LISTS // 10) == pytest.approx(100 * mixer.L2)
     lists, inputs = _lists(), np.concatenate([_lists().signals, _lists().features], axis=2)
     apart = []
-    for penalty in (L2, network_penalty(50)):
-        arrays = _Member(S + F, S, 3, penalty).fit(inputs, lists.context, lists, 100).arrays
+    for penalty in (mixer.L2, mixer.network_penalty(50)):
+        arrays = mixer._Member(S + F, S, 3, penalty).fit(inputs, lists.context, lists, 100).arrays
         stacked = {name: array[None] for name, array in arrays.items()} | {
             "context_mean": PLAIN.context_mean,
             "context_scale": PLAIN.context_scale,
@@ -99,7 +97,7 @@ def test_few_lists_teach_one_weighting_and_many_teach_whom_to_trust() -> None:
     assert apart[1] < 0.1 * apart[0]
 
 
-def test_an_untrained_mixer_trusts_all_signals_alike() -> None:
-    weights = mixed_weights(untrained_mixer(PLAIN).arrays, np.array([3.0, 4.0], np.float32))
+def test_an_untrained_mixer_trusts_all_signals_alike(mixer: ModuleType) -> None:
+    weights = mixed_weights(mixer.untrained_mixer(PLAIN).arrays, np.array([3.0, 4.0], np.float32))
     assert np.ptp(weights[:S]) == 0
     assert weights[:S].min() > 0

@@ -1,0 +1,35 @@
+"""One process imports TensorFlow: every test that needs it is among those that are run together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.distribution import together
+
+ROOT = Path(__file__).parents[2]
+KERAS = "Keras 3"
+"""Stands in the files whose tests train, beside the warning of Keras that they let pass."""
+
+
+def test_the_tests_of_a_file_are_run_together() -> None:
+    assert together("tests/contract/test_owner.py::test_x[a::b]") == "tests/contract/test_owner.py"
+
+
+def test_all_that_train_are_run_together() -> None:
+    files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py") if file != Path(__file__)]
+    training = [file for file in files if KERAS in (ROOT / file).read_text()]
+    assert len(training) > 5
+    assert {together(f"{file}::test_x") for file in training} == {"training"}
+
+
+def test_a_test_process_that_trains_nothing_goes_without_tensorflow() -> None:
+    imports = ("import keras", "import tensorflow", "from keras", "from tensorflow", "from batch.ranking.mixer",
+               "from batch.ranking.tower_fit", "from recsys.model.towers", "from recsys.model.training")  # fmt: skip
+    files = [*(ROOT / "tests").rglob("*.py")]
+    found = [
+        f"{file.relative_to(ROOT)}: {line}"
+        for file in files
+        for line in file.read_text().splitlines()
+        if line.startswith(imports)
+    ]
+    assert found == []
