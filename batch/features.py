@@ -5,9 +5,9 @@ What is fitted is saved as JSON and `.npy`; the models rebuilt from a bundle giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,45 @@ from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats
 from recsys.model.markup import without_markup
-from recsys.model.text import TextModel, course_terms
+from recsys.model.text import SparseRows, TextModel, course_terms
 
 TFIDF_FILE = "tfidf.json"
 ATTRIBUTES_FILE = "attributes.json"
 COMPONENTS = "text_components"
 _LABELS = ("category", "level", "language")
 _NO_TERMS = "empty vocabulary"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTexts:
+    """The texts of a catalogue as terms.
+
+    Attributes:
+        cuts: Glued word → where it is parted, found in these texts.
+        terms: Course → its terms with these cuts.
+    """
+
+    cuts: dict[str, int]
+    terms: Mapping[Course, Sequence[str]]
+
+    def of(self, course: Course) -> Sequence[str]:
+        """The terms of a course, of this catalogue or not."""
+        found = self.terms.get(course)
+        return course_terms(course, self.cuts) if found is None else found
+
+
+@lru_cache(maxsize=1)
+def read_texts(catalogue: tuple[Course, ...]) -> ReadTexts:
+    """Cuts and terms of a catalogue, kept for the last one: a retrain fits four text models on parts of the same texts.
+
+    Finding the terms of 1,200 long descriptions takes three seconds; kept, they take some 15 KB a course.
+    """
+    cuts = find_cuts([without_markup(course.intro) for course in catalogue])
+    shared: dict[str, str] = {}
+    terms = {
+        course: tuple(shared.setdefault(term, term) for term in course_terms(course, cuts)) for course in catalogue
+    }
+    return ReadTexts(cuts, terms)
 
 
 def fit_text(
@@ -41,9 +73,9 @@ def fit_text(
         catalogue: Where glued words are looked for; None: in `courses`. How words are written says nothing about
             learners, so the whole catalogue may tell.
     """
-    cuts = find_cuts([without_markup(course.intro) for course in catalogue or courses])
+    read = read_texts(tuple(catalogue or courses))
     vectorizer = TfidfVectorizer(
-        analyzer=partial(course_terms, cuts=cuts),
+        analyzer=read.of,
         sublinear_tf=True,
         max_features=hyperparameters.text_terms,
         min_df=1 if len(courses) < 50 else 2,  # noqa: PLR2004 - a tiny catalogue has no common terms
@@ -60,13 +92,24 @@ def fit_text(
         svd = TruncatedSVD(size, random_state=hyperparameters.seed, n_iter=4).fit(matrix)
         components[:, :size] = svd.components_.T
     vocabulary = {str(term): int(column) for term, column in vectorizer.vocabulary_.items()}
-    return TextModel(vocabulary, vectorizer.idf_.tolist(), cuts, components)
+    return TextModel(vocabulary, vectorizer.idf_.tolist(), read.cuts, components)
 
 
 def tfidf_matrix(text: TextModel, courses: Sequence[Course]) -> sparse.csr_array:
     """Unit-length TF-IDF rows `(n, v)` (see `TextModel.tfidf`)."""
-    rows = text.tfidf(courses)
-    return sparse.csr_array((rows.values, rows.columns, rows.starts), shape=(len(courses), len(text.vocabulary)))
+    return as_matrix(text, tfidf_rows(text, courses))
+
+
+def tfidf_rows(text: TextModel, courses: Sequence[Course]) -> SparseRows:
+    """`TextModel.tfidf` from the terms that `read_texts` keeps, where the model was fitted on the same catalogue."""
+    read = read_texts(tuple(courses))
+    return text.tfidf_of(map(read.of, courses)) if read.cuts == text.cuts else text.tfidf(courses)
+
+
+def as_matrix(text: TextModel, rows: SparseRows) -> sparse.csr_array:
+    """TF-IDF rows as a matrix `(n, v)`."""
+    shape = (len(rows.starts) - 1, len(text.vocabulary))
+    return sparse.csr_array((rows.values, rows.columns, rows.starts), shape=shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +148,18 @@ def fit_attributes(courses: Sequence[Course]) -> AttributeModel:
 
 
 def course_features(
-    courses: Sequence[Course], text: TextModel, attributes: AttributeModel, touched: NDArray[np.bool_]
+    courses: Sequence[Course], projected: Floats, attributes: AttributeModel, touched: NDArray[np.bool_]
 ) -> CourseFeatures:
     """What the course tower sees of a catalogue.
 
     Args:
         courses: The catalogue, `n` courses.
-        text: Fitted.
+        projected: Their texts `(n, text_dim)`.
         attributes: Fitted.
         touched: Whether training holds an interaction with each course `(n,)`; the others have no id embedding.
     """
     index = np.where(touched, np.arange(1, len(courses) + 1), 0).astype(np.int32)
-    return CourseFeatures(index, text.project(courses), attributes.transform(courses))
+    return CourseFeatures(index, projected, attributes.transform(courses))
 
 
 def _numbers(courses: Sequence[Course]) -> NDArray[np.float64]:

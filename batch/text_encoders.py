@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
-from batch.features import tfidf_matrix
+from batch.features import as_matrix, tfidf_rows
 from recsys.catalog import Course
 from recsys.errors import ConfigurationError
 from recsys.model.hyperparameters import HyperParameters
@@ -71,7 +71,8 @@ class TfidfEncoder:
         self, courses: Sequence[Course], known: Rows, text: TextModel, hyperparameters: HyperParameters
     ) -> EncodedText:
         """See `TextEncoder`."""
-        return EncodedText(tfidf_matrix(text, courses), text.project(courses))
+        rows = tfidf_rows(text, courses)
+        return EncodedText(as_matrix(text, rows), text.projected(rows))
 
 
 class SentenceEncoder:

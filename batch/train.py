@@ -82,7 +82,7 @@ def fit_hybrid(
     known = [course for course, seen in zip(encoded.courses, touched, strict=True) if seen]
     text, attributes = fit_text(known, hyperparameters, encoded.courses), fit_attributes(known)
     texts = encoder.encode(encoded.courses, np.flatnonzero(touched).astype(np.int32), text, hyperparameters)
-    features = replace(course_features(encoded.courses, text, attributes, touched), text=texts.projected)
+    features = course_features(encoded.courses, texts.projected, attributes, touched)
     catalogue = catalogue_of(texts.rows, features, hyperparameters.neighbours)
     if learned is not None:
         hyperparameters = replace(hyperparameters, item_item_l2=learned.settings.item_item_l2)

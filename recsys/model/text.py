@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -88,11 +88,15 @@ class TextModel:
 
     def tfidf(self, courses: Sequence[Course]) -> SparseRows:
         """Unit-length TF-IDF rows `(n, v)` with the weight (1 + ln count) · idf; no known term, an empty row."""
+        return self.tfidf_of(course_terms(course, self.cuts) for course in courses)
+
+    def tfidf_of(self, texts: Iterable[Sequence[str]]) -> SparseRows:
+        """`tfidf` of courses whose terms were found already, with the cuts of this model (`course_terms`)."""
         idf = np.asarray(self.idf, np.float64)
         values: list[Doubles] = [np.zeros(0)]
         columns: list[Rows] = [np.zeros(0, np.int32)]
-        for course in courses:
-            counts = Counter(self.vocabulary.get(term, -1) for term in course_terms(course, self.cuts))
+        for found in texts:
+            counts = Counter(self.vocabulary.get(term, -1) for term in found)
             counts.pop(-1, None)
             known = np.array(sorted(counts), np.int32)
             weights = (1.0 + np.log([counts[int(column)] for column in known])) * idf[known]
@@ -103,8 +107,11 @@ class TextModel:
 
     def project(self, courses: Sequence[Course]) -> Floats:
         """What the course tower sees, `(n, text_dim)`."""
-        rows = self.tfidf(courses)
-        out = np.zeros((len(courses), self.components.shape[1]))
+        return self.projected(self.tfidf(courses))
+
+    def projected(self, rows: SparseRows) -> Floats:
+        """The projection of TF-IDF rows, `(n, text_dim)`."""
+        out = np.zeros((len(rows.starts) - 1, self.components.shape[1]))
         for row, (start, end) in enumerate(zip(rows.starts[:-1], rows.starts[1:], strict=True)):
             out[row] = rows.values[start:end] @ self.components[rows.columns[start:end]]
         return out.astype(np.float32)

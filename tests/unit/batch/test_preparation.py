@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import build_cases, warm
 from batch.examples import tower_examples
-from batch.features import course_features, fit_attributes, fit_text, tfidf_matrix
+from batch.features import course_features, fit_attributes, fit_text, read_texts, tfidf_matrix, tfidf_rows
 from batch.split import split_at, split_share
 from recsys.catalog import Course
 from recsys.engagement import EngagementWeights, ForwardDecay
@@ -177,9 +178,28 @@ def test_attributes_of_values_never_seen_have_no_label(courses: Sequence[Course]
     assert odd[3:].sum() == 0
 
 
+def test_a_catalogue_is_read_once_for_models_fitted_on_parts_of_it(
+    courses: Sequence[Course], small: HyperParameters
+) -> None:
+    read_texts.cache_clear()
+    for known in (courses[:20], courses[:30]):
+        fitted = fit_text(known, small, courses)
+        kept = tfidf_rows(fitted, courses)
+        for found, expected in zip(kept, fitted.tfidf(courses), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(fitted.projected(kept), fitted.project(courses))
+    assert read_texts.cache_info().misses == 1
+
+
+def test_a_model_fitted_on_other_texts_keeps_its_own_cuts(courses: Sequence[Course], small: HyperParameters) -> None:
+    fitted = replace(fit_text(courses, small), cuts={"bread": 3})
+    for found, expected in zip(tfidf_rows(fitted, courses), fitted.tfidf(courses), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_only_touched_courses_have_an_id_embedding(courses: Sequence[Course], small: HyperParameters) -> None:
     touched = np.arange(len(courses)) < 5
-    features = course_features(courses, fit_text(courses, small), fit_attributes(courses), touched)
+    features = course_features(courses, fit_text(courses, small).project(courses), fit_attributes(courses), touched)
     assert features.index.tolist() == [1, 2, 3, 4, 5] + [0] * (len(courses) - 5)
 
 

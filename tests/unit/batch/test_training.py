@@ -36,7 +36,12 @@ def encoded(experiment: Experiment) -> EncodedEvents:
 @pytest.fixture(scope="module")
 def features(encoded: EncodedEvents, small: HyperParameters) -> CourseFeatures:
     touched = np.bincount(encoded.course, minlength=len(encoded.courses)) > 0
-    return course_features(encoded.courses, fit_text(encoded.courses, small), fit_attributes(encoded.courses), touched)
+    return course_features(
+        encoded.courses,
+        fit_text(encoded.courses, small).project(encoded.courses),
+        fit_attributes(encoded.courses),
+        touched,
+    )
 
 
 @pytest.fixture(scope="module")
