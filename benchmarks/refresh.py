@@ -1,11 +1,12 @@
-"""Refresh: learners re-ranked a second, and how long the oldest list waits while learners click.
+"""Refresh: what ranking a learner costs, and how long the oldest list waits while learners click.
 
     python -m benchmarks.refresh [--learners 2000] [--seconds 20] [--clicks 500] [--json OUT]
     python -m benchmarks.refresh --services      the waits on a real Kafka and worker, too
 
 Ranking: learners one by one beside the same learners in the batches of a worker, on one core (one BLAS thread), for
-catalogues of 1,000, 4,000 and 10,000 courses with 100 item-item weights a course. Seconds are CPU time of this process,
-the best of three turns. Then `refresh`: dirty learners of a real Redis to lists written there, wall-clock time.
+catalogues of 1,000, 4,000 and 10,000 courses: with a ranker as a retrain learns it (three item-item matrices of 200
+weights a course), and with a linear bundle as baselines have it (one of 100). Times are CPU time of this process, the
+best of three turns. Then `refresh`: dirty learners of a real Redis to lists written there, wall-clock time.
 
 Waits: learners of all partitions click at a steady rate; each click commits a learner's sums to a real Redis and tells
 the worker's own refresher. The age of a partition's oldest list is looked at 20 times a second in Redis, from outside.
@@ -45,7 +46,7 @@ from stream.engagement.refresh import BATCH_USERS, Refresher
 from stream.engagement.shutdown import cancelled
 
 CATALOGUES = (1000, 4000, 10_000)
-LINKS, TOP_N, PARTITIONS, GROUP = 100, 50, 6, "engagement"
+TOP_N, PARTITIONS, GROUP = 50, 6, "engagement"
 LOOK_EVERY_S = 0.05
 
 
@@ -86,7 +87,7 @@ def best_of_three(work: Callable[[], object]) -> float:
 
 
 def ranking(scorer: Scorer, learners: Sequence[Learner]) -> dict[str, float]:
-    """Learners ranked a second of CPU time, one by one and in a worker's batches; and that the lists are the same."""
+    """CPU time a learner, one by one and in a worker's batches, in microseconds; and that the lists are the same."""
     at_ms, slices = now_ms(), range(0, len(learners), BATCH_USERS)
 
     def one_by_one() -> list[Any]:
@@ -101,8 +102,9 @@ def ranking(scorer: Scorer, learners: Sequence[Learner]) -> dict[str, float]:
 
     if one_by_one() != batched():
         raise SystemExit("expected the same lists in batches as one by one, received others")
-    single, many = len(learners) / best_of_three(one_by_one), len(learners) / best_of_three(batched)
-    return {"single_per_s": round(single), "batched_per_s": round(many), "ratio": round(many / single, 1)}
+    single, many = best_of_three(one_by_one), best_of_three(batched)
+    each = 1e6 / len(learners)
+    return {"single_us": round(single * each), "batched_us": round(many * each), "ratio": round(single / many, 1)}
 
 
 async def fill(store: RedisStore, learners: Sequence[Learner]) -> dict[str, Shard]:
@@ -240,11 +242,13 @@ async def _run(work: Callable[[], Awaitable[object]]) -> None:
 def show(figures: dict[str, Any]) -> None:
     """The tables for a person."""
     console = Console()
-    speed = Table(title="Learners re-ranked a second of one core")
-    for column in ("courses", "one by one", f"in batches of {BATCH_USERS}", "ratio"):
+    speed = Table(title="Ranking, µs of one core a learner")
+    for column in ("model", "courses", "one by one", f"in batches of {BATCH_USERS}", "ratio"):
         speed.add_column(column, justify="right")
-    for courses, row in figures["ranking"].items():
-        speed.add_row(f"{int(courses):,}", f"{row['single_per_s']:,}", f"{row['batched_per_s']:,}", f"{row['ratio']} ×")
+    for model, sizes in figures["ranking"].items():
+        for courses, row in sizes.items():
+            cells = (f"{row['single_us']:,}", f"{row['batched_us']:,}", f"{row['ratio']} ×")
+            speed.add_row(model, f"{int(courses):,}", *cells)
     console.print(speed)
     console.print(f"From dirty mark to list in Redis, 4,000 courses: {figures['refresh_per_s']:,} learners/s")
     for title, found in figures["waits"].items():
@@ -268,13 +272,16 @@ def main() -> None:
     arguments = parser.parse_args()
     figures: dict[str, Any] = {"cores": os.cpu_count(), "clicks_per_s": arguments.clicks, "ranking": {}, "waits": {}}
     with tempfile.TemporaryDirectory() as name, threadpool_limits(1, user_api="blas"):
-        folders = {
-            courses: draw_bundle(Path(name) / str(courses), courses=courses, users=arguments.learners, links=LINKS)
-            for courses in CATALOGUES
-        }
-        for courses, folder in folders.items():
-            learners = draw_learners(arguments.learners, courses=courses, at_ms=now_ms())
-            figures["ranking"][str(courses)] = ranking(Scorer.load(folder), learners)
+        folders = {}
+        for model in ("linear", "ranker"):
+            figures["ranking"][model] = {}
+            for courses in CATALOGUES:
+                where = Path(name) / model / str(courses)
+                folders[courses] = draw_bundle(
+                    where, courses=courses, users=arguments.learners, linear=model == "linear"
+                )
+                learners = draw_learners(arguments.learners, courses=courses, at_ms=now_ms())
+                figures["ranking"][model][str(courses)] = ranking(Scorer.load(folders[courses]), learners)
         scorer = Scorer.load(folders[4000])
         learners = draw_learners(arguments.learners, courses=4000, at_ms=now_ms())
         with LocalRedis() as redis:
