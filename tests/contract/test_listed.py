@@ -167,3 +167,22 @@ async def test_a_fence_that_is_none_is_as_if_there_was_none(redis_url: str) -> N
     listed = await store.listed(SHARD, GROUP, "u")
     assert (listed.fence, listed.included_offset) == (None, None)
     await store.close()
+
+
+async def test_a_user_without_the_newer_rights_is_served_lists_all_the_same(redis_url: str) -> None:
+    """As an API of before `after_offset` was given them: it says less, and works."""
+    store = RedisStore.for_stream(redis_url)
+    await event(store, "u", 7)
+    await write(store, "u", mark=None, included=5)
+    await store.close()
+    with redis.Redis.from_url(redis_url) as admin:
+        rights = [f"+{command}" for command in ("get", "hgetall", "select", "ping", "multi", "exec")]
+        admin.acl_setuser("of-before", enabled=True, passwords=["+secret"], commands=rights, keys=["recsys:*"])
+        limited = RedisStore.for_stream(redis_url.replace("redis://", "redis://of-before:secret@"))
+        try:
+            listed = await limited.listed(SHARD, GROUP, "u")
+        finally:
+            await limited.close()
+            admin.acl_deluser("of-before")
+    assert listed.top is not None
+    assert (listed.fence, listed.included_offset) == (None, 5)
