@@ -11,8 +11,9 @@ EXTRAS := --extra stream --extra serving --extra infra --extra batch --extra emb
 export DOCKER_BUILDKIT ?= 0
 PARTITIONS ?= 6
 # Services are started once a process, so that no two processes share one; a file's tests run in one process, so that what
-# its fixtures train or start is made once. Three for tests that mostly wait, two for those that mostly compute.
-TEST_PROCESSES ?= 3
+# its fixtures train or start is made once (tests/distribution.py). Four for tests that mostly wait, two for those that
+# mostly compute.
+TEST_PROCESSES ?= 4
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 

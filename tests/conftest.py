@@ -23,7 +23,7 @@ from infra.devtools.local_redis import LocalRedis
 from infra.operator.topics import ensure_topics, topic_partitions
 from recsys.cli import main
 from recsys.settings import Settings, load_settings
-from tests.distribution import Distribution
+from tests.distribution import Distribution, is_begun_later
 from tests.doubles.commands import Ended, Run
 from tests.examples import load_profile
 from tests.ladder import RedisServer, choose_rung, kafka_broker, redis_server
@@ -42,6 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
     return Distribution(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: is_begun_later(item.nodeid))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -16,9 +16,17 @@ TRAINING = (
 )
 
 
+ALL_THAT_TRAINS = "training"
+
+
 def together(test: str) -> str:
     """What a test is run with: its file, or everything that trains."""
-    return "training" if test.startswith(TRAINING) else test.partition("::")[0]
+    return ALL_THAT_TRAINS if test.startswith(TRAINING) else test.partition("::")[0]
+
+
+def is_begun_later(test: str) -> bool:
+    """Whether a test is no part of what takes one process longest, and so is begun first."""
+    return together(test) != ALL_THAT_TRAINS
 
 
 class Distribution(LoadFileScheduling):  # type: ignore[misc] # xdist has no types

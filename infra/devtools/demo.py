@@ -42,7 +42,14 @@ _POLL_SECONDS = 0.2
 @click.command("demo")
 @click.option("--once", is_flag=True, help="End after the live click, with exit status 0.")
 @click.option("--json", "out", type=click.Path(path_type=Path, dir_okay=False), help="Write before and after here.")
-def command(once: bool, out: Path | None) -> None:
+@click.option(
+    "--learners",
+    type=click.IntRange(100, 100_000),
+    default=LEARNERS,
+    show_default=True,
+    help="Learners of the history.",
+)
+def command(once: bool, out: Path | None, learners: int) -> None:
     """The whole thing on one machine: history, model, a live click, the changed list.
 
     Needs no Docker, no JVM and no root. Without --once it stays up and prints the API's URL.
@@ -57,7 +64,7 @@ def command(once: bool, out: Path | None) -> None:
         tempfile.TemporaryDirectory(prefix="recsys-demo-") as folder,
         DemoStack(Path(folder), PARTITIONS) as stack,
     ):
-        url = bring_up(stack, console)
+        url = bring_up(stack, console, learners)
         change = click_live(stack, url)
         Console().print(before_and_after(change))
         if out is not None:
@@ -89,11 +96,11 @@ def step(console: Console, text: str) -> Iterator[None]:
     console.print(f"[green]✓[/] {text} [dim]{time.perf_counter() - start:.1f} s[/]")
 
 
-def bring_up(stack: DemoStack, console: Console) -> str:
+def bring_up(stack: DemoStack, console: Console, learners: int) -> str:
     """From nothing to an API that ranks with a trained model; returns its URL."""
     history = stack.directory / "history"
-    with step(console, f"simulate {LEARNERS} learners on {COURSES} courses over {DAYS} days"):
-        size = ("--learners", str(LEARNERS), "--courses", str(COURSES), "--days", str(DAYS), "--end", "now")
+    with step(console, f"simulate {learners} learners on {COURSES} courses over {DAYS} days"):
+        size = ("--learners", str(learners), "--courses", str(COURSES), "--days", str(DAYS), "--end", "now")
         stack.run("simulate", "--out", str(history), *size, "--format", "parquet")
     with step(console, "check the topics on the embedded broker"):
         stack.run("topics", "--partitions", str(PARTITIONS))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+LEARNERS = "200"
+"""A quarter of what the demo simulates by itself: training is most of its time."""
+
 
 @pytest.mark.timeout(420)
 def test_one_command_ends_with_a_changed_list_and_leaves_nothing(tmp_path: Path) -> None:
@@ -18,7 +21,7 @@ def test_one_command_ends_with_a_changed_list_and_leaves_nothing(tmp_path: Path)
         name: value for name, value in os.environ.items() if name not in {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL"}
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "recsys.cli", "demo", "--once", "--json", str(out)],
+        [sys.executable, "-m", "recsys.cli", "demo", "--once", "--learners", LEARNERS, "--json", str(out)],
         env={**environment, "TMPDIR": str(scratch)},
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.distribution import together
+from tests.distribution import is_begun_later, together
 
 ROOT = Path(__file__).parents[2]
 KERAS = "Keras 3"
@@ -13,6 +13,15 @@ KERAS = "Keras 3"
 
 def test_the_tests_of_a_file_are_run_together() -> None:
     assert together("tests/contract/test_owner.py::test_x[a::b]") == "tests/contract/test_owner.py"
+
+
+def test_what_takes_one_process_longest_is_begun_first() -> None:
+    tests = [
+        "tests/faults/test_a.py::test_x",
+        "tests/unit/batch/test_pipeline.py::test_y",
+        "tests/e2e/test_b.py::test_z",
+    ]
+    assert sorted(tests, key=is_begun_later) == [tests[1], tests[0], tests[2]]
 
 
 def test_all_that_train_are_run_together() -> None:

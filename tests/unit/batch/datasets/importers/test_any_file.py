@@ -121,7 +121,7 @@ def check(imported: Imported, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_field_may_be_anything(name: str, data: st.DataObject) -> None:
     importer, good = GOOD[name]
@@ -157,7 +157,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]), CELLS)
 def test_a_column_of_a_parquet_file_may_be_of_any_type(column: str, cell: object) -> None:
     row = {
@@ -178,7 +178,7 @@ def test_a_column_of_a_parquet_file_may_be_of_any_type(column: str, cell: object
         check(imported, Path(folder))
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["course_id", "title", "intro", "skills", "category", "retired"]), CELLS, CELLS)
 def test_a_column_of_a_neutral_catalogue_may_be_of_any_type(column: str, first: object, second: object) -> None:
     names = ("course_id", "title", "intro", "skills", "category")
@@ -186,7 +186,7 @@ def test_a_column_of_a_neutral_catalogue_may_be_of_any_type(column: str, first: 
     refuses_or_reads(frame, column, first, second, read_courses)
 
 
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(INTERACTION_COLUMNS), CELLS, CELLS)
 def test_a_column_of_a_neutral_history_may_be_of_any_type(column: str, first: object, second: object) -> None:
     frame = pd.DataFrame({name: ["1", "2"] for name in INTERACTION_COLUMNS})
