@@ -109,47 +109,11 @@ def command(user_id: str, dry_run: bool, wait_s: float) -> None:
 
 
 async def _erase(settings: Settings, user_id: str, *, dry_run: bool, wait_s: float) -> Receipt:
-    event = from_mapping(
-        {
-            "event_id": f"erase-{uuid4()}",
-            "user_id": user_id,
-            "course_id": "",
-            "type": "erase",
-            "timestamp": now_ms(),
-            "source": SOURCE,
-        },
-        arrival_ms=now_ms(),
-    )
+    event = _erase_event(user_id, now_ms())
     store = RedisStore.for_stream(settings.redis)
     try:
         topology = await _own_topology(settings, store)
-        held = await store.holdings(topology.shard_of(user_id), user_id)
-        if held.merged_into is not None:
-            raise ConfigurationError(
-                f"learner {user_id!r} was merged into {held.merged_into!r}, who has all their records: erase that one"
-            )
-        current, previous = await store.model(), await store.previous_model()
-        kept = await asyncio.to_thread(_kept, settings, event.timestamp)
-        receipt = Receipt(
-            user_id=user_id,
-            executed=False,
-            at_ms=event.timestamp,
-            event=None,
-            folded=False,
-            held=held,
-            left=None,
-            topics=kept.topics,
-            dead_letters=tuple(await asyncio.to_thread(_letters, settings, user_id, kept)),
-            bundles=tuple(
-                kept_bundles(
-                    settings.models_dir,
-                    user_id,
-                    current=None if current is None else current.version,
-                    previous=None if previous is None else previous.version,
-                )
-            ),
-            cached_seconds=max(settings.serving_cache_seconds, settings.serving_done_seconds),
-        )
+        receipt = await _before(settings, store, topology.shard_of(user_id), event)
         if dry_run:
             return receipt
         sent = await asyncio.to_thread(_send, settings, event, partition_of(user_id, topology.partitions))
@@ -161,6 +125,42 @@ async def _erase(settings: Settings, user_id: str, *, dry_run: bool, wait_s: flo
         return replace(receipt, folded=True, left=left, at_ms=now_ms())
     finally:
         await store.close()
+
+
+def _erase_event(user_id: str, at_ms: int) -> Interaction:
+    fields = {"event_id": f"erase-{uuid4()}", "user_id": user_id, "course_id": "", "type": "erase"}
+    return from_mapping({**fields, "timestamp": at_ms, "source": SOURCE}, arrival_ms=at_ms)
+
+
+async def _before(settings: Settings, store: RedisStore, shard: Shard, event: Interaction) -> Receipt:
+    """What there is of the learner, as a receipt of nothing done.
+
+    Raises:
+        ConfigurationError: The learner was merged into another one, who is to be erased instead.
+    """
+    user_id = event.user_id
+    held = await store.holdings(shard, user_id)
+    if held.merged_into is not None:
+        raise ConfigurationError(
+            f"learner {user_id!r} was merged into {held.merged_into!r}, who has all their records: erase that one"
+        )
+    in_use = [
+        None if pointer is None else pointer.version for pointer in (await store.model(), await store.previous_model())
+    ]
+    kept = await asyncio.to_thread(_kept, settings, event.timestamp)
+    return Receipt(
+        user_id=user_id,
+        executed=False,
+        at_ms=event.timestamp,
+        event=None,
+        folded=False,
+        held=held,
+        left=None,
+        topics=kept.topics,
+        dead_letters=tuple(await asyncio.to_thread(_letters, settings, user_id, kept)),
+        bundles=tuple(kept_bundles(settings.models_dir, user_id, current=in_use[0], previous=in_use[1])),
+        cached_seconds=max(settings.serving_cache_seconds, settings.serving_done_seconds),
+    )
 
 
 async def _own_topology(settings: Settings, store: RedisStore) -> Topology:

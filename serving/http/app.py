@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from recsys.adapters.inputs import read_staff
 from recsys.adapters.staff import Staff
 from recsys.adapters.xapi_fields import XapiRules
 from recsys.adapters.xapi_voided import ProcessIndex
+from recsys.process.garbage import exempt_what_is_there
 from recsys.settings import Settings
 from serving.http.basic import basic
 from serving.http.endpoints import Endpoint, http_exception, measured
@@ -45,8 +45,7 @@ def create_app(service: Service, *, freeze_heap: bool = False) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         task = await service.start()
         if freeze_heap:
-            gc.collect()
-            gc.freeze()
+            exempt_what_is_there()
         try:
             yield
         finally:
