@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "erase": ("infra.operator.erase:command", "Erase a learner; print a receipt of what is gone and what stays where."),
     "stream": ("stream.command:stream", "Run one engagement worker."),
     "monitor": ("stream.monitor.command:monitor", "Judge what would have been recommended before each event."),
+    "finetune": ("stream.finetuning.command:finetune", "Learn increments of the published model from the stream."),
     "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
     "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
     "engagement": ("stream.engagement.commands:engagement", "Print the engagement scores the store holds."),

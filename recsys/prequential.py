@@ -34,8 +34,13 @@ def ndcg(ranked: Sequence[str], course_id: str, *, k: int = TOP) -> float:
     """
     for place, ranked_course in enumerate(ranked[:k], 1):
         if ranked_course == course_id:
-            return 1 / log2(1 + place)
+            return gain(place)
     return 0.0
+
+
+def gain(place: int, *, k: int = TOP) -> float:
+    """NDCG@k of a list on which the one relevant course has this place, the first being 1; 0 beyond place `k`."""
+    return 1 / log2(1 + place) if place <= k else 0.0
 
 
 class Interval(NamedTuple):

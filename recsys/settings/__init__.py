@@ -18,6 +18,7 @@ from recsys.errors import ConfigurationError
 from recsys.settings.adapters import AdapterSettings
 from recsys.settings.engagement import EngagementSettings
 from recsys.settings.environment import check_names, refusal, secrets_from_files
+from recsys.settings.finetuning import FinetuningSettings
 from recsys.settings.kafka import KafkaSettings
 from recsys.settings.models import ModelSettings
 from recsys.settings.monitor import MonitorSettings
@@ -37,6 +38,7 @@ SECTIONS: tuple[type[Section], ...] = (
     WorkerSettings,
     RefreshSettings,
     MonitorSettings,
+    FinetuningSettings,
     ModelSettings,
     ServingSettings,
     AdapterSettings,
@@ -51,6 +53,7 @@ class Settings(
     WorkerSettings,
     RefreshSettings,
     MonitorSettings,
+    FinetuningSettings,
     ModelSettings,
     ServingSettings,
     AdapterSettings,

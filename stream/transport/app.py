@@ -1,4 +1,4 @@
-"""The Faust app of an engagement worker: settings on purpose, chunk transport, one agent that never acknowledges.
+"""A Faust app over the interactions topic: settings on purpose, chunk transport, one agent that never acknowledges.
 
 What a setting guards against is said beside it (docs/decisions/0003-faust-is-transport.md).
 """
@@ -27,7 +27,14 @@ ANSWER_WITHIN_S = 10.0
 HEARTBEATS_A_SESSION = 5
 
 
-def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[Any], Awaitable[None]]) -> faust.App:
+def create_app(
+    settings: Settings,
+    instance_id: str | None,
+    deliver: Callable[[Any], Awaitable[None]],
+    *,
+    name: str = "engagement",
+    group: str | None = None,
+) -> faust.App:
     """Builds the app.
 
     Args:
@@ -35,6 +42,8 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
         instance_id: Static group membership: a restart within the session time-out moves no partition. None for a
             member that leaves at once when it stops.
         deliver: Takes each Faust event (its value is a `Chunk`); must not raise, and acknowledges by `event.ack()`.
+        name: Of the agent.
+        group: Consumer group; None for the workers'.
 
     Raises:
         ConfigurationError: If Faust's compiled stream loop is missing (a broken installation, several times slower).
@@ -42,7 +51,7 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
     if getattr(faust.streams, "_CStreamIterator", None) is None:
         raise ConfigurationError("faust-streaming lacks its compiled stream loop: install its wheel")
     app = faust.App(
-        settings.consumer_group,
+        settings.consumer_group if group is None else group,
         **faust_options(settings),
         autodiscover=False,
         web_enabled=False,  # the default binds all interfaces
@@ -74,11 +83,11 @@ def create_app(settings: Settings, instance_id: str | None, deliver: Callable[[A
     app.transport = ChunkTransport(app.conf.broker_consumer, app)
     topic = app.topic(settings.interactions_topic, key_serializer="raw", value_serializer="raw")
 
-    async def engagement(stream: Any) -> None:
+    async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
             await deliver(event)
 
-    app.agent(topic, name="engagement", concurrency=1)(engagement)
+    app.agent(topic, name=name, concurrency=1)(agent)
     return app
 
 

@@ -1,0 +1,153 @@
+"""An increment: what fine-tuning adds to a bundle's course vectors and biases, and the scores with it. NumPy only.
+
+raw affinity of course c for user vector u = u · course_vectors[c] + course_bias[c] + D · (bias[c] + rows[c] · p(u)),
+p(u) = (basis · u) / U. The basis are the directions in which the parent's course vectors differ most, so an increment
+moves courses along what the parent already tells apart. D and U are the parent's own scales of affinities and user
+vectors: `bias` and `rows` have no unit, and one bound holds for every model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.model.inputs import Doubles, Floats, Rows
+from recsys.model.ranker import Ranker
+from recsys.model.signals import SIGNALS, SignalModel, positive, standardised
+
+_TOWERS = SIGNALS.index("towers")
+_USERS_FOR_SCALE = 64
+_SMALLEST_SCALE = 1e-6
+
+
+class Increment(NamedTuple):
+    """What fine-tuning learned of `n` courses; all zeros is the parent itself.
+
+    Attributes:
+        bias: `(n,)`, in units of the parent's scale.
+        rows: `(n, rank)`, the same, along the basis.
+    """
+
+    bias: Floats
+    rows: Floats
+
+    @classmethod
+    def none(cls, courses: int, rank: int) -> Increment:
+        """That of the parent."""
+        return cls(np.zeros(courses, np.float32), np.zeros((courses, rank), np.float32))
+
+    def is_finite(self) -> bool:
+        """Whether every number is one."""
+        return bool(np.isfinite(self.bias).all() and np.isfinite(self.rows).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One learner at one instant, as far as scores depend on it.
+
+    Attributes:
+        user: The user tower's vector `(d,)`.
+        projected: p(u) `(rank,)`.
+        raw: The parent's affinities of the towers `(n,)`.
+        rest: What everything but the towers says, mixed `(n,)`.
+        weight: The mixer's weight of the towers' signal.
+        touched: Course rows of the learner's history `(m,)`.
+    """
+
+    user: Floats
+    projected: Floats
+    raw: Floats
+    rest: Floats
+    weight: float
+    touched: Rows
+
+
+class IncrementModel:
+    """A parent's scores with an increment; immutable.
+
+    Args:
+        arrays: Of a bundle that `recsys.model.ranker` ranks.
+        history_length: Most courses the user tower pools.
+        rank: Directions along which courses may move, at least 1.
+
+    Attributes:
+        courses: Courses of the bundle.
+        rank: As given, at most the vectors' length.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int, *, rank: int) -> None:
+        self._arrays = arrays
+        self._ranker, self._signals = Ranker(arrays, history_length), SignalModel(arrays, history_length)
+        vectors = np.asarray(arrays["course_vectors"], np.float64)
+        self.courses, size = vectors.shape
+        self.rank = min(rank, size)
+        self._basis: Floats = _directions(vectors, self.rank)
+        self._scale, self._length = self._scales()
+
+    def situation(self, user_row: int, rows: Rows, scores: Doubles) -> Situation | None:
+        """A learner's situation; None for one without positive engagement, whom popularity alone ranks.
+
+        Args:
+            user_row: Row of the user embeddings; 0 is the unknown user.
+            rows: All courses of the learner's history `(m,)`.
+            scores: Their engagement decayed to the instant `(m,)`, of either sign.
+        """
+        liked, engagement = positive(rows, scores)
+        if not len(liked):
+            return None
+        weights = self._ranker.weights(len(liked), float(engagement.sum()))
+        user = self._signals.user_vector(user_row, liked, engagement)
+        inputs = self._ranker.inputs(user_row, rows, scores)
+        rest = weights @ inputs - weights[_TOWERS] * inputs[_TOWERS]
+        raw = self._arrays["course_vectors"] @ user + self._arrays["course_bias"]
+        projected = (self._basis @ user / self._length).astype(np.float32)
+        return Situation(user, projected, raw.astype(np.float32), rest, float(weights[_TOWERS]), rows)
+
+    def scores(self, situation: Situation, increment: Increment) -> Floats:
+        """Of every course `(n,)`: what `recsys.model.scorer` gives with the bundle that `arrays` makes."""
+        moved = self._scale * (increment.bias + increment.rows @ situation.projected)
+        signal = standardised((situation.raw + moved).astype(np.float32), situation.touched)
+        scores: Floats = situation.rest + np.float32(situation.weight) * signal
+        return scores
+
+    def parent_scores(self, situation: Situation) -> Floats:
+        """Those of the parent `(n,)`."""
+        signal = standardised(situation.raw.copy(), situation.touched)
+        scores: Floats = situation.rest + np.float32(situation.weight) * signal
+        return scores
+
+    def gain(self, situation: Situation) -> float:
+        """How much a score rises as `bias` rises by 1, with the learner's own standardisation left as it is."""
+        others = np.delete(situation.raw, situation.touched)
+        deviation = float(others.std()) if len(others) else 0.0
+        return situation.weight * self._scale / (deviation + _SMALLEST_SCALE)
+
+    def arrays(self, increment: Increment) -> dict[str, NDArray[Any]]:
+        """The parent's arrays with the increment in `course_vectors` and `course_bias`."""
+        a = self._arrays
+        vectors = a["course_vectors"] + self._scale / self._length * (increment.rows @ self._basis)
+        bias = a["course_bias"] + self._scale * increment.bias
+        return dict(a) | {"course_vectors": vectors.astype(np.float32), "course_bias": bias.astype(np.float32)}
+
+    def _scales(self) -> tuple[float, float]:
+        """The parent's typical deviation of affinities over courses, and length of user vectors, without history."""
+        none, nothing = np.empty(0, np.int32), np.empty(0)
+        users = range(min(_USERS_FOR_SCALE, len(self._arrays["user_embeddings"])))
+        vectors = np.stack([self._signals.user_vector(user, none, nothing) for user in users])
+        affinities = vectors @ self._arrays["course_vectors"].T + self._arrays["course_bias"]
+        deviation = float(np.median(affinities.std(axis=1)))
+        length = float(np.median(np.linalg.norm(vectors, axis=1)))
+        return max(deviation, _SMALLEST_SCALE), max(length, _SMALLEST_SCALE)
+
+
+def _directions(vectors: Doubles, rank: int) -> Floats:
+    """The directions in which course vectors differ most `(rank, d)`, signs fixed so that a rerun gives the same."""
+    _, found = np.linalg.eigh(np.cov(vectors, rowvar=False).reshape(vectors.shape[1], vectors.shape[1]))
+    directions = found[:, ::-1][:, :rank].T
+    largest = np.abs(directions).argmax(axis=1)
+    signs = np.sign(directions[np.arange(rank), largest])
+    return np.asarray(directions * signs[:, None], np.float32)

@@ -1,0 +1,55 @@
+"""How the fine-tuner learns, judges and publishes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from recsys.settings.section import Folder, Name, Section
+
+
+class FinetuningSettings(Section):
+    """The fine-tuner."""
+
+    finetune_dir: Folder = Field(
+        default=Path("var/finetune"),
+        description="Folder of the fine-tuner's checkpoint; one fine-tuner uses it at a time.",
+    )
+    finetune_group: Name = Field(default="recsys-finetune", description="Consumer group of the fine-tuner.")
+    finetune_block_offsets: int = Field(
+        default=256,
+        ge=1,
+        le=5000,
+        description="Offsets of a partition that are learned together; fewer are learned sooner, at more CPU an event.",
+    )
+    finetune_checkpoint_blocks: int = Field(
+        default=16, ge=1, le=10_000, description="Blocks between two checkpoints; a restart learns them once more."
+    )
+    finetune_gate_seconds: float = Field(
+        default=300.0, ge=1e-3, le=86_400, description="How often an increment is judged, and published if it passes."
+    )
+    finetune_gate_events: int = Field(
+        default=200,
+        ge=2,
+        le=1_000_000,
+        description="Positive events that must have been predicted before an increment is judged.",
+    )
+    finetune_gate_moved: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Least share of the top-10 of recent learners that an increment changes; less is not published.",
+    )
+    finetune_rejections: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Rejections in a row after which nothing is learned until a retrain is published.",
+    )
+    finetune_max_learners: int = Field(
+        default=50_000,
+        ge=1,
+        le=10_000_000,
+        description="Learners whose records the fine-tuner remembers; who did nothing for longest is forgotten first.",
+    )

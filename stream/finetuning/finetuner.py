@@ -1,0 +1,248 @@
+"""The fine-tuner: fetches with Faust, hands blocks to the training process, publishes what passed.
+
+No exception reaches Faust. What cannot be gone on from ends the process with `os._exit`; the next start continues from
+the checkpoint. Events are acknowledged as they are read: the group's committed offsets only show how far the reading
+is, and nothing is read from them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import structlog
+from faust.types.tuples import TP
+
+from recsys.errors import BundleError, PointerMoved
+from recsys.kafka.records import Chunk
+from recsys.model.publishing import publish_bundle
+from recsys.online_store import ModelPointer, OnlineStore
+from recsys.process.clock import now_ms
+from recsys.settings import Settings
+from stream.engagement.quietly import quietly
+from stream.engagement.shutdown import STOP_S, cancelled, end_process, within
+from stream.finetuning import metrics
+from stream.finetuning.blocks import Blocks, Ready
+from stream.finetuning.gate import Outcome
+from stream.finetuning.trainer import Proposal, Standing
+from stream.finetuning.training_process import TrainerRules, TrainingProcess
+from stream.transport.app import ConsumerLog, create_app
+
+MOST_WAITING = 64
+"""Whole blocks that wait for the training process; then nothing more is taken from Faust, which fetches no more."""
+
+_POLL_S = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class Finetuner:
+    """One fine-tuner. It needs all partitions of the topic: start one.
+
+    Args:
+        settings: All settings.
+        store: The online store, for the model pointer.
+        die: Ends the process on an unrecoverable error.
+    """
+
+    def __init__(
+        self, settings: Settings, store: OnlineStore, *, die: Callable[[BaseException], NoReturn] = end_process
+    ) -> None:
+        self._settings, self._store, self._die = settings, store, die
+        self._training = TrainingProcess(TrainerRules.of(settings))
+        self._app = create_app(settings, None, self._deliver, name="finetuning", group=settings.finetune_group)
+        cast("Any", self._app.on_partitions_assigned).connect(self._assigned)
+        self._epochs: dict[int, int] = {}
+        self._blocks = Blocks(settings.finetune_block_offsets, {})
+        self._ready = Ready()
+        self._pointer: ModelPointer | None = None
+        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._seeking = asyncio.Lock()
+        self._stopping = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set; what was learned since the checkpoint is learned again after it.
+
+        Raises:
+            RecsysError: The start fails: a service, or the checkpoint.
+        """
+        works = [asyncio.create_task(self._or_die(self._work), name="work"), asyncio.create_task(stop.wait())]
+        await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+        self._stopping = True
+        self._room.set()
+        await cancelled(works)
+        if self._app.started:
+            await within(STOP_S, self._app.stop())
+        await self._training.close()
+        log.info("finetuner_stopped")
+
+    async def _work(self) -> None:
+        standing = await self._first_model()
+        self._blocks = Blocks(self._settings.finetune_block_offsets, standing.positions)
+        self._ready = Ready(standing.repeated)
+        log.info("finetuner_started", published=standing.published, grows_from=standing.parent)
+        await self._app.start()
+        await self._learn()
+
+    async def _first_model(self) -> Standing:
+        """Waits for a model that can be fine-tuned."""
+        told = ""
+        while True:
+            try:
+                standing = await self._follow()
+            except BundleError as error:
+                standing, reason = None, str(error)
+            else:
+                reason = "no model is published"
+            if standing is not None:
+                return standing
+            if reason != told:
+                log.warning("waiting_for_a_model", reason=reason)
+                told = reason
+            await asyncio.sleep(self._settings.model_poll_seconds)
+
+    async def _follow(self) -> Standing | None:
+        """Looks at the pointer; the standing where it moved, else None."""
+        pointer = await self._store.model()
+        if pointer is None or pointer == self._pointer:
+            return None
+        standing = await self._training.follow(self._folder(pointer))
+        self._pointer = pointer
+        metrics.FROZEN.set(standing.frozen)
+        return standing
+
+    def _folder(self, pointer: ModelPointer) -> Path:
+        own = self._settings.models_dir.absolute() / Path(pointer.version).name
+        return own if own.is_dir() else Path(pointer.path)
+
+    async def _learn(self) -> None:
+        judge_at = time.monotonic() + self._settings.finetune_gate_seconds
+        follow_at = 0.0
+        while True:
+            if (now := time.monotonic()) >= follow_at:
+                await quietly(self._follow_publications)
+                await quietly(self._seek_assigned)
+                follow_at = now + self._settings.model_poll_seconds
+            if now >= judge_at:
+                await quietly(self._judge)
+                judge_at = time.monotonic() + self._settings.finetune_gate_seconds
+            block = self._ready.take()
+            metrics.WAITING.set(len(self._ready))
+            if len(self._ready) <= MOST_WAITING:
+                self._room.set()
+            if block is None:
+                await self._more_arrived()
+                continue
+            with metrics.BLOCK_SECONDS.time():
+                learned = await self._training.learn(block)
+            for outcome, count in learned.counts.items():
+                metrics.RECORDS.labels(outcome).inc(count)
+            if learned.ndcg is not None:
+                for model, value in zip(("increment", "published"), learned.ndcg, strict=True):
+                    metrics.NDCG.labels(model).set(value)
+
+    async def _more_arrived(self) -> None:
+        self._arrived.clear()
+        await within(_POLL_S, self._arrived.wait())
+
+    async def _follow_publications(self) -> None:
+        try:
+            standing = await self._follow()
+        except BundleError as error:
+            log.warning("model_not_followed", error=str(error))  # a baseline, or a bundle that does not load
+            return
+        if standing is not None:
+            log.info("followed", published=standing.published, grows_from=standing.parent)
+
+    async def _judge(self) -> None:
+        """Judges the increment, and publishes it or takes the published one back."""
+        proposal = await self._training.propose(now_ms())
+        outcome = proposal.verdict.outcome
+        log.info("judged", outcome=outcome, reason=proposal.verdict.reason)
+        metrics.FROZEN.set(outcome is Outcome.FROZEN)
+        if proposal.bundle is None:
+            metrics.PROPOSALS.labels(outcome).inc()
+            return
+        moved = await self._publish(proposal)
+        published = "roll_back" if outcome is Outcome.ROLL_BACK else "published"
+        metrics.PROPOSALS.labels(published if moved else "dropped").inc()
+
+    async def _publish(self, proposal: Proposal) -> bool:
+        """Moves the pointer if it stands where the trainer takes it to stand."""
+        bundle, replacing = proposal.bundle, self._pointer
+        assert bundle is not None  # noqa: S101 - the caller looked
+        if replacing is None or replacing.version != proposal.version_before:
+            await self._training.dropped()
+            return False
+        try:
+            _, self._pointer = await publish_bundle(
+                self._store, bundle, replacing=replacing, at_ms=now_ms(), keep=self._settings.models_retained
+            )
+        except PointerMoved as error:
+            log.warning("increment_dropped", error=str(error))
+            await self._training.dropped()
+            return False
+        standing = await self._training.follow(bundle)
+        log.info("increment_published", version=bundle.name, grows_from=standing.parent)
+        return True
+
+    async def _assigned(self, _app: object, partitions: Iterable[TP], **_signal: object) -> None:
+        """A consumer begins where the group committed last, which says nothing here: it has to be moved."""
+        for tp in partitions:
+            self._epochs.pop(tp.partition, None)
+
+    async def _seek_assigned(self) -> None:
+        """Moves the consumer in partitions of which nothing comes, because the group committed all there is."""
+        if not self._app.rebalancing:
+            for tp in self._app.consumer.assignment():
+                await self._seek_once(tp.partition)
+
+    async def _deliver(self, event: Any) -> None:
+        try:
+            await self._take(event)
+        except Exception as error:  # noqa: BLE001 - Faust would acknowledge it and go on
+            self._die(error)
+
+    async def _take(self, event: Any) -> None:
+        chunk: Chunk = event.value
+        event.ack()
+        if self._stopping:
+            return
+        partition = int(chunk.partition)
+        await self._seek_once(partition)
+        if chunk.fetch.epoch < self._epochs.get(partition, 0):
+            return  # fetched before the seek
+        if chunk.fetch.begun_at > self._blocks.position(partition):
+            self._epochs.pop(partition, None)  # something between was not delivered: read from there again
+            await self._seek_once(partition)
+            return
+        self._ready.add(self._blocks.add(partition, chunk.records))
+        self._arrived.set()
+        if len(self._ready) > MOST_WAITING and not self._stopping:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _seek_once(self, partition: int) -> None:
+        async with self._seeking:
+            if partition not in self._epochs:
+                await self._seek(partition)
+
+    async def _seek(self, partition: int) -> None:
+        log_of = ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
+        first, _ = await log_of.bounds()
+        wanted = self._blocks.position(partition)
+        if first > wanted and wanted:
+            log.warning("events_expired", partition=partition, unlearned=first - wanted)
+        self._blocks.move(partition, first)
+        self._epochs[partition] = await log_of.seek(self._blocks.position(partition))
+
+    async def _or_die(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a task that ends is a fine-tuner half dead
+            self._die(error)

@@ -1,0 +1,155 @@
+"""Whether an increment may be published, and whether a published one must go: evidence and verdicts. Pure.
+
+Every new positive event is a trial before anything is learned from it: how far up stood the course for that learner,
+under the weights as they are, those published and those published before. Differences are paired by event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.model.inputs import Floats
+from recsys.prequential import DecayedMean, gain
+
+
+class Outcome(StrEnum):
+    """What became of a proposal."""
+
+    WAITING = "waiting"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    PASSED = "passed"
+    ROLL_BACK = "roll_back"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided.
+
+    Attributes:
+        outcome: See `Outcome`.
+        reason: One line.
+        figures: What it was decided from.
+    """
+
+    outcome: Outcome
+    reason: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GateRules:
+    """When an increment passes.
+
+    Attributes:
+        events: Positive events that must have been predicted since the last decision, at least 2.
+        moved: Least share of the top-10 of a sample that differs from what is published.
+        old_ratio: Least NDCG@10 on the old slice, as a share of the parent's.
+        rejections: In a row, after which nothing is learned until a retrain is published.
+    """
+
+    events: int = 200
+    moved: float = 0.01
+    old_ratio: float = 0.97
+    rejections: int = 5
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """Prequential NDCG@10 of pairs of models on the same events.
+
+    Attributes:
+        model: Of the model looked at.
+        other: Of the one beside it.
+        difference: model − other.
+    """
+
+    model: DecayedMean = DecayedMean()
+    other: DecayedMean = DecayedMean()
+    difference: DecayedMean = DecayedMean()
+
+    @property
+    def events(self) -> int:
+        """Events looked at."""
+        return round(self.difference.weight)
+
+    def added(self, model: float, other: float, at_ms: int) -> Trial:
+        """With one more event."""
+        return Trial(
+            self.model.added(model, at_ms), self.other.added(other, at_ms), self.difference.added(model - other, at_ms)
+        )
+
+    def figures(self) -> dict[str, float]:
+        """For a report."""
+        low, high = self.difference.interval()
+        return {
+            "events": float(self.events),
+            "ndcg@10": self.model.mean or 0.0,
+            "beside": self.other.mean or 0.0,
+            "difference": self.difference.mean or 0.0,
+            "low": low,
+            "high": high,
+        }
+
+    def __str__(self) -> str:
+        """The difference with its interval."""
+        low, high = self.difference.interval()
+        mean = self.difference.mean or 0.0
+        return (
+            f"NDCG@10 {mean:+.4f} (95 % {low:+.4f} … {high:+.4f}) on {self.events} events, each before it was learned"
+        )
+
+
+def judge(  # noqa: PLR0911 - one return for each outcome, in their order
+    rules: GateRules, newest: Trial, guard: Trial, *, finite: bool, moved: float, old: tuple[float, float] | None
+) -> Verdict:
+    """The verdict on the increment as it is.
+
+    Args:
+        rules: When it passes.
+        newest: The increment beside what is published, since the last decision.
+        guard: What is published beside what was before, since it was published.
+        finite: Whether all of its numbers are.
+        moved: Share of the top-10 of a sample that it changes.
+        old: NDCG@10 on the old slice, the increment's and the retrain's; None where none was kept.
+    """
+    if guard.events >= rules.events and guard.difference.interval().high < 0:
+        reason = f"shown to be worse since it was published: {guard}"
+        return Verdict(Outcome.ROLL_BACK, reason, guard.figures())
+    if not finite:
+        return Verdict(Outcome.REJECTED, "its numbers are not finite")
+    figures = newest.figures() | {"moved": moved}
+    if newest.events < rules.events:
+        return Verdict(Outcome.WAITING, f"{newest.events} positive events, {rules.events} are needed", figures)
+    if moved < rules.moved:
+        return Verdict(Outcome.UNCHANGED, f"changes {moved:.1%} of the top-10, {rules.moved:.1%} are needed", figures)
+    if (newest.difference.mean or 0.0) < 0:
+        return Verdict(Outcome.REJECTED, f"not better than what is published: {newest}", figures)
+    if old is None:
+        return Verdict(Outcome.PASSED, f"{newest}; no old slice", figures)
+    mine, parents = old
+    figures |= {"old": mine, "old_of_retrain": parents}
+    if mine < rules.old_ratio * parents:
+        reason = f"forgets: NDCG@10 {mine:.4f} on the old slice, {parents:.4f} by the retrain it grew from"
+        return Verdict(Outcome.REJECTED, reason, figures)
+    return Verdict(Outcome.PASSED, f"{newest}; old slice {mine:.4f}, retrain {parents:.4f}", figures)
+
+
+def ndcg_of(scores: Floats, row: int, hidden: NDArray[np.bool_]) -> float:
+    """NDCG@10 of one relevant course among those not hidden; ties count against it."""
+    ahead = (scores >= scores[row]) & ~hidden
+    ahead[row] = False
+    return gain(int(ahead.sum()) + 1)
+
+
+def share_moved(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> float:
+    """The share of places of lists that hold a course which the list of before does not hold."""
+    places = sum(len(each) for each in after)
+    new = sum(len(set(mine) - set(theirs)) for theirs, mine in zip(before, after, strict=True))
+    return new / places if places else 0.0

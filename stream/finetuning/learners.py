@@ -1,0 +1,155 @@
+"""What the fine-tuner remembers of learners: their records and bot features, folded from the topic itself.
+
+It reads nothing of Redis: what stands there is of now, and a replay needs what stood there then. The records are the
+same joins as the workers' (`recsys.record`), the bot rules the same rules (`recsys.bots`), event by event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from recsys.bots import BotFeatures
+from recsys.events import Interaction
+from recsys.record import EMPTY, Record, RecordRules, join, record_of, unpack
+
+_HIGHEST_CHAIN = 16
+"""Merges followed from one learner; a cycle ends there."""
+
+
+class _Learner:
+    """One learner: course → record, bot features, and until when they were erased (ms since 1970 UTC)."""
+
+    __slots__ = ("bot", "courses", "erased_ms")
+
+    def __init__(self) -> None:
+        self.courses: dict[str, Record] = {}
+        self.bot = BotFeatures()
+        self.erased_ms = 0
+
+
+class Touch(NamedTuple):
+    """What an event of one learner and course met and left.
+
+    Attributes:
+        user: Whose record it is, after merges.
+        first: Whether the learner had no record of the course.
+        liked: Whether the engagement with it is positive now.
+        bot: Whether the rules call the learner a bot.
+    """
+
+    user: str
+    first: bool
+    liked: bool
+    bot: bool
+
+
+class Learners:
+    """Learner → records. Who did nothing for longest is forgotten above a limit.
+
+    Args:
+        rules: Of records.
+        limit: Most learners remembered.
+        max_courses: Most courses remembered of one; who has them all gains no more.
+    """
+
+    def __init__(self, rules: RecordRules, *, limit: int, max_courses: int) -> None:
+        self._rules, self._limit, self._max_courses = rules, limit, max_courses
+        self._known: dict[str, _Learner] = {}
+        self._merged: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def engagement(self, user: str) -> Mapping[str, float]:
+        """Course → stored forward-decayed sum, in the order of first touches."""
+        learner = self._known.get(user)
+        if learner is None:
+            return {}
+        return {course: self._rules.engagement(record) for course, record in learner.courses.items()}
+
+    def has(self, user: str, course: str) -> bool:
+        """Whether a learner has a record of a course."""
+        learner = self._known.get(user)
+        return learner is not None and course in learner.courses
+
+    def owner(self, user: str) -> str:
+        """Who has a learner's records after merges."""
+        for _ in range(_HIGHEST_CHAIN):
+            if user not in self._merged:
+                return user
+            user = self._merged[user]
+        return user
+
+    def apply(self, event: Interaction) -> Touch | None:
+        """Folds one event; None for one that names no course, or that an erasure made nothing."""
+        learner = self._of(event.user_id)
+        learner.bot.add(event)
+        if event.type == "merge" and event.into:
+            self._merge(event.user_id, event.into)
+            return None
+        if event.type == "erase":
+            self._erase(self.owner(event.user_id), event.timestamp)
+            return None
+        user, is_bot = self.owner(event.user_id), learner.bot.state() == "bot"
+        learner = self._of(user)
+        before = learner.courses.get(event.course_id, EMPTY)
+        addition = record_of(event, self._rules)
+        if learner.erased_ms:
+            addition = self._rules.without(addition, learner.erased_ms)
+        if not addition.touch_ms:
+            return None
+        after = join(before, addition)
+        if before.touch_ms or len(learner.courses) < self._max_courses:
+            learner.courses[event.course_id] = after
+        return Touch(user, not before.touch_ms, self._rules.engagement(after) > 0, is_bot)
+
+    def _of(self, user: str) -> _Learner:
+        learner = self._known.pop(user, None)
+        if learner is None:
+            learner = _Learner()
+            if len(self._known) >= self._limit:
+                del self._known[next(iter(self._known))]
+        self._known[user] = learner  # now the last to be forgotten
+        return learner
+
+    def _merge(self, user: str, into: str) -> None:
+        target = self.owner(into)
+        source = self.owner(user)
+        if source == target:
+            return
+        courses = self._of(source).courses
+        self._known.pop(source)
+        self._merged[source] = target
+        if len(self._merged) > self._limit:
+            del self._merged[next(iter(self._merged))]
+        learner = self._of(target)
+        for course, record in courses.items():
+            learner.courses[course] = join(learner.courses.get(course, EMPTY), record)
+
+    def _erase(self, user: str, at_ms: int) -> None:
+        learner = self._of(user)
+        learner.erased_ms = max(learner.erased_ms, at_ms)
+        left = {course: self._rules.without(record, at_ms) for course, record in learner.courses.items()}
+        learner.courses = {course: record for course, record in left.items() if record.touch_ms}
+
+    def state(self) -> Mapping[str, Any]:
+        """For the checkpoint."""
+        return {"known": [self._packed(user, learner) for user, learner in self._known.items()], "merged": self._merged}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint."""
+        self._known = dict(_unpacked(state["known"]))
+        self._merged = dict(state["merged"])
+
+    def _packed(self, user: str, learner: _Learner) -> Sequence[Any]:
+        courses = {course: self._rules.packed(record) for course, record in learner.courses.items()}
+        return user, learner.bot.packed(), learner.erased_ms, courses
+
+
+def _unpacked(known: Sequence[Sequence[Any]]) -> Iterator[tuple[str, _Learner]]:
+    for user, bot, erased_ms, courses in known:
+        learner = _Learner()
+        learner.bot, learner.erased_ms = BotFeatures(bot), erased_ms
+        learner.courses = {course: unpack(packed) for course, packed in courses.items()}
+        yield user, learner

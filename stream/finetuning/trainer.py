@@ -1,0 +1,234 @@
+"""The trainer: a line, its checkpoint and the order of its blocks, behind the few things that can be asked of it.
+
+It runs in the training process and is called there from one thread. Nothing of what it is told is lost once it has
+answered: a block is written down (`order`) before it is learned, and what cannot be learned again is in a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import BundleError
+from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
+from recsys.model.increment import Increment
+from recsys.model.scorer import Scorer
+from recsys.record import RecordRules
+from stream.finetuning.blocks import Block, BlockId
+from stream.finetuning.checkpoint import read_checkpoint, write_checkpoint
+from stream.finetuning.gate import Outcome, Verdict
+from stream.finetuning.learning import LearningRules, Line, Step
+from stream.finetuning.order import BlockOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the trainer stands.
+
+    Attributes:
+        parent: Version of the retrain that the line grows from.
+        published: What it takes to be published.
+        proposed: What it wrote and does not know to be published.
+        positions: Partition → the offset to read from.
+        repeated: Blocks that were begun after the checkpoint: they are learned first, in this order.
+        frozen: Whether nothing is learned until a retrain.
+    """
+
+    parent: str
+    published: str
+    proposed: str | None
+    positions: Mapping[int, int]
+    repeated: Sequence[BlockId]
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a block gave.
+
+    Attributes:
+        counts: Records and steps by what became of them.
+        ndcg: Prequential NDCG@10 since the last decision, of the increment and of what is published; None before any.
+    """
+
+    counts: Mapping[str, int]
+    ndcg: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A verdict, and the bundle that was written where it passed."""
+
+    verdict: Verdict
+    bundle: Path | None = None
+    version_before: str | None = None
+
+
+class Trainer:
+    """Learns blocks and makes bundles.
+
+    Args:
+        folder: The fine-tuner's, for checkpoint and order.
+        models_dir: Where bundles are.
+        rules: How to learn.
+        records: Rules of records.
+        checkpoint_blocks: Blocks between two checkpoints.
+        step: The training step.
+        start: A fresh state of the training step.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        models_dir: Path,
+        rules: LearningRules,
+        records: RecordRules,
+        *,
+        checkpoint_blocks: int,
+        step: Step,
+        start: Callable[[Increment], Any],
+    ) -> None:
+        self._folder, self._models_dir, self._rules, self._records = folder, models_dir, rules, records
+        self._checkpoint_blocks, self._step, self._start = checkpoint_blocks, step, start
+        self._order = BlockOrder(folder)
+        self._number, self._since = 0, 0
+        self._line: Line | None = None
+
+    @property
+    def line(self) -> Line:
+        """The line.
+
+        Raises:
+            BundleError: Before `follow`.
+        """
+        if self._line is None:
+            raise BundleError("no model was followed yet, so there is nothing to fine-tune")
+        return self._line
+
+    def follow(self, published: Path) -> Standing:
+        """Begins with, or goes over to, what is published, unless the line already knows it as its own.
+
+        Args:
+            published: The bundle's folder.
+
+        Raises:
+            BundleError: It cannot be loaded, is a baseline, or the checkpoint was changed.
+        """
+        version = published.name
+        if self._line is None:
+            self._resume(version)
+        line = self._line
+        if line is not None and version == line.proposed:
+            line.was_published()
+            self._checkpoint()
+        elif line is not None and version == line.before:
+            line.was_rolled_back()  # by us before a crash, or by an operator
+            self._checkpoint()
+        elif line is None or version != line.published:
+            self._begin(load_bundle(published))
+        repeated = self._order.since(self._number)[self._since :]
+        line = self.line
+        return Standing(
+            line.parent.manifest.version, line.published, line.proposed, dict(line.positions), repeated, line.frozen
+        )
+
+    def _resume(self, version: str) -> None:
+        state = read_checkpoint(self._folder)
+        if state is None:
+            return
+        self._number = state["number"]
+        if not self._order.since(self._number):
+            self._order.begin(self._number)  # a crash may have left that of the checkpoint before
+        known = (state["line"]["published"], state["line"]["proposed"], state["line"]["before"])
+        folder = self._models_dir / state["line"]["parent"]
+        if version in known and folder.is_dir():
+            line = self._new(load_bundle(folder))
+            line.restore(state["line"])
+            self._line = line
+
+    def _begin(self, parent: Bundle) -> None:
+        """A new line; it goes on from the learners and offsets of the one before, in memory or in the checkpoint."""
+        before = self._line.state() if self._line is not None else (read_checkpoint(self._folder) or {}).get("line")
+        line = self._new(parent)
+        if before is not None:
+            line.go_on_from(before)
+        self._line = line
+        self._checkpoint()
+
+    def _new(self, parent: Bundle) -> Line:
+        return Line(parent, self._rules, self._records, step=self._step, start=self._start)
+
+    def learn(self, block: Block) -> Learned:
+        """Learns a block."""
+        line = self.line
+        if self._since >= len(self._order.since(self._number)):
+            self._order.append(block.place)
+        counts = line.learn(block)
+        self._since += 1
+        if self._since >= self._checkpoint_blocks:
+            self._checkpoint()
+        trial = line.newest
+        ndcg = None if trial.model.mean is None or trial.other.mean is None else (trial.model.mean, trial.other.mean)
+        return Learned(dict(counts), ndcg)
+
+    def propose(self, at_ms: int) -> Proposal:
+        """Judges the increment; where it passes, writes it as a bundle, which the caller publishes.
+
+        Args:
+            at_ms: Now, ms since 1970 UTC.
+        """
+        line = self.line
+        if line.proposed is not None:
+            line.was_dropped()  # whoever had it died before it was published
+        verdict = line.judge()
+        if verdict.outcome is Outcome.ROLL_BACK:
+            return Proposal(verdict, self._models_dir / (line.before or ""), line.published)
+        if verdict.outcome is Outcome.REJECTED:
+            self._checkpoint()
+        if verdict.outcome is not Outcome.PASSED:
+            return Proposal(verdict)
+        draft = line.draft(verdict, at_ms=at_ms)
+        broken = broken_arrays(as_bundle(draft))
+        if broken:
+            line.reject()
+            self._checkpoint()
+            return Proposal(Verdict(Outcome.REJECTED, f"a broken candidate: {broken}", verdict.figures))
+        bundle = write_bundle(self._models_dir, draft)
+        line.propose(bundle.name)
+        self._checkpoint()
+        return Proposal(verdict, bundle, line.published)
+
+    def dropped(self) -> None:
+        """What was proposed is not published: somebody else published meanwhile."""
+        self.line.was_dropped()
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        write_checkpoint(self._folder, {"number": self._number + 1, "line": self.line.state()})
+        self._number += 1
+        self._since = 0
+        self._order.begin(self._number)
+
+
+def broken_arrays(bundle: Bundle) -> str:
+    """Why a candidate must not be published; "" where nothing is wrong with it.
+
+    It is loaded and ranks as it would be in use: arrays that do not fit, numbers that are none, scores that are none.
+    """
+    wrong = [name for name, array in bundle.arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        return f"numbers that are none in {', '.join(wrong)}"
+    try:
+        scorer = Scorer(bundle)
+    except BundleError as error:
+        return str(error)
+    first = {course.course_id: 1.0 for course in bundle.courses[:1]}
+    for engagement in ({}, first):
+        scores = scorer.score("", engagement, at_ms=bundle.manifest.data.last_ms)
+        if not np.isfinite(scores).all():
+            return "scores that are no numbers"
+    return ""

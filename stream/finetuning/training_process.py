@@ -1,0 +1,157 @@
+"""The training process: a `Trainer` behind a pipe. The only module of the stream package that leads to TensorFlow."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import BundleError, RecsysError
+from recsys.record import RecordRules
+from recsys.settings import Settings
+from stream.finetuning.blocks import Block
+from stream.finetuning.gate import GateRules
+from stream.finetuning.learning import LearningRules
+from stream.finetuning.trainer import Learned, Proposal, Standing, Trainer
+
+LEARNING_RATE, L2, CLIP, BOUND = 0.05, 1e-4, 1.0, 2.0
+END_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerRules:
+    """What the training process is told at its start; see `Trainer`."""
+
+    folder: Path
+    models_dir: Path
+    learning: LearningRules
+    records: RecordRules
+    checkpoint_blocks: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> TrainerRules:
+        """The rules that the settings name."""
+        gate = GateRules(
+            events=settings.finetune_gate_events,
+            moved=settings.finetune_gate_moved,
+            rejections=settings.finetune_rejections,
+        )
+        return cls(
+            settings.finetune_dir.absolute(),
+            settings.models_dir.absolute(),
+            LearningRules(learners=settings.finetune_max_learners, gate=gate),
+            settings.record_rules,
+            settings.finetune_checkpoint_blocks,
+        )
+
+
+def make_trainer(rules: TrainerRules) -> Trainer:
+    """A trainer with TensorFlow's training step, whose numbers are the same in every run."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - as TensorFlow, of the batch layer's packages
+
+    from recsys.model.increment_training import (  # noqa: PLC0415 - TensorFlow takes seconds, here and nowhere else
+        Examples,
+        IncrementTraining,
+        OptimizerState,
+        deterministic_tensorflow,
+    )
+
+    deterministic_tensorflow()
+    threadpool_limits(1)  # a matrix product adds up in another order with another count of threads
+    training = IncrementTraining(learning_rate=LEARNING_RATE, l2=L2, clip=CLIP, bound=BOUND)
+    return Trainer(
+        rules.folder,
+        rules.models_dir,
+        rules.learning,
+        rules.records,
+        checkpoint_blocks=rules.checkpoint_blocks,
+        step=lambda state, columns: training.step(state, Examples(*columns)),
+        start=OptimizerState.at,
+    )
+
+
+def serve(pipe: Connection, rules: TrainerRules) -> None:
+    """The process: answers one call after the other until the pipe closes."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, signal.SIG_IGN)  # the other process ends this one, by closing the pipe
+    trainer = make_trainer(rules)
+    while True:
+        try:
+            name, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer: Any = getattr(trainer, name)(*arguments)
+        except RecsysError as error:
+            answer = error
+        pipe.send(answer)
+
+
+class TrainingProcess:
+    """The trainer, from the event loop's side. One call at a time; none of them blocks the loop.
+
+    Args:
+        rules: For the trainer.
+    """
+
+    def __init__(self, rules: TrainerRules) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process: SpawnProcess = context.Process(target=serve, args=(theirs, rules), name="training", daemon=True)
+        self._process.start()
+        theirs.close()  # else the end of that process would not be seen here
+        self._turn = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id."""
+        return self._process.pid
+
+    async def follow(self, published: Path) -> Standing:
+        """See `Trainer.follow`."""
+        found: Standing = await self._call("follow", published)
+        return found
+
+    async def learn(self, block: Block) -> Learned:
+        """See `Trainer.learn`."""
+        found: Learned = await self._call("learn", block)
+        return found
+
+    async def propose(self, at_ms: int) -> Proposal:
+        """See `Trainer.propose`."""
+        found: Proposal = await self._call("propose", at_ms)
+        return found
+
+    async def dropped(self) -> None:
+        """See `Trainer.dropped`."""
+        await self._call("dropped")
+
+    async def _call(self, name: str, *arguments: Any) -> Any:
+        """Raises what the trainer raised, and `BundleError` where the process ended."""
+        async with self._turn:
+            answer = await asyncio.to_thread(self._asked, name, arguments)
+        if isinstance(answer, RecsysError):
+            raise answer
+        return answer
+
+    def _asked(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        try:
+            self._pipe.send((name, arguments))
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            raise BundleError(
+                f"the training process ended (exit status {self._process.exitcode}); a restart goes on where it was"
+            ) from None
+
+    async def close(self) -> None:
+        """Ends the process after the call in work; what it has learned since the checkpoint is learned again."""
+        async with self._turn:
+            self._pipe.close()
+        await asyncio.to_thread(self._process.join, END_S)
+        if self._process.is_alive():
+            self._process.kill()

@@ -1,0 +1,104 @@
+"""A small hybrid bundle whose weights are drawn, and a stream of clicks whose taste a model can learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recsys.catalog import Course
+from recsys.engagement import LANDMARK_MS
+from recsys.events import Interaction, encode
+from recsys.model.bundle import Draft
+from recsys.model.course_features import NAMES
+from recsys.model.history import POOLS, STRENGTH_DIM
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.manifest import DataRange, EngagementTable
+from recsys.model.signals import ITEM_ITEM, SIGNALS
+from recsys.vocabulary import DEFAULT_WEIGHTS
+from stream.finetuning.blocks import Block, BlockId, LogRecord
+from stream.finetuning.gate import GateRules
+from stream.finetuning.learning import LearningRules
+
+N_COURSES = 40
+START_MS = 1_700_000_000_000
+SETTINGS = HyperParameters(vector_dim=8, user_dim=4, hidden=16, text_dim=6, history_length=5)
+LEARNING = LearningRules(
+    rank=3, fresh=8, draws=15, reservoir=64, held=20, sample=20, gate=GateRules(events=40, moved=0.01, rejections=2)
+)
+LINKS, MEMBERS, UNITS = 4, 2, 3
+
+
+def hybrid(*, seen_until: int = 0) -> Draft:
+    """A hybrid model of drawn weights, trained on the first `seen_until` offsets of partition 0."""
+    rng, n, d, width = np.random.default_rng(0), N_COURSES, SETTINGS.vector_dim, len(SIGNALS) + len(NAMES)
+
+    def normal(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    arrays = {
+        "course_vectors": normal(n, d),
+        "course_bias": normal(n),
+        "history_vectors": normal(n, d),
+        "user_embeddings": normal(3, SETTINGS.user_dim),
+        "hidden_kernel": normal(POOLS * d + STRENGTH_DIM + SETTINGS.user_dim, SETTINGS.hidden),
+        "hidden_bias": normal(SETTINGS.hidden),
+        "output_kernel": normal(SETTINGS.hidden, d),
+        "output_bias": normal(d),
+        "features": normal(n, len(NAMES)) * 0.1,
+        "newcomer_weights": normal(len(NAMES)),
+        "context_mean": np.zeros(STRENGTH_DIM, np.float32),
+        "context_scale": np.ones(STRENGTH_DIM, np.float32),
+        "mixer_weights": np.full((MEMBERS, width), 0.5, np.float32),
+        "mixer_hidden_kernel": normal(MEMBERS, STRENGTH_DIM, UNITS) * 0.1,
+        "mixer_hidden_bias": normal(MEMBERS, UNITS) * 0.1,
+        "mixer_output_kernel": normal(MEMBERS, UNITS, width) * 0.1,
+        "mixer_output_bias": normal(MEMBERS, width) * 0.1,
+    }
+    for name in ITEM_ITEM:
+        arrays[f"{name}_indptr"] = np.arange(n + 1, dtype=np.int64) * LINKS
+        arrays[f"{name}_indices"] = rng.integers(0, n, n * LINKS).astype(np.int32)
+        arrays[f"{name}_weights"] = normal(n * LINKS)
+    return Draft(
+        parent=None,
+        created_at_ms=START_MS,
+        data=DataRange(source="topic", events=9, first_ms=1, last_ms=START_MS, offsets={"0": (0, seen_until)}),
+        settings=SETTINGS,
+        engagement=EngagementTable(half_life_days=30.0, landmark_ms=LANDMARK_MS, weights=dict(DEFAULT_WEIGHTS)),
+        metrics={"model": "hybrid"},
+        users=["ada", "bob"],
+        courses=[Course(course_id=f"c{i}", title=f"Course {i}", retired=i == 7) for i in range(n)],
+        arrays=arrays,
+        blobs={"user_tower.weights.h5": b"not opened here"},
+    )
+
+
+def events(
+    count: int, *, seed: int = 0, learners: int = 60, favourites: Sequence[int] = (1, 2, 3)
+) -> list[Interaction]:
+    """Clicks of learners who take one of a few favourites half of the time."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        course = int(rng.choice(favourites)) if rng.random() < 0.5 else int(rng.integers(N_COURSES))
+        user, at_ms = f"u{rng.integers(learners)}", START_MS + 1000 * (number + 1)
+        found.append(Interaction(f"e{number}", user, f"c{course}", "click", at_ms))
+    return found
+
+
+def records(clicks: Sequence[Interaction], *, first: int = 0) -> list[LogRecord]:
+    """Kafka records of events, one offset after the other."""
+    return [
+        LogRecord(offset, event.timestamp, event.user_id.encode(), encode(event), ())
+        for offset, event in enumerate(clicks, first)
+    ]
+
+
+def blocks(clicks: Sequence[Interaction], *, size: int = 50, partition: int = 0, first: int = 0) -> list[Block]:
+    """Blocks of events of one partition; `first` is a multiple of the size."""
+    found = records(clicks, first=first)
+    return [
+        Block(BlockId(partition, at, at + size), tuple(each for each in found if at <= each.offset < at + size))
+        for at in range(first, first + len(clicks), size)
+    ]

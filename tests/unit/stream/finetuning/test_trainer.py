@@ -1,0 +1,161 @@
+"""What a trainer was told is in its folder: a restart goes on bit for bit, whatever was published meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.errors import BundleError
+from recsys.model.bundle import load_bundle, load_manifest, write_bundle
+from stream.finetuning.checkpoint import FILE
+from stream.finetuning.gate import Outcome
+from stream.finetuning.trainer import Trainer, broken_arrays
+from tests.unit.stream.finetuning.drawn import START_MS, blocks, events, hybrid
+
+New = Callable[..., Trainer]
+NOW = START_MS + 10**9
+
+
+@pytest.mark.parametrize("restarts", [(1,), (4, 5), (3, 9, 10, 11)])
+def test_a_restart_goes_on_bit_for_bit(new_trainer: New, parent_path: Path, tmp_path: Path, restarts: Any) -> None:
+    stream = blocks(events(600, learners=200))
+    whole = new_trainer("undisturbed")
+    whole.follow(parent_path)
+    for block in stream:
+        whole.learn(block)
+    trainer = new_trainer()
+    standing = trainer.follow(parent_path)
+    learned = 0
+    for until in (*restarts, len(stream)):
+        left = [each for each in stream if each.place.start >= standing.positions.get(0, 0)]
+        assert [each.place for each in left[: len(standing.repeated)]] == standing.repeated
+        for block in left[: until - (len(stream) - len(left))]:
+            trainer.learn(block)
+            learned += 1
+        if until < len(stream):
+            trainer = new_trainer()
+            standing = trainer.follow(parent_path)
+    assert learned > len(stream)
+    assert (tmp_path / "state" / FILE).read_bytes() == (tmp_path / "undisturbed" / FILE).read_bytes()
+    assert np.array_equal(trainer.line.increment.rows, whole.line.increment.rows)
+    assert trainer.line.increment.rows.any()
+
+
+def test_kill_minus_9_at_random_moments_changes_no_bit(tmp_path: Path) -> None:
+    """`python -m tests.unit.stream.finetuning.killed DIR 200 1` is the same with more kills."""
+    asked = [sys.executable, "-m", "tests.unit.stream.finetuning.killed", str(tmp_path), "5", "7"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "same bytes: True" in done.stdout
+
+
+def test_a_checkpoint_that_was_changed_is_refused_by_name(new_trainer: New, parent_path: Path, tmp_path: Path) -> None:
+    new_trainer().follow(parent_path)
+    file = tmp_path / "state" / FILE
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(BundleError, match=r"checkpoint .*checkpoint was changed .* move it away"):
+        new_trainer().follow(parent_path)
+
+
+def passed(trainer: Trainer, *, seed: int = 0, first: int = 0) -> Path:
+    for block in blocks(events(1200, seed=seed, learners=400), first=first):
+        trainer.learn(block)
+    proposal = trainer.propose(NOW + first)
+    assert proposal.verdict.outcome is Outcome.PASSED, proposal.verdict
+    assert proposal.bundle is not None
+    return proposal.bundle
+
+
+def test_an_increment_names_the_retrain_it_grew_from_and_its_verdict(new_trainer: New, parent_path: Path) -> None:
+    trainer = new_trainer()
+    trainer.follow(parent_path)
+    first = passed(trainer)
+    manifest = load_manifest(first)
+    assert manifest.parent == parent_path.name
+    assert manifest.metrics["model"] == "increment"
+    assert manifest.metrics["replaces"] == parent_path.name
+    assert "each before it was learned" in manifest.metrics["headline"]
+    assert manifest.data.offsets == {"0": (0, 1200)}
+    assert trainer.follow(first).published == first.name
+    second = passed(trainer, seed=1, first=1200)
+    assert load_manifest(second).parent == parent_path.name
+    assert load_manifest(second).metrics["replaces"] == first.name
+
+
+def test_a_crash_between_publication_and_checkpoint_loses_nothing(new_trainer: New, parent_path: Path) -> None:
+    trainer = new_trainer()
+    trainer.follow(parent_path)
+    bundle = passed(trainer)
+    increment = trainer.line.increment
+    again = new_trainer()
+    standing = again.follow(bundle)  # what the pointer says after the crash
+    assert (standing.parent, standing.published, standing.proposed) == (parent_path.name, bundle.name, None)
+    assert np.array_equal(again.line.increment.bias, increment.bias)
+
+
+def test_a_candidate_that_nobody_published_is_dropped_at_the_next(new_trainer: New, parent_path: Path) -> None:
+    trainer = new_trainer()
+    trainer.follow(parent_path)
+    passed(trainer)
+    again = new_trainer()
+    again.follow(parent_path)
+    assert again.propose(NOW + 5).bundle is not None
+    assert again.line.published == parent_path.name
+
+
+def test_a_retrain_resets_the_line_and_keeps_learners_and_offsets(
+    new_trainer: New, parent_path: Path, models_dir: Path
+) -> None:
+    trainer = new_trainer()
+    trainer.follow(parent_path)
+    passed(trainer)
+    known, positions = len(trainer.line.learners), dict(trainer.line.positions)
+    retrain = write_bundle(models_dir, replace(hybrid(), created_at_ms=NOW))
+    for each in (trainer, new_trainer()):
+        standing = each.follow(retrain)
+        assert (standing.parent, standing.published, standing.positions) == (retrain.name, retrain.name, positions)
+        assert len(each.line.learners) == known
+        assert not each.line.increment.bias.any()
+
+
+def test_a_rolled_back_increment_is_taken_back(new_trainer: New, parent_path: Path) -> None:
+    trainer = new_trainer()
+    trainer.follow(parent_path)
+    trainer.follow(passed(trainer))
+    standing = trainer.follow(parent_path)  # `recsys models rollback`
+    assert standing.published == parent_path.name
+    assert not trainer.line.increment.bias.any()
+    assert trainer.line.rejections == 1
+
+
+def test_an_increment_that_turns_out_worse_is_rolled_back(new_trainer: New, parent_path: Path) -> None:
+    trainer = new_trainer()
+    trainer.follow(parent_path)
+    trainer.follow(passed(trainer))
+    before = trainer.line.published
+    good = trainer.line.increment  # as if the one before had been good, and this one had gone wrong unseen
+    trainer.line._of_before, trainer.line._of_published = good, good._replace(bias=-good.bias, rows=-good.rows)
+    for block in blocks(events(600, seed=3, learners=900), first=1200):
+        trainer.learn(block)
+    proposal = trainer.propose(NOW + 1)
+    assert proposal.verdict.outcome is Outcome.ROLL_BACK, proposal.verdict
+    assert (proposal.bundle, proposal.version_before) == (parent_path, before)
+    assert trainer.follow(parent_path).published == parent_path.name
+    assert trainer.line.rejections == 1
+
+
+@pytest.mark.parametrize("name", ["course_bias", "course_vectors"])
+def test_a_broken_candidate_is_named(parent_path: Path, name: str) -> None:
+    bundle = load_bundle(parent_path)
+    arrays = dict(bundle.arrays)
+    arrays[name] = np.full_like(arrays[name], np.nan)
+    assert broken_arrays(replace(bundle, arrays=arrays)) == f"numbers that are none in {name}"
+    assert broken_arrays(replace(bundle, arrays={**bundle.arrays, name: arrays[name][:-1] * 0 + 1})) != ""
+    assert broken_arrays(bundle) == ""
