@@ -17,7 +17,7 @@ TEST_PROCESSES ?= 4
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train bench-finetune soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -97,6 +97,9 @@ bench-openedx: setup ## An Open edX log of 300,000 lines to recommendations, and
 
 bench-train: setup ## Wall, CPU and memory of a retrain, and samples/s of the towers; ARGS="--folder DIR" for a history of yours.
 	$(BIN)/python -m benchmarks.training $(ARGS)
+
+bench-finetune: setup ## Ten increments beside a full retrain to the same cut: NDCG@10 and CPU; ARGS="--folder DIR", ARGS="--scale 0.1".
+	$(BIN)/python -m benchmarks.finetuning $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python -m benchmarks.soak $(ARGS)

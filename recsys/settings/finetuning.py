@@ -17,6 +17,12 @@ class FinetuningSettings(Section):
         description="Folder of the fine-tuner's checkpoint; one fine-tuner uses it at a time.",
     )
     finetune_group: Name = Field(default="recsys-finetune", description="Consumer group of the fine-tuner.")
+    finetune_metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of the fine-tuner's `/metrics` and `/healthz`, on `RECSYS_WORKER_METRICS_HOST`; 0 is off.",
+    )
     finetune_block_offsets: int = Field(
         default=256,
         ge=1,

@@ -16,9 +16,8 @@ from typing import Any, NoReturn, cast
 import structlog
 from faust.types.tuples import TP
 
-from recsys.errors import BundleError, PointerMoved
+from recsys.errors import BundleError
 from recsys.kafka.records import Chunk
-from recsys.model.publishing import publish_bundle
 from recsys.online_store import ModelPointer, OnlineStore
 from recsys.process.clock import now_ms
 from recsys.settings import Settings
@@ -27,8 +26,9 @@ from stream.engagement.shutdown import STOP_S, cancelled, end_process, within
 from stream.finetuning import metrics
 from stream.finetuning.blocks import Blocks, Ready
 from stream.finetuning.gate import Outcome
-from stream.finetuning.trainer import Proposal, Standing
-from stream.finetuning.training_process import TrainerRules, TrainingProcess
+from stream.finetuning.publication import publish_proposal
+from stream.finetuning.trainer import Standing
+from stream.finetuning.training_process import TrainingProcess
 from stream.transport.app import ConsumerLog, create_app
 
 MOST_WAITING = 64
@@ -52,7 +52,7 @@ class Finetuner:
         self, settings: Settings, store: OnlineStore, *, die: Callable[[BaseException], NoReturn] = end_process
     ) -> None:
         self._settings, self._store, self._die = settings, store, die
-        self._training = TrainingProcess(TrainerRules.of(settings))
+        self._training = TrainingProcess(settings)
         self._app = create_app(settings, None, self._deliver, name="finetuning", group=settings.finetune_group)
         cast("Any", self._app.on_partitions_assigned).connect(self._assigned)
         self._epochs: dict[int, int] = {}
@@ -163,31 +163,18 @@ class Finetuner:
         outcome = proposal.verdict.outcome
         log.info("judged", outcome=outcome, reason=proposal.verdict.reason)
         metrics.FROZEN.set(outcome is Outcome.FROZEN)
-        if proposal.bundle is None:
-            metrics.PROPOSALS.labels(outcome).inc()
-            return
-        moved = await self._publish(proposal)
-        published = "roll_back" if outcome is Outcome.ROLL_BACK else "published"
-        metrics.PROPOSALS.labels(published if moved else "dropped").inc()
-
-    async def _publish(self, proposal: Proposal) -> bool:
-        """Moves the pointer if it stands where the trainer takes it to stand."""
-        bundle, replacing = proposal.bundle, self._pointer
-        assert bundle is not None  # noqa: S101 - the caller looked
-        if replacing is None or replacing.version != proposal.version_before:
-            await self._training.dropped()
-            return False
-        try:
-            _, self._pointer = await publish_bundle(
-                self._store, bundle, replacing=replacing, at_ms=now_ms(), keep=self._settings.models_retained
+        if outcome in {Outcome.PASSED, Outcome.ROLL_BACK}:
+            moved = await publish_proposal(
+                self._store,
+                self._training,
+                proposal,
+                replacing=self._pointer,
+                at_ms=now_ms(),
+                keep=self._settings.models_retained,
             )
-        except PointerMoved as error:
-            log.warning("increment_dropped", error=str(error))
-            await self._training.dropped()
-            return False
-        standing = await self._training.follow(bundle)
-        log.info("increment_published", version=bundle.name, grows_from=standing.parent)
-        return True
+            self._pointer = moved or self._pointer
+            outcome = outcome if moved else Outcome.DROPPED
+        metrics.PROPOSALS.labels(outcome).inc()
 
     async def _assigned(self, _app: object, partitions: Iterable[TP], **_signal: object) -> None:
         """A consumer begins where the group committed last, which says nothing here: it has to be moved."""

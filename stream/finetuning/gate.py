@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     ROLL_BACK = "roll_back"
     FROZEN = "frozen"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True)

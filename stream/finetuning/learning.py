@@ -168,6 +168,11 @@ class Line:
         return found
 
     @property
+    def published_increment(self) -> Increment:
+        """As it is published."""
+        return self._of_published
+
+    @property
     def frozen(self) -> bool:
         """Whether it was rejected so often that nothing is learned any more."""
         return self.rejections >= self._rules.gate.rejections

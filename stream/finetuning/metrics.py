@@ -20,7 +20,7 @@ NDCG = Gauge(
 )
 PROPOSALS = Counter(
     "recsys_finetune_proposals",
-    "Increments judged: waiting, unchanged, rejected, frozen, roll_back, published, dropped.",
+    "Increments judged: waiting, unchanged, rejected, frozen, passed (published), roll_back, dropped.",
     ["outcome"],
 )
 FROZEN = Gauge("recsys_finetune_frozen", "1 while nothing is learned until a retrain is published.")

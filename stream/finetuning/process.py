@@ -41,8 +41,8 @@ async def _run(settings: Settings) -> None:
 
     store = stream_store(settings)
     try:
-        if settings.worker_metrics_port:
-            serve_metrics(settings.worker_metrics_host, settings.worker_metrics_port, asyncio.get_running_loop())
+        if settings.finetune_metrics_port:
+            serve_metrics(settings.worker_metrics_host, settings.finetune_metrics_port, asyncio.get_running_loop())
         finetuner, stop = Finetuner(settings, store), asyncio.Event()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)

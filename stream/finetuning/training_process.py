@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import multiprocessing
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -21,6 +25,7 @@ from stream.finetuning.trainer import Learned, Proposal, Standing, Trainer
 
 LEARNING_RATE, L2, CLIP, BOUND = 0.05, 1e-4, 1.0, 2.0
 END_S = 10.0
+LOCK_FILE = "training.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +80,49 @@ def make_trainer(rules: TrainerRules) -> Trainer:
     )
 
 
-def serve(pipe: Connection, rules: TrainerRules) -> None:
+def serve(pipe: Connection, settings: Settings) -> None:
     """The process: answers one call after the other until the pipe closes."""
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)  # the other process ends this one, by closing the pipe
-    trainer = make_trainer(rules)
-    while True:
-        try:
-            name, arguments = pipe.recv()
-        except EOFError:
-            return
-        try:
-            answer: Any = getattr(trainer, name)(*arguments)
-        except RecsysError as error:
-            answer = error
-        pipe.send(answer)
+    with only_trainer(settings.finetune_dir):
+        trainer = make_trainer(TrainerRules.of(settings))
+        with suppress(EOFError, OSError):  # the other process ended
+            while True:
+                name, arguments = pipe.recv()
+                try:
+                    answer: Any = getattr(trainer, name)(*arguments)
+                except RecsysError as error:
+                    answer = error
+                pipe.send(answer)
+
+
+@contextmanager
+def only_trainer(folder: Path) -> Iterator[None]:
+    """Waits until no other training process uses the folder.
+
+    One whose fine-tuner was killed still ends the call in work, and may write a checkpoint in it.
+    """
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class TrainingProcess:
     """The trainer, from the event loop's side. One call at a time; none of them blocks the loop.
 
     Args:
-        rules: For the trainer.
+        settings: All settings.
     """
 
-    def __init__(self, rules: TrainerRules) -> None:
+    def __init__(self, settings: Settings) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=serve, args=(theirs, rules), name="training", daemon=True)
+        self._process: SpawnProcess = context.Process(
+            target=serve, args=(theirs, settings), name="training", daemon=True
+        )
         self._process.start()
         theirs.close()  # else the end of that process would not be seen here
         self._turn = asyncio.Lock()

@@ -1,0 +1,213 @@
+"""Fine-tuning beside a full retrain to the same cut: NDCG@10, the old slice, CPU.
+
+    python -m benchmarks.finetuning [--folder DIR] [--drawn sparse --scale 0.1] [--events N]
+
+A model is fitted on the first 70 % of a history. The fine-tuner reads those (its start, which happens once), and then
+the next 15 % in ten parts, each followed by a verdict; what passes takes the place of the model. All models then rank
+for the learners of the last 15 %, from histories up to the cut: the first model, the fine-tuned one, and one fitted
+anew on 85 %. Each also ranks with the course features of the cut instead of those it was fitted with, as live features
+would have it. CPU is that of this process: of the fit alone, without evaluation, gate and files; and of ten parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from batch.encoding import EncodedEvents, EngagementRule, encode
+from batch.evaluation.cases import build_cases, warm
+from batch.evaluation.evaluate import ndcg
+from batch.evaluation.metrics import paired_bootstrap
+from batch.history import History, from_files
+from batch.preparation import prepare, rule_of
+from batch.ranking.snapshots import activity_before
+from batch.train import fit_hybrid, recommender
+from recsys.catalog import Course
+from recsys.events import Interaction
+from recsys.events import encode as encode_event
+from recsys.model.bundle import Draft, load_bundle, write_bundle
+from recsys.model.course_features import course_features
+from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import Doubles
+from recsys.settings import load_settings
+from stream.finetuning.blocks import Block, BlockId, LogRecord
+from stream.finetuning.gate import GateRules, Outcome
+from stream.finetuning.learning import LearningRules
+from stream.finetuning.trainer import Trainer
+from stream.finetuning.training_process import TrainerRules, make_trainer
+
+BLOCK = 256
+INCREMENTS = 10
+FIRST, CUT = 0.70, 0.85
+MOST_CASES = 1000
+FOREVER_MS = 4_000_000_000_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="of interactions.parquet and courses.parquet (`recsys import`)")
+    parser.add_argument("--drawn", default="sparse", help="a shape of benchmarks/shapes.py, without --folder")
+    parser.add_argument("--scale", type=float, default=0.1, help="of the drawn shape")
+    parser.add_argument("--events", type=int, help="take the last so many events only")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    options = parser.parse_args()
+    history = (
+        from_files(options.folder / "interactions.parquet", options.folder / "courses.parquet")
+        if (options.folder)
+        else drawn(options.drawn, options.scale)
+    )
+    figures = compare(history, options.events)
+    print(json.dumps(figures, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(figures))
+
+
+def drawn(shape: str, scale: float) -> History:
+    """A history of a shape, whose courses rise and fall in popularity."""
+    from benchmarks.shapes import SHAPES, draw  # noqa: PLC0415 - not needed for --folder
+
+    events, courses = draw(SHAPES[shape].scaled(scale), seed=0)
+    return History(events, tuple(courses), f"drawn {shape}")
+
+
+def compare(history: History, newest: int | None) -> dict[str, Any]:
+    """All figures."""
+    settings = load_settings()
+    prepared = prepare(history, at_ms=FOREVER_MS, rules=settings.record_rules)
+    events = prepared.events.sort_values("timestamp", kind="stable")
+    if newest is not None:
+        events = events.tail(newest)
+    courses, rule, hyperparameters = prepared.courses, rule_of(settings), HyperParameters()
+    first, cut = int(len(events) * FIRST), int(len(events) * CUT)
+    before, known, after = events.iloc[:first], events.iloc[:cut], events.iloc[cut:]
+    cut_ms = int(after["timestamp"].iloc[0])
+    parent, _ = fitted(before, courses, rule, hyperparameters, end=first)
+    retrained, retrain_cpu_s = fitted(known, courses, rule, hyperparameters, end=cut)
+    encoded = encode(known, courses, rule)
+    cases = warm(build_cases(encoded, after, rule, cut_ms))
+    chosen = np.random.default_rng(0).permutation(len(cases))[:MOST_CASES]
+    cases = [cases[place] for place in sorted(chosen)]
+    with tempfile.TemporaryDirectory() as name:
+        tuned, learning = fine_tuned(parent, known, first, Path(name))
+    offered = np.array([not course.retired for course in courses])
+
+    def judged(draft: Draft) -> Doubles:
+        return ndcg(recommender(draft), cases, offered)
+
+    models = {"parent": parent, "fine-tuned": tuned, "retrained": retrained}
+    frozen = {name: judged(draft) for name, draft in models.items()}
+    live = {name: judged(with_features_of(draft, encoded, cut_ms)) for name, draft in models.items()}
+    return {
+        "history": history.source,
+        "events": len(events),
+        "learners": len(cases),
+        "ndcg@10": {name: round(float(values.mean()), 4) for name, values in frozen.items()},
+        "ndcg@10, course features of the cut": {name: round(float(values.mean()), 4) for name, values in live.items()},
+        "fine-tuned / retrained": ratio(frozen),
+        "fine-tuned / retrained, course features of the cut": ratio(live),
+        "fine-tuned - parent": list(paired_bootstrap(frozen["fine-tuned"], frozen["parent"], seed=0)),
+        "fine-tuned - parent, course features of the cut": list(
+            paired_bootstrap(live["fine-tuned"], live["parent"], seed=0)
+        ),
+        "cpu_s": {"retrain": round(retrain_cpu_s, 1), **learning.pop("cpu_s")},
+        "retrain / fine-tuning, cpu": round(retrain_cpu_s / learning["cpu_of_increments_s"], 1),
+        **learning,
+    }
+
+
+def ratio(values: dict[str, Doubles]) -> float:
+    """NDCG@10 of the fine-tuned model over that of the retrained one."""
+    return round(float(values["fine-tuned"].mean() / values["retrained"].mean()), 4)
+
+
+def fitted(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, hyperparameters: HyperParameters, *, end: int
+) -> tuple[Draft, float]:
+    """A hybrid model that has seen the offsets up to `end`, and its CPU seconds."""
+    began = time.process_time()
+    draft = fit_hybrid(encode(events, courses, rule), hyperparameters, rule).draft
+    spent = time.process_time() - began
+    return replace(draft, data=replace_offsets(draft, end)), spent
+
+
+def replace_offsets(draft: Draft, end: int) -> Any:
+    """The draft's data, read from a topic of one partition."""
+    import msgspec  # noqa: PLC0415 - here alone
+
+    return msgspec.structs.replace(draft.data, source="topic", offsets={"0": (0, end)})
+
+
+def with_features_of(draft: Draft, encoded: EncodedEvents, at_ms: int) -> Draft:
+    """The draft with the course features of an instant."""
+    found = course_features(activity_before(encoded, at_ms))
+    features = ((found - draft.arrays["feature_mean"]) / draft.arrays["feature_scale"]).astype(np.float32)
+    return replace(draft, arrays={**draft.arrays, "features": features})
+
+
+def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) -> tuple[Draft, dict[str, Any]]:
+    """The parent after ten increments, and what they took."""
+    bundle = write_bundle(folder / "models", parent)
+    settings = load_settings(
+        finetune_dir=folder / "state", models_dir=folder / "models", finetune_checkpoint_blocks=1000
+    )
+    (folder / "state").mkdir()
+    rules = TrainerRules.of(settings)
+    gate = GateRules(events=100, moved=0.0, rejections=INCREMENTS + 1)
+    trainer = make_trainer(replace(rules, learning=replace(LearningRules(), gate=gate)))
+    trainer.follow(bundle)
+    stream = blocks(events)
+    start = [block for block in stream if block.place.stop <= first]
+    rest = stream[len(start) :]
+    began = time.process_time()
+    for block in start:
+        trainer.learn(block)
+    start_cpu_s = time.process_time() - began
+    began = time.process_time()
+    verdicts: list[str] = []
+    for part in np.array_split(np.arange(len(rest)), INCREMENTS):
+        for place in part:
+            trainer.learn(rest[place])
+        verdicts.append(judged(trainer, len(verdicts)))
+    spent = time.process_time() - began
+    line = trainer.line
+    old = line.old_slice(line.published_increment)
+    tuned = load_bundle(folder / "models" / line.published)
+    figures: dict[str, Any] = {
+        "labels learned": line.learned,
+        "old slice / parent": None if old is None else round(old[0] / old[1], 4),
+        "verdicts": verdicts,
+        "cpu_of_increments_s": round(spent, 2),
+        "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
+    }
+    return replace(parent, arrays=dict(tuned.arrays)), figures
+
+
+def judged(trainer: Trainer, number: int) -> str:
+    """A verdict, and the publication of what passed."""
+    proposal = trainer.propose(1_900_000_000_000 + number)
+    if proposal.verdict.outcome in {Outcome.PASSED, Outcome.ROLL_BACK} and proposal.bundle is not None:
+        trainer.follow(proposal.bundle)
+    return f"{proposal.verdict.outcome}: {proposal.verdict.reason}"
+
+
+def blocks(events: pd.DataFrame) -> list[Block]:
+    """The events as blocks of a topic of one partition, in the order of their times."""
+    columns = (events[name] for name in ("event_id", "user_id", "course_id", "type", "timestamp", "value"))
+    records = []
+    for offset, (name, user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True)):
+        event = Interaction(name, user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
+        records.append(LogRecord(offset, int(at_ms), user.encode(), encode_event(event), ()))
+    return [Block(BlockId(0, at, at + BLOCK), tuple(records[at : at + BLOCK])) for at in range(0, len(records), BLOCK)]
+
+
+if __name__ == "__main__":
+    main()

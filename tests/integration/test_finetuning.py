@@ -1,0 +1,121 @@
+"""The fine-tuner as its operator meets it: events in Kafka become a published increment, and a kill loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.events import encode
+from recsys.kafka.bulk_producer import Record, connect, produce
+from recsys.model.bundle import load_manifest, write_bundle
+from recsys.settings import load_settings
+from stream.finetuning.checkpoint import read_checkpoint
+from tests.doubles.commands import Recsys, wait_until
+from tests.unit.stream.finetuning.drawn import events, hybrid
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # two starts of TensorFlow
+
+WITHIN_S = 250
+
+
+class Finetuner:
+    """`recsys finetune` as a process."""
+
+    def __init__(self, recsys: Recsys, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as file:
+            asked = [sys.executable, "-m", "recsys.cli", "finetune"]
+            self.process = subprocess.Popen(asked, env=recsys.env, stdout=file, stderr=file)
+
+    def check(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return True
+
+
+@pytest.fixture
+def platform(recsys: Recsys, tmp_path: Path) -> Recsys:
+    """Topics, and a hybrid model that is published."""
+    recsys.extra |= {
+        "RECSYS_MODELS_DIR": str(tmp_path / "models"),
+        "RECSYS_FINETUNE_DIR": str(tmp_path / "finetune"),
+        "RECSYS_FINETUNE_GROUP": recsys.extra["RECSYS_CONSUMER_GROUP"] + "-finetune",
+        "RECSYS_FINETUNE_GATE_SECONDS": "1",
+        "RECSYS_FINETUNE_GATE_EVENTS": "40",
+        "RECSYS_FINETUNE_BLOCK_OFFSETS": "50",
+        "RECSYS_MODEL_POLL_SECONDS": "0.1",
+    }
+    recsys.run("topics", "--partitions", "1")
+    bundle = write_bundle(tmp_path / "models", hybrid())
+    recsys.run("models", "rollback", bundle.name, "--never-published")
+    return recsys
+
+
+@pytest.fixture
+def finetuners(platform: Recsys, tmp_path: Path) -> Iterator[Any]:
+    started: list[Finetuner] = []
+
+    def start() -> Finetuner:
+        started.append(Finetuner(platform, tmp_path / f"finetuner-{len(started)}.log"))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.wait()
+
+
+def send(platform: Recsys, count: int, *, seed: int) -> None:
+    settings = load_settings(kafka_bootstrap_servers=platform.kafka)
+    topic = platform.extra["RECSYS_INTERACTIONS_TOPIC"]
+    producer = connect(settings, topic)
+    clicks = events(count, seed=seed, learners=300)
+    produce(producer, topic, [Record(each.user_id.encode(), encode(each)) for each in clicks])
+    producer.close()
+
+
+def test_events_become_a_published_increment_and_a_kill_loses_nothing(
+    platform: Recsys, finetuners: Any, tmp_path: Path
+) -> None:
+    def published() -> str:
+        return str(json.loads(platform.run("models", "list", "--json"))["current"])
+
+    parent = published()
+    send(platform, 1500, seed=0)
+    finetuner = finetuners()
+    wait_until(lambda: finetuner.check() and published() != parent, within_s=WITHIN_S, what="an increment")
+    increment = load_manifest(tmp_path / "models" / published())
+    assert (increment.parent, increment.metrics["model"]) == (parent, "increment")
+
+    finetuner.process.send_signal(signal.SIGKILL)
+    finetuner.process.wait()
+    at_kill = read_checkpoint(tmp_path / "finetune")
+    assert at_kill is not None
+    send(platform, 1500, seed=1)
+    again = finetuners()
+
+    def through() -> bool:
+        found = read_checkpoint(tmp_path / "finetune")
+        return again.check() and found is not None and found["line"]["positions"].get(0, 0) >= 2400
+
+    wait_until(through, within_s=WITHIN_S, what="the rest of the events")
+    after = read_checkpoint(tmp_path / "finetune")
+    assert after is not None
+    assert after["line"]["parent"] == parent
+    assert after["line"]["learned"] > at_kill["line"]["learned"]
+
+    other = subprocess.run(
+        [sys.executable, "-m", "recsys.cli", "finetune"], env=platform.env, capture_output=True, text=True, check=False
+    )
+    assert other.returncode != 0
+    assert "another fine-tuner uses" in other.stderr
+
+    again.process.send_signal(signal.SIGTERM)
+    assert again.process.wait(30) == 0, again.log.read_text()

@@ -1,0 +1,67 @@
+"""An increment replaces the model that it was compared with, or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recsys.model.bundle import write_bundle
+from recsys.model.publishing import publish_bundle
+from recsys.online_store import ModelPointer
+from recsys.online_store.memory import MemoryStore
+from stream.finetuning.gate import Outcome, Verdict
+from stream.finetuning.publication import publish_proposal
+from stream.finetuning.trainer import Proposal, Standing
+from tests.unit.stream.finetuning.drawn import START_MS, hybrid
+
+
+class Training:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def follow(self, published: Path) -> Standing:
+        self.told.append(published.name)
+        return Standing("", published.name, None, {}, (), frozen=False)
+
+    async def dropped(self) -> None:
+        self.told.append("dropped")
+
+
+async def published(store: MemoryStore, path: Path, before: ModelPointer | None) -> ModelPointer:
+    _, pointer = await publish_bundle(store, path, replacing=before, at_ms=START_MS, keep=5)
+    return pointer
+
+
+@pytest.fixture
+def bundles(models_dir: Path) -> list[Path]:
+    """A retrain, an increment of it, and a later retrain."""
+    drafts = (replace(hybrid(), created_at_ms=START_MS + second * 1000) for second in range(3))
+    return [write_bundle(models_dir, draft) for draft in drafts]
+
+
+async def test_the_pointer_moves_from_what_it_was_compared_with(bundles: list[Path]) -> None:
+    store, training = MemoryStore(), Training()
+    before = await published(store, bundles[0], None)
+    proposal = Proposal(Verdict(Outcome.PASSED, ""), bundles[1], before.version)
+    pointer = await publish_proposal(store, training, proposal, replacing=before, at_ms=START_MS + 9, keep=5)
+    assert pointer == await store.model()
+    assert pointer is not None
+    assert pointer.version == bundles[1].name
+    assert training.told == [bundles[1].name]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_it_is_dropped_where_a_retrain_was_published_meanwhile(bundles: list[Path], known: bool) -> None:
+    """Whether this process has seen that publication already or not."""
+    store, training = MemoryStore(), Training()
+    before = await published(store, bundles[0], None)
+    retrain = await published(store, bundles[2], before)
+    proposal = Proposal(Verdict(Outcome.PASSED, ""), bundles[1], before.version)
+    replacing = retrain if known else before
+    assert await publish_proposal(store, training, proposal, replacing=replacing, at_ms=START_MS + 9, keep=5) is None
+    assert await store.model() == retrain
+    assert training.told == ["dropped"]
