@@ -38,20 +38,17 @@ class Store(MemoryStore):
         return await super().establish_topology(topology, owner)
 
 
+def upkeep_of(store: MemoryStore, settings: Settings | None = None, **changes: Any) -> Upkeep:
+    """Of a worker that owns nothing, with some of its parts changed."""
+    parts = {"partitions": None, "owned": set, "rebalancing": lambda: False, "now_ms": lambda: 5} | changes
+    return Upkeep(settings or load_settings(), store, MINE, **cast("Any", parts))
+
+
 @pytest.fixture
 async def following() -> AsyncIterator[tuple[Store, Upkeep, list[Any]]]:
     """The topology being followed, and what is said."""
-    store, unused = Store(), cast("Any", None)
-    upkeep = Upkeep(
-        load_settings(),
-        store,
-        MINE,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        topology_every_s=0.001,
-    )
+    store = Store()
+    upkeep = upkeep_of(store, topology_every_s=0.001)
     with capture_logs() as said:
         task = asyncio.create_task(upkeep.follow_topology())
         yield store, upkeep, said
@@ -76,18 +73,8 @@ async def test_another_topology_ends_the_worker(following: tuple[Store, Upkeep, 
 
 @pytest.mark.parametrize("other", [replace(OWNER, group="h"), replace(OWNER, log=LogIdentity("interactions", "id-2"))])
 async def test_a_state_that_becomes_another_s_ends_the_worker(other: StateOwner) -> None:
-    store, unused = Store(), cast("Any", None)
-    upkeep = Upkeep(
-        load_settings(),
-        store,
-        MINE,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        topology_every_s=0.001,
-        owner=OWNER,
-    )
+    store = Store()
+    upkeep = upkeep_of(store, topology_every_s=0.001, owner=OWNER)
     task = asyncio.create_task(upkeep.follow_topology())
     await until(lambda: store.asked > 1)
     assert await store.owner() == OWNER
@@ -97,18 +84,9 @@ async def test_a_state_that_becomes_another_s_ends_the_worker(other: StateOwner)
 
 
 async def test_a_topic_made_anew_under_a_running_worker_ends_it() -> None:
-    unused = cast("Any", None)
     logs = [LOG, LOG, replace(LOG, topic_id="id-2")]
-    upkeep = Upkeep(
-        load_settings(worker_topic_check_seconds=0.001),
-        MemoryStore(),
-        MINE,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        check_topic=lambda _: logs.pop(0),
-        owner=OWNER,
+    upkeep = upkeep_of(
+        MemoryStore(), load_settings(worker_topic_check_seconds=0.001), check_topic=lambda _: logs.pop(0), owner=OWNER
     )
     with pytest.raises(ForeignState, match=r"id-1.*id-2"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
@@ -158,18 +136,8 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
             raise answer
         return LOG
 
-    unused = cast("Any", None)
     settings = load_settings(worker_topic_check_seconds=0.001)
-    upkeep = Upkeep(
-        settings,
-        MemoryStore(),
-        MINE,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        check_topic=check,
-    )
+    upkeep = upkeep_of(MemoryStore(), settings, check_topic=check)
     with pytest.raises(ConfigurationError, match="CreateTime"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
     assert asked == [settings] * 3
@@ -188,17 +156,7 @@ async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are
             self.asked += 1
             return self.answers[self.asked - 1]
 
-    unused = cast("Any", None)
-    upkeep = Upkeep(
-        load_settings(),
-        Evicting(),
-        MINE,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        durability_every_s=0.001,
-    )
+    upkeep = upkeep_of(Evicting(), durability_every_s=0.001)
     with capture_logs() as said, pytest.raises(ConfigurationError, match="allkeys-lru"):
         await asyncio.wait_for(upkeep.watch_redis(), 10)
     assert [(line["event"], line["keys"]) for line in said] == [("redis_evicted_keys", 7)]
@@ -223,17 +181,8 @@ async def test_the_log_of_redis_is_rewritten_once_after_each_of_its_starts(refus
                 raise UnreadableState("BGREWRITEAOF", "is refused: NOPERM")
             return True
 
-    store, unused = Restarting(), cast("Any", None)
-    upkeep = Upkeep(
-        load_settings(),
-        store,
-        MINE,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        durability_every_s=0.001,
-    )
+    store = Restarting()
+    upkeep = upkeep_of(store, durability_every_s=0.001)
     with capture_logs() as said, pytest.raises(ConfigurationError):
         await asyncio.wait_for(upkeep.watch_redis(), 10)
     assert store.rewritten == ["one", "two"]
@@ -249,17 +198,8 @@ async def test_trending_is_merged_by_the_owner_of_one_partition_alone(owned: set
         asked += 1
         return {Partition(number) for number in owned}
 
-    store, unused = MemoryStore(), cast("Any", None)
-    upkeep = Upkeep(
-        load_settings(),
-        store,
-        MINE,
-        partitions=unused,
-        owned=owned_now,
-        rebalancing=lambda: False,
-        now_ms=lambda: 5,
-        trending_every_s=0.001,
-    )
+    store = MemoryStore()
+    upkeep = upkeep_of(store, owned=owned_now, trending_every_s=0.001)
     task = asyncio.create_task(upkeep.trend())
     await until(lambda: asked > 3)
     task.cancel()
