@@ -32,7 +32,7 @@ from tests.faults.verdict import Verdict, judge
 PARTITIONS = 6
 POLL_S = 0.05
 FULL_RATE = 2500.0
-SLOWEST = 0.1
+SLOWEST = 0.2
 LAG_LIMIT_S = 2.0
 CATCH_UP_S = 180.0
 
