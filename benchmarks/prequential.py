@@ -53,6 +53,7 @@ DAY_MS = 86_400_000
 DELAYS_MS = {"1 s": 1000, "10 s": 10_000, "60 s": 60_000, "1 h": 3_600_000, "1 day": DAY_MS}
 NIGHTLY, REFRESHED = "nightly lists", "refreshed lists"
 TRAINED_SHARE, RESAMPLES = 0.8, 500
+MEASURES = {"hit_rate": f"hit rate@{TOP}", "ndcg": f"NDCG@{TOP}"}
 SETS = ("online-retail", "mars", "drifting")
 
 
@@ -268,7 +269,7 @@ def compare(name: str, folder: Path, *, trials: int, seed: int) -> dict[str, Any
 
 def table(name: str, result: Mapping[str, Any], measure: str) -> Table:
     """The figures of one set: a row a method, a column a delay."""
-    title = f"{name}: {measure}@10 of {result['trials']} events of {result['learners']} learners"
+    title = f"{name}: {MEASURES[measure]} of {result['trials']} events of {result['learners']} learners"
     made = Table(title=title)
     made.add_column("method")
     for delay in DELAYS_MS:
@@ -290,7 +291,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     panels = canvas.subplots(len(results), 2, squeeze=False)
     delays = list(DELAYS_MS)
     for row, (name, result) in enumerate(results.items()):
-        for panel, measure in zip(panels[row], ("hit_rate", "ndcg"), strict=True):
+        for panel, measure in zip(panels[row], MEASURES, strict=True):
             for number, (method, by_delay) in enumerate(result["methods"].items()):
                 cells = [by_delay.get(delay, by_delay.get(NIGHTLY))[measure] for delay in delays]
                 means, lows, highs = ([cell[key] for cell in cells] for key in ("mean", "low", "high"))
@@ -301,9 +302,9 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
                 error = [np.subtract(means, lows), np.subtract(highs, means)]
                 places = np.arange(len(delays)) + 0.06 * number
                 panel.errorbar(places, means, yerr=error, marker="o", capsize=2, label=method)
-            panel.set(title=f"{name}: {measure}@10", xlabel="events become visible after", ylim=(0, None))
+            panel.set(title=f"{name}: {MEASURES[measure]}", xlabel="events become visible after", ylim=(0, None))
             panel.set_xticks(range(len(delays)), delays)
-    panels[0][0].legend(fontsize="small")
+    canvas.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
     canvas.savefig(path, dpi=150)
 
 
@@ -320,7 +321,7 @@ def main() -> None:
     for name in options.sets:
         with tempfile.TemporaryDirectory() as folder:
             results[name] = compare(name, Path(folder), trials=options.trials, seed=options.seed)
-        for measure in ("hit_rate", "ndcg"):
+        for measure in MEASURES:
             console.print(table(name, results[name], measure))
         console.print(f"{name}: {results[name]['events']:,} events, {results[name]['seconds']:.0f} s")
     if options.plot:
