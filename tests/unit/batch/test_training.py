@@ -16,12 +16,12 @@ from batch.features import course_features, fit_attributes, fit_text
 from batch.train import fit_hybrid
 from recsys.catalog import Course
 from recsys.engagement import MS_PER_DAY
-from recsys.errors import ConfigurationError, InputError
+from recsys.errors import BundleError, ConfigurationError, InputError
 from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures
-from recsys.model.scorer import Scorer
+from recsys.model.scorer import Learner, Scorer
 from recsys.model.signals import SignalModel
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
@@ -94,6 +94,39 @@ def test_weights_saved_for_a_fine_tuner_restore_the_towers(
     again = towers.export()
     for name in ("course_vectors", "history_vectors", "user_embeddings"):
         np.testing.assert_allclose(again[name], loaded.arrays[name], atol=1e-6)
+
+
+def test_a_saved_and_loaded_model_gives_identical_scores(hybrid: Draft, tmp_path: Path) -> None:
+    """To the last bit, for learners with much, little and no history, one by one and together."""
+    before, after = Scorer(as_bundle(hybrid)), Scorer.load(write_bundle(tmp_path, hybrid))
+    at = hybrid.created_at_ms
+    sums = [
+        {},
+        {"kafka-1": 1e9},
+        {f"{subject}-{i}": 1e9 / (i + 1) for subject in ("kafka", "cooking") for i in range(6)},
+    ]
+    users = ["stranger", *hybrid.users[:2]]
+    for user, engagement in zip(users, sums, strict=True):
+        scores = after.score(user, engagement, at_ms=at)
+        assert scores.tobytes() == before.score(user, engagement, at_ms=at).tobytes()
+    learners = [Learner(user, engagement) for user, engagement in zip(users, sums, strict=True)]
+    assert after.rank_many(learners, at_ms=at, n=5) == before.rank_many(learners, at_ms=at, n=5)
+
+
+def test_one_flipped_bit_in_any_file_of_a_trained_model_is_refused(hybrid: Draft, tmp_path: Path) -> None:
+    """Of mixer, item-item matrices, towers and Keras weights alike."""
+    folder, rng = write_bundle(tmp_path, hybrid), np.random.default_rng(2)
+    files = sorted(folder.iterdir())
+    assert {"mixer_weights.npy", "ease_weights.npy", "user_tower.weights.h5"} <= {file.name for file in files}
+    for file in files:
+        original = file.read_bytes()
+        changed = bytearray(original)
+        changed[int(rng.integers(len(original)))] ^= 1 << int(rng.integers(8))
+        file.write_bytes(changed)
+        with pytest.raises(BundleError):
+            Scorer.load(folder)
+        file.write_bytes(original)
+    assert Scorer.load(folder).version == folder.name
 
 
 def test_training_learns_what_each_learner_is_after(experiment: Experiment) -> None:
