@@ -1,7 +1,7 @@
-"""Wall time, CPU and peak memory of `recsys retrain`, and samples a second of the towers beside Keras `fit`.
+"""Wall time, CPU and peak memory of `recsys retrain`, and the towers' training beside Keras `fit` and implicit ALS.
 
 Each retrain is a process of its own, as an operator starts it, with an evaluation, the bundle and the report in it.
-Histories are simulated, or given as folders of `recsys import`: `--folder DIR`.
+Histories are simulated, or given as folders of `recsys import`: `--folder DIR`. The towers: `benchmarks.towers`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
+from recsys.model.hyperparameters import HyperParameters
+
+if TYPE_CHECKING:  # TensorFlow
+    from benchmarks.towers import Comparison
 
 EVENTS_A_LEARNER = 50
-EXAMPLES = 4096
-FIT_EXAMPLES = 512
+EXAMPLES = 8192
 
 
 class Cost(NamedTuple):
@@ -33,30 +34,33 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    """Prints a table of retrains, then one of the towers."""
+    """Prints a table of retrains, then one of the towers on each history."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="simulated events, about")
     parser.add_argument("--courses", type=int, nargs="*", default=[3000, 8000], help="sizes of simulated catalogues")
     parser.add_argument(
         "--folder", type=Path, action="append", default=[], help="of interactions.parquet and courses.parquet"
     )
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="most examples of the towers")
+    parser.add_argument("--no-retrain", action="store_true", help="the towers alone")
     parser.add_argument("--no-towers", action="store_true", help="leave the comparison with Keras `fit` out")
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}; limits: 180 s, 2,048 MiB for a million events")
-    print("| history | wall s | CPU s | peak MiB | status |\n|---|---|---|---|---|")
-    for folder in options.folder:
-        print(_row(folder.name, retrain(folder)), flush=True)
-    for courses in options.courses:
-        with tempfile.TemporaryDirectory() as name:
-            events = simulate(Path(name), events=options.events, courses=courses)
-            print(_row(f"{events:,} simulated events, {courses:,} courses", retrain(Path(name))), flush=True)
-    if not options.no_towers:
+    with tempfile.TemporaryDirectory() as name:
+        histories = {folder.name: folder for folder in options.folder}
         for courses in options.courses:
-            mine, fit = towers(courses)
-            print(
-                f"towers, {courses:,} courses: {mine:,.0f} samples/s, Keras fit {fit:,.0f}: {mine / fit:.1f} x",
-                flush=True,
-            )
+            folder = Path(name) / str(courses)
+            folder.mkdir()
+            events = simulate(folder, events=options.events, courses=courses)
+            histories[f"{events:,} simulated events, {courses:,} courses"] = folder
+        if not options.no_retrain:
+            print("| history | wall s | CPU s | peak MiB | status |\n|---|---|---|---|---|")
+            for title, folder in histories.items():
+                print(_row(title, retrain(folder)), flush=True)
+        if not options.no_towers:
+            for title, folder in histories.items():
+                found = towers(folder, HyperParameters(max_examples=options.examples))
+                print(f"\n{title}", *found.lines(), sep="\n", flush=True)
 
 
 def retrain(folder: Path) -> Cost:
@@ -84,96 +88,19 @@ def simulate(folder: Path, *, events: int, courses: int) -> int:
     return len(found.interactions)
 
 
-def towers(courses: int) -> tuple[float, float]:
-    """Samples a second of our training step and of Keras `fit` with its defaults, on one network and drawn examples."""
-    import keras  # noqa: PLC0415 - ten seconds
+def towers(folder: Path, settings: HyperParameters) -> Comparison:
+    """The towers' training beside Keras `fit` and implicit ALS, on the files of a folder."""
+    from batch.history import from_files  # noqa: PLC0415 - not needed for retrains
+    from batch.preparation import prepare, rule_of  # noqa: PLC0415 - as above
+    from benchmarks.towers import compare  # noqa: PLC0415 - as above
+    from recsys.process.native_logs import import_tensorflow  # noqa: PLC0415 - as above
+    from recsys.settings import load_settings  # noqa: PLC0415 - as above
 
-    from recsys.model.hyperparameters import HyperParameters  # noqa: PLC0415 - as above
-    from recsys.model.towers import HybridTowers  # noqa: PLC0415 - as above
-    from recsys.model.training import TowerTraining  # noqa: PLC0415 - as above
-
-    settings = HyperParameters(epochs=1)
-    drawn = _drawn_inputs(courses, settings.history_length, settings.text_dim)
-    network = HybridTowers(settings, n_users=EXAMPLES, features=drawn.features)
-    ticks: list[float] = []
-    training = TowerTraining(network, settings)
-    training.run(drawn.inputs, epochs=1, progress=lambda _done, _total: ticks.append(time.monotonic()))
-    steps = np.diff(ticks[2:])  # the first ones compile
-    mine = min(settings.batch_size, EXAMPLES // 40) / float(np.median(steps))
-
-    model = _fit_model(network)
-    some = [array[:FIT_EXAMPLES] for array in drawn.arrays]
-    labels = drawn.labels[:FIT_EXAMPLES]
-    model.compile(optimizer=keras.optimizers.Adam(settings.learning_rate), loss="categorical_crossentropy")
-    clock = _Clock()
-    model.fit(some, labels, epochs=2, verbose=0, callbacks=[clock.callback()])
-    return mine, 32 / float(np.median(np.diff(clock.ticks[2:])))
-
-
-class _Drawn(NamedTuple):
-    inputs: Any
-    features: Any
-    arrays: Sequence[np.ndarray]
-    labels: np.ndarray
-
-
-def _drawn_inputs(courses: int, length: int, text_dim: int) -> _Drawn:
-    from scipy import sparse  # noqa: PLC0415 - as above
-
-    from recsys.model.history import POOLS, STRENGTH_DIM  # noqa: PLC0415 - as above
-    from recsys.model.inputs import CourseFeatures  # noqa: PLC0415 - as above
-    from recsys.model.towers import OFFSET_DAYS  # noqa: PLC0415 - as above
-    from recsys.model.training import TowerInputs  # noqa: PLC0415 - as above
-
-    rng = np.random.default_rng(0)
-    features = CourseFeatures(
-        np.arange(1, courses + 1, dtype=np.int32),
-        rng.normal(size=(courses, text_dim)).astype(np.float32),
-        rng.normal(size=(courses, 8)).astype(np.float32),
-    )
-    user = np.arange(1, EXAMPLES + 1, dtype=np.int32)
-    rows = rng.integers(0, courses, (EXAMPLES, length)).astype(np.int32)
-    pools = np.full((EXAMPLES, length, POOLS), 1 / length, np.float32)
-    strength = rng.random((EXAMPLES, STRENGTH_DIM)).astype(np.float32)
-    places = (np.repeat(np.arange(EXAMPLES), 5), rng.integers(0, courses, EXAMPLES * 5))
-    targets = sparse.coo_array((np.ones(EXAMPLES * 5, np.float32), places), shape=(EXAMPLES, courses)).tocsr()
-    inputs = TowerInputs(
-        user=user, rows=rows, pools=pools, strength=strength, targets=targets, known=sparse.csr_array(targets.shape),
-        popularity=np.zeros((1, courses, len(OFFSET_DAYS)), np.float32), bucket=np.zeros(EXAMPLES, np.int32),
-    )  # fmt: skip
-    labels = targets[:FIT_EXAMPLES].toarray()
-    return _Drawn(inputs, features, (user, rows, pools, strength), labels / labels.sum(axis=1, keepdims=True))
-
-
-def _fit_model(network: Any) -> Any:
-    """The same network as one Keras model that ends in a softmax over the catalogue."""
-    import keras  # noqa: PLC0415 - as above
-
-    class Catalogue(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-        def __init__(self) -> None:
-            super().__init__()
-            self.course = network.course
-
-        def call(self, vectors: Any) -> Any:
-            features = network.features
-            courses, bias = self.course([features.index, features.text, features.attributes])
-            return keras.ops.softmax(keras.ops.matmul(vectors, keras.ops.transpose(courses)) + bias[:, 0])
-
-    return keras.Model(network.user.inputs, Catalogue()(network.user.output))
-
-
-class _Clock:
-    """When each batch of a `fit` ended."""
-
-    def __init__(self) -> None:
-        self.ticks: list[float] = []
-
-    def callback(self) -> Any:
-        import keras  # noqa: PLC0415 - as above
-
-        return keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs=None: self.ticks.append(time.monotonic())  # noqa: ARG005 - called by these names
-        )
+    import_tensorflow(quiet=True)
+    history = from_files(folder / "interactions.parquet", folder / "courses.parquet")
+    configured = load_settings()
+    prepared = prepare(history, at_ms=time.time_ns() // 1_000_000, rules=configured.record_rules)
+    return compare(prepared.events, prepared.courses, rule_of(configured), settings)
 
 
 def _row(name: str, cost: Cost) -> str:
