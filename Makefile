@@ -83,7 +83,7 @@ bench-click: setup ## Milliseconds from a click to an answer that contains it, b
 bench-prequential: setup ## What visibility is worth: hit rate and NDCG by delay, beside rivals that learn at once; ARGS="--plot F".
 	$(BIN)/python -m benchmarks.prequential $(ARGS)
 
-bench-refresh: setup ## Learners re-ranked a second, and the oldest list waiting under clicks; ARGS="--services" with a worker.
+bench-refresh: setup ## CPU to rank a learner, learners refreshed a second, and the oldest list waiting under clicks; ARGS="--services" with a worker.
 	$(BIN)/python -m benchmarks.refresh $(ARGS)
 
 bench-commit: setup ## µs of CPU an event in decode, fold and commit, and in Redis, without Kafka.
