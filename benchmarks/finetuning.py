@@ -34,6 +34,7 @@ from batch.train import fit_hybrid, recommender
 from recsys.catalog import Course
 from recsys.events import Interaction
 from recsys.events import encode as encode_event
+from recsys.files import INTERACTION_COLUMNS
 from recsys.model.bundle import Draft, load_bundle, write_bundle
 from recsys.model.course_features import course_features
 from recsys.model.hyperparameters import HyperParameters
@@ -76,7 +77,11 @@ def drawn(shape: str, scale: float) -> History:
     from benchmarks.shapes import SHAPES, draw  # noqa: PLC0415 - not needed for --folder
 
     events, courses = draw(SHAPES[shape].scaled(scale), seed=0)
-    return History(events, tuple(courses), f"drawn {shape}")
+    whole = events.reindex(columns=list(INTERACTION_COLUMNS))
+    whole["value"] = whole["value"].astype(float)
+    texts = ["session_id", "user_agent", "into"]
+    whole[texts] = whole[texts].astype(object).where(whole[texts].notna(), None)
+    return History(whole, tuple(courses), f"drawn {shape}")
 
 
 def compare(history: History, newest: int | None) -> dict[str, Any]:

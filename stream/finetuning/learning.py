@@ -34,14 +34,13 @@ from stream.finetuning.blocks import Block, LogRecord
 from stream.finetuning.examples import Example, Frequencies, Reservoir, batch, example
 from stream.finetuning.gate import GateRules, Outcome, Trial, Verdict, judge, ndcg_of, share_moved
 from stream.finetuning.learners import Learners
+from stream.finetuning.losses import Losses
+from stream.finetuning.moments import Moment, OldSlice, packed, unpacked
 
 LABELS = frozenset({"view", "click", "play", "bookmark", "enroll", "rate"})
 
 Step = Callable[[Any, Sequence[Any]], tuple[Any, float]]
 """`(optimizer state, columns of a batch)` → `(state after, loss before)`."""
-
-_LOSS_MEMORY = 0.98
-_LOSSES_BEFORE_SPIKES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +78,6 @@ class LearningRules:
     learners: int = 50_000
     max_courses: int = 500
     gate: GateRules = field(default_factory=GateRules)
-
-
-class Moment(msgspec.Struct, frozen=True, array_like=True):
-    """What a situation is computed from: a learner just before an event, and the course they took.
-
-    Attributes:
-        user_row: Row of the user embeddings.
-        rows: Courses of their history.
-        engagement: Decayed to the instant.
-        course: Row of the course.
-    """
-
-    user_row: int
-    rows: Any
-    engagement: Any
-    course: int
 
 
 class Line:
@@ -153,12 +136,10 @@ class Line:
         self._rng = np.random.default_rng(self.parent.manifest.settings.seed)
         self._frequencies = Frequencies(self.model.courses, self._rules.frequency_half_life)
         self._reservoir = Reservoir(self._rules.reservoir)
-        self._held: list[Moment] = []
-        self._held_seen = 0
+        self._old = OldSlice(self._rules.held)
         self._sample: deque[Moment] = deque(maxlen=self._rules.sample)
         self.newest, self.guard = Trial(), Trial()
-        self._loss_mean, self._loss_deviation, self._losses = 0.0, 0.0, 0
-        self._stops = 0
+        self._losses = Losses(self._rules.spike)
         self.rejections = 0
 
     @property
@@ -217,7 +198,7 @@ class Line:
         if touch.bot or moment is None or not touch.first or not touch.liked:
             return "bot" if touch.bot else "folded", []
         if not self._is_new(partition, offset, event):
-            self._hold(moment)
+            self._old.add(moment, self._rng)
             return "seen_by_parent", []
         return self._learn_from(moment, user, event.timestamp, of_learner, of_course)
 
@@ -255,14 +236,6 @@ class Line:
 
     def _situation(self, moment: Moment) -> Situation | None:
         return self.model.situation(moment.user_row, moment.rows, moment.engagement)
-
-    def _hold(self, moment: Moment) -> None:
-        """An even sample of what the parent has seen: the old slice."""
-        self._held_seen += 1
-        if len(self._held) < self._rules.held:
-            self._held.append(moment)
-        elif (place := int(self._rng.integers(self._held_seen))) < self._rules.held:
-            self._held[place] = moment
 
     def _predict(self, moment: Moment, user: str, at_ms: int) -> tuple[str, list[Example]]:
         situation = self._situation(moment)
@@ -303,35 +276,26 @@ class Line:
             self._reservoir.add(each, self._rng)
         if not (np.isfinite(loss) and after.increment.is_finite()):
             self._stop(fresh, counts, "not_finite")
-        elif self._losses >= _LOSSES_BEFORE_SPIKES and loss > self._highest_loss():
+        elif self._losses.is_spike(loss):
             self._stop(fresh, counts, "spike")
         else:
-            self._state, self._stops = after, 0
-            self._remember(loss)
+            self._state = after
+            self._losses.taken(loss)
             self.learned += len(fresh)
             counts["steps"] += 1
-
-    def _highest_loss(self) -> float:
-        return self._loss_mean + self._rules.spike * self._loss_deviation
-
-    def _remember(self, loss: float) -> None:
-        keep = min(_LOSS_MEMORY, self._losses / (self._losses + 1))
-        self._loss_deviation = keep * self._loss_deviation + (1 - keep) * abs(loss - self._loss_mean)
-        self._loss_mean = keep * self._loss_mean + (1 - keep) * loss
-        self._losses += 1
 
     def _stop(self, fresh: Sequence[Example], counts: Counter[str], why: str) -> None:
         counts[f"stopped_{why}"] += 1
         self._reservoir.remove(fresh)
-        self._stops += 1
-        if self._stops >= self._rules.stops:
+        self._losses.stops += 1
+        if self._losses.stops >= self._rules.stops:
             self._back_to_published()
             counts["set_back"] += 1
 
     def _back_to_published(self) -> None:
         self._state = self._start(self._of_published)
         self.newest = Trial()
-        self._loss_mean, self._loss_deviation, self._losses, self._stops = 0.0, 0.0, 0, 0
+        self._losses.reset()
 
     def judge(self) -> Verdict:
         """The verdict on the increment as it is; one that is rejected is gone with it."""
@@ -374,7 +338,7 @@ class Line:
         none = Increment.none(self.model.courses, self.model.rank)
         pairs = [
             (self._ndcg(situation, moment.course, increment), self._ndcg(situation, moment.course, none))
-            for moment in self._held
+            for moment in self._old
             if (situation := self._situation(moment)) is not None
         ]
         if not pairs:
@@ -454,12 +418,11 @@ class Line:
             "frequencies": self._frequencies.state(),
             "reservoir": self._reservoir.state(),
             "learners": self.learners.state(),
-            "held": [list(msgspec.structs.astuple(each)) for each in self._held],
-            "held_seen": self._held_seen,
-            "sample": [list(msgspec.structs.astuple(each)) for each in self._sample],
+            "old": self._old.state(),
+            "sample": packed(list(self._sample)),
             "newest": msgspec.to_builtins(self.newest),
             "guard": msgspec.to_builtins(self.guard),
-            "losses": [self._loss_mean, self._loss_deviation, self._losses, self._stops],
+            "losses": self._losses.state(),
             "rejections": self.rejections,
         }
 
@@ -473,11 +436,11 @@ class Line:
         self._rng.bit_generator.state = json.loads(state["rng"])
         self._frequencies.restore(state["frequencies"])
         self._reservoir.restore(state["reservoir"])
-        self._held, self._held_seen = [Moment(*each) for each in state["held"]], state["held_seen"]
+        self._old.restore(state["old"])
         self._sample.clear()
-        self._sample.extend(Moment(*each) for each in state["sample"])
+        self._sample.extend(unpacked(state["sample"]))
         self.newest, self.guard = (msgspec.convert(state[name], Trial) for name in ("newest", "guard"))
-        self._loss_mean, self._loss_deviation, self._losses, self._stops = state["losses"]
+        self._losses.restore(state["losses"])
         self.rejections, self.learned, self.last_ms = state["rejections"], state["learned"], state["last_ms"]
         self.go_on_from(state)
 

@@ -47,7 +47,9 @@ def platform(recsys: Recsys, tmp_path: Path) -> Recsys:
         "RECSYS_FINETUNE_DIR": str(tmp_path / "finetune"),
         "RECSYS_FINETUNE_GROUP": recsys.extra["RECSYS_CONSUMER_GROUP"] + "-finetune",
         "RECSYS_FINETUNE_GATE_SECONDS": "1",
-        "RECSYS_FINETUNE_GATE_EVENTS": "40",
+        "RECSYS_FINETUNE_GATE_EVENTS": "300",
+        "RECSYS_FINETUNE_GATE_MOVED": "0",
+        "RECSYS_FINETUNE_REJECTIONS": "1000",
         "RECSYS_FINETUNE_BLOCK_OFFSETS": "50",
         "RECSYS_MODEL_POLL_SECONDS": "0.1",
     }
