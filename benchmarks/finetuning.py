@@ -38,6 +38,7 @@ from recsys.files import INTERACTION_COLUMNS
 from recsys.model.bundle import Draft, load_bundle, write_bundle
 from recsys.model.course_features import course_features
 from recsys.model.hyperparameters import HyperParameters
+from recsys.model.increment_training import deterministic_tensorflow
 from recsys.model.inputs import Doubles
 from recsys.settings import load_settings
 from stream.finetuning.blocks import Block, BlockId, LogRecord
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, help="take the last so many events only")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
+    deterministic_tensorflow()  # before anything trains here, on one thread: CPU seconds of both are alike
     history = (
         from_files(options.folder / "interactions.parquet", options.folder / "courses.parquet")
         if (options.folder)
