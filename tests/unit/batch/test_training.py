@@ -170,8 +170,8 @@ def test_a_new_course_is_placed_by_its_text_alone(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters, hybrid: Draft
 ) -> None:
     new = [
-        Course(course_id="new-kafka", title="kafka broker", intro="topic broker offset", category="kafka"),
-        Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta", category="cooking"),
+        Course(course_id="new-kafka", title="kafka broker", intro="topic broker offset"),
+        Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta"),
     ]
     encoded = encode(events, [*courses, *new], rule)
     scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule, learned=hybrid).draft))
