@@ -61,6 +61,7 @@ class Finetuner:
         self._pointer: ModelPointer | None = None
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self._seeking = asyncio.Lock()
+        self._told = ""
         self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -89,7 +90,6 @@ class Finetuner:
 
     async def _first_model(self) -> Standing:
         """Waits for a model that can be fine-tuned."""
-        told = ""
         while True:
             try:
                 standing = await self._follow()
@@ -99,9 +99,9 @@ class Finetuner:
                 reason = "no model is published"
             if standing is not None:
                 return standing
-            if reason != told:
+            if reason != self._told:
                 log.warning("waiting_for_a_model", reason=reason)
-                told = reason
+                self._told = reason
             await asyncio.sleep(self._settings.model_poll_seconds)
 
     async def _follow(self) -> Standing | None:
@@ -151,8 +151,10 @@ class Finetuner:
     async def _follow_publications(self) -> None:
         try:
             standing = await self._follow()
-        except BundleError as error:
-            log.warning("model_not_followed", error=str(error))  # a baseline, or a bundle that does not load
+        except BundleError as error:  # a baseline, or a bundle that does not load
+            if str(error) != self._told:
+                log.warning("model_not_followed", error=str(error))
+                self._told = str(error)
             return
         if standing is not None:
             log.info("followed", published=standing.published, grows_from=standing.parent)

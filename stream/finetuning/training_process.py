@@ -154,7 +154,12 @@ class TrainingProcess:
     async def _call(self, name: str, *arguments: Any) -> Any:
         """Raises what the trainer raised, and `BundleError` where the process ended."""
         async with self._turn:
-            answer = await asyncio.to_thread(self._asked, name, arguments)
+            asked = asyncio.ensure_future(asyncio.to_thread(self._asked, name, arguments))
+            try:
+                answer = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                await asyncio.wait({asked})  # the pipe is in use by its thread until then
+                raise
         if isinstance(answer, RecsysError):
             raise answer
         return answer

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
-from stream.finetuning.training_process import only_trainer
+from stream.finetuning.training_process import TrainingProcess, only_trainer
 
 
 def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
@@ -21,3 +23,30 @@ def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
         assert not entered.wait(0.2)
     assert entered.wait(10)
     waiting.join()
+
+
+class _Slow(TrainingProcess):
+    """A training process whose answers come when they are let."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self.let, self.called = threading.Event(), threading.Event()
+
+    def _asked(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        assert not self.called.is_set() or self.let.is_set()  # one call at a time
+        self.called.set()
+        assert self.let.wait(10)
+
+
+async def test_a_call_that_is_given_up_keeps_the_pipe_until_it_is_answered() -> None:
+    training = _Slow()
+    first = asyncio.create_task(training.dropped())
+    assert await asyncio.to_thread(training.called.wait, 10)
+    first.cancel()
+    second = asyncio.create_task(training.dropped())
+    done, _ = await asyncio.wait({first, second}, timeout=0.2)
+    assert not done
+    training.let.set()
+    async with asyncio.timeout(10):
+        await second
+    assert first.cancelled()
