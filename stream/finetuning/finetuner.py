@@ -134,6 +134,7 @@ class Finetuner:
             if len(self._ready) <= MOST_WAITING:
                 self._room.set()
             if block is None:
+                self._room.set()  # what has to be learned first may be behind what waits: read on until it is there
                 await self._more_arrived()
                 continue
             with metrics.BLOCK_SECONDS.time():

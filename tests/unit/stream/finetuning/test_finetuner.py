@@ -1,0 +1,54 @@
+"""The fine-tuner's loop: what it waits for after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from stream.finetuning.blocks import BlockId, Blocks, Ready
+from stream.finetuning.finetuner import MOST_WAITING, Finetuner
+
+SIZE = 4
+CHUNK = SIZE * (MOST_WAITING + 8)
+
+
+class Learned:
+    """Training that learns everything at once."""
+
+    def __init__(self) -> None:
+        self.learned = asyncio.Event()
+
+    async def learn(self, block: Any) -> Any:
+        self.learned.set()
+        return SimpleNamespace(counts={}, ndcg=None)
+
+
+def chunk(partition: int, first: int, records: int) -> Any:
+    offsets = range(first, first + records)
+    made = [SimpleNamespace(offset=at, timestamp=0, key=None, value=b"", headers=()) for at in offsets]
+    value = SimpleNamespace(partition=partition, records=made, fetch=SimpleNamespace(epoch=0, begun_at=first))
+    return SimpleNamespace(ack=lambda: None, value=value)
+
+
+async def test_the_block_to_repeat_is_read_though_more_blocks_than_may_wait_lie_before_it() -> None:
+    async def nothing() -> None:
+        return
+
+    tuner: Any = object.__new__(Finetuner)
+    tuner._settings = SimpleNamespace(finetune_gate_seconds=1e9, model_poll_seconds=1e9)
+    tuner._training, tuner._stopping, tuner._epochs = Learned(), False, {0: 0, 1: 0}
+    tuner._blocks, tuner._ready = Blocks(SIZE, {}), Ready([BlockId(1, 0, SIZE)])
+    tuner._arrived, tuner._room, tuner._seeking = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+    tuner._follow_publications = tuner._seek_assigned = tuner._judge = nothing
+
+    async def read() -> None:
+        await tuner._take(chunk(0, 0, CHUNK))
+        await tuner._take(chunk(0, CHUNK, CHUNK))
+        await tuner._take(chunk(1, 0, 2 * SIZE))
+
+    learning = asyncio.create_task(tuner._learn())
+    await asyncio.wait_for(read(), 20)
+    await asyncio.wait_for(tuner._training.learned.wait(), 20)
+    learning.cancel()
+    await asyncio.gather(learning, return_exceptions=True)
