@@ -14,6 +14,7 @@ from recsys.engagement import LANDMARK_MS, MS_PER_DAY, EngagementWeights
 from recsys.errors import ConfigurationError
 from recsys.events import Interaction
 from recsys.record import EMPTY, FOREVER_MS, Record, RecordRules, join, record_of
+from recsys.record.rules import REMEMBERED_FLOWS, _Memo
 from recsys.vocabulary import DEFAULT_WEIGHTS, VOCABULARY, Kind
 from tests.doubles.record_events import TIMES, events
 
@@ -121,3 +122,10 @@ def test_the_threshold_of_completion_and_the_bucket_are_settings() -> None:
 def test_control_events_have_no_record() -> None:
     assert record_of(Interaction("e", "u", "", "erase", DAY), RULES) == EMPTY
     assert record_of(Interaction("e", "u", "", "merge", DAY, into="v"), RULES) == EMPTY
+
+
+def test_what_is_remembered_of_flows_is_bounded() -> None:
+    remembered = _Memo(float)
+    for flow in range(REMEMBERED_FLOWS + 1):
+        assert remembered[flow] == flow
+    assert len(remembered) <= REMEMBERED_FLOWS

@@ -56,6 +56,12 @@ def test_flows_joined_one_by_one_are_the_largest(events_of_a_course: list[tuple[
     assert one.flows == tuple(sorted({flow for _, flow in events_of_a_course}, reverse=True)[:MAX_FLOWS])
 
 
+def test_a_full_set_of_flows_takes_a_larger_one_in_the_middle_and_no_smaller_one() -> None:
+    full = Record(1, tuple(range(2 * MAX_FLOWS, 0, -2)))
+    assert join_flow(full, 1, 5).flows == (*full.flows[:-2], 5, 4)
+    assert join_flow(full, 1, 1) is full
+
+
 @given(histories, st.randoms(use_true_random=False), st.integers(0, 40))
 def test_any_order_with_repeats_split_and_joined_is_the_same_record(
     history: list[Interaction], rng: random.Random, cut: int
