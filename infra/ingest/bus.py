@@ -154,10 +154,10 @@ def _consumer(bus: Settings, reading: BusReading) -> Iterator[Any]:
     """
     from kafka import KafkaConsumer  # noqa: PLC0415 - see recsys.kafka.clients
 
-    reach(bus)
+    server = reach(bus)
     with answering(bus):
         consumer = KafkaConsumer(
-            **kafka_python_options(bus),
+            **kafka_python_options(bus, server),
             group_id=reading.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

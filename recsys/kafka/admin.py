@@ -32,7 +32,7 @@ Bounds = tuple[int, int]
 def ask_again(question: Callable[[], T]) -> T:
     """Asks what any broker can answer, and asks again where the one that was asked is silent.
 
-    kafka-python asks the broker that has the least to do; after a time-out that is another one.
+    `admin_client` asks the broker that has the least to do; after a time-out that is another one.
     """
     from kafka.errors import RetriableError  # noqa: PLC0415 - clients are imported where they are used
 

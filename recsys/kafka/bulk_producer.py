@@ -43,10 +43,10 @@ def connect(settings: KafkaSettings, *topics: str) -> KafkaProducer:
         ServiceUnavailable: Kafka does not answer within seconds.
         ConfigurationError: A topic is missing, or Kafka refuses the login.
     """
-    reach(settings)
+    server = reach(settings)
     with answering(settings):
         producer = KafkaProducer(
-            **kafka_python_options(settings),
+            **kafka_python_options(settings, server),
             **ACKNOWLEDGED,
             linger_ms=20,
             batch_size=262_144,

@@ -29,14 +29,18 @@ def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
     return {"bootstrap_servers": settings.kafka_bootstrap_servers, **_security(settings)}
 
 
-def kafka_python_options(settings: KafkaSettings) -> dict[str, Any]:
+def kafka_python_options(settings: KafkaSettings, server: str | None = None) -> dict[str, Any]:
     """What a kafka-python producer, consumer or admin client is given to connect.
+
+    Args:
+        settings: Of Kafka.
+        server: The bootstrap server that answered (`reach`). Among several, kafka-python draws one and asks no other.
 
     Raises:
         ConfigurationError: A file of the TLS settings cannot be used.
     """
     return {
-        "bootstrap_servers": settings.kafka_servers,
+        "bootstrap_servers": settings.kafka_servers if server is None else [server],
         "api_version": settings.kafka_api_version_tuple,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         **_security(settings),
@@ -82,7 +86,7 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
 
 @contextmanager
 def admin_client(settings: KafkaSettings) -> Iterator[Any]:
-    """kafka-python's admin client.
+    """kafka-python's admin client, which asks another broker after one that did not answer.
 
     Raises:
         ServiceUnavailable: Kafka does not answer within seconds, or stops answering inside the block.
@@ -90,8 +94,10 @@ def admin_client(settings: KafkaSettings) -> Iterator[Any]:
     """
     from kafka import KafkaAdminClient  # noqa: PLC0415 - see the module
 
-    options = {"request_timeout_ms": 2 * CONNECT_TIMEOUT_MS}
-    with _open(settings, lambda: KafkaAdminClient(**kafka_python_options(settings), **options)) as client:
+    from recsys.kafka.answering_brokers import passing_by_silent_brokers  # noqa: PLC0415
+
+    options = {"request_timeout_ms": 2 * CONNECT_TIMEOUT_MS, "kafka_client": passing_by_silent_brokers}
+    with _open(settings, lambda known: KafkaAdminClient(**known, **options)) as client:
         yield client
 
 
@@ -112,7 +118,7 @@ def bounded_consumer(settings: KafkaSettings) -> Iterator[Any]:
         "isolation_level": READ_COMMITTED,
         "max_partition_fetch_bytes": FETCH_BYTES,
     }
-    with _open(settings, lambda: KafkaConsumer(**kafka_python_options(settings), **options)) as client:
+    with _open(settings, lambda known: KafkaConsumer(**known, **options)) as client:
         yield client
 
 
@@ -137,10 +143,10 @@ def answering(settings: KafkaSettings) -> Iterator[None]:
 
 
 @contextmanager
-def _open(settings: KafkaSettings, make: Callable[[], Any]) -> Iterator[Any]:
-    reach(settings)  # the clients would try for half a minute, and not say why
+def _open(settings: KafkaSettings, make: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
+    server = reach(settings)  # the clients would try for half a minute, and not say why
     with answering(settings):
-        client = make()
+        client = make(kafka_python_options(settings, server))
         try:
             yield client
         finally:

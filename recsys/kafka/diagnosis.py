@@ -69,16 +69,18 @@ class _Found(Exception):
         self.finding = Finding(problem, message)
 
 
-def reach(settings: KafkaSettings) -> None:
-    """Returns if clients can use Kafka.
+def reach(settings: KafkaSettings) -> str:
+    """The first of the bootstrap servers that answers, if clients can use Kafka: others may be silent.
 
     Raises:
         ServiceUnavailable: No broker answers, or none at the address that it advertises.
         ConfigurationError: The security settings do not fit the listener, or it refuses the login.
     """
-    for finding in diagnose(settings):
+    server, findings = _first_answer(settings, TIMEOUT_S)
+    for finding in findings:
         if finding.fatal:
             raise finding.error()
+    return server
 
 
 def diagnose(settings: KafkaSettings, timeout_s: float = TIMEOUT_S) -> list[Finding]:
@@ -91,12 +93,17 @@ def diagnose(settings: KafkaSettings, timeout_s: float = TIMEOUT_S) -> list[Find
     Raises:
         ConfigurationError: A file of the TLS settings cannot be used.
     """
+    return _first_answer(settings, timeout_s)[1]
+
+
+def _first_answer(settings: KafkaSettings, timeout_s: float) -> tuple[str, list[Finding]]:
+    """The bootstrap server that answered, and what is wrong; an empty name, and why, where none did."""
     context = ssl_context(settings) if settings.kafka_uses_tls else None
     findings: list[Finding] = []
     for server in settings.kafka_servers:
         try:
             with _listener(settings, server, context, timeout_s) as wire:
-                return _advertised(server, wire.brokers(), timeout_s)
+                return server, _advertised(server, wire.brokers(), timeout_s)
         except _Found as found:
             findings.append(found.finding)
         except NotKafka:
@@ -106,8 +113,8 @@ def diagnose(settings: KafkaSettings, timeout_s: float = TIMEOUT_S) -> list[Find
     findings.sort(key=lambda finding: finding.problem is Problem.UNREACHABLE)  # what was met says more
     if all(finding.problem is Problem.UNREACHABLE for finding in findings):
         addresses = "; ".join(finding.message for finding in findings)
-        return [Finding(Problem.UNREACHABLE, f"Kafka cannot be reached: {addresses} (KAFKA_BOOTSTRAP_SERVERS)")]
-    return findings
+        findings = [Finding(Problem.UNREACHABLE, f"Kafka cannot be reached: {addresses} (KAFKA_BOOTSTRAP_SERVERS)")]
+    return "", findings
 
 
 def _advertised(server: str, brokers: list[tuple[str, int]], timeout_s: float) -> list[Finding]:

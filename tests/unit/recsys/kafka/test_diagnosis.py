@@ -20,7 +20,8 @@ def at(servers: str, **more: Any) -> Settings:
 
 def test_a_kafka_that_can_be_used_is_not_found_fault_with(embedded_kafka: EmbeddedKafka) -> None:
     assert diagnose(at(embedded_kafka.bootstrap_servers)) == []
-    reach(at(f"127.0.0.1:{free_port()},{embedded_kafka.bootstrap_servers}"))  # one address of several is enough
+    there = embedded_kafka.bootstrap_servers
+    assert reach(at(f"127.0.0.1:{free_port()},{there}")) == there  # one address of several is enough
 
 
 def test_nobody_at_any_address_names_them_all() -> None:
