@@ -7,8 +7,9 @@ log-append time), so every worker, rebuild and oracle decodes the same bytes to 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -62,6 +63,10 @@ Source = Annotated[str, msgspec.Meta(max_length=64)]
 
 _IDS = frozenset({"event_id", "user_id", "course_id", "into"})
 _VALUED_TYPES = frozenset({"progress", "rate"})
+_PLAIN_TYPES = frozenset(EVENT_TYPES).difference(CONTROL, _VALUED_TYPES)
+_first_byte = itemgetter(0)
+_BLANKS = "!"  # what begins with a blank is less, and nothing else that is printable
+_CURLY, _SQUARE, _BACKSLASH, _DELETE = *b"{[\\", 0x7F  # sought as numbers in a fifth of the time
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -139,6 +144,45 @@ def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> In
     except RecursionError:
         raise _too_deep() from None
     return _checked(event, arrival_ms)
+
+
+def decode_flat(values: Sequence[bytes | None], arrivals_ms: Sequence[int]) -> list[Interaction] | None:
+    """What `decode` gives for each of several values, in half the time, where all are valid and none is nested.
+
+    Args:
+        values: Of records without headers, at least one.
+        arrivals_ms: When each reached us, ms since 1970 UTC.
+
+    Returns:
+        The events, one for each value; None where a value is invalid, or may be: `decode` each alone.
+    """
+    try:
+        if {*map(_first_byte, values)} != {_CURLY}:  # type: ignore[arg-type]  # None is a TypeError
+            return None
+        lines = b"\n".join(values)  # type: ignore[arg-type]
+        if lines.count(_CURLY) > len(values) or _SQUARE in lines or len(lines) > MAX_VALUE_BYTES:
+            return None
+        # There are as many opening braces as values, one at the beginning of each. As many events take one each at
+        # least; so none is left for an object inside another, nor for one that begins within a value: each is an event.
+        events = _decoder.decode_lines(lines)
+        # Then strings hold printable characters only.
+        printable = lines.isascii() and _BACKSLASH not in lines and _DELETE not in lines
+        return [
+            event
+            if printable
+            and YEAR_2000_MS <= event.timestamp <= arrival_ms
+            and event.type in _PLAIN_TYPES
+            and event.value is None
+            and event.into is None
+            and event.v == SCHEMA_VERSION
+            and event.event_id > _BLANKS
+            and event.user_id > _BLANKS
+            and event.course_id > _BLANKS
+            else _checked(event, arrival_ms)
+            for event, arrival_ms in zip(events, arrivals_ms, strict=True)
+        ]
+    except (TypeError, IndexError, ValueError, InvalidEvent, RecursionError):
+        return None
 
 
 def encode(event: Interaction) -> bytes:

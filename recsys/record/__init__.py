@@ -13,11 +13,12 @@ kept (docs/decisions/0018-learner-course-records.md). Standard library and msgsp
 
 from recsys.record.packing import engagement_of, pack, unpack
 from recsys.record.rules import FLOW_NUMBER, FOREVER_MS, RecordRules, flow_of, record_of
-from recsys.record.value import EMPTY, MAX_FLOWS, Record, State, join, join_flow, without
+from recsys.record.value import EMPTY, FLOW_TYPES, MAX_FLOWS, Record, State, join, join_flow, without
 
 __all__ = [
     "EMPTY",
     "FLOW_NUMBER",
+    "FLOW_TYPES",
     "FOREVER_MS",
     "MAX_FLOWS",
     "Record",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp2, fsum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY, RATING_MIDPOINT, EngagementWeights, ForwardDecay
 from recsys.errors import ConfigurationError
@@ -29,6 +29,8 @@ REMEMBERED_FLOWS: Final = 65_536
 GIVE_BACK_MS: Final = 30 * MS_PER_DAY
 QUARTERS: Final = 4
 
+T = TypeVar("T")
+
 FLOW_NUMBER: Final = {name: number for number, name in enumerate(FLOWS)}
 _REGISTER_OF: Final = {
     name: (REGISTERS.index(row.state), int(row.kind is Kind.OPPOSITE))
@@ -41,14 +43,14 @@ _ENROLLED, _COMPLETED, _DISMISSED, _RATED = (
 _ENDED_BY: Final = frozenset({_ENROLLED, _COMPLETED, _DISMISSED})
 
 
-class _Memo(dict[int, float]):
+class _Memo(dict[int, T], Generic[T]):
     """A function of a flow, remembered; bounded, as times may be anything."""
 
-    def __init__(self, function: Callable[[int], float]) -> None:
+    def __init__(self, function: Callable[[int], T]) -> None:
         super().__init__()
         self._function = function
 
-    def __missing__(self, flow: int) -> float:
+    def __missing__(self, flow: int) -> T:
         if len(self) >= REMEMBERED_FLOWS:
             self.clear()
         value = self[flow] = self._function(flow)
@@ -68,6 +70,7 @@ class RecordRules:
         bucket_ms: Length of a bucket of flows in ms, at least 1; buckets begin at the landmark, 2020-01-01 UTC.
         done_progress: A `progress` of at least this completes a course, 0 < x ≤ 1: it counts as all four quarters.
         give_back_ms: How long after its `unenroll` a course is not recommended, ms.
+        scores_of_flow: Engagement and trend of a record of one flow and nothing else, as `scores` gives them.
 
     Raises:
         ConfigurationError: For a bucket shorter than 1 ms.
@@ -79,6 +82,7 @@ class RecordRules:
     bucket_ms: int = MS_PER_DAY
     done_progress: float = DONE_PROGRESS
     give_back_ms: int = GIVE_BACK_MS
+    scores_of_flow: Callable[[int], tuple[float, float]] = field(init=False, repr=False, compare=False)
     _engagement_of: Callable[[int], float] = field(init=False, repr=False, compare=False)
     _trend_of: Callable[[int], float] = field(init=False, repr=False, compare=False)
     _of_register: Mapping[tuple[int, int], float] = field(init=False, repr=False, compare=False)
@@ -87,6 +91,7 @@ class RecordRules:
         if self.bucket_ms < 1:
             raise ConfigurationError(f"expected a bucket of at least 1 ms, received {self.bucket_ms}")
         by_type = self.weights.by_type
+        object.__setattr__(self, "scores_of_flow", _Memo(self._flow).__getitem__)
         object.__setattr__(self, "_engagement_of", _Memo(lambda flow: self._flow(flow)[0]).__getitem__)
         object.__setattr__(self, "_trend_of", _Memo(lambda flow: self._flow(flow)[1]).__getitem__)
         object.__setattr__(self, "_of_register", {place: by_type[name] for name, place in _REGISTER_OF.items()})
@@ -109,7 +114,7 @@ class RecordRules:
         if record.registers or record.quarter:
             return self.engagement(record), self.trend(record)
         if len(flows) == 1:  # the commonest
-            return self._engagement_of(flows[0]), self._trend_of(flows[0])
+            return self.scores_of_flow(flows[0])
         return fsum(map(self._engagement_of, flows)), fsum(map(self._trend_of, flows))
 
     def engagement(self, record: Record) -> float:

@@ -6,13 +6,13 @@ every worker, redelivery, rebuild and oracle folds the same records to the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.events import decode
+from recsys.events import Interaction, decode, decode_flat
 from recsys.handed_on import CONTROL_HEADER, HANDED_ON, HandedOn, decode_handed_on, encode_handed_on, is_handed_on
 from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
 from recsys.keys import ENGAGEMENT, Partition, Topology, partition_of
@@ -26,6 +26,9 @@ from stream.engagement.projections.trending import more_reads_of_sums
 from stream.engagement.record_changes import Event
 from stream.engagement.record_fold import fold_records
 from stream.engagement.record_reads import more_reads_of_records
+
+DECODED_AT_ONCE = 64
+"""Records whose values are decoded together. Those of an unusual one among them are decoded one by one."""
 
 COURSES_HANDED_ON_AT_ONCE = 500
 """Records in one handed-on value: with the longest ids and records 600 kB, below what a broker takes."""
@@ -129,27 +132,42 @@ def decode_record(record: Record) -> Event:
     return decode(record.value, arrival_ms=record.timestamp, headers=record.headers)
 
 
-def decode_records(records: Iterable[Record], partition: Partition, rules: FoldRules) -> Batch:
+def decode_records(records: Sequence[Record], partition: Partition, rules: FoldRules) -> Batch:
     """Decodes and routes records; raises nothing for whatever bytes they hold."""
     batch, partitions = Batch(), rules.topology.partitions
-    accept_event, accept_source = batch.events.append, batch.sources.append
-    here: set[str] = set()  # learners of this partition, who mostly have more than one record in a batch
+    for start in range(0, len(records), DECODED_AT_ONCE):
+        some = records[start : start + DECODED_AT_ONCE]
+        events = _decode_at_once(some, partition, partitions)
+        if events is None:
+            _decode_each(some, partition, partitions, batch)
+        else:
+            batch.events += events
+            batch.sources += some
+    return batch
+
+
+def _decode_at_once(records: Sequence[Record], partition: Partition, partitions: int) -> list[Interaction] | None:
+    """The events of records that are all valid and in their learners' partition; None where one may not be."""
+    if any([record.headers for record in records]):  # noqa: C419 - a list takes less time than a generator
+        return None
+    events = decode_flat([record.value for record in records], [record.timestamp for record in records])
+    if events is None or any(partition_of(user, partitions) != partition for user in {each.user_id for each in events}):
+        return None
+    return events
+
+
+def _decode_each(records: Iterable[Record], partition: Partition, partitions: int, batch: Batch) -> None:
     for record in records:
         try:
-            event = decode_record(record) if record.headers else decode(record.value, arrival_ms=record.timestamp)
-            user = event.user_id
-            if user not in here:
-                target = target_of_misrouted(record, user, partition, partitions)
-                if target is not None:
-                    batch.misrouted.append(Misrouted(record, user, target))
-                    continue
-                here.add(user)
+            event = decode_record(record)
+            target = target_of_misrouted(record, event.user_id, partition, partitions)
         except InvalidEvent as error:
             batch.refused.append(Refused(record, error))
             continue
-        accept_event(event)
-        accept_source(record)
-    return batch
+        if target is None:
+            batch.accept(event, record)
+        else:
+            batch.misrouted.append(Misrouted(record, event.user_id, target))
 
 
 def target_of_misrouted(record: Record, user_id: str, partition: Partition, partitions: int) -> Partition | None:

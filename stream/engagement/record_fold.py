@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recsys.engagement import LANDMARK_MS
 from recsys.online_store import ShardState
-from recsys.record import FLOW_NUMBER, RecordRules, flow_of, join, join_flow, record_of
+from recsys.record import FLOW_NUMBER, FLOW_TYPES, Record, RecordRules, join, join_flow, record_of
 from stream.engagement.record_changes import ACCEPTED, UNCHANGED, Event, RecordChanges
 from stream.engagement.record_control import Control
 from stream.engagement.record_learners import Learners
@@ -47,7 +48,7 @@ def _join_all(
 ) -> None:
     """Joins the events one by one. Hot path: one turn an event."""
     known, load, saw, bucket_ms = learners.known, learners.load, changes.seen.append, rules.bucket_ms
-    accepted = unchanged = 0
+    flow_number, accepted, unchanged = FLOW_NUMBER.get, 0, 0
     for event in events:
         user, course = event.user_id, event.course_id
         learner = known.get(user)
@@ -56,12 +57,14 @@ def _join_all(
         if not course or learner.merged is not None:
             changes.outcomes[control.apply(learner, event)] += 1
             continue
-        kind, at_ms = event.type, event.timestamp  # type: ignore[union-attr]  # only an Interaction has a course
+        at_ms = event.timestamp  # type: ignore[union-attr]  # only an Interaction has a course
         now = learner.now.get(course)
         if now is None:
             now = load(learner, course)
-        if kind in FLOW_NUMBER and not learner.erased_ms:
-            after = join_flow(now, at_ms, flow_of(kind, at_ms, bucket_ms))
+        flow_type = flow_number(event.type)
+        if flow_type is not None and not learner.erased_ms:
+            flow = (at_ms - LANDMARK_MS) // bucket_ms * FLOW_TYPES + flow_type
+            after = join_flow(now, at_ms, flow) if now.touch_ms else Record(at_ms, (flow,))
         else:
             addition = rules.without(record_of(event, rules), learner.erased_ms)  # type: ignore[arg-type]
             if not addition.touch_ms:

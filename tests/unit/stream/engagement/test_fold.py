@@ -16,7 +16,7 @@ from recsys.keys import DIRTY, Partition, Shard, Topology, partition_of
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from recsys.record import FOREVER_MS, RecordRules, unpack
-from stream.engagement.fold import FoldRules, decode_records, fold
+from stream.engagement.fold import DECODED_AT_ONCE, FoldRules, decode_records, fold
 from stream.engagement.steps import read_state
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
@@ -67,6 +67,26 @@ async def test_a_repeat_counts_once_within_and_across_chunks_whatever_its_id(spl
             counts[name] += value
         records = records[size:]
     assert counts == {"accepted": 1, "unchanged": 2}
+
+
+@pytest.mark.parametrize("records", [1, DECODED_AT_ONCE, 3 * DECODED_AT_ONCE + 7])
+def test_records_are_decoded_the_same_whatever_lies_beside_them(records: int) -> None:
+    rules, here = dataclasses.replace(RULES, topology=Topology(8)), partition_of("u", 8)
+    usual = [event(number) for number in range(records)]
+    nested, elsewhere, blank = event(1, extra={"a": [1]}), event(2, "user1"), event(3, id=" ")
+    headed = dataclasses.replace(event(4), headers=(("ce_id", b"e"),))
+    for unusual in ([], [nested], [elsewhere, headed], [blank, FakeRecord(5, None), FakeRecord(6, b"{}")]):
+        mixed = [*usual[: records // 2], *unusual, *usual[records // 2 :]]
+        batch = decode_records(mixed, here, rules)
+        alone = [decode_records([record], here, rules) for record in mixed]
+        assert batch.events == [one for each in alone for one in each.events]
+        assert batch.sources == [one for each in alone for one in each.sources]
+        assert batch.misrouted == [one for each in alone for one in each.misrouted]
+        refused = [one for each in alone for one in each.refused]
+        assert [(one.record, one.error.reason) for one in batch.refused] == [
+            (one.record, one.error.reason) for one in refused
+        ]
+        assert len(batch.events) == len(mixed) - len(batch.refused) - len(batch.misrouted)
 
 
 async def test_what_an_opposite_takes_back_leaves_no_trace_in_done_and_trending() -> None:
