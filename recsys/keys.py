@@ -13,7 +13,7 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `erased` | hash user → decimal text | when the learner was erased last | ms | none | stream | stream, infra |
 | `merged` | hash user → text | when and into whom a learner was merged | ms, id | none | stream | stream, infra |
 | `bot` | hash | detector features, state, reasons, since | | none | stream | stream, infra |
-| `trend` | hash course → compensated sum | this shard's forward-decayed trending | weight | none | stream | stream |
+| `trend` | hash course → packed sums | this shard's part of trending, activity | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
 | `published` | string, JSON | copy of `model_current`; other lists are refused | | none | all but serving | stream |
@@ -24,6 +24,7 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `guard` | hash | starts at one fence, isolation mode, quarantine, a stop | | none | stream, infra | stream, infra |
 | `worker` | string | who runs under a worker id | | 10 s | stream | stream |
 | `trending` | string, JSON | merged trending | score | none | stream | serving |
+| `all_activity` | string, packed | merged activity of courses | count | none | stream | stream, serving |
 | `model_current`, `model_previous` | string, JSON | version and place of a bundle | | none | batch, infra | all |
 | `topology` | string, JSON | partition count, generation and format of the shards | | none | infra, stream | all |
 | `log_rewritten` | string | `run_id` of the Redis that wrote its append-only file anew | | none | stream | stream |
@@ -54,8 +55,9 @@ ERASED, MERGED = "erased", "merged"
 
 SHARDS_A_GENERATION = 10_000
 
-STATE_FORMAT = 2
-"""Of what shards hold: 1 is sums of weights and remembered ids of events, 2 is records (decisions 18, 19)."""
+STATE_FORMAT = 3
+"""Of what shards hold: 1 is sums of weights and remembered ids of events, 2 is records (decisions 18, 19), 3 is records
+and the activity of courses (decision 27)."""
 
 _SHARD_KEY = re.compile(r"\{s(\d+)\}:")
 
@@ -138,6 +140,10 @@ class KeySpace:
     @property
     def trending(self) -> str:
         return f"{self.prefix}trending"
+
+    @property
+    def all_activity(self) -> str:
+        return f"{self.prefix}activity"
 
     @property
     def model_current(self) -> str:

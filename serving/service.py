@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -14,6 +15,7 @@ from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.diagnosis import diagnose
 from recsys.keys import KeySpace
 from recsys.model.follower import ModelFollower
+from recsys.model.live_features import LiveFeatures
 from recsys.model.scorer import Scorer
 from recsys.owner import check_deployment
 from recsys.process.clock import now_ms
@@ -24,7 +26,7 @@ from serving.recommend.circuit import Circuit
 from serving.recommend.follower import Follower
 from serving.recommend.ladder import ClockMs, Ladder
 from serving.recommend.learner import Learners, ServingStore
-from serving.recommend.loaded import LoadBundle, LoadedModel
+from serving.recommend.loaded import LoadBundle, LoadedModel, Ranker
 from serving.recommend.offset_wait import OffsetWait
 from serving.recommend.recent import RecentLists
 from serving.recommend.trending import LatestTrending
@@ -110,9 +112,10 @@ class Service:
             ttl_ms=int(settings.serving_cache_seconds * 1000), done_ms=int(settings.serving_done_seconds * 1000)
         )
         learners = Learners(store, circuit, recent, group=settings.consumer_group)
+        features = LiveFeatures[Ranker](lambda: circuit.call(store.all_activity), clock=time.monotonic, now_ms=clock)
         models = ModelFollower(
             lambda: circuit.call(store.model),
-            lambda folder: LoadedModel(load(folder)),
+            lambda folder: LoadedModel(load(folder), features.of),
             settings.models_dir,
             count=lambda outcome: metrics.model_loads.labels(outcome).inc(),
             remember_in=settings.serving_state_dir / POINTER_FILE,
@@ -126,6 +129,7 @@ class Service:
             models,
             trending,
             clock,
+            features.follow,
             partial(check_deployment, key, deployment=settings.deployment),
         )
         ladder = Ladder(

@@ -16,8 +16,9 @@ from batch.encoding import EncodedEvents, EngagementRule
 from batch.ranking.choices import best_popularity, new_course_bonus, newcomers, penalties
 from batch.ranking.item_item import Gram, likes_before, text_similarity, with_lent_columns
 from batch.ranking.lists import Lists, Scaling, together, training_lists
-from batch.ranking.snapshots import Snapshot, activity_before, snapshot
+from batch.ranking.snapshots import Snapshot, snapshot, vectors_before
 from batch.stages import Stage, silent
+from recsys.model.course_activity import activity
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
@@ -125,8 +126,10 @@ class RankerFit:
             learned, lists, mixer_curve = self._learned()
         training, curve = self._towers.before(self._end_ms, None, self._stage("training the towers"))
         towers = training.towers
-        features = course_features(activity_before(self._encoded, self._end_ms))
+        vectors = vectors_before(self._encoded, self._end_ms)
+        features = course_features(activity(vectors, self._end_ms))
         arrays = self._signal_arrays(self._end_ms, towers) | {name: learned[name] for name in LEARNED}
+        arrays["activity"] = vectors
         arrays["features"] = ((features - learned["feature_mean"]) / learned["feature_scale"]).astype(np.float32)
         return Fitted(arrays, towers.weight_files(), self._hyperparameters, tried, curve, lists, mixer_curve)
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from batch.encoding import EncodedEvents, Times
+from batch.encoding import EncodedEvents
 from recsys.engagement import MS_PER_DAY
-from recsys.model.course_features import FIRST_TOUCH_DAYS, POPULARITY_DAYS, CourseActivity
+from recsys.model.course_activity import Terms, activity, added, untouched
+from recsys.model.course_features import CourseActivity
 from recsys.model.inputs import Doubles, Floats, Rows
 
 
@@ -88,33 +89,25 @@ def _left_out(encoded: EncodedEvents, at_ms: int, seen: sparse.csr_array | None)
 
 def activity_before(encoded: EncodedEvents, at_ms: int) -> CourseActivity:
     """What happened to each course strictly before an instant."""
+    return activity(vectors_before(encoded, at_ms), at_ms)
+
+
+def vectors_before(encoded: EncodedEvents, at_ms: int) -> Doubles:
+    """The same as the workers keep it (`recsys.model.course_activity`), `(n, WIDTH)`: from what records then held."""
     liked = encoded.liked(at_ms)
-    course, time = encoded.course[liked], encoded.time[liked]
+    course, counted = encoded.course[liked], encoded.counted[liked]
     n = len(encoded.courses)
     pair = encoded.user[liked].astype(np.int64) * n + course
-    first = np.unique(pair, return_index=True)[1]  # in time order: the first of a pair is its earliest
-    first_ms, last_ms = np.full(n, np.nan), np.full(n, np.nan)
-    first_ms[course[::-1]] = time[::-1]
-    last_ms[course] = time
-    return CourseActivity(
-        at_ms=at_ms,
-        popularity=_decayed_counts(course, time, at_ms, POPULARITY_DAYS, n),
-        first_touches=_decayed_counts(course[first], time[first], at_ms, FIRST_TOUCH_DAYS, n),
-        first_ms=first_ms,
-        last_ms=last_ms,
-    )
+    order = np.lexsort((counted, pair))
+    first_touches = np.zeros(len(pair))
+    first_touches[order[np.unique(pair[order], return_index=True)[1]]] = 1.0
+    return added(untouched(n), Terms(course, counted.astype(np.float64), np.ones(len(pair)), first_touches))
 
 
 def context(sums: sparse.csr_array) -> Floats:
     """What the mixer's network sees of each learner: log1p of how many courses and how much engagement, `(u, 2)`."""
     courses = np.diff(sums.indptr).astype(np.float64)
     return np.log1p(np.stack([courses, np.asarray(sums.sum(axis=1)).ravel()], axis=1)).astype(np.float32)
-
-
-def _decayed_counts(course: Rows, time: Times, at_ms: int, half_lives: tuple[float, ...], n: int) -> Doubles:
-    age_days = (at_ms - time) / MS_PER_DAY
-    counts = [np.bincount(course, np.exp2(-age_days / days), minlength=n) for days in half_lives]
-    return np.stack(counts).astype(np.float64)  # of nothing, bincount gives integers
 
 
 def _by_pair(encoded: EncodedEvents, places: NDArray[np.intp], values: NDArray[Any]) -> sparse.csr_array:

@@ -1,6 +1,7 @@
 """Course features of the ranker: popularity over many half-lives, how new a course is, when it was last touched.
 
-NumPy only: the batch layer computes them from history, and whoever keeps the same sums live can do so from those.
+NumPy only: the batch layer computes them from history and the workers from the same sums, kept live
+(`recsys.model.course_activity`).
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class CourseActivity(NamedTuple):
 
     Attributes:
         at_ms: The instant, ms since 1970 UTC.
-        popularity: Liking events, each counting 2^(−age/half-life), `(len(POPULARITY_DAYS), n)`.
-        first_touches: The same of each learner's first liking event of a course, `(len(FIRST_TOUCH_DAYS), n)`.
-        first_ms: Time of a course's first liking event `(n,)`; NaN where there was none.
-        last_ms: Time of its last `(n,)`; NaN where there was none.
+        popularity: Liking contributions to records, each counting 2^(−age/half-life), `(len(POPULARITY_DAYS), n)`.
+        first_touches: The same of each learner's first one to a course, `(len(FIRST_TOUCH_DAYS), n)`.
+        first_ms: Time of a course's first one `(n,)`; NaN where there is none.
+        last_ms: Time of its last `(n,)`; NaN where there is none.
     """
 
     at_ms: int

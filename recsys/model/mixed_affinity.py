@@ -6,6 +6,7 @@ Scores are computed learner by learner, so a learner's are the same to the last 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.errors import BundleError
 from recsys.model.bundle import Bundle
-from recsys.model.course_features import NAMES
+from recsys.model.course_activity import WIDTH, activity
+from recsys.model.course_features import NAMES, CourseActivity, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.ranker import Ranker
 from recsys.model.signals import ITEM_ITEM, SIGNALS
 from recsys.model.top_k import Indices
+
+ACTIVITY = "activity"
+"""The array of a bundle that says what its course features were made of; earlier releases wrote none."""
 
 _HIGHEST_EXPONENT = 60.0
 """Scores are capped at 2^60: a sum of the far future must not become infinite."""
@@ -46,6 +51,35 @@ class MixedAffinity:
         self._ranker = Ranker(bundle.arrays, bundle.manifest.settings.history_length)
         self._half_life_days = bundle.manifest.engagement.half_life_days
         self._n_courses = len(bundle.courses)
+        self._arrays = bundle.arrays
+
+    def with_activity(self, vectors: Doubles, at_ms: int) -> MixedAffinity:
+        """The same model with course features as of a time; itself where its bundle does not say what they are.
+
+        Of what the bundle has seen and what the workers keep, the larger counts: each is a part of all there was, and
+        neither need hold the other (a log forgets, and a bundle is of yesterday).
+
+        Args:
+            vectors: What the workers keep of each course (`recsys.model.course_activity`), `(n_courses, WIDTH)`.
+            at_ms: The time, ms since 1970 UTC.
+        """
+        if ACTIVITY not in self._arrays:
+            return self
+        seen, live = activity(self._arrays[ACTIVITY], at_ms), activity(vectors, at_ms)
+        features = course_features(
+            CourseActivity(
+                at_ms,
+                np.maximum(seen.popularity, live.popularity),
+                np.maximum(seen.first_touches, live.first_touches),
+                np.fmin(seen.first_ms, live.first_ms),
+                np.fmax(seen.last_ms, live.last_ms),
+            )
+        )
+        other = copy(self)
+        other._ranker = self._ranker.with_features(  # noqa: SLF001 - of this class
+            ((features - self._arrays["feature_mean"]) / self._arrays["feature_scale"]).astype(np.float32)
+        )
+        return other
 
     def batch(self, users: Sequence[int], owner: Indices, rows: Rows, stored: Doubles, *, at_ms: int) -> MixedBatch:
         """Scores some learners; arguments as of `recsys.model.affinity.Affinity.batch`."""
@@ -109,7 +143,9 @@ def _shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
     d, hidden = settings.vector_dim, settings.hidden
     kernel = bundle.arrays.get("mixer_hidden_kernel")
     members, units = (1, 1) if kernel is None or kernel.ndim != 3 else (kernel.shape[0], kernel.shape[2])  # noqa: PLR2004 - members, context, units
+    live = {ACTIVITY: (n, WIDTH), "feature_mean": (len(NAMES),), "feature_scale": (len(NAMES),)}
     return {
+        **(live if ACTIVITY in bundle.arrays else {}),
         "course_vectors": (n, d),
         "course_bias": (n,),
         "history_vectors": (n, d),

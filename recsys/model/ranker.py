@@ -8,6 +8,7 @@ positive engagement are ranked by one course feature alone, the popularity that 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,17 @@ class Ranker:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
         self._arrays = arrays
         self._signals = SignalModel(arrays, history_length)
-        self._features = np.ascontiguousarray(arrays["features"].T)
-        self._newcomers: Floats = arrays["newcomer_weights"] @ self._features
+        self._use(arrays["features"])
+
+    def with_features(self, features: Floats) -> Ranker:
+        """The same ranker with other standardised course features `(n, f)`."""
+        other = copy(self)
+        other._use(features)  # noqa: SLF001 - of this class
+        return other
+
+    def _use(self, features: Floats) -> None:
+        self._features = np.ascontiguousarray(features.T)
+        self._newcomers: Floats = self._arrays["newcomer_weights"] @ self._features
 
     def scores(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
         """Of one learner for every course, `(n,)`.

@@ -7,10 +7,11 @@ themselves are `mixed_affinity.py`'s, or `affinity.py`'s in bundles of baselines
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping, Sequence
+from copy import copy
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from recsys.catalog import Course
 from recsys.model.affinity import Affinity
 from recsys.model.bundle import MIXER, Bundle, load_bundle
+from recsys.model.course_activity import by_row
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.mixed_affinity import MixedAffinity
 from recsys.model.top_k import Indices, top_k
@@ -94,6 +96,21 @@ class Scorer:
             BundleError: When the bundle does not verify; nothing is loaded then.
         """
         return cls(load_bundle(path))
+
+    def with_activity(self, ids: Sequence[str], vectors: Doubles, *, at_ms: int) -> Self:
+        """The same model with course features as of a time; itself where its bundle has none to replace.
+
+        Args:
+            ids: Courses, known ones or not.
+            vectors: What the workers keep of each (`recsys.model.course_activity`), `(len(ids), WIDTH)`.
+            at_ms: The time, ms since 1970 UTC.
+        """
+        if not isinstance(self._affinity, MixedAffinity):
+            return self
+        other = copy(self)
+        affinity = self._affinity.with_activity(by_row(ids, vectors, self._row_of), at_ms)
+        other._affinity = affinity  # noqa: SLF001 - of this class
+        return other
 
     def rank(
         self,

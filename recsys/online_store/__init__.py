@@ -7,6 +7,7 @@ A commit is all or nothing, and happens only if the fence still is what it was.
 
 from recsys.online_store.ports import Control, Guards, Lists, OnlineStore, ShardStore
 from recsys.online_store.values import (
+    AllActivity,
     CachedTop,
     Effects,
     Guard,
@@ -21,6 +22,7 @@ from recsys.online_store.values import (
 )
 
 __all__ = [
+    "AllActivity",
     "CachedTop",
     "Control",
     "Effects",

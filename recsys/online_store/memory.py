@@ -14,6 +14,7 @@ from recsys.online_store.durability import Durability
 from recsys.online_store.operations import SHARD_ITSELF, Drop, Read
 from recsys.online_store.packing import pack_top, unpack_top
 from recsys.online_store.values import (
+    AllActivity,
     CachedTop,
     Effects,
     Guard,
@@ -28,7 +29,7 @@ from recsys.online_store.values import (
 )
 from recsys.owner import StateOwner
 from recsys.record import engagement_of
-from recsys.record.sums import sum_of
+from recsys.record.sums import SUM_BYTES, sum_of
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._shards: defaultdict[Shard, _Shard] = defaultdict(_Shard)
         self._trending: Trending | None = None
+        self._all_activity: AllActivity | None = None
         self._model: ModelPointer | None = None
         self._previous_model: ModelPointer | None = None
         self._topology: Topology | None = None
@@ -219,6 +221,16 @@ class MemoryStore:
 
     async def trending(self) -> Trending | None:
         return self._trending
+
+    async def activity(self, shard: Shard) -> Mapping[str, bytes]:
+        held = self._shards[shard].contents.values[keys.TREND].get(SHARD_ITSELF, {})
+        return {course: value[SUM_BYTES:] for course, value in held.items()}
+
+    async def write_all_activity(self, merged: AllActivity) -> None:
+        self._all_activity = merged
+
+    async def all_activity(self) -> AllActivity | None:
+        return self._all_activity
 
     async def model(self) -> ModelPointer | None:
         return self._model

@@ -1,4 +1,4 @@
-"""The bytes of a cached top-N: msgpack of ids beside float32 scores, about 12 bytes a course with short ids.
+"""The bytes of a cached top-N, msgpack of ids beside float32 scores, some 12 a course; and of all courses' activity.
 
 Course ids, not indices into a bundle, so that a reader with another bundle version (or none) can still use the list.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from recsys.online_store.values import CachedTop
+from recsys.online_store.values import AllActivity, CachedTop
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -47,3 +47,30 @@ def unpack_top(value: bytes) -> CachedTop:
         scores,
         packed.included_offset,
     )
+
+
+class _PackedActivity(msgspec.Struct, array_like=True, frozen=True):
+    form: int
+    computed_at_ms: int
+    course_ids: tuple[str, ...]
+    vectors: bytes
+
+
+_activity_decoder = msgspec.msgpack.Decoder(_PackedActivity)
+
+
+def pack_activity(merged: AllActivity) -> bytes:
+    """Merged activity as bytes."""
+    return msgspec.msgpack.encode(
+        _PackedActivity(merged.form, merged.computed_at_ms, merged.course_ids, merged.vectors)
+    )
+
+
+def unpack_activity(value: bytes) -> AllActivity:
+    """The inverse of `pack_activity`.
+
+    Raises:
+        msgspec.DecodeError: For bytes that are none.
+    """
+    packed = _activity_decoder.decode(value)
+    return AllActivity(packed.computed_at_ms, packed.course_ids, packed.vectors, packed.form)

@@ -20,6 +20,7 @@ from recsys.keys import Shard, Topology
 from recsys.online_store.durability import Durability
 from recsys.online_store.operations import Read
 from recsys.online_store.values import (
+    AllActivity,
     CachedTop,
     Effects,
     Guard,
@@ -171,6 +172,22 @@ class Lists(Protocol):
 
     async def trending(self) -> Trending | None:
         """The merged trending list, None before it was first written."""
+        ...
+
+    async def activity(self, shard: Shard) -> Mapping[str, bytes]:
+        """Course → packed activity in a shard (`recsys.model.course_activity`), read in pages."""
+        ...
+
+    async def write_all_activity(self, merged: AllActivity) -> None:
+        """Replaces the merged activity of courses."""
+        ...
+
+    async def all_activity(self) -> AllActivity | None:
+        """The merged activity of courses; None before it was first written.
+
+        Raises:
+            UnreadableState: The value is none, or of another release's form.
+        """
         ...
 
 

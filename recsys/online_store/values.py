@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recsys.handed_on import HandedOn
-from recsys.keys import KeySpace, Shard, key_under
+from recsys.keys import STATE_FORMAT, KeySpace, Shard, key_under
 from recsys.online_store.operations import Operation
 
 
@@ -232,3 +232,20 @@ class Trending:
     course_ids: tuple[str, ...]
     scores: tuple[float, ...]
     unjoined: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AllActivity:
+    """The activity of courses over all shards, merged.
+
+    Attributes:
+        computed_at_ms: When, ms since 1970 UTC.
+        course_ids: Courses.
+        vectors: The packed vector of each, one after the other (`recsys.model.course_activity`).
+        form: Of the vectors: the format of the shards that they were merged from (`recsys.keys.STATE_FORMAT`).
+    """
+
+    computed_at_ms: int
+    course_ids: tuple[str, ...]
+    vectors: bytes
+    form: int = STATE_FORMAT

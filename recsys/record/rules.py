@@ -142,6 +142,24 @@ class RecordRules:
         if record.quarter:
             yield self.weights.by_type[PROGRESS] * record.quarter, record.reached_ms - LANDMARK_MS
 
+    def liked_ms(self, record: Record) -> list[int]:
+        """From when each positive contribution of a record counts, ms since 1970 UTC: what courses are popular by."""
+        weights, of_register = self.weights.by_type, self._of_register
+        times = []
+        for flow in record.flows:
+            bucket, kind = divmod(flow, FLOW_TYPES)
+            if weights[FLOWS[kind]] > 0:
+                times.append(LANDMARK_MS + bucket * self.bucket_ms)
+        for state, at_ms, left, value in record.registers:
+            weight = of_register[state, left]
+            if state == _RATED and not left:
+                weight *= value - RATING_MIDPOINT
+            if weight > 0:
+                times.append(at_ms)
+        if record.quarter and weights[PROGRESS] > 0:
+            times.append(record.reached_ms)
+        return times
+
     def packed(self, record: Record) -> bytes:
         """The record as the online store keeps it."""
         return pack(record, self.engagement(record))

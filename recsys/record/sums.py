@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from typing import Final
 
 _FORM: Final = struct.Struct("<ddI")
+SUM_BYTES: Final = _FORM.size
+"""What follows them in a value is another's."""
 
 
 def change_sum(packed: bytes | None, terms: Sequence[float]) -> bytes | None:
     """A sum after terms joined and left it; None where none is left.
 
     Args:
-        packed: The sum as the online store keeps it, 20 bytes; None for none.
+        packed: What begins with a sum as the online store keeps it, 20 bytes; None for none.
         terms: The terms that joined, each above 0, and the negative of those that left.
 
     Raises:
@@ -50,6 +52,6 @@ def sum_of(packed: bytes) -> float:
 
 def _unpacked(packed: bytes) -> tuple[float, float, int]:
     try:
-        return _FORM.unpack(packed)
+        return _FORM.unpack_from(packed)
     except struct.error:
         raise ValueError("expected a compensated sum") from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -30,6 +31,7 @@ class Follower:
         models: Follows the published model.
         trending: Told the merged list.
         clock: ms since 1970 UTC.
+        follow_features: Brings the course features that models rank with up to date.
         check_owner: Raises `ForeignState` where the state is another deployment's.
 
     Attributes:
@@ -45,6 +47,7 @@ class Follower:
         models: ModelFollower[LoadedModel],
         trending: LatestTrending,
         clock: Callable[[], int],
+        follow_features: Callable[[], Awaitable[None]],
         check_owner: Callable[[StateOwner | None], None] = lambda _: None,
     ) -> None:
         self._store = store
@@ -53,6 +56,7 @@ class Follower:
         self._models = models
         self._trending = trending
         self._clock = clock
+        self._follow_features = follow_features
         self._check_owner = check_owner
         self.polled = asyncio.Event()
         self.store_answers = False
@@ -74,6 +78,9 @@ class Follower:
         trending = await self._read()
         await self._models.follow()
         model = self._models.current
+        if self.store_answers:
+            with contextlib.suppress(ServiceUnavailable, UnreadableState):  # those of before stay
+                await self._follow_features()
         if trending is not None:
             self._trending.update(trending, {} if model is None else model.courses)
             await asyncio.to_thread(self._trending.save, self._clock())

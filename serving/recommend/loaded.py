@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.catalog import Course
+from recsys.model.inputs import Doubles
 from serving.recommend.query import ATTRIBUTES, Attributes
 
 
@@ -33,6 +34,10 @@ class Ranker(Protocol):
         """The top-N of one learner, best first, with scores."""
         ...
 
+    def with_activity(self, ids: Sequence[str], vectors: Doubles, *, at_ms: int) -> Self:
+        """The same model with course features as of a time."""
+        ...
+
 
 LoadBundle = Callable[[Path], Ranker]
 
@@ -42,10 +47,11 @@ class LoadedModel:
 
     Args:
         ranker: The scorer of a verified bundle.
+        as_of_now: The same scorer with the course features of now.
     """
 
-    def __init__(self, ranker: Ranker) -> None:
-        self._ranker = ranker
+    def __init__(self, ranker: Ranker, as_of_now: Callable[[Ranker], Ranker] = lambda ranker: ranker) -> None:
+        self._ranker, self._as_of_now = ranker, as_of_now
         self.version = ranker.version
         self.courses: Mapping[str, Course] = ranker.courses
         catalogue = [ranker.courses[course_id] for course_id in ranker.course_ids]
@@ -62,7 +68,7 @@ class LoadedModel:
         attributes: Attributes = Attributes(),  # noqa: B008 (frozen)
     ) -> tuple[list[str], list[float]]:
         """As `Scorer.rank`, among the courses that have the attributes."""
-        return self._ranker.rank(
+        return self._as_of_now(self._ranker).rank(
             user_id, engagement, at_ms=at_ms, n=n, exclude=exclude, allowed=self._allowed(attributes)
         )
 

@@ -15,17 +15,16 @@ from recsys.errors import InvalidEvent, RefusalReason
 from recsys.events import Interaction, decode, decode_flat
 from recsys.handed_on import CONTROL_HEADER, HANDED_ON, HandedOn, decode_handed_on, encode_handed_on, is_handed_on
 from recsys.kafka.records import MAX_PRODUCED_BYTES, Record, headers_bytes
-from recsys.keys import ENGAGEMENT, Partition, Topology, partition_of
+from recsys.keys import Partition, Topology, partition_of
 from recsys.online_store import Effects, ShardState
 from recsys.online_store.operations import Read
 from recsys.record import Record as CourseRecord
 from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.engagement.projections import REGISTERED, Events, Projection
-from stream.engagement.projections.trending import more_reads_of_sums
 from stream.engagement.record_changes import Event
 from stream.engagement.record_fold import fold_records
-from stream.engagement.record_reads import more_reads_of_records
+from stream.engagement.record_reads import more_reads_of_records, more_reads_of_sums
 
 DECODED_AT_ONCE = 64
 """Records whose values are decoded together. Those of an unusual one among them are decoded one by one."""
@@ -118,7 +117,7 @@ class Batch:
 
     def more_reads(self, state: ShardState, rules: FoldRules) -> list[Read]:
         """What it needs beyond the state that was read: whole learners, then the sums of their courses. Rarely any."""
-        return more_reads_of_records(self.events, state, rules.max_courses) or more_reads_of_sums(state, ENGAGEMENT)
+        return more_reads_of_records(self.events, state, rules.max_courses) or more_reads_of_sums(state)
 
 
 def decode_record(record: Record) -> Event:

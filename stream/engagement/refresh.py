@@ -54,6 +54,7 @@ class Refresher:
         clock: Seconds, monotonic.
         now_ms: Wall clock, ms since 1970 UTC: the time rankings are for.
         exclusion: What a list leaves out.
+        features: The same model with the course features of now.
         leftovers_s: Seconds between two sweeps for marks that nobody told of, and how long Redis is left alone when it
             does not answer.
         wait: How to wait for an event or until seconds passed.
@@ -70,10 +71,11 @@ class Refresher:
         clock: Callable[[], float],
         now_ms: Callable[[], int],
         exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
+        features: Callable[[Scorer], Scorer] = lambda scorer: scorer,
         leftovers_s: float = LEFTOVERS_S,
         wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
     ) -> None:
-        self._exclusion = exclusion
+        self._exclusion, self._features = exclusion, features
         self._store, self._model, self._shards = store, model, shards
         self._top_n, self._backlog_s, self._leftovers_s = top_n, backlog_s, leftovers_s
         self._clock, self._now_ms, self._wait = clock, now_ms, wait
@@ -130,8 +132,8 @@ class Refresher:
 
     async def refresh(self, shard: Shard) -> int:
         """Ranks one batch of a shard's dirty users; returns how many, `BATCH_USERS` if there are more."""
-        scorer = self._model.current if self._model.up_to_date else None
-        if scorer is None:
+        model = self._model.current if self._model.up_to_date else None
+        if model is None:
             return 0
         waiting = await self._store.waiting(shard, newest=NEWEST, oldest=OLDEST)
         self._show(shard, waiting.count, waiting.oldest_mark)
@@ -139,7 +141,7 @@ class Refresher:
             return 0
         with metrics.REFRESH_SECONDS.time():
             states = await self._store.user_states(shard, [user for user, _ in waiting.users])
-            now_ms = self._now_ms()
+            now_ms, scorer = self._now_ms(), self._features(model)
             learners = [
                 Learner(user, state.engagement, self._exclusion.excluded(state.done, state.engagement, at_ms=now_ms))
                 for (user, _), state in zip(waiting.users, states, strict=True)

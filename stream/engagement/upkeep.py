@@ -18,11 +18,12 @@ from recsys.errors import ServiceUnavailable, UnreadableState
 from recsys.kafka.admin import check_interactions_topic
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import KeySpace, Partition, Topology
-from recsys.online_store import Control, Lists
+from recsys.online_store import Control, Lists, ShardStore
 from recsys.online_store.durability import check_eviction
 from recsys.owner import LogIdentity, StateOwner, check_owner
 from recsys.settings import Settings
 from stream.engagement import metrics
+from stream.engagement.course_activity import ActivityMerge
 from stream.engagement.partitions import OwnedPartitions
 from stream.engagement.quietly import quietly
 from stream.engagement.trending import merge_trending
@@ -41,7 +42,7 @@ REBALANCE_S = 180.0
 TRENDING_OWNER = 0
 
 
-class UpkeepStore(Control, Lists, Protocol):
+class UpkeepStore(Control, Lists, ShardStore, Protocol):
     """What these tasks use of the online store."""
 
 
@@ -88,6 +89,7 @@ class Upkeep:
     owner: StateOwner | None = None
     switched: asyncio.Event = field(default_factory=asyncio.Event)
     _missing: list[str] = field(default_factory=list)
+    _missing_activity: list[str] = field(default_factory=list)
     _evicted: dict[str, int] = field(default_factory=dict)
     _rewritten: dict[str, str] = field(default_factory=dict)
 
@@ -146,11 +148,25 @@ class Upkeep:
             self.partitions.cancel_idle_checks()
 
     async def trend(self) -> None:
-        """The owner of one partition merges trending for all."""
+        """The owner of one partition merges trending and the activity of courses for all."""
+        settings = self.settings
+        keys = KeySpace(settings.redis_key_prefix)
+        activity = ActivityMerge(self.store, self.topology.shards(), settings.consumer_group, keys)
         while True:
             await asyncio.sleep(self.trending_every_s)
             if TRENDING_OWNER in set(self.owned()):
                 await quietly(self._merge_trending)
+                await quietly(lambda: self._merge_activity(activity))
+
+    async def _merge_activity(self, activity: ActivityMerge) -> None:
+        unreadable = ""
+        try:
+            await activity.merge(self.catalogue(), self.now_ms())
+        except UnreadableState as error:  # named once: it stays until a rebuild
+            unreadable = str(error)
+            if unreadable not in self._missing_activity:
+                log.error("activity_not_merged", error=unreadable)  # noqa: TRY400 - the error says all
+        self._missing_activity[:] = [unreadable] if unreadable else []
 
     async def _merge_trending(self) -> None:
         missing: list[UnreadableState] = []

@@ -21,6 +21,7 @@ from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology
 from recsys.model.follower import ModelFollower
+from recsys.model.live_features import EVERY_S, LiveFeatures
 from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
 from recsys.owner import StateOwner
@@ -105,9 +106,11 @@ class EngagementWorker:
             count=lambda outcome: metrics.MODEL_LOADS.labels(outcome).inc(),
             restore=store.restore_model,
         )
+        self._features = LiveFeatures[Scorer](store.all_activity, clock=time.monotonic, now_ms=now_ms)
         self._refresher = Refresher(
             store,
             self._model,
+            features=self._features.of,
             shards=lambda: {topology.shard(partition) for partition in self._owned()},
             top_n=settings.refresh_top_n,
             backlog_s=settings.refresh_backlog_seconds,
@@ -148,6 +151,7 @@ class EngagementWorker:
         beside = self._beside(
             self._identity.keep,
             self._follow_model,
+            self._follow_features,
             self._refresher.run,
             self._outdated_lists.run,
             self._upkeep.follow_topology,
@@ -247,6 +251,11 @@ class EngagementWorker:
         while True:
             await asyncio.sleep(self._settings.model_poll_seconds)
             await quietly(self._model.follow)
+
+    async def _follow_features(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await quietly(self._features.follow)
 
     async def _or_die(self, work: Callable[[], Awaitable[None]]) -> None:
         try:

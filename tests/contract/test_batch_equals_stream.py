@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,10 +15,13 @@ from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import histories
 from batch.history import History, Reading
 from batch.preparation import prepare
+from batch.ranking.snapshots import vectors_before
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.exclusion import Exclusion
 from recsys.keys import Partition, Shard
+from recsys.model.course_activity import FIRST, LAST, activity, touched, unpacked, untouched
+from recsys.model.inputs import Doubles
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold, produced
 from stream.engagement.steps import read_state
@@ -71,8 +75,8 @@ def each_merged_once(story: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-async def streamed(log: Sequence[FakeRecord]) -> dict[tuple[str, str], tuple[float, int]]:
-    """(learner, course) → stored sum, and until when it is not recommended (0: it may be)."""
+async def streamed(log: Sequence[FakeRecord]) -> tuple[dict[tuple[str, str], tuple[float, int]], Doubles]:
+    """(learner, course) → stored sum, and until when it is not recommended (0: it may be); activity by course."""
     store, waiting, offset = MemoryStore(), [*log], 0
     while waiting:
         record = waiting.pop(0)
@@ -86,14 +90,16 @@ async def streamed(log: Sequence[FakeRecord]) -> dict[tuple[str, str], tuple[flo
         copies = [FakeRecord(0, each.value, each.key, record.timestamp, each.headers) for each in handed_on]
         waiting, offset = [*copies, *waiting], offset + 1
     states = await store.user_states(SHARD, USERS)
-    return {
+    records = {
         (user, course): (stored, state.done.get(course, 0))
         for user, state in zip(USERS, states, strict=True)
         for course, stored in state.engagement.items()
     }
+    activity = await store.activity(SHARD)
+    return records, unpacked([activity.get(course.course_id) for course in COURSES])
 
 
-def batched(log: Sequence[FakeRecord]) -> dict[tuple[str, str], tuple[float, int]]:
+def batched(log: Sequence[FakeRecord]) -> tuple[dict[tuple[str, str], tuple[float, int]], Doubles]:
     """The same from the history of the topic."""
     reading = Reading()
     for record in log:
@@ -102,14 +108,15 @@ def batched(log: Sequence[FakeRecord]) -> dict[tuple[str, str], tuple[float, int
     try:
         prepared = prepare(History(reading.frame(), tuple(COURSES), "topic"), at_ms=ARRIVAL, rules=rules)
     except InputError:  # nothing is left
-        return {}
+        return {}, untouched(len(COURSES))
     rule = EngagementRule(rules.weights, rules.decay, Exclusion(), rules.bucket_ms, rules.give_back_ms)
     encoded = encode(prepared.events, prepared.courses, rule)
-    return {
+    records = {
         (encoded.users[user], COURSES[row].course_id): (float(stored), int(until))
         for user, learner in enumerate(histories(encoded, rule.decay, ARRIVAL))
         for row, stored, until in zip(learner.rows, learner.stored, learner.done_until, strict=True)
     }
+    return records, vectors_before(encoded, ARRIVAL)
 
 
 def _act(user: str, kind: str, course: str = "c1", **more: Any) -> dict[str, Any]:
@@ -151,10 +158,17 @@ THROUGH_ERASED = [
 def test_a_history_gives_the_records_of_the_live_fold(story: list[dict[str, Any]], repeated: int) -> None:
     story = each_merged_once(story)
     log = as_log(story, repeated)
-    expected, received = asyncio.run(streamed(log)), batched(log)
+    (expected, live), (received, trained) = asyncio.run(streamed(log)), batched(log)
     assert received.keys() == expected.keys()
     assert {pair: until for pair, (_, until) in received.items()} == {
         pair: until for pair, (_, until) in expected.items()
     }
     for pair, (stored, _) in expected.items():
         assert received[pair][0] == pytest.approx(stored, rel=1e-9, abs=1e-9)
+    now, then = activity(live, ARRIVAL), activity(trained, ARRIVAL)
+    np.testing.assert_allclose(now.popularity, then.popularity, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(now.first_touches, then.first_touches, rtol=1e-9, atol=1e-9)
+    # Of the times of the first and the last touch nothing is taken back.
+    np.testing.assert_array_equal(touched(live), touched(trained))
+    assert (live[:, FIRST] <= trained[:, FIRST]).all()
+    assert (live[:, LAST] >= trained[:, LAST]).all()

@@ -9,7 +9,17 @@ import pytest
 
 from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.keys import ENGAGEMENT, TREND, Shard, Topology
-from recsys.online_store import CachedTop, Effects, Guard, Listed, ModelPointer, OnlineStore, Stop, Trending
+from recsys.online_store import (
+    AllActivity,
+    CachedTop,
+    Effects,
+    Guard,
+    Listed,
+    ModelPointer,
+    OnlineStore,
+    Stop,
+    Trending,
+)
 from recsys.online_store.operations import (
     SHARD_ITSELF,
     DeleteFields,
@@ -23,7 +33,7 @@ from recsys.online_store.operations import (
 )
 from recsys.online_store.redis.store import RedisStore
 from recsys.record import FOREVER_MS
-from tests.doubles.effects import effects, scored
+from tests.doubles.effects import effects, scored, summed
 
 GROUP = "g"
 SHARD = Shard(0)
@@ -220,6 +230,18 @@ async def test_a_worker_id_has_one_holder_at_a_time(store: OnlineStore) -> None:
     assert not await store.hold_worker_id("w", "second", 60_000)
     await store.release_worker_id("w", "first")
     assert await store.hold_worker_id("w", "second", 60_000)
+
+
+async def test_the_activity_of_courses_comes_back_as_written(store: OnlineStore) -> None:
+    assert await store.all_activity() is None
+    assert await store.activity(SHARD) == {}
+    vectors = {f"c{n}": b"%08d" % n for n in range(2500)}
+    values = {course: summed(1.0, vector) for course, vector in vectors.items()}
+    await store.commit(SHARD, GROUP, None, 0, Effects([PutValues(TREND, {SHARD_ITSELF: values})]))
+    merged = AllActivity(7, ("a", "ü"), b"\x00\xff" * 8)
+    await store.write_all_activity(merged)
+    assert await store.activity(SHARD) == vectors
+    assert await store.all_activity() == merged
 
 
 async def test_pointer_topology_and_trending_come_back_as_written(store: OnlineStore) -> None:

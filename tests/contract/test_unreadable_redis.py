@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from recsys.errors import OutdatedState, UnreadableState
-from recsys.keys import KeySpace, Partition, Topology
+from recsys.keys import STATE_FORMAT, KeySpace, Partition, Topology
 from recsys.online_store import Effects, Guard, ModelPointer, Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
@@ -38,7 +38,7 @@ OTHER_VALUE: dict[str, Spoil] = {
     ERASED: lambda client: client.hset(ERASED, LEARNER[Partition(1)], "yesterday"),
     MERGED: lambda client: client.hset(MERGED, LEARNER[Partition(1)], "yesterday"),
     ENGAGEMENT: lambda client: client.hset(ENGAGEMENT, "c", "five"),
-    TREND: lambda client: client.hset(TREND, "c", "five"),
+    TREND: lambda client: client.hset(TREND, "c", bytes(20)),
     COUNTS: lambda client: client.hset(COUNTS, "accepted", "many"),
 }
 SPOILT = [
@@ -122,7 +122,7 @@ async def test_a_topology_that_cannot_be_read_is_named_and_replaced_by_a_rebuild
 
 
 async def test_a_topology_of_a_newer_release_is_named_and_left_alone(redis_url: str, store: RedisStore) -> None:
-    newer = json.dumps({"format": 3, "shards": ["a", "b"]}).encode()
+    newer = json.dumps({"format": STATE_FORMAT + 1, "shards": ["a", "b"]}).encode()
     with redis.Redis.from_url(redis_url) as client:
         client.set(KEYS.topology, newer)
         asked = (
@@ -133,7 +133,7 @@ async def test_a_topology_of_a_newer_release_is_named_and_left_alone(redis_url: 
         )
         for asking in asked:
             with pytest.raises(
-                UnreadableState, match=r"'recsys:topology' was written by a newer release \(format 3"
+                UnreadableState, match=rf"'recsys:topology' was written by a newer release \(format {STATE_FORMAT + 1}"
             ) as told:
                 await asking
             assert told.value.exit_status == 4

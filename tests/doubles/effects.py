@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, TREND
+from recsys.model.course_activity import Terms, added, packed, untouched
 from recsys.online_store import Effects
 from recsys.online_store.operations import (
     SHARD_ITSELF,
@@ -21,14 +24,18 @@ TOUCHED = Record(1_600_000_000_000, (1,))
 """The record behind every score: what it holds does not matter to those who read scores only."""
 
 
+ONE_TOUCH = packed(added(untouched(1), Terms(np.zeros(1, int), np.full(1, 1.6e12), np.ones(1), np.ones(1))))[0]
+"""The activity of a course that one learner touched once."""
+
+
 def scored(score: float) -> bytes:
     """A packed record with this engagement."""
     return pack(TOUCHED, score)
 
 
-def summed(total: float) -> bytes:
-    """A packed sum of one term."""
-    return struct.pack("<ddI", total, 0.0, 1)
+def summed(total: float, activity: bytes = ONE_TOUCH) -> bytes:
+    """What is kept of a course: a sum of one term, and its activity."""
+    return struct.pack("<ddI", total, 0.0, 1) + activity
 
 
 def effects(

@@ -101,6 +101,10 @@ class Pair:
         """What it contributes to trending: positive terms only."""
         return sum(decayed(weight, at, TRENDING_HALF_LIFE_DAYS) for weight, at in self.terms() if weight > 0)
 
+    def likes(self) -> list[int]:
+        """When each positive term counts from, ms: what its course's activity is summed over."""
+        return sorted(at for weight, at in self.terms() if weight > 0)
+
     def done_until(self) -> int | None:
         """Until when the course must not be recommended to the learner, ms; None if it may be."""
         holds = {name for name, (_, left, _) in self.states.items() if not left}

@@ -36,6 +36,7 @@ class Shard:
         fence: Offset of the last record; None for an empty partition.
         learners: Those of whom anything is kept.
         trend: Course → stored sum, with the sizes of all terms that were ever part of it.
+        likes: Course → when each positive term of its records counts from, ms, and the first of each record.
         counts: Outcome → records.
         refused: Offset → the value of each record that must have a dead letter, and the reason in it ("" for any).
         controls: Offsets of what merges handed on.
@@ -46,6 +47,7 @@ class Shard:
     fence: int | None = None
     learners: dict[str, Learner] = field(default_factory=dict)
     trend: dict[str, Sum] = field(default_factory=dict)
+    likes: dict[str, tuple[list[int], list[int]]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     refused: dict[int, tuple[bytes | None, str]] = field(default_factory=dict)
     controls: set[int] = field(default_factory=set)
@@ -109,10 +111,14 @@ class Shard:
         return True
 
     def sum_up(self) -> None:
-        """Trending: the sum of what the records contribute, rounded once."""
+        """Trending: the sum of what the records contribute, rounded once; and what activity is summed over."""
         terms: dict[str, list[float]] = {}
         for (_, course), pair in self.records.items():
             terms.setdefault(course, []).append(pair.trend())
+            if times := pair.likes():
+                every, first = self.likes.setdefault(course, ([], []))
+                every += times
+                first.append(times[0])
         for course, total in self.trend.items():
             total.value = fsum(terms.get(course, ()))
 

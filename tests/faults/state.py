@@ -15,6 +15,8 @@ from recsys.keys import KeySpace, Shard
 from tests.faults.packed import Stored, unpacked
 
 SHARDS_PER_GENERATION = 10_000
+ACTIVITY_NUMBERS = 14
+"""Nine popularities, three first touches, the first and the last time in ms."""
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class StoredShard:
     done: dict[str, dict[str, int]] = field(default_factory=dict)
     trend: dict[str, float] = field(default_factory=dict)
     terms: Counter[str] = field(default_factory=Counter)
+    activity: dict[str, tuple[float, ...]] = field(default_factory=dict)
     bots: dict[str, dict[str, str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -101,8 +104,9 @@ def _read_shard_keys(
         trend: Any = client.hgetall(keys.trend(shard))
         counts: Any = client.hgetall(keys.counts(shard))
         for course, value in trend.items():
-            total, rest, records = struct.unpack("<ddI", value)
+            total, rest, records, *activity = struct.unpack(f"<ddI{ACTIVITY_NUMBERS}d", value)
             found[partition].trend[course.decode()] = total + rest
+            found[partition].activity[course.decode()] = tuple(activity)
             if records:
                 found[partition].terms[course.decode()] = records
         erased: Any = client.hgetall(keys.erased(shard))

@@ -61,9 +61,18 @@ def stored(shard: Shard) -> StoredShard:
         done={user: dict(courses) for user, courses in shard.done.items()},
         trend={course: each.value for course, each in shard.trend.items()},
         terms=shard.terms,
+        activity={course: active(*likes) for course, likes in shard.likes.items()},
         bots={user: dict(fields) for user, fields in shard.bots.items()},
         counts=Counter(shard.counts),
     )
+
+
+def active(every: list[int], first: list[int]) -> tuple[float, ...]:
+    """A course's activity, as of its last term."""
+    last, days = max(every), (1, 3, 7, 14, 30, 60, 120, 365)
+    decayed = [sum(2 ** ((at - last) / DAY_MS / each) for at in every) for each in days]
+    firsts = [sum(2 ** ((at - last) / DAY_MS / each) for at in first) for each in (7, 30)]
+    return (*decayed, float(len(every)), *firsts, float(len(first)), float(min(every)), float(last))
 
 
 def letters(shard: Shard) -> list[DeadLetter]:
@@ -302,6 +311,10 @@ def test_a_missing_or_changed_dead_letter_is_seen(shard: Shard) -> None:
         lambda have: have.bots["bot"].pop("state"),
         lambda have: have.trend.pop("c4"),
         lambda have: have.terms.update(c4=1),
+        lambda have: have.activity.pop("c1"),
+        lambda have: have.activity.update(c9=have.activity["c1"]),
+        lambda have: have.activity.update(c1=(2.0 * have.activity["c1"][0], *have.activity["c1"][1:])),
+        lambda have: have.activity.update(c1=(*have.activity["c1"][:-1], 0.0)),
         lambda have: have.counts.update(unchanged=1),
         lambda have: have.records.update({("eve", "c1"): Stored(Pair(touched=1), 0.0)}),
         lambda have: have.records.update({("ada", "c1"): Stored(Pair(touched=1), 20.0)}),

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.pairs import Sum
+import numpy as np
+
+from tests.faults.pairs import DAY_MS, Sum
 from tests.faults.shards import Shard
-from tests.faults.state import StoredShard
+from tests.faults.state import ACTIVITY_NUMBERS, StoredShard
 from tests.faults.topic import DeadLetter
 
 RELATIVE = 1e-9
@@ -17,6 +19,9 @@ ROUNDING = 1e-13
 COMPENSATED_ROUNDING = 1e-28
 """The same for trending, which is kept as two doubles; of all terms that were ever part of a sum."""
 SHOWN = 20
+ACTIVITY_DAYS = ((1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0, np.inf), (7.0, 30.0, np.inf))
+"""Half-lives of a course's popularities and of its first touches."""
+NOTHING = (0.0,) * ACTIVITY_NUMBERS
 
 
 @dataclass(slots=True)
@@ -77,6 +82,7 @@ def judge(
         _judge_counts(verdict, partition, shard, have)
         _judge_records(verdict, partition, shard, have)
         _judge_trend(verdict, partition, shard, have)
+        _judge_activity(verdict, partition, shard, have)
         _judge_equal(verdict, f"terms of trend {partition}", shard.terms, have.terms)
         _judge_equal(verdict, f"done {partition}", shard.done, have.done)
         _judge_equal(verdict, f"bot {partition}", shard.bots, have.bots)
@@ -151,6 +157,25 @@ def _judge_trend(verdict: Verdict, partition: int, shard: Shard, have: StoredSha
         if not _equal(got, want, COMPENSATED_ROUNDING):
             lost, doubled = lost + (got < want.value), doubled + (got > want.value)
             verdict.differs(f"trend {partition} {course}: expected {want.value!r}, received {got!r}")
+    if not (verdict.lost or verdict.doubled):
+        verdict.lost, verdict.doubled = lost, doubled
+
+
+def _judge_activity(verdict: Verdict, partition: int, shard: Shard, have: StoredShard) -> None:
+    """Kept by differences, too; what was added twice, or not at all, is in the counts, which are exact."""
+    lost = doubled = 0
+    for course in shard.likes.keys() | have.activity.keys():
+        likes, (*got, first, last) = shard.likes.get(course, ([], [])), have.activity.get(course, NOTHING)
+        for half_lives, times, sums in zip(ACTIVITY_DAYS, likes, (got[:9], got[9:]), strict=True):
+            ages = (max(last, *likes[0], 0) - np.array(times, np.float64)) / DAY_MS
+            for days, received in zip(half_lives, sums, strict=True):
+                expected = float(np.exp2(-ages / days).sum())
+                if abs(received - expected) > RELATIVE * max(1.0, received, expected):
+                    lost, doubled = lost + (received < expected), doubled + (received > expected)
+                    name = f"activity {partition} {course}, {days:g} days"
+                    verdict.differs(f"{name}: expected {expected!r}, received {received!r}")
+        if likes[0] and not first <= min(likes[0]) <= max(likes[0]) <= last:
+            verdict.differs(f"activity {partition} {course}: expected times around {min(likes[0])} … {max(likes[0])}")
     if not (verdict.lost or verdict.doubled):
         verdict.lost, verdict.doubled = lost, doubled
 

@@ -11,16 +11,18 @@ import msgspec
 from redis.asyncio import Redis
 
 from recsys.errors import UnreadableState
-from recsys.keys import KeySpace, Shard
-from recsys.online_store.packing import pack_top, unpack_top
+from recsys.keys import STATE_FORMAT, KeySpace, Shard
+from recsys.online_store.packing import pack_activity, pack_top, unpack_activity, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
 from recsys.online_store.redis.users import UserIndex, scores_of
-from recsys.online_store.values import CachedTop, Listed, ShardTrend, Trending, UserState, Waiting
-from recsys.record.sums import sum_of
+from recsys.online_store.values import AllActivity, CachedTop, Listed, ShardTrend, Trending, UserState, Waiting
+from recsys.record.sums import SUM_BYTES, sum_of
 
 TREND_PAGE = 1000
 """Courses read by one call: half a millisecond of Redis, and of the event loop between two other tasks."""
+
+REWRITTEN = "the workers write it every few seconds; until then the features of the bundle stay"
 
 _Scored = list[tuple[bytes, float]]
 
@@ -143,6 +145,32 @@ class RedisLists:
 
     async def trending(self) -> Trending | None:
         return await read_json(self._client, self._keys.trending, Trending)
+
+    async def activity(self, shard: Shard) -> Mapping[str, bytes]:
+        key, found, cursor = self._keys.trend(shard), dict[str, bytes](), None
+        while cursor != 0:
+            async with answering(key):
+                cursor, page = await self._client.hscan(key, cursor or 0, count=TREND_PAGE)
+            found |= {course.decode(): value[SUM_BYTES:] for course, value in cast("dict[bytes, bytes]", page).items()}
+        return found
+
+    async def write_all_activity(self, merged: AllActivity) -> None:
+        async with answering():
+            await self._client.set(self._keys.all_activity, pack_activity(merged))
+
+    async def all_activity(self) -> AllActivity | None:
+        key = self._keys.all_activity
+        async with answering(key):
+            value = await self._client.get(key)
+        if value is None:
+            return None
+        try:
+            merged = unpack_activity(cast("bytes", value))
+        except msgspec.DecodeError:
+            raise UnreadableState(key, "holds no activity of courses", remedy=REWRITTEN) from None
+        if merged.form != STATE_FORMAT:
+            raise UnreadableState(key, f"is of another release (format {merged.form})", remedy=REWRITTEN)
+        return merged
 
 
 def _fence_of(reply: bytes | None) -> int | None:

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 from stream.engagement.projections.bots import Bots
 from stream.engagement.projections.counts import Counts
+from stream.engagement.projections.course_sums import CourseSums
 from stream.engagement.projections.done import DoneCourses
 from stream.engagement.projections.engagement import Engagement
 from stream.engagement.projections.events import Events, Projection
 from stream.engagement.projections.registers import Registers
-from stream.engagement.projections.trending import TrendingSums
 
 __all__ = ["REGISTERED", "Events", "Projection"]
 
-REGISTERED: tuple[Projection, ...] = (Engagement(), DoneCourses(), Bots(), TrendingSums(), Registers(), Counts())
+REGISTERED: tuple[Projection, ...] = (
+    Engagement(),
+    DoneCourses(),
+    Bots(),
+    CourseSums(),
+    Registers(),
+    Counts(),
+)
 """Every projection, in the order in which their operations are applied."""

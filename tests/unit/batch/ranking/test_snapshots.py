@@ -63,7 +63,7 @@ def test_activity_is_the_sum_of_decayed_events(
     at_ms = int(encoded.time[-1]) + 1
     found = activity_before(encoded, at_ms)
     course = int(encoded.course[0])
-    mine = encoded.time[encoded.course == course]
+    mine = encoded.counted[encoded.course == course]
     for row, days in enumerate(POPULARITY_DAYS):
         assert np.isclose(found.popularity[row, course], np.exp2(-(at_ms - mine) / DAY / days).sum())
     learners = len(np.unique(encoded.user[encoded.course == course]))

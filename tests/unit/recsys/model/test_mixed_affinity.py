@@ -13,7 +13,8 @@ import pytest
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError
 from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
-from recsys.model.course_features import NAMES
+from recsys.model.course_activity import FIRST, Terms, activity, added, untouched
+from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.mixed_affinity import decayed
 from recsys.model.ranker import mixed_weights
@@ -96,6 +97,55 @@ def test_scores_are_the_mixed_signals_and_features(mixed: Draft) -> None:
     weights = mixed_weights(a, log_context(len(rows), values.sum()))
     expected = np.stack(signals).T @ weights[:3] + a["features"] @ weights[4:]
     np.testing.assert_allclose(scorer.score("x", engagement, at_ms=NOW), expected, rtol=2e-3, atol=2e-3)
+
+
+def _with_history(mixed: Draft) -> Draft:
+    """The bundle says what its course features are made of: 40 courses, each touched once, a day after the other."""
+    n = len(mixed.courses)
+    times = NOW - 50.0 * DAY + np.arange(n, dtype=np.float64) * DAY
+    vectors = added(untouched(n), Terms(np.arange(n), times, np.ones(n), np.ones(n)))
+    features = course_features(activity(vectors, NOW))
+    scaling = {"feature_mean": features.mean(axis=0), "feature_scale": features.std(axis=0) + np.float32(1e-2)}
+    standardised = (features - scaling["feature_mean"]) / scaling["feature_scale"]
+    return replace(mixed, arrays={**mixed.arrays, **scaling, "activity": vectors, "features": standardised})
+
+
+def test_the_course_features_of_now_take_the_place_of_the_frozen_ones(mixed: Draft) -> None:
+    draft = _with_history(mixed)
+    frozen = Scorer(as_bundle(draft))
+    as_it_was = frozen.with_activity([], untouched(0), at_ms=NOW)
+    for engagement in ({}, {"c3": 1e9}):
+        expected, received = (scorer.score("ada", engagement, at_ms=NOW) for scorer in (frozen, as_it_was))
+        np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)
+    takes_off = Terms(np.zeros(60, np.int64), np.full(60, NOW - DAY / 8), np.ones(60), np.ones(60))
+    live = frozen.with_activity(["c5", "unknown"], added(untouched(2), takes_off), at_ms=NOW)
+    scores = live.score("x", {}, at_ms=NOW)  # a newcomer's are a popularity alone
+    assert scores.argmax() == 5
+    whole = draft.arrays["activity"].copy()
+    whole[5] = added(untouched(1), takes_off)[0]
+    whole[5, FIRST] = draft.arrays["activity"][5, FIRST]
+    most = np.maximum(activity(whole, NOW).popularity, activity(draft.arrays["activity"], NOW).popularity)
+    features = course_features(activity(whole, NOW)._replace(popularity=most))
+    wanted = ((features - draft.arrays["feature_mean"]) / draft.arrays["feature_scale"])[:, 3]
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-5)
+    assert frozen.score("x", {}, at_ms=NOW).argmax() != 5, "the scorer itself is immutable"
+
+
+def test_a_bundle_that_does_not_say_what_its_features_are_made_of_keeps_them(mixed: Draft, draft: Draft) -> None:
+    for bundle in (mixed, draft):
+        scorer = Scorer(as_bundle(bundle))
+        live = scorer.with_activity([], untouched(0), at_ms=NOW)
+        np.testing.assert_array_equal(live.score("x", {}, at_ms=NOW), scorer.score("x", {}, at_ms=NOW))
+
+
+def test_a_history_that_does_not_fit_is_refused(mixed: Draft) -> None:
+    whole = _with_history(mixed)
+    Scorer(as_bundle(whole))
+    for name in ("feature_mean", "feature_scale"):
+        with pytest.raises(BundleError, match=name):
+            Scorer(as_bundle(replace(whole, arrays={key: whole.arrays[key] for key in whole.arrays if key != name})))
+    with pytest.raises(BundleError, match="activity of shape"):
+        Scorer(as_bundle(replace(whole, arrays={**whole.arrays, "activity": whole.arrays["activity"][1:]})))
 
 
 def test_the_order_of_a_learners_engagement_does_not_matter(mixed: Draft) -> None:

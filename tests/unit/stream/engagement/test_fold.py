@@ -7,15 +7,19 @@ import random
 from collections import defaultdict
 from copy import deepcopy
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import RefusalReason
-from recsys.keys import DIRTY, Partition, Shard, Topology, partition_of
+from recsys.keys import DIRTY, TREND, Partition, Shard, Topology, partition_of
+from recsys.model.course_activity import activity, unpacked
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
+from recsys.online_store.operations import SHARD_ITSELF
 from recsys.record import FOREVER_MS, RecordRules, unpack
+from recsys.record.sums import SUM_BYTES
 from stream.engagement.fold import DECODED_AT_ONCE, FoldRules, decode_records, fold
 from stream.engagement.steps import read_state
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
@@ -163,15 +167,22 @@ async def test_chunk_boundaries_do_not_change_the_state(
         event(offset, user, course, kind, id=f"e{number}", at=ARRIVAL - age)
         for offset, (user, course, kind, number, age) in enumerate(story)
     ]
-    states = []
+    states, activities = [], []
     for boundary in (size, rng.randint(1, 40)):
         store = MemoryStore()
         for start in range(0, len(records), boundary):
             await apply(store, records[start : start + boundary])
         contents = store.contents(SHARD)
         marked = set(contents.marks.pop(DIRTY))  # by the fence of the commit, which chunk boundaries do move
+        sums = contents.values[TREND][SHARD_ITSELF]
+        activities.append({course: value[SUM_BYTES:] for course, value in sums.items()})
+        sums.update({course: value[:SUM_BYTES] for course, value in sums.items()})
         states.append((contents, marked, await store.fence(SHARD, GROUP)))
     assert states[0] == states[1]
+    one, other = activities  # added up in another order, rounded otherwise
+    assert one.keys() == other.keys()
+    first, second = (activity(unpacked([held[course] for course in one]), ARRIVAL) for held in activities)
+    np.testing.assert_allclose(first.popularity, second.popularity, rtol=1e-9, atol=1e-12)
 
 
 control = st.tuples(st.sampled_from("uvw"), st.just(""), st.just("erase"), st.integers(0, 12), st.integers(0, 10**10))

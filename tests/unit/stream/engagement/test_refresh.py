@@ -127,6 +127,19 @@ async def test_the_stages_of_a_list_are_measured_from_its_commit() -> None:
     assert changes == [(1, 5.0), (1, 6.0)]
 
 
+async def test_lists_are_made_with_the_course_features_of_now() -> None:
+    class OfNow(ByEngagement):
+        def _rank(self, learner: Learner, n: int) -> tuple[list[str], list[float]]:
+            return ["takes off"], [1.0]
+
+    store = MemoryStore()
+    await store.commit(SHARD, "g", None, 9, effects(engagement={"u": {"a": 1.0}}))
+    assert await refresher(store, features=lambda _: OfNow()).refresh(SHARD) == 1
+    top = (await store.listed(SHARD, "g", "u")).top
+    assert top is not None
+    assert top.course_ids == ("takes off",)
+
+
 async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:
     class Everything(ByEngagement):
         def _rank(self, learner: Learner, n: int) -> tuple[list[str], list[float]]:

@@ -12,7 +12,7 @@ import redis
 from infra.devtools.local_redis import LocalRedis
 from infra.operator.doctor.finding import Finding, Level
 from infra.operator.doctor.redis import redis_findings
-from recsys.keys import KeySpace, Topology
+from recsys.keys import STATE_FORMAT, KeySpace, Topology
 from recsys.online_store import ModelPointer
 from recsys.online_store.redis.store import RedisStore
 from recsys.owner import LogIdentity, StateOwner
@@ -117,4 +117,5 @@ async def test_state_of_an_earlier_release(settings: Settings) -> None:
         client.set(KeySpace().topology, '{"partitions":6,"generation":1}')
     state = (await found(settings))["state"]
     assert state.level is Level.PROBLEM
-    assert "an earlier release folded the state (format 1; this release folds 2); run `recsys rebuild`" in state.found
+    told = f"an earlier release folded the state (format 1; this release folds {STATE_FORMAT}); run `recsys rebuild`"
+    assert told in state.found
