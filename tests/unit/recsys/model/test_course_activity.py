@@ -116,5 +116,6 @@ def test_the_bytes_come_back_and_others_are_refused() -> None:
 
 
 def test_a_course_nobody_touched_has_features_without_a_warning() -> None:
+    assert np.isfinite(untouched(3)).all(), "a bundle that holds other numbers is refused"
     features = course_features(activity(untouched(3), NOW))
     assert np.isfinite(features).all()
