@@ -14,6 +14,7 @@ so one event is one slot and the same layout runs on Redis Cluster. In generatio
 | `merged` | hash user → text | when and into whom a learner was merged | ms, id | none | stream | stream, infra |
 | `bot` | hash | detector features, state, reasons, since | | none | stream | stream, infra |
 | `trend` | hash course → packed sums | this shard's part of trending, activity | weight | none | stream | stream |
+| `terms` | hash offset → block | what is to be added to `trend` (at most 32) | weight | none | stream | stream |
 | `dirty` | zset user → offset | users whose top-N is out of date | offset | none | stream | stream |
 | `top` | string, packed | cached top-N | | settings | stream, batch | serving |
 | `published` | string, JSON | copy of `model_current`; other lists are refused | | none | all but serving | stream |
@@ -49,7 +50,7 @@ PREFIX_PATTERN = r"^[A-Za-z0-9._:-]*$"
 """No braces, so that the shard's tag stays the hash tag; nothing that SCAN reads as a pattern."""
 
 ENGAGEMENT, DONE, BOT, TOP = "eng", "done", "bot", "top"
-TREND, DIRTY, COUNTS, USERS = "trend", "dirty", "counts", "users"
+TREND, TERMS, DIRTY, COUNTS, USERS = "trend", "terms", "dirty", "counts", "users"
 ERASED, MERGED = "erased", "merged"
 """Names of states (`state` spells their keys)."""
 
@@ -235,6 +236,9 @@ class KeySpace:
 
     def trend(self, shard: Shard) -> str:
         return self.state(shard, TREND)
+
+    def terms(self, shard: Shard) -> str:
+        return self.state(shard, TERMS)
 
     def dirty(self, shard: Shard) -> str:
         return self.state(shard, DIRTY)

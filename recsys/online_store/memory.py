@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from recsys import keys
 from recsys.keys import Shard, Topology
+from recsys.model.course_terms import in_order, with_blocks
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.durability import Durability
 from recsys.online_store.operations import SHARD_ITSELF, Drop, Read
@@ -53,8 +54,12 @@ class _Shard:
 
     @property
     def trend(self) -> dict[str, float]:
-        held = self.contents.values[keys.TREND].get(SHARD_ITSELF, {})
-        return {course: sum_of(value) for course, value in held.items()}
+        return {course: sum_of(value) for course, value in self.course_sums.items()}
+
+    @property
+    def course_sums(self) -> dict[str, bytes]:
+        held, blocks = (self.contents.values[state].get(SHARD_ITSELF, {}) for state in (keys.TREND, keys.TERMS))
+        return with_blocks(held, in_order(blocks))
 
     @property
     def dirty(self) -> dict[str, int]:
@@ -223,8 +228,7 @@ class MemoryStore:
         return self._trending
 
     async def activity(self, shard: Shard) -> Mapping[str, bytes]:
-        held = self._shards[shard].contents.values[keys.TREND].get(SHARD_ITSELF, {})
-        return {course: value[SUM_BYTES:] for course, value in held.items()}
+        return {course: value[SUM_BYTES:] for course, value in self._shards[shard].course_sums.items()}
 
     async def write_all_activity(self, merged: AllActivity) -> None:
         self._all_activity = merged

@@ -70,7 +70,8 @@ class RecordRules:
         bucket_ms: Length of a bucket of flows in ms, at least 1; buckets begin at the landmark, 2020-01-01 UTC.
         done_progress: A `progress` of at least this completes a course, 0 < x ≤ 1: it counts as all four quarters.
         give_back_ms: How long after its `unenroll` a course is not recommended, ms.
-        scores_of_flow: Engagement and trend of a record of one flow and nothing else, as `scores` gives them.
+        flow_engagement: What a flow (`Record.flows`) adds to engagement; remembered, as the next.
+        flow_trend: What it adds to its course's trending.
 
     Raises:
         ConfigurationError: For a bucket shorter than 1 ms.
@@ -82,18 +83,16 @@ class RecordRules:
     bucket_ms: int = MS_PER_DAY
     done_progress: float = DONE_PROGRESS
     give_back_ms: int = GIVE_BACK_MS
-    scores_of_flow: Callable[[int], tuple[float, float]] = field(init=False, repr=False, compare=False)
-    _engagement_of: Callable[[int], float] = field(init=False, repr=False, compare=False)
-    _trend_of: Callable[[int], float] = field(init=False, repr=False, compare=False)
+    flow_engagement: Callable[[int], float] = field(init=False, repr=False, compare=False)
+    flow_trend: Callable[[int], float] = field(init=False, repr=False, compare=False)
     _of_register: Mapping[tuple[int, int], float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.bucket_ms < 1:
             raise ConfigurationError(f"expected a bucket of at least 1 ms, received {self.bucket_ms}")
         by_type = self.weights.by_type
-        object.__setattr__(self, "scores_of_flow", _Memo(self._flow).__getitem__)
-        object.__setattr__(self, "_engagement_of", _Memo(lambda flow: self._flow(flow)[0]).__getitem__)
-        object.__setattr__(self, "_trend_of", _Memo(lambda flow: self._flow(flow)[1]).__getitem__)
+        object.__setattr__(self, "flow_engagement", _Memo(lambda flow: self._flow(flow)[0]).__getitem__)
+        object.__setattr__(self, "flow_trend", _Memo(lambda flow: self._flow(flow)[1]).__getitem__)
         object.__setattr__(self, "_of_register", {place: by_type[name] for name, place in _REGISTER_OF.items()})
 
     def bucket(self, time_ms: int) -> int:
@@ -108,25 +107,16 @@ class RecordRules:
         """What an erase at this time leaves of a record (`recsys.record.value.without`)."""
         return without(record, erased_until_ms, bucket=self.bucket(erased_until_ms))
 
-    def scores(self, record: Record) -> tuple[float, float]:
-        """Engagement and trend of a record: sums at the landmark, in weight."""
-        flows = record.flows
-        if record.registers or record.quarter:
-            return self.engagement(record), self.trend(record)
-        if len(flows) == 1:  # the commonest
-            return self.scores_of_flow(flows[0])
-        return fsum(map(self._engagement_of, flows)), fsum(map(self._trend_of, flows))
-
     def engagement(self, record: Record) -> float:
         """The forward-decayed sum of what was done and of the states that hold, at the landmark."""
-        of_flows = map(self._engagement_of, record.flows)
+        of_flows = map(self.flow_engagement, record.flows)
         if record.registers or record.quarter:
             return fsum([*of_flows, *(self._contribution(*each)[0] for each in self._weighted(record))])
         return fsum(of_flows)
 
     def trend(self, record: Record) -> float:
         """What the record adds to its course's trending: its positive contributions at trending's half-life; ≥ 0."""
-        of_flows = map(self._trend_of, record.flows)
+        of_flows = map(self.flow_trend, record.flows)
         if record.registers or record.quarter:
             return fsum([*of_flows, *(self._contribution(*each)[1] for each in self._weighted(record))])
         return fsum(of_flows)
@@ -142,23 +132,24 @@ class RecordRules:
         if record.quarter:
             yield self.weights.by_type[PROGRESS] * record.quarter, record.reached_ms - LANDMARK_MS
 
-    def liked_ms(self, record: Record) -> list[int]:
-        """From when each positive contribution of a record counts, ms since 1970 UTC: what courses are popular by."""
-        weights, of_register = self.weights.by_type, self._of_register
-        times = []
-        for flow in record.flows:
-            bucket, kind = divmod(flow, FLOW_TYPES)
-            if weights[FLOWS[kind]] > 0:
-                times.append(LANDMARK_MS + bucket * self.bucket_ms)
-        for state, at_ms, left, value in record.registers:
-            weight = of_register[state, left]
-            if state == _RATED and not left:
-                weight *= value - RATING_MIDPOINT
-            if weight > 0:
-                times.append(at_ms)
-        if record.quarter and weights[PROGRESS] > 0:
-            times.append(record.reached_ms)
-        return times
+    def liked(self, record: Record) -> list[tuple[int, float]]:
+        """What courses are popular by: each positive contribution of a record.
+
+        Returns:
+            From when it counts, ms since 1970 UTC, and what it adds to the course's trending.
+        """
+        found = [
+            (LANDMARK_MS + flow // FLOW_TYPES * self.bucket_ms, trend)
+            for flow in record.flows
+            if (trend := self.flow_trend(flow))
+        ]
+        if record.registers or record.quarter:
+            found += [
+                (LANDMARK_MS + after_landmark_ms, self._contribution(weight, after_landmark_ms)[1])
+                for weight, after_landmark_ms in self._weighted(record)
+                if weight > 0
+            ]
+        return found
 
     def packed(self, record: Record) -> bytes:
         """The record as the online store keeps it."""

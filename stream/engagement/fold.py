@@ -22,9 +22,10 @@ from recsys.record import Record as CourseRecord
 from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.engagement.projections import REGISTERED, Events, Projection
+from stream.engagement.projections.course_sums import more_reads_of_sums
 from stream.engagement.record_changes import Event
 from stream.engagement.record_fold import fold_records
-from stream.engagement.record_reads import more_reads_of_records, more_reads_of_sums
+from stream.engagement.record_reads import more_reads_of_records
 
 DECODED_AT_ONCE = 64
 """Records whose values are decoded together. Those of an unusual one among them are decoded one by one."""
@@ -116,7 +117,7 @@ class Batch:
         return [read for projection in rules.projections for read in projection.reads(events)]
 
     def more_reads(self, state: ShardState, rules: FoldRules) -> list[Read]:
-        """What it needs beyond the state that was read: whole learners, then the sums of their courses. Rarely any."""
+        """What it needs beyond the state that was read: whole learners, then blocks to settle. Rarely any."""
         return more_reads_of_records(self.events, state, rules.max_courses) or more_reads_of_sums(state)
 
 

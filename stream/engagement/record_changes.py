@@ -43,16 +43,12 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         was: The record before.
         now: The record after; it differs.
         engagement: Of the record after.
-        trend_before: Of the record before.
-        trend: Of the record after.
     """
 
     course: str
     was: Record
     now: Record
     engagement: float
-    trend_before: float
-    trend: float
 
 
 @dataclass(slots=True)

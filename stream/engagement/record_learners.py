@@ -129,26 +129,12 @@ class Learners:
 
     def changes(self, learner: Learner) -> Iterator[Change]:
         """The records of a learner that differ from what was stored."""
-        scores, scores_of_flow, trend_of = self._rules.scores, self._rules.scores_of_flow, self._rules.trend
+        engagement, flow_engagement = self._rules.engagement, self._rules.flow_engagement
         before, whole = learner.before.get, learner.whole
         for course, now in learner.now.items():
             was = before(course, EMPTY)
             if was is now or (whole and was == now):
                 continue
             flows = now.flows
-            if len(flows) == 1 and not now.registers and not now.quarter:  # the commonest
-                engagement, trend = scores_of_flow(flows[0])
-            else:
-                engagement, trend = scores(now)
-            if not was.touch_ms:
-                trend_before = 0.0
-            elif flows is was.flows and _same_states_and_progress(was, now):
-                trend_before = trend
-            else:
-                trend_before = trend_of(was)
-            yield Change(course, was, now, engagement, trend_before, trend)
-
-
-def _same_states_and_progress(was: Record, now: Record) -> bool:
-    """Whether two records differ in touch and flows at most. What a join takes over unchanged is the same object."""
-    return was.registers is now.registers and was.quarter == now.quarter and was.reached_ms == now.reached_ms
+            alone = len(flows) == 1 and not now.registers and not now.quarter  # the commonest
+            yield Change(course, was, now, flow_engagement(flows[0]) if alone else engagement(now))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from recsys.errors import UnreadableState
 from recsys.handed_on import HandedOn
-from recsys.keys import ENGAGEMENT, ERASED, MERGED, TREND
+from recsys.keys import ENGAGEMENT, ERASED, MERGED
 from recsys.online_store import ShardState
 from recsys.online_store.operations import SHARD_ITSELF, Read, ReadValues, ReadWhole
 from stream.engagement.record_changes import Event, Merged
@@ -35,14 +35,6 @@ def more_reads_of_records(events: Iterable[Event], state: ShardState, max_course
     for user in state.whole.get(ENGAGEMENT, {}):
         wanted.pop(user, None)
     return [ReadWhole(ENGAGEMENT, wanted)] if wanted else []
-
-
-def more_reads_of_sums(state: ShardState) -> list[Read]:
-    """The sums of all courses of learners who were read as a whole, unless they were read before."""
-    known = state.values.get(TREND, {}).get(SHARD_ITSELF, {})
-    courses = {course: None for hashed in state.whole.get(ENGAGEMENT, {}).values() for course in hashed}
-    missing = [course for course in courses if course not in known]
-    return [ReadValues(TREND, {SHARD_ITSELF: missing})] if missing else []
 
 
 def _cuts(event: Event) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from recsys.keys import COUNTS, DIRTY, TREND, Partition, Shard
+from recsys.keys import COUNTS, DIRTY, TERMS, TREND, Partition, Shard
 from recsys.model.course_activity import unpacked
+from recsys.model.course_terms import in_order, with_blocks
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF
@@ -43,7 +44,9 @@ async def rebuild(records: Sequence[FakeRecord]) -> ShardContents:
 
 def _values(contents: ShardContents) -> Any:
     """Hashes of bytes; activity, which is rounded otherwise in another order, to nine digits."""
-    sums = contents.values.pop(TREND)[SHARD_ITSELF]
+    blocks = in_order(contents.values.pop(TERMS)[SHARD_ITSELF])
+    assert TREND not in contents.values  # too few blocks to be settled
+    sums = with_blocks({}, blocks)
     activity = unpacked([value[SUM_BYTES:] for value in sums.values()])
     nine_digits = [[f"{number:.9g}" for number in vector] for vector in activity.tolist()]
     trending = [value[:SUM_BYTES] for value in sums.values()]

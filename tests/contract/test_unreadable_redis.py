@@ -14,6 +14,7 @@ from recsys.keys import STATE_FORMAT, KeySpace, Partition, Topology
 from recsys.online_store import Effects, Guard, ModelPointer, Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.settings import load_settings
+from stream.engagement.projections.course_sums import BLOCKS
 from stream.rebuild.previous import Previous
 from tests.doubles.partitions import LEARNER, PARTITIONS, TOPOLOGY, Scene
 
@@ -23,13 +24,13 @@ GROUP = load_settings().consumer_group
 SHARD = TOPOLOGY.shard(Partition(1))
 FENCE, GUARD = KEYS.fence(SHARD, GROUP), KEYS.guard(SHARD, GROUP)
 ENGAGEMENT, BOT = KEYS.engagement(SHARD, LEARNER[Partition(1)]), KEYS.bot(SHARD, LEARNER[Partition(1)])
-COUNTS, TREND, DIRTY = KEYS.counts(SHARD), KEYS.trend(SHARD), KEYS.dirty(SHARD)
+COUNTS, TREND, TERMS, DIRTY = KEYS.counts(SHARD), KEYS.trend(SHARD), KEYS.terms(SHARD), KEYS.dirty(SHARD)
 ERASED, MERGED = KEYS.erased(SHARD), KEYS.merged(SHARD)
 
 Spoil = Callable[[redis.Redis], object]
 OTHER_TYPE: dict[str, Spoil] = {
     key: lambda client, key=key: (client.delete(key), client.xadd(key, {"of": "another application"}))  # type: ignore[misc]
-    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, DIRTY, COUNTS, ERASED, MERGED)
+    for key in (FENCE, GUARD, ENGAGEMENT, BOT, TREND, TERMS, DIRTY, COUNTS, ERASED, MERGED)
 }
 OTHER_VALUE: dict[str, Spoil] = {
     FENCE: lambda client: client.set(FENCE, "twelve"),
@@ -39,6 +40,7 @@ OTHER_VALUE: dict[str, Spoil] = {
     MERGED: lambda client: client.hset(MERGED, LEARNER[Partition(1)], "yesterday"),
     ENGAGEMENT: lambda client: client.hset(ENGAGEMENT, "c", "five"),
     TREND: lambda client: client.hset(TREND, "c", bytes(20)),
+    TERMS: lambda client: client.hset(TERMS, "0", "five"),
     COUNTS: lambda client: client.hset(COUNTS, "accepted", "many"),
 }
 SPOILT = [
@@ -68,6 +70,8 @@ async def test_the_key_is_named_the_others_go_on_and_a_rebuild_heals(
     assert await applied(before, 0) == [True] * PARTITIONS
     await before.partitions.end()
     with redis.Redis.from_url(redis_url) as client:
+        [block] = client.hvals(TERMS)  # sums are read when so many are settled
+        client.hset(TERMS, mapping=dict.fromkeys(map(str, range(BLOCKS)), block))
         spoil(client)
         scene = Scene(store)
         for offset in (1, 2):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ import redis
 
 from recsys.keys import KeySpace, Shard
 from tests.faults.packed import Stored, unpacked
+from tests.faults.waiting_terms import with_waiting
 
 SHARDS_PER_GENERATION = 10_000
-ACTIVITY_NUMBERS = 14
-"""Nine popularities, three first touches, the first and the last time in ms."""
 
 
 @dataclass(slots=True)
@@ -101,14 +99,12 @@ def _read_shard_keys(
     for partition, fence in read_fences(client, group, partitions, keys).items():
         found[partition].fence = fence
     for partition, shard in shard_numbers(client, partitions, keys).items():
-        trend: Any = client.hgetall(keys.trend(shard))
+        values, blocks = _at_once(client, keys.trend(shard), keys.terms(shard))
         counts: Any = client.hgetall(keys.counts(shard))
-        for course, value in trend.items():
-            total, rest, records, *activity = struct.unpack(f"<ddI{ACTIVITY_NUMBERS}d", value)
-            found[partition].trend[course.decode()] = total + rest
-            found[partition].activity[course.decode()] = tuple(activity)
-            if records:
-                found[partition].terms[course.decode()] = records
+        for course, (trend, records, activity) in with_waiting(values, blocks.values()).items():
+            found[partition].trend[course] = trend
+            found[partition].activity[course] = activity
+            found[partition].terms[course] = records
         erased: Any = client.hgetall(keys.erased(shard))
         merged: Any = client.hgetall(keys.merged(shard))
         found[partition].erased = {user.decode(): int(until) for user, until in erased.items()}
@@ -116,6 +112,14 @@ def _read_shard_keys(
             at, _, into = value.decode().partition(" ")
             found[partition].merged[user.decode()] = (int(at), into)
         found[partition].counts = Counter({name.decode(): int(value) for name, value in counts.items()})
+
+
+def _at_once(client: redis.Redis, *hashes: str) -> list[Any]:
+    pipeline: Any = client.pipeline(transaction=True)
+    for key in hashes:
+        pipeline.hgetall(key)
+    found: list[Any] = pipeline.execute()
+    return found
 
 
 def _replies(client: redis.Redis, command: str, wanted: Iterable[bytes]) -> list[Any]:

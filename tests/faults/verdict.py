@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.faults.pairs import DAY_MS, Sum
 from tests.faults.shards import Shard
-from tests.faults.state import ACTIVITY_NUMBERS, StoredShard
+from tests.faults.state import StoredShard
 from tests.faults.topic import DeadLetter
 
 RELATIVE = 1e-9
@@ -21,7 +21,7 @@ COMPENSATED_ROUNDING = 1e-28
 SHOWN = 20
 ACTIVITY_DAYS = ((1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0, np.inf), (7.0, 30.0, np.inf))
 """Half-lives of a course's popularities and of its first touches."""
-NOTHING = (0.0,) * ACTIVITY_NUMBERS
+NOTHING = (0.0,) * 14
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 
 from recsys.errors import UnreadableState
 from recsys.keys import STATE_FORMAT, KeySpace, Shard
+from recsys.model.course_terms import in_order, with_blocks
 from recsys.online_store.packing import pack_activity, pack_top, unpack_activity, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS
@@ -21,6 +23,9 @@ from recsys.record.sums import SUM_BYTES, sum_of
 
 TREND_PAGE = 1000
 """Courses read by one call: half a millisecond of Redis, and of the event loop between two other tasks."""
+
+READ_AGAIN = 3
+"""Tries at values and blocks of one moment. What is read at the last is taken: a moment later it is read anew."""
 
 REWRITTEN = "the workers write it every few seconds; until then the features of the bundle stay"
 
@@ -127,17 +132,10 @@ class RedisLists:
                 await self._client.unlink(dirty, published, top)
 
     async def trend(self, shard: Shard, limit: int, *, known: Callable[[str], bool] | None = None) -> ShardTrend:
-        key, sums, unjoined, cursor = self._keys.trend(shard), dict[str, float](), set[str](), None
-        while cursor != 0:
-            async with answering(key):
-                cursor, page = await self._client.hscan(key, cursor or 0, count=TREND_PAGE)
-            for course, stored in _sums_of(key, cast("dict[bytes, bytes]", page)).items():
-                if known is None or known(course):
-                    sums[course] = stored
-                else:
-                    unjoined.add(course)
+        every = _sums_of(self._keys.trend(shard), await self._course_sums(shard))
+        sums = every if known is None else {course: stored for course, stored in every.items() if known(course)}
         best = heapq.nsmallest(limit, sums, key=lambda course: (-sums[course], course))
-        return ShardTrend({course: sums[course] for course in best}, len(unjoined))
+        return ShardTrend({course: sums[course] for course in best}, len(every) - len(sums))
 
     async def write_trending(self, trending: Trending) -> None:
         async with answering():
@@ -147,11 +145,36 @@ class RedisLists:
         return await read_json(self._client, self._keys.trending, Trending)
 
     async def activity(self, shard: Shard) -> Mapping[str, bytes]:
+        return {course: value[SUM_BYTES:] for course, value in (await self._course_sums(shard)).items()}
+
+    async def _course_sums(self, shard: Shard) -> dict[str, bytes]:
+        """Course → its sums, with the blocks that wait; read again when blocks were settled in between."""
+        key = self._keys.terms(shard)
+        for _ in range(READ_AGAIN):
+            async with answering(key):
+                blocks = cast("dict[bytes, bytes]", await self._client.hgetall(key))
+            values = await self._settled_sums(shard)
+            async with answering(key):
+                left = cast("list[bytes]", await self._client.hkeys(key)) if blocks else []
+            if blocks.keys() <= set(left):
+                break
+        if not blocks:
+            return values
+        try:
+            waiting = in_order(blocks)
+        except ValueError:
+            raise UnreadableState(key, "holds a value that is no block of terms") from None
+        try:
+            return await asyncio.to_thread(with_blocks, values, waiting)
+        except ValueError:
+            raise UnreadableState(self._keys.trend(shard), "holds a value that is no sum") from None
+
+    async def _settled_sums(self, shard: Shard) -> dict[str, bytes]:
         key, found, cursor = self._keys.trend(shard), dict[str, bytes](), None
         while cursor != 0:
             async with answering(key):
                 cursor, page = await self._client.hscan(key, cursor or 0, count=TREND_PAGE)
-            found |= {course.decode(): value[SUM_BYTES:] for course, value in cast("dict[bytes, bytes]", page).items()}
+            found |= {course.decode(): value for course, value in cast("dict[bytes, bytes]", page).items()}
         return found
 
     async def write_all_activity(self, merged: AllActivity) -> None:
@@ -190,13 +213,13 @@ def _done_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, int]:
         raise UnreadableState(key, "holds a time that is no number") from None
 
 
-def _sums_of(key: str, reply: Mapping[bytes, bytes]) -> dict[str, float]:
+def _sums_of(key: str, values: Mapping[str, bytes]) -> dict[str, float]:
     """Course → a shard's part of its trending.
 
     Raises:
         UnreadableState: A value is no compensated sum.
     """
     try:
-        return {course.decode(): sum_of(value) for course, value in reply.items()}
+        return {course: sum_of(value) for course, value in values.items()}
     except ValueError:
         raise UnreadableState(key, "holds a value that is no sum") from None

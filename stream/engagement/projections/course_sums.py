@@ -1,6 +1,7 @@
 """Sums over a course: this shard's part of trending, and of the activity that the ranker's course features are made of.
 
-Both are in one value, because they change together: read and written once, a second sum costs a store next to nothing.
+Both are in one value, because they change together. What a batch changes them by is written as a block, and the blocks
+of `BLOCKS` batches are settled in one commit with that of the next (`recsys.model.course_terms`).
 """
 
 from __future__ import annotations
@@ -8,14 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from recsys.errors import UnreadableState
-from recsys.keys import TREND
-from recsys.model.course_activity import added, packed, unpacked
+from recsys.keys import TERMS, TREND
+from recsys.model.course_terms import Block, courses_of, in_order, settled
 from recsys.online_store import ShardState
-from recsys.online_store.operations import SHARD_ITSELF, DeleteFields, Operation, PutValues, Read, ReadValues
-from recsys.record.sums import SUM_BYTES, change_sum
-from stream.engagement.projections.activity import is_touch_alone, terms_of
+from recsys.online_store.operations import (
+    SHARD_ITSELF,
+    DeleteFields,
+    Operation,
+    PutValues,
+    Read,
+    ReadValues,
+    ReadWhole,
+)
+from stream.engagement.projections.activity import block_of
 from stream.engagement.projections.events import Events
-from stream.engagement.record_changes import Change
+
+BLOCKS = 32
+"""Blocks that wait before they are settled. A settlement reads and writes every course in them once: on Online Retail,
+in chunks of 2,000 events, that is every nineteenth of its terms."""
+
+NO_BLOCK = ""
+"""A field that is never there: so the store says how many others are."""
 
 
 class CourseSums:
@@ -27,49 +41,45 @@ class CourseSums:
     """
 
     def reads(self, events: Events) -> Sequence[Read]:
-        """The sums of the courses touched."""
-        return [ReadValues(TREND, {SHARD_ITSELF: events.courses})] if events.courses else []
+        """How many blocks wait."""
+        return [ReadValues(TERMS, {SHARD_ITSELF: [NO_BLOCK]})] if events.events else []
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
-        """Adds what the records changed by."""
-        pairs = events.changes.pairs
-        trends = _trends(pairs)
-        if not trends:
-            return []
-        stored = state.values[TREND][SHARD_ITSELF]
-        numbers = {course: number for number, course in enumerate(trends)}
-        written: dict[str, bytes] = {}
-        emptied: list[str] = []
-        try:
-            values = [stored[course] for course in trends]
-            activity = unpacked([value and value[SUM_BYTES:] for value in values])
-            after = packed(added(activity, terms_of(pairs, numbers, events.rules)))
-            for (course, terms), value, vector in zip(trends.items(), values, after, strict=True):
-                total = change_sum(value, terms)
-                if total is None:
-                    emptied.append(course)
-                else:
-                    written[course] = total + vector
-        except ValueError:
-            raise UnreadableState(state.key(TREND), "holds a value that is none of a course's sums") from None
-        return [
-            DeleteFields(TREND, {SHARD_ITSELF: emptied} if emptied else {}),
-            PutValues(TREND, {SHARD_ITSELF: written} if written else {}),
-        ]
+        """Notes what the records changed by, under the offset of the fence, and settles the blocks that were read."""
+        block = block_of(events.changes.pairs, events.rules)
+        name = str(-1 if state.fence is None else state.fence)
+        noted = [PutValues(TERMS, {SHARD_ITSELF: {name: block}})] if block is not None else []
+        return [*_settlement(state), *noted]
 
 
-def _trends(pairs: Sequence[Change]) -> Mapping[str, list[float]]:
-    """Course → the parts of trending that joined, and the negative of those that left, if there are any."""
-    trends: dict[str, list[float]] = {}
-    for change in pairs:
-        before, after = change.trend_before, change.trend
-        if before == after and is_touch_alone(change):
-            continue
-        of_course = trends.get(change.course)
-        if of_course is None:
-            of_course = trends[change.course] = []
-        if before:
-            of_course.append(-before)
-        if after:
-            of_course.append(after)
-    return trends
+def more_reads_of_sums(state: ShardState) -> list[Read]:
+    """The blocks that wait, if they are to be settled, and then the values of their courses."""
+    blocks = state.whole.get(TERMS)
+    if blocks is None:
+        waiting = state.sizes.get(TERMS, {}).get(SHARD_ITSELF, 0)
+        return [ReadWhole(TERMS, [SHARD_ITSELF])] if waiting >= BLOCKS else []
+    return [] if TREND in state.values else [ReadValues(TREND, {SHARD_ITSELF: courses_of(_blocks(state))})]
+
+
+def _settlement(state: ShardState) -> list[Operation]:
+    if TERMS not in state.whole:
+        return []
+    try:
+        after = settled(state.values[TREND][SHARD_ITSELF], _blocks(state))
+    except ValueError:
+        raise UnreadableState(state.key(TREND), "holds a value that is none of a course's sums") from None
+    written = {course: value for course, value in after.items() if value is not None}
+    emptied = [course for course, value in after.items() if value is None]
+    return [
+        DeleteFields(TREND, {SHARD_ITSELF: emptied} if emptied else {}),
+        PutValues(TREND, {SHARD_ITSELF: written} if written else {}),
+        DeleteFields(TERMS, {SHARD_ITSELF: [*state.whole[TERMS][SHARD_ITSELF]]}),
+    ]
+
+
+def _blocks(state: ShardState) -> list[Block]:
+    stored: Mapping[str, bytes] = state.whole[TERMS][SHARD_ITSELF]
+    try:
+        return in_order(stored)
+    except ValueError:
+        raise UnreadableState(state.key(TERMS), "holds a value that is no block of terms") from None

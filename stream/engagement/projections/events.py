@@ -44,11 +44,6 @@ class Events:
                 courses.update(dict.fromkeys(event.records))
         return touched
 
-    @cached_property
-    def courses(self) -> Mapping[str, None]:
-        """The courses of `touched`, each once."""
-        return {course: None for courses in self.touched.values() for course in courses}
-
 
 class Projection(Protocol):
     """One effect of events on a shard. Pure: no I/O and no clock."""

@@ -69,7 +69,7 @@ def test_an_event_and_its_opposite_leave_no_contribution(
     neutral = RecordRules(weights=EngagementWeights({**DEFAULT_WEIGHTS, leaving: 0.0}))
     before = reduce(join, (record_of(each, RULES) for each in history), EMPTY)
     after = join(before, record((entering, at_ms, 5.0), (leaving, at_ms + 1)))
-    assert neutral.scores(after) == neutral.scores(before)
+    assert neutral.engagement(after) == neutral.engagement(before)
     assert RULES.trend(after) == RULES.trend(before)
 
 
@@ -84,8 +84,9 @@ def test_scores_are_the_sum_over_contributions_and_trend_never_negative(history:
     assert RULES.engagement(whole) == pytest.approx(summed, rel=1e-12, abs=1e-12 * size)
     assert RULES.trend(whole) == pytest.approx(sum(max(0.0, RULES.trend(part)) for part in parts), rel=1e-12)
     assert RULES.trend(whole) >= 0
+    assert sum(trend for _, trend in RULES.liked(whole)) == pytest.approx(RULES.trend(whole), rel=1e-12)
     if whole == EMPTY:
-        assert RULES.scores(whole) == (0.0, 0.0)
+        assert (RULES.engagement(whole), RULES.trend(whole), RULES.liked(whole)) == (0.0, 0.0, [])
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from recsys.events import EVENT_TYPES
-from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, ERASED, MERGED, TREND, Partition, Topology, partition_of
+from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, ERASED, MERGED, Partition, Topology, partition_of
 from recsys.online_store.memory import MemoryStore
 from recsys.record import RecordRules, unpack
-from recsys.record.sums import sum_of
 from stream.engagement.fold import FoldRules, Misrouted, decode_records, fold, produced
 from stream.engagement.steps import read_state
 from stream.rebuild.fold_log import BulkFold, Past
@@ -140,12 +139,12 @@ def learners(store: MemoryStore, topology: Topology) -> dict[str, Any]:
     return found
 
 
-def trending(store: MemoryStore, topology: Topology) -> dict[tuple[int, str], float]:
-    sums: dict[tuple[int, str], float] = {}
-    for partition in topology.every_partition():
-        for course, stored in store.contents(topology.shard(partition)).values[TREND][""].items():
-            sums[partition, course] = sum_of(stored)
-    return sums
+async def trending(store: MemoryStore, topology: Topology) -> dict[tuple[int, str], float]:
+    return {
+        (partition, course): stored
+        for partition in topology.every_partition()
+        for course, stored in (await store.trend(topology.shard(partition), 999)).sums.items()
+    }
 
 
 def shard_for_shard(store: MemoryStore, topology: Topology) -> dict[int, Any]:
@@ -184,8 +183,8 @@ async def test_of_what_workers_passed_nothing_is_sent_again_and_every_shard_is_t
     assert await rebuild(bulk, arrived(workers.logs, workers.fences), rng) == []
     assert learners(bulk.memory, Topology(PARTITIONS, 1)) == learners(workers.store, Topology(PARTITIONS))
     assert shard_for_shard(bulk.memory, Topology(PARTITIONS, 1)) == shard_for_shard(workers.store, Topology(PARTITIONS))
-    assert trending(bulk.memory, Topology(PARTITIONS, 1)) == pytest.approx(
-        trending(workers.store, Topology(PARTITIONS)), rel=1e-9
+    assert await trending(bulk.memory, Topology(PARTITIONS, 1)) == pytest.approx(
+        await trending(workers.store, Topology(PARTITIONS)), rel=1e-9
     )
 
 
@@ -219,8 +218,8 @@ async def test_workers_that_go_on_after_a_rebuild_come_to_the_same_state(seed: i
     await successors.drain()
     await workers.drain()
     assert learners(successors.store, Topology(PARTITIONS, 1)) == learners(workers.store, Topology(PARTITIONS))
-    assert trending(successors.store, Topology(PARTITIONS, 1)) == pytest.approx(
-        trending(workers.store, Topology(PARTITIONS)), rel=1e-9
+    assert await trending(successors.store, Topology(PARTITIONS, 1)) == pytest.approx(
+        await trending(workers.store, Topology(PARTITIONS)), rel=1e-9
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.engagement import EngagementWeights
-from recsys.keys import ENGAGEMENT, Partition, Shard
+from recsys.events import Interaction
+from recsys.keys import ENGAGEMENT, TERMS, TREND, Partition, Shard
 from recsys.model.course_activity import HALF_LIVES, activity, touched, unpacked
 from recsys.model.course_features import POPULARITY_DAYS
 from recsys.online_store.memory import MemoryStore
-from recsys.record import RecordRules, unpack
+from recsys.record import RecordRules, record_of, unpack
 from recsys.vocabulary import DEFAULT_WEIGHTS
 from stream.engagement.fold import FoldRules, decode_records, fold, produced
+from stream.engagement.projections.course_sums import BLOCKS
 from stream.engagement.steps import read_state
 from tests.doubles.stream import ARRIVAL, HOUR_MS, RULES, FakeRecord, event
 
@@ -83,7 +86,7 @@ def over_records(store: MemoryStore, rules: RecordRules) -> dict[str, list[float
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(HALF_LIVES))
     for records in store.contents(SHARD).values[ENGAGEMENT].values():
         for course, value in records.items():
-            times = sorted(rules.liked_ms(unpack(value)))
+            times = sorted(at_ms for at_ms, _ in rules.liked(unpack(value)))
             for place, at_ms in enumerate(times):
                 for column, days in enumerate(HALF_LIVES):
                     if column < len(POPULARITY_DAYS) or not place:
@@ -92,7 +95,7 @@ def over_records(store: MemoryStore, rules: RecordRules) -> dict[str, list[float
 
 
 @pytest.mark.parametrize("rules", [RULES, FEW_COURSES, ODD_WEIGHTS], ids=["plain", "evicting", "odd weights"])
-@given(story=st.lists(acts(), min_size=1, max_size=40), size=st.sampled_from([1, 7, 100]))
+@given(story=st.lists(acts(), min_size=1, max_size=60), size=st.sampled_from([1, 7, 100]))
 def test_it_is_the_sum_over_the_records(rules: FoldRules, story: list[dict[str, Any]], size: int) -> None:
     log = [event(n, **act) for n, act in enumerate(story)]
     store = asyncio.run(folded(log, rules, size))
@@ -111,3 +114,34 @@ async def test_a_repeat_moves_nothing() -> None:
     log = [event(n, f"u{n % 5}", f"c{n % 3}", at=ARRIVAL - n * HOUR_MS) for n in range(40)]
     once, twice = await folded(log, RULES, 9), await folded([*log, *log], RULES, 9)
     assert await once.activity(SHARD) == await twice.activity(SHARD)
+
+
+async def test_blocks_wait_until_there_are_enough_and_are_settled_together() -> None:
+    log = [event(n, f"u{n}", f"c{n % 5}", at=ARRIVAL - n * HOUR_MS) for n in range(3 * BLOCKS)]
+    events = decode_records(log, Partition(0), RULES).events
+    records = [record_of(each, RULES.records) for each in events if isinstance(each, Interaction)]
+    waiting = []
+    for many in (1, BLOCKS, BLOCKS + 1, 2 * BLOCKS, 2 * BLOCKS + 1, 3 * BLOCKS):
+        store = await folded(log[:many], RULES, 1)
+        values = store.contents(SHARD).values
+        waiting.append(len(values[TERMS][""]))
+        assert bool(values[TREND].get("")) == (many > BLOCKS)
+        assert touched(unpacked([*(await store.activity(SHARD)).values()])).sum() == min(many, 5)
+        expected = sum(RULES.records.trend(record) for record in records[:many])
+        assert sum((await store.trend(SHARD, 9)).sums.values()) == pytest.approx(expected)
+    assert waiting == [1, BLOCKS, 1, BLOCKS, 1, BLOCKS]
+
+
+async def test_a_fold_that_does_not_win_the_fence_settles_nothing() -> None:
+    log = [event(n, f"u{n}", at=ARRIVAL - n * HOUR_MS) for n in range(BLOCKS + 1)]
+    store = await folded(log[:BLOCKS], RULES, 1)
+    before = deepcopy(store.contents(SHARD).values)
+    batch = decode_records(log[BLOCKS:], Partition(0), RULES)
+    state = await read_state(store, SHARD, GROUP, batch, RULES)
+    assert state is not None
+    assert TERMS in state.whole
+    assert not await store.commit(SHARD, GROUP, BLOCKS - 2, BLOCKS, fold(batch, state, RULES))
+    assert store.contents(SHARD).values[TERMS] == before[TERMS]
+    assert not store.contents(SHARD).values[TREND]
+    assert await store.commit(SHARD, GROUP, BLOCKS - 1, BLOCKS, fold(batch, state, RULES))
+    assert len(store.contents(SHARD).values[TERMS][""]) == 1
