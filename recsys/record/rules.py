@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp2, fsum
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY, RATING_MIDPOINT, EngagementWeights, ForwardDecay
 from recsys.errors import ConfigurationError
@@ -29,8 +29,6 @@ REMEMBERED_FLOWS: Final = 65_536
 GIVE_BACK_MS: Final = 30 * MS_PER_DAY
 QUARTERS: Final = 4
 
-T = TypeVar("T")
-
 FLOW_NUMBER: Final = {name: number for number, name in enumerate(FLOWS)}
 _REGISTER_OF: Final = {
     name: (REGISTERS.index(row.state), int(row.kind is Kind.OPPOSITE))
@@ -43,14 +41,14 @@ _ENROLLED, _COMPLETED, _DISMISSED, _RATED = (
 _ENDED_BY: Final = frozenset({_ENROLLED, _COMPLETED, _DISMISSED})
 
 
-class _Memo(dict[int, T], Generic[T]):
+class _Memo(dict[int, float]):
     """A function of a flow, remembered; bounded, as times may be anything."""
 
-    def __init__(self, function: Callable[[int], T]) -> None:
+    def __init__(self, function: Callable[[int], float]) -> None:
         super().__init__()
         self._function = function
 
-    def __missing__(self, flow: int) -> T:
+    def __missing__(self, flow: int) -> float:
         if len(self) >= REMEMBERED_FLOWS:
             self.clear()
         value = self[flow] = self._function(flow)
