@@ -16,6 +16,10 @@ PARTITIONS ?= 6
 TEST_PROCESSES ?= 4
 UNIT_PROCESSES ?= 2
 BY_FILE := --dist loadfile --no-loadscope-reorder
+# The processes share the cores: each computes by one thread, and none compiles anew what another one has compiled.
+test test-unit coverage: export OMP_NUM_THREADS ?= 1
+test test-unit coverage: export OPENBLAS_NUM_THREADS ?= 1
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train bench-finetune soak services \
   compose-up compose-down clean
