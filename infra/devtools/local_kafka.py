@@ -20,6 +20,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from infra.devtools.class_archive import archive_options, archive_path
 from infra.devtools.processes import Child, LocalService, free_port
 from recsys.errors import ServiceUnavailable
 
@@ -152,12 +153,18 @@ class LocalKafka(LocalService):
 
     def _spawn(self) -> Child:
         """Formats the folder once and starts the process."""
-        java = ["java", *_HEAP, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", f"{fetch_jars()}/*"]
+        jars = fetch_jars()
+        options = [*_HEAP, *self._class_options(jars), f"-Dlog4j2.configurationFile={_LOGGING}"]
+        java = ["java", *options, "-cp", f"{jars}/*"]
         properties = self.directory / "server.properties"
         properties.write_text(self._properties())
         if not (self.directory / "data" / "meta.properties").exists():
             self._format(java, properties)
         return Child(self.name, [*java, "kafka.Kafka", str(properties)], log=self.log)
+
+    def _class_options(self, jars: Path) -> list[str]:
+        """Of the JVM: where it finds the classes parsed."""
+        return archive_options(archive_path(jars), _write_archive)
 
     def _format(self, java: list[str], properties: Path) -> None:
         command = [
@@ -249,3 +256,19 @@ class LocalKafka(LocalService):
             return False
         finally:
             client.close()
+
+
+class _Archiving(LocalKafka):
+    """A broker that writes the archive of its classes as it ends."""
+
+    def __init__(self, archive: Path) -> None:
+        super().__init__()
+        self._archive = archive
+
+    def _class_options(self, jars: Path) -> list[str]:
+        return [f"-XX:ArchiveClassesAtExit={self._archive}"]
+
+
+def _write_archive(archive: Path) -> None:
+    with _Archiving(archive):
+        pass

@@ -1,11 +1,15 @@
 """A real Kafka as a child process: a power cut loses no acknowledged record, and the address stays."""
 
+from pathlib import Path
+
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from infra.devtools.local_kafka import LocalKafka, missing_programs
+from infra.devtools.class_archive import archive_path
+from infra.devtools.local_kafka import LocalKafka, jars_folder, missing_programs
 from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
+from tests.doubles.commands import wait_until
 
 pytestmark = [
     pytest.mark.services,
@@ -26,7 +30,10 @@ def test_acknowledged_records_survive_a_kill_and_the_address_stays() -> None:
         producer.close()
         broker.kill()
         assert broker.pid is None
+        archive = archive_path(jars_folder())
+        wait_until(archive.exists, within_s=90, what="the archive of classes")
         broker.start()
+        assert str(archive) in Path(f"/proc/{broker.pid}/maps").read_text()
         assert broker.bootstrap_servers == address
         consumer = KafkaConsumer(bootstrap_servers=address)
         assert consumer.end_offsets([TopicPartition("kept", 0)]) == {TopicPartition("kept", 0): 100}
