@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch.account import HistoryAccount
 from batch.candidate import Candidate, choose_candidate, fit_candidate
-from batch.encoding import encode
+from batch.encoding import EngagementRule, encode
 from batch.evaluation.experiment import Experiment, run_experiment
 from batch.evaluation.gate import Verdict, judge_golden, judge_newest
 from batch.evaluation.golden import Golden
@@ -22,6 +22,7 @@ from batch.text_encoders import TextEncoder, TfidfEncoder
 from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.hyperparameters import HyperParameters
+from recsys.model.inputs import Doubles
 from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
 from recsys.settings import Settings
@@ -48,6 +49,28 @@ class Retrained:
     experiment: Experiment
     golden: Golden | None
     account: HistoryAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A history, and the hybrid model beside its baselines on it.
+
+    Attributes:
+        history: As read.
+        prepared: The same, cleaned.
+        rule: How events are read.
+        experiment: The comparison.
+        cutoff_ms: Where its test side begins, if only events that the published models have not seen are in it; None:
+            published models cannot be compared on it.
+        unseen: Why not, for people; empty where they can.
+    """
+
+    history: History
+    prepared: Prepared
+    rule: EngagementRule
+    experiment: Experiment
+    cutoff_ms: int | None
+    unseen: str
 
 
 def retrain(
@@ -90,30 +113,60 @@ def retrain(
     experiment = run_experiment(
         prepared.events, prepared.courses, hyperparameters, rule, cutoff_ms=cutoff, encoder=encoder, stage=stage
     )
-    candidate = choose_candidate(experiment, rule)
-    golden = GoldenSlice.of(models_dir, prepared.events, prepared.courses, rule)
-    newest = []
-    if cutoff is not None:
-        others = published_models(models_dir, current, golden.best_version, cutoff)
-        newest = compare(candidate.per_user, others, experiment)
-    verdict = judge_newest(in_use, newest, fallback=candidate.is_fallback, unseen=unseen)
-    values = None
-    if verdict.passed and in_use is not None and golden.frozen is not None and not verdict.proves_gain:
-        before = split_at(prepared.events, golden.frozen.cutoff_ms).before
-        stage("training on the part before the golden slice")
-        known = encode(before, prepared.courses, rule)
-        recipe = fit_candidate(candidate, known, experiment, rule, learn=True, stage=stage)
-        values = golden.measure(recipe)
-        verdict = judge_golden(verdict, golden.compare(values, seed=hyperparameters.seed))
+    compared = Compared(history, prepared, rule, experiment, cutoff, unseen)
+    return decide(compared, settings, current, at_ms=at_ms, stage=stage)
+
+
+def decide(
+    compared: Compared, settings: Settings, current: Scorer | None, *, at_ms: int, stage: Stage = silent
+) -> Retrained:
+    """What follows a comparison: candidate, gate, report and, where the gate lets it pass, a bundle.
+
+    Raises:
+        CandidateRejected: When the gate refuses; the report is left behind, no bundle is written.
+        BundleError: When the bundle cannot be written.
+    """
+    history, prepared, experiment = compared.history, compared.prepared, compared.experiment
+    models_dir = settings.models_dir.absolute()
+    candidate = choose_candidate(experiment, compared.rule)
+    golden = GoldenSlice.of(models_dir, prepared.events, prepared.courses, compared.rule)
+    verdict, values = _judged(compared, candidate, golden, models_dir, current, stage)
     report = _report(settings.reports_dir, at_ms, prepared, candidate, verdict, experiment)
     if not verdict.passed:
-        raise CandidateRejected(f"nothing published, {in_use} stays in use: {verdict.reason}; report in {report}")
-    encoded = encode(prepared.events, prepared.courses, rule)
+        raise CandidateRejected(
+            f"nothing published, {verdict.current} stays in use: {verdict.reason}; report in {report}"
+        )
+    encoded = encode(prepared.events, prepared.courses, compared.rule)
     stage("training on everything")
-    draft = fit_candidate(candidate, encoded, experiment, rule, learn=False, stage=stage)
+    draft = fit_candidate(candidate, encoded, experiment, compared.rule, learn=False, stage=stage)
     bundle = write_bundle(models_dir, _finished(draft, history, candidate, verdict, experiment, at_ms))
     kept = golden.after(verdict, values, bundle.name, candidate.per_user, experiment)
     return Retrained(bundle, report, verdict, candidate, experiment, kept, prepared.account)
+
+
+def _judged(
+    compared: Compared,
+    candidate: Candidate,
+    golden: GoldenSlice,
+    models_dir: Path,
+    current: Scorer | None,
+    stage: Stage,
+) -> tuple[Verdict, Doubles | None]:
+    """What the gate says, and the recipe's NDCG@10 on each case of the golden slice; None where it was not measured."""
+    experiment, rule, prepared = compared.experiment, compared.rule, compared.prepared
+    in_use = None if current is None else current.version
+    newest = []
+    if compared.cutoff_ms is not None:
+        others = published_models(models_dir, current, golden.best_version, compared.cutoff_ms)
+        newest = compare(candidate.per_user, others, experiment)
+    verdict = judge_newest(in_use, newest, fallback=candidate.is_fallback, unseen=compared.unseen)
+    if not verdict.passed or in_use is None or golden.frozen is None or verdict.proves_gain:
+        return verdict, None
+    before = split_at(prepared.events, golden.frozen.cutoff_ms).before
+    stage("training on the part before the golden slice")
+    known = encode(before, prepared.courses, rule)
+    values = golden.measure(fit_candidate(candidate, known, experiment, rule, learn=True, stage=stage))
+    return judge_golden(verdict, golden.compare(values, seed=experiment.hyperparameters.seed)), values
 
 
 def _report(

@@ -25,7 +25,7 @@ from batch.evaluation.golden import write_golden
 from batch.evaluation.published import GoldenSlice, ndcg_of, newest_cutoff
 from batch.fallback import RECENT_POPULARITY, SERVABLE, fit_fallback
 from batch.history import History
-from batch.pipeline import Retrained, headline, retrain
+from batch.pipeline import Compared, Retrained, decide, headline, retrain
 from batch.popularity import decayed_popularity
 from batch.preparation import prepare
 from batch.publish import Published, fill_caches, published_model
@@ -178,11 +178,20 @@ def _newer(events: pd.DataFrame, learners: int) -> pd.DataFrame:
     return pd.concat([events, late], ignore_index=True)
 
 
+def _compared_anew(retrained: Retrained, history: History, rule: EngagementRule, settings: Settings) -> Compared:
+    """The next retrain up to its comparison, which is that of the first: training once more would not tell more."""
+    prepared = prepare(history, at_ms=NOW)
+    cutoff, unseen = newest_cutoff(prepared.events, prepared.courses, rule, settings.models_dir, retrained.bundle.name)
+    assert cutoff is None
+    return Compared(history, prepared, rule, retrained.experiment, cutoff, unseen)
+
+
 def test_a_retrain_with_few_new_learners_says_so_and_publishes_the_newer_model(
-    history: History, retrained: Retrained, settings: Settings, quick: HyperParameters
+    history: History, retrained: Retrained, settings: Settings, rule: EngagementRule
 ) -> None:
     newer = replace(history, events=_newer(history.events, 5))
-    result = retrain(newer, settings, quick, Scorer.load(retrained.bundle), at_ms=NOW + 5)
+    compared = _compared_anew(retrained, newer, rule, settings)
+    result = decide(compared, settings, Scorer.load(retrained.bundle), at_ms=NOW + 5)
     assert result.verdict.passed
     assert f"not compared with {retrained.bundle.name} on new events" in result.verdict.reason
     assert "(30 needed)" in result.verdict.reason
@@ -235,7 +244,7 @@ def test_a_model_whose_numbers_are_none_is_not_published(retrained: Retrained) -
 
 
 def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
-    history: History, retrained: Retrained, settings: Settings, quick: HyperParameters
+    history: History, retrained: Retrained, settings: Settings, rule: EngagementRule
 ) -> None:
     """A recipe shown to be far below the best on the golden slice is refused; the report's first line says so."""
     assert retrained.golden is not None
@@ -244,7 +253,7 @@ def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
     before = set(settings.models_dir.iterdir())
     current = Scorer.load(retrained.bundle)
     with pytest.raises(CandidateRejected, match=r"nothing published.*golden slice.*report in"):
-        retrain(history, settings, quick, current, at_ms=NOW + 1)
+        decide(_compared_anew(retrained, history, rule, settings), settings, current, at_ms=NOW + 1)
     (settings.models_dir / "golden.json").unlink()
     assert set(settings.models_dir.iterdir()) | {settings.models_dir / "golden.json"} == before
     folder = settings.reports_dir / f"retrain-{NOW + 1}"
