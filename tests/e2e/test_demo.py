@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-LEARNERS = "200"
-"""A quarter of what the demo simulates by itself: training is most of its time."""
+LEARNERS = "100"
+"""An eighth of what the demo simulates by itself: training is most of its time."""
 
 
 @pytest.mark.timeout(420)
