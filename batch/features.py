@@ -23,9 +23,7 @@ from recsys.model.inputs import CourseFeatures, Floats
 from recsys.model.markup import without_markup
 from recsys.model.text import SparseRows, TextModel, course_terms
 
-TFIDF_FILE = "tfidf.json"
 ATTRIBUTES_FILE = "attributes.json"
-COMPONENTS = "text_components"
 _LABELS = ("category", "level", "language")
 _NO_TERMS = "empty vocabulary"
 

@@ -11,8 +11,6 @@ from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.cases import Case
 from batch.features import (
     ATTRIBUTES_FILE,
-    COMPONENTS,
-    TFIDF_FILE,
     course_features,
     fit_attributes,
     fit_text,
@@ -27,6 +25,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
 from recsys.model.manifest import DataRange
 from recsys.model.scorer import Scorer
+from recsys.model.text import COMPONENTS, TFIDF_FILE
 
 MIN_EVENTS = 50
 TEXT_VECTORS = "text_vectors"

@@ -223,6 +223,7 @@ class Catalogue:
 
     Attributes:
         courses: Course id → the newest valid state; a tombstone retires the course as it last was.
+        retired: Course ids whose newest valid record is a tombstone, whether or not the log still holds that course.
         records: Records added, tombstones included.
         tombstones: Records with a null value that name a course, whether or not the log still holds that course.
         refused: `CourseRefusal` → records.
@@ -230,6 +231,7 @@ class Catalogue:
     """
 
     courses: dict[str, Course] = field(default_factory=dict)
+    retired: set[str] = field(default_factory=set)
     records: int = 0
     tombstones: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -244,6 +246,7 @@ class Catalogue:
             else:
                 course = decode_course(value)
                 self.courses[course.course_id] = course
+                self.retired.discard(course.course_id)
         except InvalidCourse as error:
             self.refused[error.reason] += 1
             shown = (key or b"")[:40].decode("utf-8", "backslashreplace")
@@ -261,6 +264,7 @@ class Catalogue:
         if course_id is None:
             raise InvalidCourse(CourseRefusal.BAD_KEY, "expected the course id as the key of a tombstone")
         self.tombstones += 1
+        self.retired.add(course_id)
         if course_id in self.courses:
             self.courses[course_id] = msgspec.structs.replace(self.courses[course_id], retired=True)
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.errors import ServiceUnavailable
+from recsys.kafka.clients import aiokafka_options
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
@@ -38,7 +39,7 @@ def serve(host: str | None, port: int | None) -> None:
     configure_logging(settings)
     bound = listen(host or settings.serving_host, settings.serving_port if port is None else port)
     store = RedisStore.for_serving(settings.redis, timeout_ms=settings.serving_redis_timeout_ms)
-    service = Service.assemble(settings, store, kafka_producer(settings))
+    service = Service.assemble(settings, store, kafka_producer(settings), kafka=aiokafka_options(settings))
     run(
         create_app(service, freeze_heap=True),
         bound,

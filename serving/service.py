@@ -7,14 +7,16 @@ import contextlib
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
+from recsys.kafka.catalogue_topic import CatalogueTopic
 from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.diagnosis import diagnose
 from recsys.keys import KeySpace
 from recsys.model.follower import ModelFollower
+from recsys.model.live_catalogue import LiveCatalogue
 from recsys.model.live_features import LiveFeatures
 from recsys.model.scorer import Scorer
 from recsys.owner import check_deployment
@@ -75,6 +77,7 @@ class Service:
         follower: Keeps the two above current.
         ladder: Answers queries.
         clock: ms since 1970 UTC.
+        catalogue: Follows the catalogue's topic; None follows none.
     """
 
     settings: Settings
@@ -86,6 +89,7 @@ class Service:
     follower: Follower
     ladder: Ladder
     clock: ClockMs
+    catalogue: CatalogueTopic | None
 
     @classmethod
     def assemble(
@@ -96,6 +100,7 @@ class Service:
         *,
         clock: ClockMs = now_ms,
         load: LoadBundle = Scorer.load,
+        kafka: dict[str, Any] | None = None,
     ) -> Self:
         """Puts the parts together; does no I/O.
 
@@ -105,6 +110,7 @@ class Service:
             producer: Where events go.
             clock: ms since 1970 UTC.
             load: Verifies and loads a bundle.
+            kafka: How aiokafka connects, to follow the catalogue's topic; None follows none.
         """
         metrics = Metrics()
         circuit = Circuit(on_failure=metrics.store_failures.inc)
@@ -113,13 +119,18 @@ class Service:
         )
         learners = Learners(store, circuit, recent, group=settings.consumer_group)
         features = LiveFeatures[Ranker](lambda: circuit.call(store.all_activity), clock=time.monotonic, now_ms=clock)
+        catalogue = LiveCatalogue()
         models = ModelFollower(
             lambda: circuit.call(store.model),
             lambda folder: LoadedModel(load(folder), features.of),
             settings.models_dir,
             count=lambda outcome: metrics.model_loads.labels(outcome).inc(),
             remember_in=settings.serving_state_dir / POINTER_FILE,
+            listed=catalogue.of,
         )
+        topic = None
+        if kafka is not None:
+            topic = CatalogueTopic(kafka, settings.courses_topic, take=catalogue.add, tell=models.list_anew)
         trending = LatestTrending(settings.serving_state_dir)
         key = KeySpace(settings.redis_key_prefix).topology
         follower = Follower(
@@ -142,16 +153,23 @@ class Service:
             settings.exclusion,
             offset_wait=OffsetWait(settings.serving_fresh_wait_ms / 1000),
         )
-        return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock)
+        return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock, topic)
 
     async def start(self) -> asyncio.Task[None]:
         """Starts to follow the store and to connect to Kafka, and waits a bounded time for both; neither is needed."""
-        task = asyncio.create_task(self.follower.run(self.settings.model_poll_seconds), name="follower")
+        task = asyncio.create_task(self._follow(), name="follower")
         await self.producer.start(FIRST_CONNECTION_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_POLL_S):
                 await self.follower.polled.wait()
         return task
+
+    async def _follow(self) -> None:
+        """The store, and beside it the catalogue."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.follower.run(self.settings.model_poll_seconds))
+            if self.catalogue is not None:
+                group.create_task(self.catalogue.run())
 
     async def close(self, task: asyncio.Task[None]) -> None:
         """Ends what `start` began, keeps the latest trending on disk, and releases the connections."""

@@ -15,11 +15,10 @@ import pandas as pd
 from batch.bots import find_bots, without_repeated_instants
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case
-from batch.features import TFIDF_FILE
 from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft
 from recsys.model.course_features import NAMES, log_share
-from recsys.model.text import course_terms
+from recsys.model.text import TFIDF_FILE, course_terms
 
 _TOLERANCE = 1e-3
 _ALL_TIME = "popularity_infd"

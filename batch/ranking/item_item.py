@@ -22,14 +22,12 @@ from scipy import linalg, sparse
 from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Floats, Rows
+from recsys.model.placed_courses import LENDERS
 
 MAX_DENSE = 4096
 """Courses in the dense Gram matrix: 64 MiB in single precision, and an inverse in some seconds."""
 
 FUTURE_DAYS = 30.0
-LENDERS = 10
-"""Courses of similar text that lend their weights to one that nobody liked yet."""
-
 _CELLS = 1 << 22
 """Weights made at a time: 16 MiB, and three times as much while they are pruned."""
 

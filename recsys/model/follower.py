@@ -57,6 +57,7 @@ class ModelFollower(Generic[M]):
             "publications_unreadable".
         remember_in: File for the pointer this process read last, for a start without Redis; None keeps none.
         restore: Writes a pointer that Redis lost again; None where this process only reads.
+        listed: A loaded model with the catalogue of now (`recsys.model.live_catalogue`). Called in a thread.
         clock: Monotonic seconds.
 
     Attributes:
@@ -73,10 +74,13 @@ class ModelFollower(Generic[M]):
         count: Callable[[str], None],
         remember_in: Path | None = None,
         restore: Callable[[ModelPointer], Awaitable[None]] | None = None,
+        listed: Callable[[M], M] = lambda model: model,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._load, self._models_dir, self._count = read, load, models_dir, count
-        self._file, self._restore = remember_in, restore
+        self._file, self._restore, self._listed = remember_in, restore, listed
+        self._loaded_last: M | None = None
+        self._listing = asyncio.Lock()
         self._pause = _Pause(clock)
         self._attempted: tuple[str, Sequence[Path]] | None = None
         self._complaints: dict[str, str] = {}
@@ -101,6 +105,19 @@ class ModelFollower(Generic[M]):
         if self.published is not None and not self.up_to_date:
             await self._catch_up(self.published)
         return self.current is not before
+
+    async def list_anew(self) -> None:
+        """Takes over a catalogue that changed into the model in use."""
+        async with self._listing:  # an earlier catalogue must not replace a later one
+            if self._loaded_last is not None:
+                self.current = await self._with_catalogue(self._loaded_last)
+
+    async def _with_catalogue(self, model: M) -> M:
+        try:
+            return await asyncio.to_thread(self._listed, model)
+        except Exception as error:
+            log.exception("catalogue_not_taken_over", version=model.version, error=repr(error))
+            return model
 
     async def _find_publication(self) -> None:
         try:
@@ -170,7 +187,8 @@ class ModelFollower(Generic[M]):
                 retry_in_s=self._pause.length_s,
             )
             return False
-        previous, self.current = self._version(), model
+        previous, self._loaded_last = self._version(), model
+        await self.list_anew()
         self._count("loaded")
         log.info("model_loaded", version=pointer.version, previous=previous)
         return True

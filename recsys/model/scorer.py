@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from recsys.model.bundle import MIXER, Bundle, load_bundle
 from recsys.model.course_activity import by_row
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.mixed_affinity import MixedAffinity
+from recsys.model.placed_courses import BundleTexts
 from recsys.model.top_k import Indices, top_k
 
 MAX_CELLS = 1 << 18
@@ -67,6 +69,7 @@ class Scorer:
 
     Args:
         bundle: A verified bundle.
+        texts: Places courses in it; None for a bundle as it was published.
 
     Attributes:
         version: The bundle's version.
@@ -77,7 +80,10 @@ class Scorer:
         BundleError: When arrays are missing or their shapes do not fit each other.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, texts: BundleTexts | None = None) -> None:
+        if texts is None:
+            bundle = replace(bundle, blobs={})
+        self._bundle, self._texts = bundle, texts or BundleTexts(bundle)
         self.version: str = bundle.manifest.version
         self.course_ids: Sequence[str] = tuple(course.course_id for course in bundle.courses)
         self.courses: Mapping[str, Course] = {course.course_id: course for course in bundle.courses}
@@ -111,6 +117,16 @@ class Scorer:
         affinity = self._affinity.with_activity(by_row(ids, vectors, self._row_of), at_ms)
         other._affinity = affinity  # noqa: SLF001 - of this class
         return other
+
+    def with_catalogue(self, courses: Mapping[str, Course], retired: Collection[str]) -> Self:
+        """The same model with a catalogue's courses (`recsys.model.placed_courses`): new ones have rows at the end.
+
+        Args:
+            courses: Course id → its newest state.
+            retired: Courses that are not recommended any more.
+        """
+        found = self._texts.with_catalogue(courses, retired)
+        return self if found is self._bundle else type(self)(found, self._texts)
 
     def rank(
         self,

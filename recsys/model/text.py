@@ -20,6 +20,10 @@ from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.markup import without_markup
 from recsys.model.terms import VERSION, short_names, terms
 
+TFIDF_FILE = "tfidf.json"
+COMPONENTS = "text_components"
+"""A bundle's document and array that hold the text model."""
+
 GLUED_SENTENCES = re.compile(r"(?<=[a-z]{2}[.!?;:,])(?=[A-Z][a-z])|(?<=[a-z])(?=\([a-z])|(?<=[a-z]\))(?=[A-Za-z])")
 """Where a line break between sentences was lost: "documents.As a part"."""
 

@@ -38,6 +38,10 @@ class Ranker(Protocol):
         """The same model with course features as of a time."""
         ...
 
+    def with_catalogue(self, courses: Mapping[str, Course], retired: Collection[str]) -> Self:
+        """The same model with a catalogue's courses."""
+        ...
+
 
 LoadBundle = Callable[[Path], Ranker]
 
@@ -56,6 +60,11 @@ class LoadedModel:
         self.courses: Mapping[str, Course] = ranker.courses
         catalogue = [ranker.courses[course_id] for course_id in ranker.course_ids]
         self._columns = {name: _Column([getattr(course, name) for course in catalogue]) for name in ATTRIBUTES}
+
+    def with_catalogue(self, courses: Mapping[str, Course], retired: Collection[str]) -> Self:
+        """The same version with the courses of a catalogue, and without those that are retired."""
+        ranker = self._ranker.with_catalogue(courses, retired)
+        return self if ranker is self._ranker else type(self)(ranker, self._as_of_now)
 
     def rank(
         self,

@@ -17,10 +17,12 @@ import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import RecsysError
+from recsys.kafka.catalogue_topic import CatalogueTopic
 from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology
 from recsys.model.follower import ModelFollower
+from recsys.model.live_catalogue import LiveCatalogue
 from recsys.model.live_features import EVERY_S, LiveFeatures
 from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
@@ -99,12 +101,17 @@ class EngagementWorker:
         self._app = create_app(settings, worker_id, self._deliver)
         for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
             cast("Any", changing_hands).connect(self._drop_partitions)
+        catalogue = LiveCatalogue()
         self._model = ModelFollower(
             store.model,
             Scorer.load,
             settings.models_dir,
             count=lambda outcome: metrics.MODEL_LOADS.labels(outcome).inc(),
             restore=store.restore_model,
+            listed=catalogue.of,
+        )
+        self._courses = CatalogueTopic(
+            aiokafka_options(settings), settings.courses_topic, take=catalogue.add, tell=self._model.list_anew
         )
         self._features = LiveFeatures[Scorer](store.all_activity, clock=time.monotonic, now_ms=now_ms)
         self._refresher = Refresher(
@@ -152,6 +159,7 @@ class EngagementWorker:
             self._identity.keep,
             self._follow_model,
             self._follow_features,
+            self._courses.run,
             self._refresher.run,
             self._outdated_lists.run,
             self._upkeep.follow_topology,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,9 @@ class Place:
         self.now = 0.0
         self.process = self.started()
 
-    def started(self, *, restores: bool = False) -> ModelFollower[Loaded]:
+    def started(
+        self, *, restores: bool = False, listed: Callable[[Loaded], Loaded] = lambda model: model
+    ) -> ModelFollower[Loaded]:
         """A process that begins to follow."""
         self.process = ModelFollower(
             self.read,
@@ -46,6 +49,7 @@ class Place:
             count=lambda outcome: self.outcomes.update([outcome]),
             remember_in=self.folder / "state" / "model.json",
             restore=self.restore if restores else None,
+            listed=listed,
             clock=lambda: self.now,
         )
         return self.process
@@ -308,3 +312,29 @@ async def test_a_state_folder_that_cannot_be_written_costs_only_the_memory(place
     place.publish("v1", 1)
     await place.process.follow()
     assert place.version == "v1"
+
+
+async def test_a_catalogue_that_changed_is_taken_over_and_one_that_fails_leaves_the_model_as_published(
+    place: Place,
+) -> None:
+    catalogue = ["first"]
+
+    def listed(model: Loaded) -> Loaded:
+        if catalogue[-1] == "bad":
+            raise ValueError("no place for it")
+        return Loaded(model.version, Path(catalogue[-1]))
+
+    place.write("v1")
+    place.publish("v1", 1)
+    process = place.started(listed=listed)
+    await process.list_anew()  # before there is a model
+    assert await process.follow()
+    assert process.current == Loaded("v1", Path("first"))
+    assert process.up_to_date
+    catalogue.append("second")
+    assert not await process.follow()
+    await process.list_anew()
+    assert process.current == Loaded("v1", Path("second"))
+    catalogue.append("bad")
+    await process.list_anew()
+    assert process.current == Loaded("v1", place.models_dir / "v1")
