@@ -19,6 +19,9 @@ from recsys.kafka.records import READ_COMMITTED
 AGAIN_S = 5.0
 POLL_MS = 500
 POLL_RECORDS = 5_000
+PAUSE_S = 1.0
+"""Between two times that it is told, so that a catalogue that is edited all the time costs no more than that."""
+
 PUT_OFF_S = 10.0
 """While more records wait to be read, what was read is told of only so often."""
 
@@ -85,15 +88,17 @@ class CatalogueTopic:
             await consumer.stop()
 
     async def _follow(self, consumer: Any) -> None:
-        clock, untold_since = asyncio.get_running_loop().time, None
+        clock, untold_since, told_at = asyncio.get_running_loop().time, None, -PAUSE_S
         while True:
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             for records in found.values():
                 self._take([(record.key, record.value, record.offset) for record in records])
             now = clock()
             untold_since = now if found and untold_since is None else untold_since
-            if untold_since is not None and (not found or now - untold_since > PUT_OFF_S or _is_all(consumer, found)):
-                untold_since = None
+            if untold_since is None or now - told_at < PAUSE_S:
+                continue
+            if not found or now - untold_since > PUT_OFF_S or _is_all(consumer, found):
+                untold_since, told_at = None, now
                 await self._tell()
 
 

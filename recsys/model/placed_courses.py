@@ -28,13 +28,16 @@ from recsys.model.text import COMPONENTS, TFIDF_FILE, SparseRows, TextModel
 LENDERS = 10
 """Courses of similar text that lend their weights to one that nobody liked yet."""
 
+MOST_PLACED = 500
+"""Courses placed at most: more of them are a catalogue that the bundle was not trained on."""
+
 _VECTORS = ("course_vectors", "course_bias", "history_vectors")
 _NEEDED = {MIXER, COMPONENTS, "feature_mean", "feature_scale"}
 _ANY_TIME = 0
 
 
 class Links(NamedTuple):
-    """A sparse square matrix, `(e,)` each."""
+    """A sparse square matrix, `(e,)` each; those of a bundle with ascending rows."""
 
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
@@ -46,10 +49,11 @@ class BundleTexts:
 
     Args:
         bundle: A verified bundle.
+        most: New courses that are placed at most, the last of the catalogue; and courses whose changed text is read.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, *, most: int = MOST_PLACED) -> None:
+        self._bundle, self._most = bundle, most
         self._rows = {course.course_id: row for row, course in enumerate(bundle.courses)}
 
     def with_catalogue(self, courses: Mapping[str, Course], retired: Collection[str]) -> Bundle:
@@ -77,6 +81,7 @@ class BundleTexts:
             new = [course for course in map(of_now, courses.values()) if self._is_new(course)]
         else:
             changed = []
+        new, changed = new[-self._most :], changed[: self._most]
         if known == [*bundle.courses] and not new:
             return bundle
         every = [*known, *new]
@@ -212,7 +217,9 @@ def _only_strong(links: Links, more: Links, placed: NDArray[np.intp], per_row: i
     """Links with more of them, but for such as are weaker than all of a row that is full."""
     n = max(int(each.max(initial=-1)) for each in (links.rows, more.rows, more.columns, placed)) + 1
     weakest = np.full(n, np.inf)
-    np.minimum.at(weakest, links.rows, np.abs(links.weights))
+    if len(links.rows):
+        begins = np.flatnonzero(np.diff(links.rows, prepend=-1))
+        weakest[links.rows[begins]] = np.minimum.reduceat(np.abs(links.weights), begins)
     full = np.bincount(links.rows, minlength=n) >= per_row
     kept = ~full[more.rows] | (np.abs(more.weights) > weakest[more.rows])
     return Links(
@@ -223,7 +230,7 @@ def _only_strong(links: Links, more: Links, placed: NDArray[np.intp], per_row: i
 
 
 def _compressed(name: str, links: Links, n: int) -> dict[str, NDArray[Any]]:
-    order = np.lexsort((links.columns, links.rows))
+    order = np.argsort(links.rows, kind="stable")  # of a sorted run and a few more: in linear time
     starts = np.concatenate([[0], np.cumsum(np.bincount(links.rows, minlength=n))])
     return {
         f"{name}_indptr": starts.astype(np.int64),

@@ -114,3 +114,9 @@ def test_full_rows_take_in_what_is_stronger_only(bundle: Bundle) -> None:
         assert len(found.arrays[f"{name}_indptr"]) == COURSES + 2
         row = matrix(found, name)[[COURSES]]
         assert row.nnz == (5 if name == "text" else 0)
+
+
+def test_so_many_new_courses_are_placed_at_most(bundle: Bundle) -> None:
+    more = {f"n{number}": course_of(number, course_id=f"n{number}") for number in range(5)}
+    found = BundleTexts(bundle, most=2).with_catalogue(more, ())
+    assert [course.course_id for course in found.courses[COURSES:]] == ["n3", "n4"]
