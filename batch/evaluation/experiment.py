@@ -230,12 +230,7 @@ def run_experiment(
     stage("tuning the baselines")
     baselines = tune_baselines(tuned, seed=hyperparameters.seed)
     outer = _slice(test.before, test.after, test.cutoff_ms, courses, hyperparameters, rule)
-    found = warm(outer.cases)
-    if not found:
-        raise InputError(
-            f"nobody to test on: no learner of the part before the cut-off ({_day(test.cutoff_ms)}) took something new "
-            "after it"
-        )
+    found = _somebody(warm(outer.cases), test.cutoff_ms)
     cases = sampled(found, MAX_LEARNERS, hyperparameters.seed)
     unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_COLD, hyperparameters.seed)
     stage("training on the part before the test")
@@ -246,16 +241,9 @@ def run_experiment(
     )
     results = {name: evaluate(model, cases, outer.facts) for name, model in models.items()}
     cold = {name: evaluate(model, unknown, outer.facts) for name, model in models.items()}
-    by_seed = {hyperparameters.seed: results[HYBRID].per_user[METRIC]}
-    for seed in range(hyperparameters.seed + 1, hyperparameters.seed + seeds):
-        stage(f"training with seed {seed}")
-        again = fit_hybrid(outer.encoded, replace(hyperparameters, seed=seed), rule, encoder=encoder, stage=stage)
-        by_seed[seed] = ndcg(recommender(again.draft), cases, outer.facts.offered)
-    alternatives = {}
-    if encoder.name != TFIDF:
-        stage("training with TF-IDF")
-        with_tfidf = recommender(fit_hybrid(outer.encoded, hyperparameters, rule, stage=stage).draft)
-        alternatives[f"{HYBRID} with TF-IDF"] = evaluate(with_tfidf, cases, outer.facts)
+    more = _MoreHybrids(outer, cases, hyperparameters, rule, stage)
+    by_seed = {hyperparameters.seed: results[HYBRID].per_user[METRIC]} | more.of_other_seeds(seeds - 1, encoder)
+    alternatives = {} if encoder.name == TFIDF else {f"{HYBRID} with TF-IDF": more.with_tfidf()}
     checks = leakage_checks(events, outer.encoded, outer.cases, fitted.draft, rule, test.cutoff_ms)
     require_no_leak(checks)
     return Experiment(
@@ -282,6 +270,42 @@ def run_experiment(
         half_life_days=rule.decay.half_life_days,
         times=(int(events["timestamp"].min()), validation.cutoff_ms, test.cutoff_ms, int(events["timestamp"].max())),
     )
+
+
+def _somebody(cases: list[Case], cutoff_ms: int) -> list[Case]:
+    if not cases:
+        raise InputError(
+            f"nobody to test on: no learner of the part before the cut-off ({_day(cutoff_ms)}) took something new "
+            "after it"
+        )
+    return cases
+
+
+@dataclass(frozen=True, slots=True)
+class _MoreHybrids:
+    """Hybrids beside the first one, on the same part of the history and the same cases."""
+
+    part: Slice
+    cases: Sequence[Case]
+    hyperparameters: HyperParameters
+    rule: EngagementRule
+    stage: Stage
+
+    def of_other_seeds(self, count: int, encoder: TextEncoder) -> dict[int, Doubles]:
+        """Seed → the main metric of each case, for so many seeds after the first."""
+        found = {}
+        for seed in range(self.hyperparameters.seed + 1, self.hyperparameters.seed + 1 + count):
+            self.stage(f"training with seed {seed}")
+            settings = replace(self.hyperparameters, seed=seed)
+            fitted = fit_hybrid(self.part.encoded, settings, self.rule, encoder=encoder, stage=self.stage)
+            found[seed] = ndcg(recommender(fitted.draft), self.cases, self.part.facts.offered)
+        return found
+
+    def with_tfidf(self) -> Evaluation:
+        """All figures of one whose texts TF-IDF reads."""
+        self.stage("training with TF-IDF")
+        fitted = fit_hybrid(self.part.encoded, self.hyperparameters, self.rule, stage=self.stage)
+        return evaluate(recommender(fitted.draft), self.cases, self.part.facts)
 
 
 def _check_likes(events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule) -> None:

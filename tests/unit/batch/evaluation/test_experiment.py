@@ -47,7 +47,13 @@ def test_the_same_seed_gives_the_same_figures(
 def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
 ) -> None:
-    found = run_experiment(events, courses, QUICK, rule, encoder=SentenceEncoder(Subjects(), "subjects")).document()
+    """And with one of another seed."""
+    encoder = SentenceEncoder(Subjects(), "subjects")
+    experiment = run_experiment(events, courses, QUICK, rule, seeds=2, encoder=encoder)
+    assert [len(values) for values in experiment.seeds.values()] == [len(experiment.cases)] * 2
+    assert list(experiment.seeds) == [QUICK.seed, QUICK.seed + 1]
+    assert experiment.seeds[QUICK.seed].tolist() == experiment.hybrid.per_user["ndcg@10"].tolist()
+    found = experiment.document()
     assert found["text_encoder"] == "subjects"
     (other,) = found["alternatives"]
     assert other == "hybrid with TF-IDF"
