@@ -15,7 +15,6 @@ from batch.evaluation.diagnosis import MOST_LEARNERS, Diagnosis, diagnose
 from batch.evaluation.diversity import diversity_cost
 from batch.evaluation.experiment import Experiment
 from batch.evaluation.page import page, seeds_line
-from batch.evaluation.plots import draw_plots
 from batch.evaluation.tuning import sampled
 from batch.evaluation.verdict import table, verdict
 from batch.train import recommender
@@ -39,6 +38,8 @@ def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Ma
     Raises:
         InputError: When it cannot be written.
     """
+    from batch.evaluation.plots import draw_plots  # noqa: PLC0415 - seaborn takes a second, and many runs end before
+
     diagnosis = diagnose(experiment)
     document = {**facts, **experiment.document(), **diagnosed(diagnosis), "diversity": _diversity(experiment)}
     target, temporary = reports_dir / name, reports_dir / f".writing-{name}-{os.getpid()}"
