@@ -101,19 +101,7 @@ def evaluate(
 ) -> None:
     """Compare the hybrid model with its baselines on files alone, cut in time; needs no services."""
     settings = load_settings()
-    if out is not None and not out.absolute().parent.is_dir():
-        raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
-    if out is not None:
-        require_writable(out.absolute().parent, "--json")
-    if report is not None and _FOLDER_NAME.fullmatch(report) is None:
-        raise ConfigurationError(
-            f"expected --report as a folder's name of letters, digits and ._- (what has that name is replaced),"
-            f" received {report[:40]!r}"
-        )
-    if no_report and report is not None:
-        raise ConfigurationError("expected one of --report and --no-report, received both")
-    if not no_report:
-        require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
+    _check_outputs(settings, out, report, no_report=no_report)
     started_ms = now_ms()
     with shown_stages() as stage:
         stage("reading")
@@ -147,6 +135,28 @@ def evaluate(
         if out is not None:
             _write_whole(out, msgspec.json.format(msgspec.json.encode(document), indent=1))
     click.echo("\n".join([*table(document), "", verdict(document)]))
+
+
+def _check_outputs(settings: Settings, out: Path | None, report: str | None, *, no_report: bool) -> None:
+    """Whether what `evaluate` is asked for can be written, before it works for minutes.
+
+    Raises:
+        InputError: There is no such folder.
+        ConfigurationError: The options contradict each other, or a folder cannot be written to.
+    """
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
+    if out is not None:
+        require_writable(out.absolute().parent, "--json")
+    if report is not None and _FOLDER_NAME.fullmatch(report) is None:
+        raise ConfigurationError(
+            f"expected --report as a folder's name of letters, digits and ._- (what has that name is replaced),"
+            f" received {report[:40]!r}"
+        )
+    if no_report and report is not None:
+        raise ConfigurationError("expected one of --report and --no-report, received both")
+    if not no_report:
+        require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
 
 
 def _history_source(
