@@ -25,7 +25,7 @@ from tests.doubles.readable_bundle import course_of, write_readable
 
 pytestmark = pytest.mark.services
 
-COURSES, WITHIN_S, PAUSE_S = 60, 60, 0.1
+COURSES, WITHIN_S, PAUSE_S, DAYS = 60, 60, 0.1, 5000
 NEW = course_of(63, course_id="new")
 """Of the subject of c0, c3, …"""
 
@@ -63,9 +63,11 @@ class Site:
         self._settings, self._client, self._producer, self._clicks = settings, client, producer, 0
 
     async def click(self, user: str, course: str) -> None:
+        """Each a day later than the one before: another on the same day would change nothing."""
         self._clicks += 1
+        at_ms = now_ms() - (DAYS - self._clicks) * 86_400_000
         event = {"event_id": f"e{self._clicks}", "user_id": user, "course_id": course, "type": "click"}
-        await self._client.post("/v1/events", json=[event | {"timestamp": now_ms() - self._clicks * 86_400_000}])
+        await self._client.post("/v1/events", json=[event | {"timestamp": at_ms}])
 
     async def shown(self, user: str) -> tuple[str, set[str]]:
         answer = await self._client.get(f"/v1/users/{user}/recommendations", params={"n": 20})
