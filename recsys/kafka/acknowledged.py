@@ -6,6 +6,7 @@ Shared by everything that produces: bulk commands (kafka-python), the API and th
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 ACKNOWLEDGED = {"acks": "all", "enable_idempotence": True}
@@ -36,6 +37,7 @@ async def close(producer: Any, within_s: float = CLOSE_TIMEOUT_S) -> None:
     Its `stop()` waits for acknowledgements without a limit, and being idempotent it retries without one. Where it
     does not end in time its parts are ended, for which there is no public way: the connections first, so that requests
     on their way fail now; last the batches that nobody will send. Who waited for them is told `ProducerClosed`.
+    A part may wait for ever, too: the sender for metadata that a client which was closed will never have.
     """
     from aiokafka.errors import ProducerClosed  # noqa: PLC0415 - see clients
 
@@ -43,6 +45,8 @@ async def close(producer: Any, within_s: float = CLOSE_TIMEOUT_S) -> None:
         async with asyncio.timeout(within_s):
             await producer.stop()
     except TimeoutError:
-        await producer.client.close()
-        await producer._sender.close()  # noqa: SLF001 - see above
+        for part in (producer.client, producer._sender):  # noqa: SLF001 - see above
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):  # and what it waits for is cancelled
+                    await part.close()
         producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - see above

@@ -36,11 +36,11 @@ def test_a_producer_is_replaced_for_what_does_not_heal(error: Exception, replace
 
 
 class Producer:
-    """aiokafka's producer by its parts; `stop` waits for ever if it is `stuck`."""
+    """aiokafka's producer by its parts; `stop` waits for ever if it is `stuck`, and so do its parts if they are."""
 
-    def __init__(self, *, stuck: bool) -> None:
+    def __init__(self, *, stuck: bool, stuck_parts: bool = False) -> None:
         self.ended: list[str] = []
-        self._stuck = stuck
+        self._stuck, self._stuck_parts = stuck, stuck_parts
         self.client = self._sender = self
         self._message_accumulator = self
         self.failed_with: BaseException | None = None
@@ -52,6 +52,8 @@ class Producer:
 
     async def close(self) -> None:
         self.ended.append("part")
+        if self._stuck_parts:
+            await asyncio.Event().wait()
 
     def fail_all(self, error: BaseException) -> None:
         self.failed_with = error
@@ -63,8 +65,10 @@ async def test_a_producer_that_ends_is_left_to_end() -> None:
     assert producer.ended == ["stop"]
 
 
-async def test_a_producer_that_waits_for_ever_is_ended_by_its_parts() -> None:
-    producer: Any = Producer(stuck=True)
-    await close(producer, within_s=0.01)
+@pytest.mark.parametrize("stuck_parts", [False, True])
+async def test_a_producer_that_waits_for_ever_is_ended_by_its_parts(stuck_parts: bool) -> None:
+    producer: Any = Producer(stuck=True, stuck_parts=stuck_parts)
+    async with asyncio.timeout(30):
+        await close(producer, within_s=0.01)
     assert producer.ended == ["part", "part"]
     assert isinstance(producer.failed_with, ProducerClosed)
