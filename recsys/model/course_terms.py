@@ -100,17 +100,20 @@ def courses_of(blocks: Sequence[Block]) -> dict[str, int]:
     return numbers
 
 
-def settled(values: Mapping[str, bytes | None], blocks: Sequence[Block]) -> dict[str, bytes | None]:
+def settled(
+    values: Mapping[str, bytes | None], blocks: Sequence[Block], numbers: Mapping[str, int] | None = None
+) -> dict[str, bytes | None]:
     """The values of the courses that blocks name after their terms joined and left; None where none is left.
 
     Args:
         values: Course → value; None or absent where there is none.
         blocks: At least one; in any order.
+        numbers: `courses_of` the blocks, where that is known.
 
     Raises:
         ValueError: A value is none.
     """
-    numbers = courses_of(blocks)
+    numbers = courses_of(blocks) if numbers is None else numbers
     stored = [values.get(course) for course in numbers]
     activity = unpacked([value and value[SUM_BYTES:] for value in stored])
     terms = _terms(blocks, numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from recsys.handed_on import HandedOn
 from recsys.keys import STATE_FORMAT, KeySpace, Shard, key_under
@@ -22,6 +23,7 @@ class ShardState:
         whole: State → owner → every field of its hash.
         texts: State → {owner: value}; "" where absent.
         tag: What the shard's keys begin with; default as under the default prefix.
+        derived: State → what a projection made of what was read, so that it is made once.
     """
 
     shard: Shard
@@ -31,6 +33,7 @@ class ShardState:
     whole: dict[str, dict[str, Mapping[str, bytes]]] = field(default_factory=dict)
     texts: dict[str, Mapping[str, str]] = field(default_factory=dict)
     tag: str = ""
+    derived: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def add(self, more: ShardState) -> None:
         """Takes over what was read later, under the same fence."""

@@ -35,6 +35,9 @@ log = structlog.get_logger(__name__)
 TOPOLOGY_EVERY_S = 1.0
 IDLE_CHECK_EVERY_S = 1.0
 TRENDING_EVERY_S = 2.0
+LONGEST_PAUSE_S = 20.0
+"""Between two merges, however long the last one waited for Redis."""
+
 DURABILITY_EVERY_S = 5.0
 REBALANCE_S = 180.0
 """More than join, request and session time-outs together: Faust gave up on a rebalance without saying so."""
@@ -49,6 +52,11 @@ class UpkeepStore(Control, Lists, ShardStore, Protocol):
 def no_catalogue() -> Container[str] | None:
     """No catalogue: every course is taken as known."""
     return None
+
+
+def pause_after(took_s: float, every_s: float) -> float:
+    """Seconds until the next merge: where merging takes long, as while a worker catches up, a tenth of the time."""
+    return max(every_s, min(9 * took_s, LONGEST_PAUSE_S))
 
 
 @dataclass(frozen=True)
@@ -152,11 +160,14 @@ class Upkeep:
         settings = self.settings
         keys = KeySpace(settings.redis_key_prefix)
         activity = ActivityMerge(self.store, self.topology.shards(), settings.consumer_group, keys)
+        took_s = 0.0
         while True:
-            await asyncio.sleep(self.trending_every_s)
+            await asyncio.sleep(pause_after(took_s, self.trending_every_s))
             if TRENDING_OWNER in set(self.owned()):
+                begun = time.monotonic()
                 await quietly(self._merge_trending)
                 await quietly(lambda: self._merge_activity(activity))
+                took_s = time.monotonic() - begun
 
     async def _merge_activity(self, activity: ActivityMerge) -> None:
         unreadable = ""

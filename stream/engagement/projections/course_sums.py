@@ -58,14 +58,14 @@ def more_reads_of_sums(state: ShardState) -> list[Read]:
     if blocks is None:
         waiting = state.sizes.get(TERMS, {}).get(SHARD_ITSELF, 0)
         return [ReadWhole(TERMS, [SHARD_ITSELF])] if waiting >= BLOCKS else []
-    return [] if TREND in state.values else [ReadValues(TREND, {SHARD_ITSELF: courses_of(_blocks(state))})]
+    return [] if TREND in state.values else [ReadValues(TREND, {SHARD_ITSELF: _blocks(state)[1]})]
 
 
 def _settlement(state: ShardState) -> list[Operation]:
     if TERMS not in state.whole:
         return []
     try:
-        after = settled(state.values[TREND][SHARD_ITSELF], _blocks(state))
+        after = settled(state.values[TREND][SHARD_ITSELF], *_blocks(state))
     except ValueError:
         raise UnreadableState(state.key(TREND), "holds a value that is none of a course's sums") from None
     written = {course: value for course, value in after.items() if value is not None}
@@ -77,9 +77,14 @@ def _settlement(state: ShardState) -> list[Operation]:
     ]
 
 
-def _blocks(state: ShardState) -> list[Block]:
-    stored: Mapping[str, bytes] = state.whole[TERMS][SHARD_ITSELF]
-    try:
-        return in_order(stored)
-    except ValueError:
-        raise UnreadableState(state.key(TERMS), "holds a value that is no block of terms") from None
+def _blocks(state: ShardState) -> tuple[list[Block], dict[str, int]]:
+    """The blocks that were read, and the numbers of the courses that they name."""
+    if TERMS not in state.derived:
+        stored: Mapping[str, bytes] = state.whole[TERMS][SHARD_ITSELF]
+        try:
+            blocks = in_order(stored)
+        except ValueError:
+            raise UnreadableState(state.key(TERMS), "holds a value that is no block of terms") from None
+        state.derived[TERMS] = blocks, courses_of(blocks)
+    found: tuple[list[Block], dict[str, int]] = state.derived[TERMS]
+    return found

@@ -16,7 +16,7 @@ from recsys.online_store.durability import Durability
 from recsys.online_store.memory import MemoryStore
 from recsys.owner import LogIdentity, StateOwner
 from recsys.settings import Settings, load_settings
-from stream.engagement.upkeep import Upkeep
+from stream.engagement.upkeep import Upkeep, pause_after
 from tests.doubles.stream import until
 
 MINE = Topology(6)
@@ -205,3 +205,8 @@ async def test_trending_is_merged_by_the_owner_of_one_partition_alone(owned: set
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (await store.trending() is not None) is merges
+
+
+@pytest.mark.parametrize(("took_s", "pause_s"), [(0.0, 2.0), (0.2, 2.0), (0.5, 4.5), (60.0, 20.0)])
+def test_a_merge_that_takes_long_is_made_less_often(took_s: float, pause_s: float) -> None:
+    assert pause_after(took_s, 2.0) == pause_s
