@@ -93,6 +93,9 @@ class _RawRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # as above
         super().__init__(tp, records, aborted_transactions, *settings, **named)
         self._aborted_at_first = list(self._aborted_transactions)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._records_iterator)  # the parent's `__next__` does nothing else, at a fourth of the whole cost
+
     def _consumer_record(self, tp: object, record: Any) -> Any:
         return record  # the parent copies it here
 

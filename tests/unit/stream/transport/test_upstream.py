@@ -57,5 +57,6 @@ def test_aiokafka_makes_its_records_in_one_method_that_can_be_overridden() -> No
     (original,) = _RawRecords.__bases__  # whoever replaced it in the module meanwhile
     source = inspect.getsource(original._unpack_records)
     assert "consumer_record = self._consumer_record(tp, record)" in source
+    assert "return next(self._records_iterator)" in inspect.getsource(original.__next__)
     source = inspect.getsource(fetcher)  # both are made by name in this module, nowhere else
     assert (source.count("PartitionRecords("), source.count("MemoryRecords(")) == (1, 1)
