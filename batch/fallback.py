@@ -14,11 +14,12 @@ import numpy as np
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.popularity import decayed_popularity, log_popularity
-from batch.ranking.item_item import Gram, likes_before
+from batch.ranking.likes import likes_before
 from batch.train import empty_draft
 from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM, Floats
+from recsys.model.item_item import Gram
 
 POPULARITY = "popularity"
 RECENT_POPULARITY = "recent_popularity"

@@ -43,7 +43,7 @@ from recsys.model.inputs import Doubles
 from recsys.settings import load_settings
 from stream.finetuning.blocks import Block, BlockId, LogRecord
 from stream.finetuning.gate import GateRules, Outcome
-from stream.finetuning.learning import LearningRules
+from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
 from stream.finetuning.training_process import TrainerRules, make_trainer
 
@@ -186,8 +186,8 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) ->
         verdicts.append(judged(trainer, len(verdicts)))
     spent = time.process_time() - began
     line = trainer.line
-    old = line.old_slice(line.published_increment)
-    tuned = load_bundle(folder / "models" / line.published)
+    old = line.evidence.old_slice(line.lineage.of_published)
+    tuned = load_bundle(folder / "models" / line.lineage.published)
     figures: dict[str, Any] = {
         "labels learned": line.learned,
         "old slice / parent": None if old is None else round(old[0] / old[1], 4),

@@ -9,8 +9,9 @@ from threadpoolctl import threadpool_limits
 from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case
 from batch.popularity import decayed_popularity
-from batch.ranking.item_item import Gram, liked_matrix, likes_before, strongest
+from batch.ranking.likes import liked_matrix, likes_before
 from recsys.model.inputs import Doubles, Floats, Rows
+from recsys.model.item_item import Gram, strongest
 
 FACTORS, PENALTY, ITERATIONS = 64, 0.05, 12
 """Of `Ials`, fixed; its other options are tuned."""
@@ -64,7 +65,7 @@ class ItemKnn(_LinearInHistory):
 
 
 class Ease(_LinearInHistory):
-    """EASE (see `batch.ranking.item_item`) on a history that fades.
+    """EASE (see `recsys.model.item_item`) on a history that fades.
 
     Args:
         encoded: The training side.

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.evaluation.metrics import ndcg_at, ranks, ranks_among
-from batch.ranking.item_item import Gram
 from batch.ranking.snapshots import Snapshot
 from recsys.model.course_features import NAMES, POPULARITY_DAYS
 from recsys.model.inputs import Floats, Rows
+from recsys.model.item_item import Gram
 from recsys.model.top_k import top_rows
 
 PENALTIES = (100.0, 500.0, 2500.0, 10_000.0)

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.ranking.choices import best_popularity, new_course_bonus, newcomers, penalties
-from batch.ranking.item_item import Gram, likes_before, text_similarity, with_lent_columns
+from batch.ranking.likes import likes_before
 from batch.ranking.lists import Lists, Scaling, together, training_lists
 from batch.ranking.snapshots import Snapshot, snapshot, vectors_before
 from batch.stages import Stage, silent
@@ -22,6 +22,7 @@ from recsys.model.course_activity import activity
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
+from recsys.model.item_item import Gram, text_similarity, with_lent_columns
 from recsys.model.ranker import Ranker
 from recsys.model.signals import SIGNALS, SignalModel
 

@@ -1,25 +1,36 @@
-"""An increment: what fine-tuning adds to a bundle's course vectors and biases, and the scores with it. NumPy only.
+"""An increment: what fine-tuning adds to a bundle's course vectors, biases and ranker, and scores with it. NumPy only.
 
-raw affinity of course c for user vector u = u · course_vectors[c] + course_bias[c] + D · (bias[c] + rows[c] · p(u)),
-p(u) = (basis · u) / U. The basis are the directions in which the parent's course vectors differ most, so an increment
-moves courses along what the parent already tells apart. D and U are the parent's own scales of affinities and user
-vectors: `bias` and `rows` have no unit, and one bound holds for every model.
+score = (w + weights) · inputs: w are the ranker's weights for the learner, the inputs its signals and course features.
+The signal of the towers is standardised from the raw affinity of course c for user vector u,
+u · course_vectors[c] + course_bias[c] + D · (bias[c] + rows[c] · p(u)), p(u) = (basis · u) / U. The basis are the
+directions in which the parent's course vectors differ most, so an increment moves courses along what the parent already
+tells apart. D and U are the parent's own scales of affinities and user vectors: no number of an increment has a unit,
+and one bound holds for every model.
+
+Course features and item-item matrices are not learned by steps: `with_features` takes those of an instant, and
+`with_item_item` those of a refresh (`recsys.model.links`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.model.course_features import NAMES
 from recsys.model.inputs import Doubles, Floats, Rows
+from recsys.model.links import ItemItem
 from recsys.model.ranker import Ranker
 from recsys.model.signals import SIGNALS, SignalModel, positive, standardised
 
 _TOWERS = SIGNALS.index("towers")
+INPUTS = len(SIGNALS) + len(NAMES)
+"""What the ranker weighs: signals, then course features."""
+
 _USERS_FOR_SCALE = 64
 _SMALLEST_SCALE = 1e-6
 
@@ -30,19 +41,21 @@ class Increment(NamedTuple):
     Attributes:
         bias: `(n,)`, in units of the parent's scale.
         rows: `(n, rank)`, the same, along the basis.
+        weights: Of the ranker's inputs, `(INPUTS,)`: its last layer's own bias, the same for every learner.
     """
 
     bias: Floats
     rows: Floats
+    weights: Floats
 
     @classmethod
     def none(cls, courses: int, rank: int) -> Increment:
         """That of the parent."""
-        return cls(np.zeros(courses, np.float32), np.zeros((courses, rank), np.float32))
+        return cls(np.zeros(courses, np.float32), np.zeros((courses, rank), np.float32), np.zeros(INPUTS, np.float32))
 
     def is_finite(self) -> bool:
         """Whether every number is one."""
-        return bool(np.isfinite(self.bias).all() and np.isfinite(self.rows).all())
+        return all(bool(np.isfinite(each).all()) for each in self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +63,17 @@ class Situation:
     """One learner at one instant, as far as scores depend on it.
 
     Attributes:
-        user: The user tower's vector `(d,)`.
         projected: p(u) `(rank,)`.
         raw: The parent's affinities of the towers `(n,)`.
-        rest: What everything but the towers says, mixed `(n,)`.
-        weight: The mixer's weight of the towers' signal.
+        inputs: The parent's signals and the course features of the instant `(INPUTS, n)`.
+        weights: The ranker's weights of them for the learner `(INPUTS,)`.
         touched: Course rows of the learner's history `(m,)`.
     """
 
-    user: Floats
     projected: Floats
     raw: Floats
-    rest: Floats
-    weight: float
+    inputs: Floats
+    weights: Floats
     touched: Rows
 
 
@@ -80,13 +91,26 @@ class IncrementModel:
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int, *, rank: int) -> None:
-        self._arrays = arrays
+        self._arrays, self._history_length = arrays, history_length
         self._ranker, self._signals = Ranker(arrays, history_length), SignalModel(arrays, history_length)
         vectors = np.asarray(arrays["course_vectors"], np.float64)
         self.courses, size = vectors.shape
         self.rank = min(rank, size)
         self._basis: Floats = _directions(vectors, self.rank)
         self._scale, self._length = self._scales()
+
+    def with_features(self, features: Floats) -> IncrementModel:
+        """The same with other standardised course features `(n, f)`."""
+        other = copy(self)
+        other._ranker = self._ranker.with_features(features)  # noqa: SLF001 - of this class
+        return other
+
+    def with_item_item(self, item_item: ItemItem) -> IncrementModel:
+        """The same with other item-item matrices, and the course features of the parent's end."""
+        other = copy(self)
+        other._arrays = {**self._arrays, **item_item.arrays()}  # noqa: SLF001 - of this class
+        other._ranker = Ranker(other._arrays, self._history_length)  # noqa: SLF001 - of this class
+        return other
 
     def situation(self, user_row: int, rows: Rows, scores: Doubles) -> Situation | None:
         """A learner's situation; None for one without positive engagement, whom popularity alone ranks.
@@ -99,39 +123,45 @@ class IncrementModel:
         liked, engagement = positive(rows, scores)
         if not len(liked):
             return None
-        weights = self._ranker.weights(len(liked), float(engagement.sum()))
         user = self._signals.user_vector(user_row, liked, engagement)
-        inputs = self._ranker.inputs(user_row, rows, scores)
-        rest = weights @ inputs - weights[_TOWERS] * inputs[_TOWERS]
         raw = self._arrays["course_vectors"] @ user + self._arrays["course_bias"]
-        projected = (self._basis @ user / self._length).astype(np.float32)
-        return Situation(user, projected, raw.astype(np.float32), rest, float(weights[_TOWERS]), rows)
+        return Situation(
+            projected=(self._basis @ user / self._length).astype(np.float32),
+            raw=raw.astype(np.float32),
+            inputs=self._ranker.inputs(user_row, rows, scores),
+            weights=self._ranker.weights(len(liked), float(engagement.sum())),
+            touched=rows,
+        )
 
     def scores(self, situation: Situation, increment: Increment) -> Floats:
         """Of every course `(n,)`: what `recsys.model.scorer` gives with the bundle that `arrays` makes."""
         moved = self._scale * (increment.bias + increment.rows @ situation.projected)
         signal = standardised((situation.raw + moved).astype(np.float32), situation.touched)
-        scores: Floats = situation.rest + np.float32(situation.weight) * signal
+        weights = situation.weights + increment.weights
+        scores: Floats = weights @ situation.inputs + weights[_TOWERS] * (signal - situation.inputs[_TOWERS])
         return scores
 
     def parent_scores(self, situation: Situation) -> Floats:
         """Those of the parent `(n,)`."""
-        signal = standardised(situation.raw.copy(), situation.touched)
-        scores: Floats = situation.rest + np.float32(situation.weight) * signal
+        scores: Floats = situation.weights @ situation.inputs
         return scores
 
     def gain(self, situation: Situation) -> float:
         """How much a score rises as `bias` rises by 1, with the learner's own standardisation left as it is."""
         others = np.delete(situation.raw, situation.touched)
         deviation = float(others.std()) if len(others) else 0.0
-        return situation.weight * self._scale / (deviation + _SMALLEST_SCALE)
+        return float(situation.weights[_TOWERS]) * self._scale / (deviation + _SMALLEST_SCALE)
 
     def arrays(self, increment: Increment) -> dict[str, NDArray[Any]]:
-        """The parent's arrays with the increment in `course_vectors` and `course_bias`."""
+        """The model's arrays with the increment in `course_vectors`, `course_bias` and `mixer_weights`."""
         a = self._arrays
         vectors = a["course_vectors"] + self._scale / self._length * (increment.rows @ self._basis)
         bias = a["course_bias"] + self._scale * increment.bias
-        return dict(a) | {"course_vectors": vectors.astype(np.float32), "course_bias": bias.astype(np.float32)}
+        return dict(a) | {
+            "course_vectors": vectors.astype(np.float32),
+            "course_bias": bias.astype(np.float32),
+            "mixer_weights": (a["mixer_weights"] + increment.weights).astype(np.float32),
+        }
 
     def _scales(self) -> tuple[float, float]:
         """The parent's typical deviation of affinities over courses, and length of user vectors, without history."""

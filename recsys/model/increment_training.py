@@ -16,7 +16,7 @@ import tensorflow as tf
 from recsys.model.increment import Increment
 from recsys.model.inputs import Floats, Rows
 
-_FIRST_ACCUMULATED = 0.1
+FIRST_ACCUMULATED = 1e-3
 _SMALLEST = 1e-7
 
 
@@ -28,6 +28,7 @@ class Examples(NamedTuple):
         gain: `IncrementModel.gain` `(b,)`.
         courses: Course rows `(b, 1 + k)`.
         base: The parent's scores `(b, 1 + k)`.
+        inputs: The ranker's inputs of each `(b, 1 + k, INPUTS)`.
         log_q: Log of how often each is expected among `k` draws `(b, 1 + k)`; large where it must not count.
         weight: Of each example `(b,)`; 0 for padding.
     """
@@ -36,6 +37,7 @@ class Examples(NamedTuple):
     gain: Floats
     courses: Rows
     base: Floats
+    inputs: Floats
     log_q: Floats
     weight: Floats
 
@@ -45,36 +47,30 @@ class OptimizerState(NamedTuple):
 
     Attributes:
         increment: As it is.
-        bias_squares: Adagrad's sums `(n,)`.
-        rows_squares: The same `(n, rank)`.
+        squares: Adagrad's sums, shaped as the increment.
     """
 
     increment: Increment
-    bias_squares: Floats
-    rows_squares: Floats
+    squares: Increment
 
     @classmethod
     def at(cls, increment: Increment) -> OptimizerState:
         """A fresh optimizer at an increment."""
-        return cls(
-            increment,
-            np.full_like(increment.bias, _FIRST_ACCUMULATED),
-            np.full_like(increment.rows, _FIRST_ACCUMULATED),
-        )
+        return cls(increment, Increment(*(np.full_like(each, FIRST_ACCUMULATED) for each in increment)))
 
 
 class IncrementTraining:
     """Training steps over batches of one shape.
 
     Args:
-        learning_rate: Adagrad's.
+        rates: Adagrad's, of bias, rows and weights.
         l2: Of the squared increment, toward the parent.
-        clip: Largest norm of a step's gradient.
+        clip: Largest norm of a step's gradient, of bias, rows and weights each.
         bound: Largest size of a number of the increment.
     """
 
-    def __init__(self, *, learning_rate: float, l2: float, clip: float, bound: float) -> None:
-        self._rate, self._l2, self._clip, self._bound = learning_rate, l2, clip, bound
+    def __init__(self, *, rates: tuple[float, float, float], l2: float, clip: float, bound: float) -> None:
+        self._rates, self._l2, self._clip, self._bound = rates, l2, clip, bound
         self._step = tf.function(self._one, reduce_retracing=True)
 
     def step(self, state: OptimizerState, examples: Examples) -> tuple[OptimizerState, float]:
@@ -83,29 +79,29 @@ class IncrementTraining:
         Returns:
             The state after it, and the loss before it; either may hold numbers that are none, which the caller checks.
         """
-        held = (*state.increment, state.bias_squares, state.rows_squares)
-        bias, rows, bias_squares, rows_squares, loss = self._step(held, tuple(examples))
-        after = Increment(bias.numpy(), rows.numpy())
-        return OptimizerState(after, bias_squares.numpy(), rows_squares.numpy()), float(loss)
+        after, squares, loss = self._step(tuple(state.increment), tuple(state.squares), tuple(examples))
+        increments = (Increment(*(each.numpy() for each in values)) for values in (after, squares))
+        return OptimizerState(*increments), float(loss)
 
-    def _one(self, held: Sequence[Any], examples: Sequence[Any]) -> tuple[Any, ...]:
-        bias, rows, bias_squares, rows_squares = (tf.convert_to_tensor(value) for value in held)
-        projected, gain, courses, base, log_q, weight = (tf.convert_to_tensor(value) for value in examples)
+    def _one(self, held: Sequence[Any], squares: Sequence[Any], examples: Sequence[Any]) -> tuple[Any, ...]:
+        bias, rows, weights = (tf.convert_to_tensor(value) for value in held)
+        projected, gain, courses, base, inputs, log_q, weight = (tf.convert_to_tensor(value) for value in examples)
         with tf.GradientTape() as tape:
-            tape.watch([bias, rows])
+            tape.watch([bias, rows, weights])
             moved = tf.gather(bias, courses) + tf.einsum("bcr,br->bc", tf.gather(rows, courses), projected)
-            likelihood = tf.nn.log_softmax(base + gain[:, None] * moved - log_q)[:, 0]
+            scores = base + gain[:, None] * moved + tf.linalg.matvec(inputs, weights)
+            likelihood = tf.nn.log_softmax(scores - log_q)[:, 0]
             loss = -tf.reduce_sum(likelihood * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
-            penalty = self._l2 * (tf.reduce_sum(tf.square(bias)) + tf.reduce_sum(tf.square(rows)))
+            penalty = self._l2 * tf.add_n([tf.reduce_sum(tf.square(each)) for each in (bias, rows, weights)])
             total = loss + penalty
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(total, [bias, rows])]
-        (of_bias, of_rows), _ = tf.clip_by_global_norm(gradients, self._clip)
-        bias_squares += tf.square(of_bias)
-        rows_squares += tf.square(of_rows)
-        bias -= self._rate * of_bias / tf.sqrt(bias_squares + _SMALLEST)
-        rows -= self._rate * of_rows / tf.sqrt(rows_squares + _SMALLEST)
-        bounded = [tf.clip_by_value(value, -self._bound, self._bound) for value in (bias, rows)]
-        return (*bounded, bias_squares, rows_squares, loss)
+        gradients = tape.gradient(total, [bias, rows, weights])
+        after, sums = [], []
+        for value, square, gradient, rate in zip((bias, rows, weights), squares, gradients, self._rates, strict=True):
+            clipped = tf.clip_by_norm(tf.convert_to_tensor(gradient), self._clip)
+            sums.append(square + tf.square(clipped))
+            moved_to = value - rate * clipped / tf.sqrt(sums[-1] + _SMALLEST)
+            after.append(tf.clip_by_value(moved_to, -self._bound, self._bound))
+        return after, sums, loss
 
 
 def deterministic_tensorflow() -> None:

@@ -1,7 +1,7 @@
 """A bundle with the catalogue of now: courses that came, changed or went since it was trained. NumPy only, pure.
 
 A course that the bundle does not know is placed by its text, as a retrain places one that nobody touched
-(`batch.ranking.item_item`): its text weights are the cosines of TF-IDF, and its item-item weights those of the
+(`recsys.model.item_item`): its text weights are the cosines of TF-IDF, and its item-item weights those of the
 `LENDERS` touched courses of most similar text. Its vectors are their mean by similarity, because the course tower
 itself is not in an array. Its features are those of a course that nobody touched, until somebody does.
 """

@@ -1,4 +1,4 @@
-"""Training examples of an increment: drawn courses with their probabilities, a reservoir of earlier ones. NumPy."""
+"""Training examples of an increment: candidates with their probabilities, a reservoir of earlier ones. NumPy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEVER = 1e9
 """In the place of a log-probability: takes the course out of the softmax."""
 
 _UNIFORM_SHARE = 0.5
-_FIELDS = ("projected", "gain", "courses", "base", "log_q")
+_FIELDS = ("projected", "gain", "courses", "base", "inputs", "log_q")
 
 
 class Frequencies:
@@ -94,22 +94,46 @@ def example(
         draws: Courses to draw.
         rng: Draws.
     """
-    bounds = np.cumsum(probabilities)
-    drawn = np.minimum(np.searchsorted(bounds, rng.random(draws) * bounds[-1], side="right"), len(bounds) - 1)
-    rows = np.concatenate([[positive], drawn]).astype(np.int32)
-    log_q = np.log(np.maximum(draws * probabilities[rows], 1e-12))
-    excluded = np.isin(rows, situation.touched) | (rows == positive)
-    excluded[0] = False
-    log_q[excluded] = NEVER
-    raw = model.parent_scores(situation)[rows]
+    scores = model.parent_scores(situation)
+    free = probabilities > 0
+    free[situation.touched] = free[positive] = False
+    candidates, log_q = _candidates(np.where(free, scores, -np.inf), np.where(free, probabilities, 0.0), draws, rng)
+    rows = np.concatenate([[positive], candidates]).astype(np.int32)
     columns = {
         "projected": situation.projected,
         "gain": np.float32(model.gain(situation)),
         "courses": rows,
-        "base": raw.astype(np.float32),
-        "log_q": log_q.astype(np.float32),
+        "base": scores[rows].astype(np.float32),
+        "inputs": np.ascontiguousarray(situation.inputs[:, rows].T),
+        "log_q": np.concatenate([[0.0], log_q]).astype(np.float32),
     }
     return Example(user, columns)
+
+
+def _candidates(scores: Floats, probabilities: Doubles, draws: int, rng: Generator) -> tuple[Rows, Doubles]:
+    """Courses beside the positive one: half are the best, which decide the top of a list; half are drawn of the others.
+
+    Args:
+        scores: −inf for courses that must not be among them `(n,)`.
+        probabilities: Of a draw, to scale; 0 for the same `(n,)`.
+        draws: How many.
+        rng: Draws.
+
+    Returns:
+        Rows `(draws,)`, and log of how often each is expected `(draws,)`: `NEVER` where it must not count.
+    """
+    count = min(draws // 2, len(scores) - 1)
+    best = np.argpartition(-scores, count)[:count]
+    others = probabilities.copy()
+    others[best] = 0.0
+    bounds = np.cumsum(others)
+    if bounds[-1] <= 0:  # all courses are among the best
+        bounds += np.arange(1, len(bounds) + 1)
+    drawn = np.minimum(np.searchsorted(bounds, rng.random(draws - count) * bounds[-1], side="right"), len(bounds) - 1)
+    expected = len(drawn) * others[drawn] / bounds[-1]
+    of_drawn = np.where(expected > 0, np.log(np.maximum(expected, 1e-12)), NEVER)
+    of_best = np.where(np.isfinite(scores[best]), 0.0, NEVER)
+    return np.concatenate([best, drawn]).astype(np.int32), np.concatenate([of_best, of_drawn])
 
 
 class Reservoir:
@@ -142,11 +166,6 @@ class Reservoir:
             return []
         return [self._examples[place] for place in rng.integers(len(self._examples), size=count)]
 
-    def remove(self, examples: Sequence[Example]) -> None:
-        """Takes examples out again."""
-        gone = set(map(id, examples))
-        self._examples = [each for each in self._examples if id(each) not in gone]
-
     def forget(self, user: str) -> None:
         """Drops a learner's examples."""
         self._examples = [each for each in self._examples if each.user != user]
@@ -166,10 +185,11 @@ class Reservoir:
         ]
 
 
-def batch(examples: Sequence[Example], size: int) -> tuple[Floats, Floats, Rows, Floats, Floats, Floats]:
-    """The columns of at least one example, padded to `size` with copies of the first that weigh nothing."""
+def batch(examples: Sequence[Example], size: int) -> Sequence[Any]:
+    """The columns of at least one example, padded to `size` with copies of the first that weigh nothing.
+
+    As `recsys.model.increment_training.Examples` has them.
+    """
     padded = [*examples, *([examples[0]] * (size - len(examples)))]
-    columns = [np.stack([each.columns[name] for each in padded]) for name in _FIELDS]
     weight = (np.arange(size) < len(examples)).astype(np.float32)
-    projected, gain, courses, base, log_q = columns
-    return projected, gain, courses, base, log_q, weight
+    return [*(np.stack([each.columns[name] for each in padded]) for name in _FIELDS), weight]

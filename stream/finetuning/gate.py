@@ -6,7 +6,7 @@ under the weights as they are, those published and those published before. Diffe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -108,7 +108,13 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 def judge(  # noqa: PLR0911 - one return for each outcome, in their order
-    rules: GateRules, newest: Trial, guard: Trial, *, finite: bool, moved: float, old: tuple[float, float] | None
+    rules: GateRules,
+    newest: Trial,
+    guard: Trial,
+    *,
+    finite: bool,
+    moved: Callable[[], float],
+    old: Callable[[], tuple[float, float] | None],
 ) -> Verdict:
     """The verdict on the increment as it is.
 
@@ -117,24 +123,29 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         newest: The increment beside what is published, since the last decision.
         guard: What is published beside what was before, since it was published.
         finite: Whether all of its numbers are.
-        moved: Share of the top-10 of a sample that it changes.
-        old: NDCG@10 on the old slice, the increment's and the retrain's; None where none was kept.
+        moved: Gives the share of the top-10 of a sample that it changes.
+        old: Gives NDCG@10 on the old slice, the increment's and the retrain's; None where none was kept. Both are asked
+            only where nothing else decides, because they rank hundreds of lists.
     """
     if guard.events >= rules.events and guard.difference.interval().high < 0:
         reason = f"shown to be worse since it was published: {guard}"
         return Verdict(Outcome.ROLL_BACK, reason, guard.figures())
     if not finite:
         return Verdict(Outcome.REJECTED, "its numbers are not finite")
-    figures = newest.figures() | {"moved": moved}
+    figures = newest.figures()
     if newest.events < rules.events:
         return Verdict(Outcome.WAITING, f"{newest.events} positive events, {rules.events} are needed", figures)
-    if moved < rules.moved:
-        return Verdict(Outcome.UNCHANGED, f"changes {moved:.1%} of the top-10, {rules.moved:.1%} are needed", figures)
+    if newest.difference.interval().high < 0:
+        return Verdict(Outcome.REJECTED, f"shown to be worse than what is published: {newest}", figures)
     if (newest.difference.mean or 0.0) < 0:
-        return Verdict(Outcome.REJECTED, f"not better than what is published: {newest}", figures)
-    if old is None:
+        return Verdict(Outcome.WAITING, f"not better than what is published: {newest}", figures)
+    figures["moved"] = share = moved()
+    if share < rules.moved:
+        return Verdict(Outcome.UNCHANGED, f"changes {share:.1%} of the top-10, {rules.moved:.1%} are needed", figures)
+    kept = old()
+    if kept is None:
         return Verdict(Outcome.PASSED, f"{newest}; no old slice", figures)
-    mine, parents = old
+    mine, parents = kept
     figures |= {"old": mine, "old_of_retrain": parents}
     if mine < rules.old_ratio * parents:
         reason = f"forgets: NDCG@10 {mine:.4f} on the old slice, {parents:.4f} by the retrain it grew from"

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from recsys.bots import BotFeatures
 from recsys.events import Interaction
+from recsys.model.links import LikedPairs
 from recsys.record import EMPTY, Record, RecordRules, join, record_of, unpack
 
 _HIGHEST_CHAIN = 16
@@ -34,14 +37,36 @@ class Touch(NamedTuple):
     Attributes:
         user: Whose record it is, after merges.
         first: Whether the learner had no record of the course.
+        history: Of how many other courses they had one.
         liked: Whether the engagement with it is positive now.
         bot: Whether the rules call the learner a bot.
     """
 
     user: str
     first: bool
+    history: int
     liked: bool
     bot: bool
+
+
+class Change(NamedTuple):
+    """What became of a record."""
+
+    course: str
+    was: Record
+    now: Record
+
+
+class Folded(NamedTuple):
+    """What an event did.
+
+    Attributes:
+        touch: None for an event that names no course, or that an erasure made nothing.
+        changes: Of records, of whichever learner.
+    """
+
+    touch: Touch | None
+    changes: Sequence[Change] = ()
 
 
 class Learners:
@@ -68,10 +93,22 @@ class Learners:
             return {}
         return {course: self._rules.engagement(record) for course, record in learner.courses.items()}
 
-    def has(self, user: str, course: str) -> bool:
-        """Whether a learner has a record of a course."""
-        learner = self._known.get(user)
-        return learner is not None and course in learner.courses
+    def liked(self, row_of: Mapping[str, int]) -> LikedPairs:
+        """The pairs of learners that are no bots and known courses that they like; learners are numbered here alone.
+
+        Args:
+            row_of: Course → row.
+        """
+        users, courses, times = list[int](), list[int](), list[int]()
+        for number, learner in enumerate(self._known.values()):
+            if learner.bot.state() == "bot":
+                continue
+            for course, record in learner.courses.items():
+                if (row := row_of.get(course)) is not None and self._rules.engagement(record) > 0:
+                    users.append(number)
+                    courses.append(row)
+                    times.append(record.touch_ms)
+        return LikedPairs(np.array(users, np.int32), np.array(courses, np.int32), np.array(times, np.int64))
 
     def owner(self, user: str) -> str:
         """Who has a learner's records after merges."""
@@ -81,16 +118,14 @@ class Learners:
             user = self._merged[user]
         return user
 
-    def apply(self, event: Interaction) -> Touch | None:
-        """Folds one event; None for one that names no course, or that an erasure made nothing."""
+    def apply(self, event: Interaction) -> Folded:
+        """Folds one event."""
         learner = self._of(event.user_id)
         learner.bot.add(event)
         if event.type == "merge" and event.into:
-            self._merge(event.user_id, event.into)
-            return None
+            return Folded(None, self._merge(event.user_id, event.into))
         if event.type == "erase":
-            self._erase(self.owner(event.user_id), event.timestamp)
-            return None
+            return Folded(None, self._erase(self.owner(event.user_id), event.timestamp))
         user, is_bot = self.owner(event.user_id), learner.bot.state() == "bot"
         learner = self._of(user)
         before = learner.courses.get(event.course_id, EMPTY)
@@ -98,11 +133,14 @@ class Learners:
         if learner.erased_ms:
             addition = self._rules.without(addition, learner.erased_ms)
         if not addition.touch_ms:
-            return None
+            return Folded(None)
         after = join(before, addition)
-        if before.touch_ms or len(learner.courses) < self._max_courses:
-            learner.courses[event.course_id] = after
-        return Touch(user, not before.touch_ms, self._rules.engagement(after) > 0, is_bot)
+        others = len(learner.courses) - (event.course_id in learner.courses)
+        touch = Touch(user, not before.touch_ms, others, self._rules.engagement(after) > 0, is_bot)
+        if not before.touch_ms and len(learner.courses) >= self._max_courses:
+            return Folded(touch)
+        learner.courses[event.course_id] = after
+        return Folded(touch, [] if after is before else [Change(event.course_id, before, after)])
 
     def _of(self, user: str) -> _Learner:
         learner = self._known.pop(user, None)
@@ -113,25 +151,31 @@ class Learners:
         self._known[user] = learner  # now the last to be forgotten
         return learner
 
-    def _merge(self, user: str, into: str) -> None:
+    def _merge(self, user: str, into: str) -> list[Change]:
         target = self.owner(into)
         source = self.owner(user)
         if source == target:
-            return
+            return []
         courses = self._of(source).courses
         self._known.pop(source)
         self._merged[source] = target
         if len(self._merged) > self._limit:
             del self._merged[next(iter(self._merged))]
         learner = self._of(target)
+        changes = []
         for course, record in courses.items():
-            learner.courses[course] = join(learner.courses.get(course, EMPTY), record)
+            before = learner.courses.get(course, EMPTY)
+            learner.courses[course] = join(before, record)
+            changes += [Change(course, record, EMPTY), Change(course, before, learner.courses[course])]
+        return changes
 
-    def _erase(self, user: str, at_ms: int) -> None:
+    def _erase(self, user: str, at_ms: int) -> list[Change]:
         learner = self._of(user)
         learner.erased_ms = max(learner.erased_ms, at_ms)
         left = {course: self._rules.without(record, at_ms) for course, record in learner.courses.items()}
+        changes = [Change(course, learner.courses[course], record) for course, record in left.items()]
         learner.courses = {course: record for course, record in left.items() if record.touch_ms}
+        return changes
 
     def state(self) -> Mapping[str, Any]:
         """For the checkpoint."""

@@ -6,7 +6,7 @@ answered: a block is written down (`order`) before it is learned, and what canno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ import numpy as np
 
 from recsys.errors import BundleError
 from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
-from recsys.model.increment import Increment
 from recsys.model.scorer import Scorer
 from recsys.record import RecordRules
 from stream.finetuning.blocks import Block, BlockId
 from stream.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from stream.finetuning.gate import Outcome, Verdict
-from stream.finetuning.learning import LearningRules, Line, Step
+from stream.finetuning.learning import Line
 from stream.finetuning.order import BlockOrder
+from stream.finetuning.rules import LearningRules
+from stream.finetuning.steps import Start, Step
+
+FORMAT = 2
+"""Of checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Trainer:
         *,
         checkpoint_blocks: int,
         step: Step,
-        start: Callable[[Increment], Any],
+        start: Start,
     ) -> None:
         self._folder, self._models_dir, self._rules, self._records = folder, models_dir, rules, records
         self._checkpoint_blocks, self._step, self._start = checkpoint_blocks, step, start
@@ -122,28 +126,33 @@ class Trainer:
         if self._line is None:
             self._resume(version)
         line = self._line
-        if line is not None and version == line.proposed:
+        if line is not None and version == line.lineage.proposed:
             line.was_published()
             self._checkpoint()
-        elif line is not None and version == line.before:
+        elif line is not None and version == line.lineage.before:
             line.was_rolled_back()  # by us before a crash, or by an operator
             self._checkpoint()
-        elif line is None or version != line.published:
+        elif line is None or version != line.lineage.published:
             self._begin(load_bundle(published))
         repeated = self._order.since(self._number)[self._since :]
         line = self.line
         return Standing(
-            line.parent.manifest.version, line.published, line.proposed, dict(line.positions), repeated, line.frozen
+            parent=line.parent.manifest.version,
+            published=line.lineage.published,
+            proposed=line.lineage.proposed,
+            positions=dict(line.positions),
+            repeated=repeated,
+            frozen=line.frozen,
         )
 
     def _resume(self, version: str) -> None:
-        state = read_checkpoint(self._folder)
+        state = self._read()
         if state is None:
             return
         self._number = state["number"]
         if not self._order.since(self._number):
             self._order.begin(self._number)  # a crash may have left that of the checkpoint before
-        known = (state["line"]["published"], state["line"]["proposed"], state["line"]["before"])
+        known = [state["line"]["lineage"][name] for name in ("published", "proposed", "before")]
         folder = self._models_dir / state["line"]["parent"]
         if version in known and folder.is_dir():
             line = self._new(load_bundle(folder))
@@ -152,7 +161,7 @@ class Trainer:
 
     def _begin(self, parent: Bundle) -> None:
         """A new line; it goes on from the learners and offsets of the one before, in memory or in the checkpoint."""
-        before = self._line.state() if self._line is not None else (read_checkpoint(self._folder) or {}).get("line")
+        before = self._line.state() if self._line is not None else (self._read() or {}).get("line")
         line = self._new(parent)
         if before is not None:
             line.go_on_from(before)
@@ -171,7 +180,7 @@ class Trainer:
         self._since += 1
         if self._since >= self._checkpoint_blocks:
             self._checkpoint()
-        trial = line.newest
+        trial = line.evidence.newest
         ndcg = None if trial.model.mean is None or trial.other.mean is None else (trial.model.mean, trial.other.mean)
         return Learned(dict(counts), ndcg)
 
@@ -182,11 +191,11 @@ class Trainer:
             at_ms: Now, ms since 1970 UTC.
         """
         line = self.line
-        if line.proposed is not None:
-            line.was_dropped()  # whoever had it died before it was published
+        if line.lineage.proposed is not None:
+            line.lineage.was_dropped()  # whoever had it died before it was published
         verdict = line.judge()
         if verdict.outcome is Outcome.ROLL_BACK:
-            return Proposal(verdict, self._models_dir / (line.before or ""), line.published)
+            return Proposal(verdict, self._models_dir / (line.lineage.before or ""), line.lineage.published)
         if verdict.outcome is Outcome.REJECTED:
             self._checkpoint()
         if verdict.outcome is not Outcome.PASSED:
@@ -200,15 +209,24 @@ class Trainer:
         bundle = write_bundle(self._models_dir, draft)
         line.propose(bundle.name)
         self._checkpoint()
-        return Proposal(verdict, bundle, line.published)
+        return Proposal(verdict, bundle, line.lineage.published)
 
     def dropped(self) -> None:
         """What was proposed is not published: somebody else published meanwhile."""
-        self.line.was_dropped()
+        self.line.lineage.was_dropped()
         self._checkpoint()
 
+    def _read(self) -> Mapping[str, Any] | None:
+        state: Mapping[str, Any] | None = read_checkpoint(self._folder)
+        if state is not None and state.get("format") != FORMAT:
+            raise BundleError(
+                f"expected a checkpoint of format {FORMAT} in {self._folder}, received one of another release; "
+                "move the folder away to begin anew"
+            )
+        return state
+
     def _checkpoint(self) -> None:
-        write_checkpoint(self._folder, {"number": self._number + 1, "line": self.line.state()})
+        write_checkpoint(self._folder, {"format": FORMAT, "number": self._number + 1, "line": self.line.state()})
         self._number += 1
         self._since = 0
         self._order.begin(self._number)

@@ -20,10 +20,13 @@ from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.finetuning.blocks import Block
 from stream.finetuning.gate import GateRules
-from stream.finetuning.learning import LearningRules
+from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Learned, Proposal, Standing, Trainer
 
-LEARNING_RATE, L2, CLIP, BOUND = 0.05, 1e-4, 1.0, 2.0
+RATES = 0.01, 0.01, 0.001
+"""Of course biases, course rows and ranker weights."""
+
+L2, CLIP, BOUND = 1e-4, 1.0, 2.0
 END_S = 10.0
 LOCK_FILE = "training.lock"
 
@@ -68,7 +71,7 @@ def make_trainer(rules: TrainerRules) -> Trainer:
 
     deterministic_tensorflow()
     threadpool_limits(1)  # a matrix product adds up in another order with another count of threads
-    training = IncrementTraining(learning_rate=LEARNING_RATE, l2=L2, clip=CLIP, bound=BOUND)
+    training = IncrementTraining(rates=RATES, l2=L2, clip=CLIP, bound=BOUND)
     return Trainer(
         rules.folder,
         rules.models_dir,

@@ -11,11 +11,11 @@ import pytest
 from scipy import sparse
 
 from batch.features import tfidf_matrix
-from batch.ranking.item_item import text_similarity, with_lent_columns
 from recsys.catalog import Course
 from recsys.engagement import ForwardDecay
 from recsys.model.bundle import MIXER, Bundle
 from recsys.model.course_activity import touched
+from recsys.model.item_item import text_similarity, with_lent_columns
 from recsys.model.placed_courses import BundleTexts
 from recsys.model.scorer import Scorer
 from recsys.model.signals import ITEM_ITEM

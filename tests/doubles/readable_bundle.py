@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from batch.features import tfidf_matrix
-from batch.ranking.item_item import text_similarity
 from benchmarks.drawn import draw_bundle
 from recsys.catalog import Course
 from recsys.model.bundle import Bundle, Draft, load_bundle, write_bundle
 from recsys.model.course_activity import Terms, added, untouched
 from recsys.model.course_features import NAMES
+from recsys.model.item_item import text_similarity
 from recsys.model.signals import SIGNALS
 from recsys.model.terms import VERSION, terms
 from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel

@@ -115,7 +115,7 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
     after = read_checkpoint(tmp_path / "finetune")
     assert after is not None
     assert after["line"]["parent"] == parent
-    assert after["line"]["learned"] > at_kill["line"]["learned"]
+    assert after["line"]["steps"]["learned"] > at_kill["line"]["steps"]["learned"]
 
     other = subprocess.run(
         [sys.executable, "-m", "recsys.cli", "finetune"], env=platform.env, capture_output=True, text=True, check=False

@@ -15,7 +15,7 @@ from batch.encoding import EngagementRule, encode
 from batch.evaluation.cases import build_cases
 from batch.examples import tower_examples
 from batch.popularity import decayed_popularity
-from batch.ranking.item_item import liked_matrix
+from batch.ranking.likes import liked_matrix
 from batch.ranking.snapshots import snapshot
 from batch.records import contributions
 from batch.split import split_at

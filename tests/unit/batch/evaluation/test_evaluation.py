@@ -17,7 +17,7 @@ from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, evaluate, ndcg
 from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap, ranks, recall_at, reciprocal_rank
 from batch.features import fit_text, tfidf_matrix
-from batch.ranking.item_item import liked_matrix
+from batch.ranking.likes import liked_matrix
 from batch.split import split_share
 from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys.model.increment import Increment
+from recsys.model.increment import INPUTS, Increment
 from recsys.model.increment_training import Examples, IncrementTraining, OptimizerState
 from tests.unit.stream.finetuning.reference import NumpyState, numpy_step
 
@@ -19,25 +19,26 @@ def drawn(seed: int) -> Examples:
         gain=rng.normal(size=BATCH).astype(np.float32),
         courses=rng.integers(0, N, (BATCH, 1 + DRAWN)).astype(np.int32),
         base=rng.normal(size=(BATCH, 1 + DRAWN)).astype(np.float32),
+        inputs=rng.normal(size=(BATCH, 1 + DRAWN, INPUTS)).astype(np.float32),
         log_q=rng.normal(size=(BATCH, 1 + DRAWN)).astype(np.float32),
         weight=np.array([1, 1, 1, 1, 0, 0], np.float32),
     )
 
 
 def test_steps_are_those_of_numpy() -> None:
-    training = IncrementTraining(learning_rate=0.1, l2=1e-4, clip=1.0, bound=2.0)
+    training = IncrementTraining(rates=(0.1, 0.1, 0.1), l2=1e-4, clip=1.0, bound=2.0)
     state, reference = OptimizerState.at(Increment.none(N, RANK)), NumpyState.at(Increment.none(N, RANK))
     for seed in range(5):
         state, loss = training.step(state, drawn(seed))
         reference, expected = numpy_step(reference, drawn(seed))
         assert loss == pytest.approx(expected, rel=1e-5)
     for found, wanted in zip(state.increment, reference.increment, strict=True):
-        assert np.allclose(found, wanted, atol=1e-5)
+        assert np.allclose(found, wanted, atol=1e-4)
         assert found.any()
 
 
 def test_padding_teaches_nothing() -> None:
-    training = IncrementTraining(learning_rate=0.1, l2=0.0, clip=1.0, bound=2.0)
+    training = IncrementTraining(rates=(0.1, 0.1, 0.1), l2=0.0, clip=1.0, bound=2.0)
     some = drawn(0)
     other = some._replace(base=np.where(some.weight[:, None] > 0, some.base, 9.0).astype(np.float32))
     first, second = (training.step(OptimizerState.at(Increment.none(N, RANK)), each)[0] for each in (some, other))
@@ -45,7 +46,7 @@ def test_padding_teaches_nothing() -> None:
 
 
 def test_no_number_leaves_its_bound() -> None:
-    training = IncrementTraining(learning_rate=10.0, l2=0.0, clip=1.0, bound=0.5)
+    training = IncrementTraining(rates=(10.0, 10.0, 10.0), l2=0.0, clip=1.0, bound=0.5)
     state = OptimizerState.at(Increment.none(N, RANK))
     for seed in range(4):
         state, _ = training.step(state, drawn(seed))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recsys.model.bundle import Bundle, load_bundle, write_bundle
+from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
 from recsys.model.increment_training import Examples, IncrementTraining, OptimizerState
 from recsys.record import RecordRules
 from stream.finetuning.trainer import Trainer
@@ -30,9 +30,15 @@ def parent(parent_path: Path) -> Bundle:
     return load_bundle(parent_path)
 
 
+@pytest.fixture
+def live_parent() -> Bundle:
+    """One that says what its course features are made of."""
+    return as_bundle(hybrid(live=True))
+
+
 @pytest.fixture(scope="session")
 def training() -> IncrementTraining:
-    return IncrementTraining(learning_rate=0.1, l2=1e-4, clip=1.0, bound=2.0)
+    return IncrementTraining(rates=(0.03, 0.03, 0.002), l2=1e-4, clip=1.0, bound=2.0)
 
 
 @pytest.fixture

@@ -8,30 +8,43 @@ from typing import Any
 import numpy as np
 
 from recsys.catalog import Course
-from recsys.engagement import LANDMARK_MS
+from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.events import Interaction, encode
 from recsys.model.bundle import Draft
-from recsys.model.course_features import NAMES
+from recsys.model.course_activity import Terms, activity, added, untouched
+from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.manifest import DataRange, EngagementTable
+from recsys.model.mixed_affinity import ACTIVITY
 from recsys.model.signals import ITEM_ITEM, SIGNALS
 from recsys.vocabulary import DEFAULT_WEIGHTS
 from stream.finetuning.blocks import Block, BlockId, LogRecord
 from stream.finetuning.gate import GateRules
-from stream.finetuning.learning import LearningRules
+from stream.finetuning.rules import LearningRules
 
 N_COURSES = 40
 START_MS = 1_700_000_000_000
 SETTINGS = HyperParameters(vector_dim=8, user_dim=4, hidden=16, text_dim=6, history_length=5)
 LEARNING = LearningRules(
-    rank=3, fresh=8, draws=15, reservoir=64, held=20, sample=20, gate=GateRules(events=40, moved=0.01, rejections=2)
+    rank=3,
+    fresh=8,
+    draws=15,
+    reservoir=64,
+    of_a_block=64,
+    held=20,
+    sample=20,
+    refresh_growth=2.0,
+    gate=GateRules(events=40, moved=0.01, rejections=2),
 )
 LINKS, MEMBERS, UNITS = 4, 2, 3
 
 
-def hybrid(*, seen_until: int = 0) -> Draft:
-    """A hybrid model of drawn weights, trained on the first `seen_until` offsets of partition 0."""
+def hybrid(*, seen_until: int = 0, live: bool = False) -> Draft:
+    """A hybrid model of drawn weights, trained on the first `seen_until` offsets of partition 0.
+
+    A `live` one says what its course features are made of.
+    """
     rng, n, d, width = np.random.default_rng(0), N_COURSES, SETTINGS.vector_dim, len(SIGNALS) + len(NAMES)
 
     def normal(*shape: int) -> Any:
@@ -60,6 +73,8 @@ def hybrid(*, seen_until: int = 0) -> Draft:
         arrays[f"{name}_indptr"] = np.arange(n + 1, dtype=np.int64) * LINKS
         arrays[f"{name}_indices"] = rng.integers(0, n, n * LINKS).astype(np.int32)
         arrays[f"{name}_weights"] = normal(n * LINKS)
+    if live:
+        arrays |= _features(n)
     return Draft(
         parent=None,
         created_at_ms=START_MS,
@@ -72,6 +87,16 @@ def hybrid(*, seen_until: int = 0) -> Draft:
         arrays=arrays,
         blobs={"user_tower.weights.h5": b"not opened here"},
     )
+
+
+def _features(courses: int) -> dict[str, Any]:
+    """Course features, and what they are made of: each course was liked once, one a day."""
+    at_ms = START_MS - MS_PER_DAY * np.arange(1.0, courses + 1)
+    vectors = added(untouched(courses), Terms(np.arange(courses), at_ms, np.ones(courses), np.ones(courses)))
+    features = course_features(activity(vectors, START_MS))
+    mean, scale = features.mean(axis=0), features.std(axis=0) + np.float32(1e-2)
+    standardised = ((features - mean) / scale).astype(np.float32)
+    return {ACTIVITY: vectors, "feature_mean": mean, "feature_scale": scale, "features": standardised}
 
 
 def events(

@@ -9,47 +9,48 @@ import numpy as np
 
 from recsys.model.increment import Increment
 
+FIRST = 1e-3
+"""Adagrad's sums at first; those of `recsys.model.increment_training.FIRST_ACCUMULATED`."""
+
 
 class NumpyState(NamedTuple):
     """As `recsys.model.increment_training.OptimizerState`, without TensorFlow."""
 
     increment: Increment
-    bias_squares: Any
-    rows_squares: Any
+    squares: Increment
 
     @classmethod
     def at(cls, increment: Increment) -> Self:
-        return cls(increment, np.full_like(increment.bias, 0.1), np.full_like(increment.rows, 0.1))
+        return cls(increment, Increment(*(np.full_like(each, FIRST) for each in increment)))
 
 
 def numpy_step(
     state: Any, columns: Sequence[Any], *, rate: float = 0.1, l2: float = 1e-4, clip: float = 1.0, bound: float = 2.0
 ) -> tuple[Any, float]:
     """One step of Adagrad on the sampled softmax, as `recsys.model.increment_training` has it."""
-    projected, gain, courses, base, log_q, weight = (np.asarray(column, np.float64) for column in columns)
+    projected, gain, courses, base, inputs, log_q, weight = (np.asarray(column, np.float64) for column in columns)
     places = courses.astype(int)
-    bias, rows = state.increment.bias.astype(np.float64), state.increment.rows.astype(np.float64)
+    held = [each.astype(np.float64) for each in state.increment]
+    bias, rows, weights = held
     moved = bias[places] + (rows[places] * projected[:, None]).sum(2)
-    logits = base + gain[:, None] * moved - log_q
+    logits = base + gain[:, None] * moved + inputs @ weights - log_q
     logits -= logits.max(axis=1, keepdims=True)
     shares = np.exp(logits)
     shares /= shares.sum(axis=1, keepdims=True)
     total = max(weight.sum(), 1.0)
     loss = -(np.log(shares[:, 0]) * weight).sum() / total
     shares[:, 0] -= 1.0
-    of_cell = shares * (weight * gain)[:, None] / total
-    of_bias, of_rows = 2 * l2 * bias, 2 * l2 * rows
-    np.add.at(of_bias, places, of_cell)
-    np.add.at(of_rows, places, of_cell[:, :, None] * projected[:, None])
-    norm = float(np.sqrt((of_bias**2).sum() + (of_rows**2).sum()))
-    scale = min(1.0, clip / norm) if norm > 0 else 1.0
-    of_bias, of_rows = of_bias * scale, of_rows * scale
-    bias_squares, rows_squares = state.bias_squares + of_bias**2, state.rows_squares + of_rows**2
-    bias = np.clip(bias - rate * of_bias / np.sqrt(bias_squares + 1e-7), -bound, bound)
-    rows = np.clip(rows - rate * of_rows / np.sqrt(rows_squares + 1e-7), -bound, bound)
-    after = Increment(bias.astype(np.float32), rows.astype(np.float32))
-    return state._replace(
-        increment=after,
-        bias_squares=bias_squares.astype(np.float32),
-        rows_squares=rows_squares.astype(np.float32),
-    ), float(loss)
+    of_score = shares * weight[:, None] / total
+    of_cell = of_score * gain[:, None]
+    gradients = [2 * l2 * each for each in held]
+    np.add.at(gradients[0], places, of_cell)
+    np.add.at(gradients[1], places, of_cell[:, :, None] * projected[:, None])
+    gradients[2] += (of_score[:, :, None] * inputs).sum((0, 1))
+    after, squares = [], []
+    for value, square, gradient in zip(held, state.squares, gradients, strict=True):
+        norm = float(np.sqrt((gradient**2).sum()))
+        clipped = gradient * (min(1.0, clip / norm) if norm > 0 else 1.0)
+        squares.append(square + clipped**2)
+        after.append(np.clip(value - rate * clipped / np.sqrt(squares[-1] + 1e-7), -bound, bound))
+    made = [Increment(*(each.astype(np.float32) for each in values)) for values in (after, squares)]
+    return state._replace(increment=made[0], squares=made[1]), float(loss)

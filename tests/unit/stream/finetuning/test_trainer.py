@@ -14,7 +14,8 @@ import pytest
 
 from recsys.errors import BundleError
 from recsys.model.bundle import load_bundle, load_manifest, write_bundle
-from stream.finetuning.checkpoint import FILE
+from recsys.model.increment import Increment
+from stream.finetuning.checkpoint import FILE, write_checkpoint
 from stream.finetuning.gate import Outcome
 from stream.finetuning.trainer import Trainer, broken_arrays
 from tests.unit.stream.finetuning.drawn import START_MS, blocks, events, hybrid
@@ -23,8 +24,12 @@ New = Callable[..., Trainer]
 NOW = START_MS + 10**9
 
 
-@pytest.mark.parametrize("restarts", [(1,), (4, 5), (3, 9, 10, 11)])
-def test_a_restart_goes_on_bit_for_bit(new_trainer: New, parent_path: Path, tmp_path: Path, restarts: Any) -> None:
+@pytest.mark.parametrize(("restarts", "live"), [((1,), False), ((4, 5), True), ((3, 9, 10, 11), False)])
+def test_a_restart_goes_on_bit_for_bit(
+    new_trainer: New, models_dir: Path, tmp_path: Path, restarts: Any, live: bool
+) -> None:
+    """With live course features also through a refresh of the item-item matrices."""
+    parent_path = write_bundle(models_dir, hybrid(live=live))
     stream = blocks(events(600, learners=200))
     whole = new_trainer("undisturbed")
     whole.follow(parent_path)
@@ -46,6 +51,7 @@ def test_a_restart_goes_on_bit_for_bit(new_trainer: New, parent_path: Path, tmp_
     assert (tmp_path / "state" / FILE).read_bytes() == (tmp_path / "undisturbed" / FILE).read_bytes()
     assert np.array_equal(trainer.line.increment.rows, whole.line.increment.rows)
     assert trainer.line.increment.rows.any()
+    assert (trainer.line.variant.item_item.number > 0) == live
 
 
 def test_kill_minus_9_at_random_moments_changes_no_bit(tmp_path: Path) -> None:
@@ -61,6 +67,15 @@ def test_a_checkpoint_that_was_changed_is_refused_by_name(new_trainer: New, pare
     file = tmp_path / "state" / FILE
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(BundleError, match=r"checkpoint .*checkpoint was changed .* move it away"):
+        new_trainer().follow(parent_path)
+
+
+def test_a_checkpoint_of_another_release_is_refused_with_the_way_out(
+    new_trainer: New, parent_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    write_checkpoint(tmp_path / "state", {"number": 3, "line": {"parent": parent_path.name}})
+    with pytest.raises(BundleError, match="another release; move the folder away"):
         new_trainer().follow(parent_path)
 
 
@@ -107,7 +122,7 @@ def test_a_candidate_that_nobody_published_is_dropped_at_the_next(new_trainer: N
     again = new_trainer()
     again.follow(parent_path)
     assert again.propose(NOW + 5).bundle is not None
-    assert again.line.published == parent_path.name
+    assert again.line.lineage.published == parent_path.name
 
 
 def test_a_retrain_resets_the_line_and_keeps_learners_and_offsets(
@@ -132,23 +147,25 @@ def test_a_rolled_back_increment_is_taken_back(new_trainer: New, parent_path: Pa
     standing = trainer.follow(parent_path)  # `recsys models rollback`
     assert standing.published == parent_path.name
     assert not trainer.line.increment.bias.any()
-    assert trainer.line.rejections == 1
+    assert trainer.line.lineage.rejections == 1
 
 
 def test_an_increment_that_turns_out_worse_is_rolled_back(new_trainer: New, parent_path: Path) -> None:
     trainer = new_trainer()
     trainer.follow(parent_path)
     trainer.follow(passed(trainer))
-    before = trainer.line.published
-    good = trainer.line.increment  # as if the one before had been good, and this one had gone wrong unseen
-    trainer.line._of_before, trainer.line._of_published = good, good._replace(bias=-good.bias, rows=-good.rows)
+    before = trainer.line.lineage.published
+    good = trainer.line.variant  # as if the one before had been good, and this one had gone wrong unseen
+    wrong = Increment(*(-each for each in good.increment))
+    lineage = trainer.line.lineage
+    lineage.of_before, lineage.of_published = good, good._replace(increment=wrong)
     for block in blocks(events(600, seed=3, learners=900), first=1200):
         trainer.learn(block)
     proposal = trainer.propose(NOW + 1)
     assert proposal.verdict.outcome is Outcome.ROLL_BACK, proposal.verdict
     assert (proposal.bundle, proposal.version_before) == (parent_path, before)
     assert trainer.follow(parent_path).published == parent_path.name
-    assert trainer.line.rejections == 1
+    assert trainer.line.lineage.rejections == 1
 
 
 @pytest.mark.parametrize("name", ["course_bias", "course_vectors"])

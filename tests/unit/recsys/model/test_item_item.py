@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from batch.ranking.item_item import Gram, Likes, likes, strongest, text_similarity, with_lent_columns
+from recsys.model.item_item import Gram, Likes, likes, strongest, text_similarity, with_lent_columns
 
 DAY = 86_400_000
 

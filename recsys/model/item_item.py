@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Floats, Rows
 from recsys.model.placed_courses import LENDERS
@@ -44,7 +43,7 @@ class Likes(NamedTuple):
     recent: sparse.csr_array
 
 
-def likes(user: Rows, course: Rows, time: Times, at_ms: int, shape: tuple[int, int]) -> Likes:
+def likes(user: Rows, course: Rows, time: NDArray[np.int64], at_ms: int, shape: tuple[int, int]) -> Likes:
     """The pairs of liking events in time order, `(e,)` each, all before `at_ms`."""
     recent = faded_likes(user, course, time, at_ms, shape, FUTURE_DAYS)
     binary = recent.copy()
@@ -53,7 +52,7 @@ def likes(user: Rows, course: Rows, time: Times, at_ms: int, shape: tuple[int, i
 
 
 def faded_likes(
-    user: Rows, course: Rows, time: Times, at_ms: int, shape: tuple[int, int], half_life_days: float
+    user: Rows, course: Rows, time: NDArray[np.int64], at_ms: int, shape: tuple[int, int], half_life_days: float
 ) -> sparse.csr_array:
     """2^(−age/half-life) of the newest of each pair's events, `(u, n)`; arguments as of `likes`."""
     pair = user.astype(np.int64) * shape[1] + course
@@ -62,19 +61,6 @@ def faded_likes(
     age_days = (at_ms - time[::-1][last]) / MS_PER_DAY
     values = np.exp2(-age_days / half_life_days).astype(np.float32)
     return sparse.csr_array((values, np.divmod(pairs, shape[1])), shape=shape)
-
-
-def liked_matrix(encoded: EncodedEvents, half_life_days: float) -> sparse.csr_array:
-    """`faded_likes` of a whole training side, as of its last event."""
-    liked = encoded.liked()
-    user, course, time = encoded.user[liked], encoded.course[liked], encoded.time[liked]
-    return faded_likes(user, course, time, int(encoded.time[-1]), encoded.shape, half_life_days)
-
-
-def likes_before(encoded: EncodedEvents, at_ms: int) -> Likes:
-    """The pairs liked strictly before an instant."""
-    liked = encoded.liked(at_ms)
-    return likes(encoded.user[liked], encoded.course[liked], encoded.time[liked], at_ms, encoded.shape)
 
 
 class Gram:

@@ -1,0 +1,67 @@
+"""An increment as a bundle. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from numpy.typing import NDArray
+
+from recsys.model.bundle import Bundle, Draft
+from stream.finetuning.gate import Verdict
+
+INCREMENT = "increment"
+"""The `metrics.model` of a bundle that was fine-tuned."""
+
+
+def candidate(
+    parent: Bundle,
+    verdict: Verdict,
+    *,
+    arrays: Mapping[str, NDArray[Any]],
+    positions: Mapping[int, int],
+    learned: int,
+    last_ms: int,
+    replaces: str,
+    at_ms: int,
+) -> Draft:
+    """A draft. Its parent is the retrain, whose arrays it is made of.
+
+    Args:
+        parent: The retrain.
+        verdict: Of the gate.
+        arrays: Of the increment.
+        positions: Partition → offset after what it has seen.
+        learned: Examples it learned from.
+        last_ms: Latest event time seen, ms since 1970 UTC.
+        replaces: The version published until now.
+        at_ms: Now.
+    """
+    manifest = parent.manifest
+    offsets = {str(partition): (0, end) for partition, end in sorted(positions.items())}
+    data = msgspec.structs.replace(
+        manifest.data,
+        events=manifest.data.events + learned,
+        last_ms=last_ms,
+        offsets={**manifest.data.offsets, **offsets},
+    )
+    metrics = {
+        "model": INCREMENT,
+        "headline": f"An increment of {manifest.version}, in place of {replaces}. Gate: {verdict.reason}.",
+        "ndcg@10": verdict.figures.get("ndcg@10", 0.0),
+        "gate": dict(verdict.figures),
+        "replaces": replaces,
+    }
+    return Draft(
+        parent=manifest.version,
+        created_at_ms=at_ms,
+        data=data,
+        settings=manifest.settings,
+        engagement=manifest.engagement,
+        metrics=metrics,
+        users=parent.users,
+        courses=parent.courses,
+        arrays=arrays,
+        documents=parent.documents,
+    )

@@ -1,0 +1,134 @@
+"""What the gate decides from: each label predicted before it is learned, an old slice, and a sample of lists."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.random import Generator
+
+from recsys.model.increment import Situation
+from stream.finetuning.gate import Trial, share_moved
+from stream.finetuning.lineage import Lineage, Variant
+from stream.finetuning.moments import Moment, OldSlice, packed, unpacked
+from stream.finetuning.rules import LearningRules
+from stream.finetuning.situations import Situations
+
+
+class Evidence:
+    """Of one line.
+
+    Args:
+        rules: How to learn.
+        situations: Of the parent.
+
+    Attributes:
+        newest: The increment beside what is published, since the last decision.
+        guard: What is published beside what was before, since it was published.
+    """
+
+    def __init__(self, rules: LearningRules, situations: Situations) -> None:
+        self._situations = situations
+        self._old = OldSlice(rules.held)
+        self._sample: deque[Moment] = deque(maxlen=rules.sample)
+        self.newest, self.guard = Trial(), Trial()
+
+    def predicted(
+        self, moment: Moment, situation: Situation, variant: Variant, lineage: Lineage, rng: Generator
+    ) -> None:
+        """A label came: how far up did its course stand, by what is in training and by what is published?
+
+        Args:
+            moment: The learner just before it.
+            situation: The same as `variant` sees it.
+            variant: In training.
+            lineage: What is published.
+            rng: Draws.
+        """
+        published, before = lineage.of_published, lineage.of_before
+        seen = {variant.item_item.number: situation}
+
+        def ndcg(of: Variant) -> float:
+            number = of.item_item.number
+            if number not in seen:
+                found = self._situations.of(moment, of.item_item)
+                if found is None:
+                    raise AssertionError("matrices do not decide whether a learner has a history")
+                seen[number] = found
+            return self._situations.ndcg(seen[number], moment.course, of.increment)
+
+        by_published = ndcg(published)
+        self.newest = self.newest.added(ndcg(variant), by_published, moment.at_ms)
+        if lineage.before is not None:
+            self.guard = self.guard.added(by_published, ndcg(before), moment.at_ms)
+        self._sample.append(moment)
+        self._old.add(lambda: moment, rng, new=True)
+
+    def seen_by_parent(self, moment: Callable[[], Moment], rng: Generator) -> None:
+        """A label came that the parent has learned."""
+        self._old.add(moment, rng, new=False)
+
+    def moved(self, published: Variant, variant: Variant) -> float:
+        """The share of the latest learners' top-10 that changes."""
+
+        def tops(of: Variant) -> list[list[int]]:
+            found = (self._situations.of(each, of.item_item) for each in self._sample)
+            return [self._situations.top(each, of.increment) for each in found if each is not None]
+
+        return share_moved(tops(published), tops(variant))
+
+    def old_slice(self, variant: Variant) -> tuple[float, float] | None:
+        """NDCG@10 on the old slice by a variant and by the parent itself; None without one.
+
+        Both with the course features of the parent's end: those of now would make any old label look forgotten.
+        """
+
+        def ndcgs(of: Variant) -> list[float]:
+            found = [(each, self._situations.of(each, of.item_item, frozen=True)) for each in self._old]
+            return [
+                self._situations.ndcg(situation, moment.course, of.increment)
+                for moment, situation in found
+                if situation is not None
+            ]
+
+        mine, parents = ndcgs(variant), ndcgs(self._situations.origin)
+        return (float(np.mean(mine)), float(np.mean(parents))) if mine else None
+
+    def decided(self) -> None:
+        """The increment went back or was published: what was predicted by it says nothing of the next one."""
+        self.newest = Trial()
+
+    def published(self) -> None:
+        """Another version is published."""
+        self.newest, self.guard = Trial(), Trial()
+
+    def forget(self, user: str) -> None:
+        """Drops a learner's moments."""
+        self._old.forget(user)
+        kept: Sequence[Moment] = [each for each in self._sample if each.user != user]
+        self._sample.clear()
+        self._sample.extend(kept)
+
+    def state(self) -> Mapping[str, Any]:
+        """For the checkpoint."""
+        return {
+            "old": self._old.state(),
+            "sample": packed(list(self._sample)),
+            "newest": msgspec.to_builtins(self.newest),
+            "guard": msgspec.to_builtins(self.guard),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint of a line with this parent."""
+        self._old.restore(state["old"])
+        self._sample.clear()
+        self._sample.extend(unpacked(state["sample"]))
+        self.newest, self.guard = (msgspec.convert(state[name], Trial) for name in ("newest", "guard"))
+
+    def go_on_from(self, state: Mapping[str, Any], rng: Generator) -> None:
+        """From the checkpoint of a line with another parent: what this one has seen is its old slice."""
+        self._old.restore(state["old"])
+        self._old.of_parent(self._situations.is_new_moment, rng)

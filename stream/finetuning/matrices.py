@@ -1,0 +1,120 @@
+"""The item-item matrices in training: made anew from what learners like, each time that grew by a share. No I/O.
+
+They are what a retrain would make of the same likes, by the same code, and a function of the learners remembered at
+that block. They are judged as what steps learned is: labels that come later are predicted with them and with those that
+are published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.model.links import ItemItem, LikedPairs, Links
+from stream.finetuning.learners import Learners
+from stream.finetuning.rules import LearningRules
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+class Matrices:
+    """Of one parent.
+
+    Args:
+        rules: How to learn.
+        origin: The parent's.
+        arrays: The parent's.
+        row_of: Course → row.
+        l2: The parent's ridge penalty.
+        per_row: Weights kept in a row.
+        likes: Pairs of learner and course that the parent saw liked; 0 where it does not say, and nothing is refreshed.
+
+    Attributes:
+        current: In training.
+    """
+
+    def __init__(
+        self,
+        rules: LearningRules,
+        origin: ItemItem,
+        arrays: Mapping[str, NDArray[Any]],
+        row_of: Mapping[str, int],
+        *,
+        l2: float,
+        per_row: int,
+        likes: float,
+    ) -> None:
+        self._rules, self._row_of, self._l2, self._per_row = rules, row_of, l2, per_row
+        self._text: Links = (arrays["text_indptr"], arrays["text_indices"], arrays["text_weights"])
+        self.current, self._number, self._likes = origin, 0, likes
+
+    def refresh(self, learners: Learners, likes: float, at_ms: int) -> str:
+        """Makes them anew where that is due.
+
+        Args:
+            learners: Who did what.
+            likes: Pairs liked by now.
+            at_ms: Now, ms since 1970 UTC.
+
+        Returns:
+            What was done, for the counts; "" for nothing.
+        """
+        if not self._likes or likes < self._likes * (1 + self._rules.refresh_growth):
+            return ""
+        self._likes = likes
+        pairs = learners.liked(self._row_of)
+        if len(pairs.user) < self._rules.refresh_known * likes:
+            return "matrices_too_little_known"
+        self._number += 1
+        ease, future = made_anew(pairs, self._text, at_ms=at_ms, l2=self._l2, per_row=self._per_row)
+        self.current = ItemItem(self._number, ease, future)
+        return "matrices_refreshed"
+
+    def back_to(self, item_item: ItemItem) -> None:
+        """Takes back what was refreshed since; the next refresh is due after as much again."""
+        self.current = item_item
+
+    def state(self) -> Mapping[str, Any]:
+        """For the checkpoint."""
+        number = self.current.number
+        return {"current": tuple(self.current) if number else None, "number": self._number, "likes": self._likes}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From the checkpoint of a line with this parent."""
+        if state["current"] is not None:
+            number, ease, future = state["current"]
+            self.current = ItemItem(number, tuple(ease), tuple(future))
+        self._number, self._likes = state["number"], state["likes"]
+
+
+def made_anew(pairs: LikedPairs, text: Links, *, at_ms: int, l2: float, per_row: int) -> tuple[Links, Links]:
+    """EASE and future ridge of some likes.
+
+    Args:
+        pairs: All likes, at least one.
+        text: Pruned cosines of the courses' texts, which say whose weights a course without likes is lent.
+        at_ms: Now, ms since 1970 UTC.
+        l2: Ridge penalty.
+        per_row: Weights kept in a row.
+    """
+    from scipy import sparse  # noqa: PLC0415 - of the batch layer's packages, needed in the training process alone
+
+    from recsys.model.item_item import Gram, likes, with_lent_columns  # noqa: PLC0415 - the same
+
+    n = len(text[0]) - 1
+    gram = Gram(likes(pairs.user, pairs.course, pairs.at_ms, at_ms, (int(pairs.user.max()) + 1, n)))
+    inverse = gram.inverse(l2)
+    texts = sparse.csr_array((text[2], text[1], text[0]), shape=(n, n))
+    ease, future = (
+        _links(with_lent_columns(matrix, texts, gram.counts == 0, per_row))
+        for matrix in (inverse.pruned_ease(per_row), inverse.pruned_future(per_row))
+    )
+    return ease, future
+
+
+def _links(matrix: sparse.csr_array) -> Links:
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float32)

@@ -1,0 +1,58 @@
+"""How an increment learns: all numbers in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stream.finetuning.gate import GateRules
+
+LABELS = frozenset({"view", "click", "play", "bookmark", "enroll", "rate"})
+"""Event types that may be labels, where they are a learner's first touch of a course and leave it liked.
+
+Liked is what the batch layer calls it: the record's engagement is positive, so a rating of 3 or less is no label.
+`complete` and `progress` follow a choice that was a label already.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningRules:
+    """How an increment learns.
+
+    Attributes:
+        rank: Directions along which courses may move.
+        fresh: New examples in a batch; as many come from the reservoir.
+        draws: Courses drawn for an example.
+        reservoir: Examples kept for replay.
+        of_a_block: Most examples of a block: what bounds the CPU of an event.
+        of_a_learner: Most examples of one learner in a block.
+        of_a_course: Most examples of one course in a block.
+        frequency_half_life: Of the courses' frequencies, in positive events.
+        spike: Mean absolute deviations above the mean loss from which a step is not taken.
+        stops: Steps not taken in a row after which the increment goes back to what is published.
+        held: Examples of the time before the parent's end that are kept as the old slice.
+        sample: Latest situations of learners whose top-10 is compared.
+        learners: Most learners remembered.
+        max_courses: Most courses remembered of one.
+        refresh_growth: Share by which the liked pairs grow before the item-item matrices are made anew.
+        refresh_known: Least share of them that the learners remembered must hold. A topic without the parent's
+            history, or more learners than are remembered, would give worse matrices than the parent's.
+        gate: When an increment passes.
+    """
+
+    rank: int = 8
+    fresh: int = 32
+    draws: int = 63
+    reservoir: int = 1024
+    of_a_block: int = 16
+    of_a_learner: int = 4
+    of_a_course: int = 16
+    frequency_half_life: float = 2000.0
+    spike: float = 8.0
+    stops: int = 5
+    held: int = 300
+    sample: int = 100
+    learners: int = 50_000
+    max_courses: int = 500
+    refresh_growth: float = 0.05
+    refresh_known: float = 0.8
+    gate: GateRules = field(default_factory=GateRules)

@@ -1,0 +1,117 @@
+"""What one parent knows of events and learners: rows of ids, what it has seen, situations, ranks under an increment."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import BundleError
+from recsys.model.bundle import MIXER, Bundle
+from recsys.model.increment import Increment, IncrementModel, Situation
+from recsys.model.inputs import Floats, Rows
+from recsys.model.links import ItemItem
+from recsys.model.top_k import top_rows
+from recsys.prequential import TOP
+from stream.finetuning.gate import ndcg_of
+from stream.finetuning.lineage import Variant
+from stream.finetuning.moments import Moment
+
+MOST_MATRICES = 4
+"""Item-item matrices of one parent kept ready: of what is in training, proposed, published, and was before."""
+
+
+class Situations:
+    """Of one parent.
+
+    Args:
+        parent: A verified bundle of the hybrid model.
+        rank: Directions along which courses may move.
+
+    Attributes:
+        row_of: Course → row.
+        offered: Which courses are not retired `(n,)`.
+        origin: The parent itself.
+
+    Raises:
+        BundleError: The parent is none that the ranker ranks: a baseline has nothing to fine-tune.
+    """
+
+    def __init__(self, parent: Bundle, *, rank: int) -> None:
+        manifest = parent.manifest
+        if MIXER not in parent.arrays:
+            raise BundleError(f"expected a hybrid model to fine-tune, received the baseline {manifest.version}")
+        model = IncrementModel(parent.arrays, manifest.settings.history_length, rank=rank)
+        self.origin = Variant(Increment.none(model.courses, model.rank), ItemItem.of(parent.arrays))
+        self._frozen: dict[int, IncrementModel] = {0: model}
+        self._now: dict[int, IncrementModel] = {}
+        self._features: Floats = parent.arrays["features"]
+        self.row_of = {course.course_id: row for row, course in enumerate(parent.courses)}
+        self.offered: NDArray[np.bool_] = np.array([not course.retired for course in parent.courses], dtype=bool)
+        self._user_row = {user: row for row, user in enumerate(parent.users, start=1)}
+        self._seen_until = {int(partition): end for partition, (_, end) in manifest.data.offsets.items()}
+        self._last_ms = manifest.data.last_ms
+
+    def now(self, features: Floats) -> None:
+        """Goes over to the course features of an instant, standardised `(n, f)`."""
+        self._features = features
+        self._now.clear()
+
+    def is_new(self, partition: int, offset: int, at_ms: int) -> bool:
+        """Whether the parent has not seen an event."""
+        if self._seen_until:
+            return offset >= self._seen_until.get(partition, 0)
+        return at_ms > self._last_ms
+
+    def is_new_moment(self, moment: Moment) -> bool:
+        """Whether the parent has not seen its event."""
+        return self.is_new(moment.partition, moment.offset, moment.at_ms)
+
+    def is_offered(self, course_id: str) -> bool:
+        """Whether the parent knows a course that is not retired."""
+        row = self.row_of.get(course_id)
+        return row is not None and bool(self.offered[row])
+
+    def model(self, item_item: ItemItem, *, frozen: bool = False) -> IncrementModel:
+        """The model with some item-item matrices, and the course features of now or those of the parent's end."""
+        number = item_item.number
+        if number not in self._frozen:
+            newest = sorted(self._frozen)[-MOST_MATRICES:]
+            self._frozen = {each: self._frozen[each] for each in {0, *newest}}
+            self._frozen[number] = self._frozen[0].with_item_item(item_item)
+        if frozen:
+            return self._frozen[number]
+        if number not in self._now:
+            self._now[number] = self._frozen[number].with_features(self._features)
+        return self._now[number]
+
+    def of(self, moment: Moment, item_item: ItemItem, *, frozen: bool = False) -> Situation | None:
+        """A moment's situation; matrices and features as of `model`.
+
+        None where nothing but popularity ranks, or where the parent does not offer the course that was taken.
+        """
+        if not self.is_offered(moment.course):
+            return None
+        known = [
+            (row, value)
+            for course, value in zip(moment.courses, moment.engagement, strict=True)
+            if (row := self.row_of.get(course)) is not None
+        ]
+        rows = np.array([row for row, _ in known], np.int32)
+        engagement = np.array([value for _, value in known], np.float64)
+        model = self.model(item_item, frozen=frozen)
+        return model.situation(self._user_row.get(moment.user, 0), rows, engagement)
+
+    def ndcg(self, situation: Situation, course_id: str, increment: Increment) -> float:
+        """NDCG@10 of the course that was taken."""
+        scores = self._frozen[0].scores(situation, increment)
+        return ndcg_of(scores, self.row_of[course_id], self._hidden(situation.touched))
+
+    def top(self, situation: Situation, increment: Increment) -> list[int]:
+        """The top-10, as course rows."""
+        scores = np.where(self._hidden(situation.touched), -np.inf, self._frozen[0].scores(situation, increment))
+        return top_rows(scores.astype(np.float32), TOP)
+
+    def _hidden(self, touched: Rows) -> NDArray[np.bool_]:
+        hidden = ~self.offered
+        hidden[touched] = True
+        return hidden
