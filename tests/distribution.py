@@ -13,6 +13,7 @@ TRAINING = (
     "tests/unit/batch/evaluation/",
     "tests/unit/batch/ranking/",
     "tests/unit/docs/",
+    "tests/integration/test_history_shapes.py",
 )
 
 

@@ -1,9 +1,8 @@
-"""A comparison as a whole: the same for the same seed, and possible on histories of any shape."""
+"""A comparison as a whole: the same for the same seed, and refused where nothing can be compared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ import pytest
 from batch.encoding import EngagementRule
 from batch.evaluation.experiment import Experiment, run_experiment
 from batch.text_encoders import SentenceEncoder
-from benchmarks.shapes import SHAPES, Shape, draw
+from benchmarks.shapes import SHAPES, draw
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.model.hyperparameters import HyperParameters
@@ -58,18 +57,6 @@ def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(
     (other,) = found["alternatives"]
     assert other == "hybrid with TF-IDF"
     assert {"ndcg@10", "recall@20_cold_courses"} == set(found["alternatives"][other])
-
-
-@pytest.mark.parametrize(
-    "shape", [SHAPES["dense"].scaled(0.015), replace(SHAPES["few instants"].scaled(0.03), text=False)]
-)
-def test_a_history_of_any_shape_can_be_compared_on(shape: Shape, rule: EngagementRule) -> None:
-    """One event type, many events a learner, no word of text, twelve instants: figures are numbers, nothing leaks."""
-    events, courses = draw(shape, seed=1)
-    found = run_experiment(events, courses, QUICK, rule)
-    assert 0.0 < found.hybrid.mean("ndcg@10") < 1.0
-    assert all(check.passed for check in found.checks)
-    assert np.isfinite([value for array in found.model.arrays.values() for value in (array.min(initial=0),)]).all()
 
 
 def test_a_history_at_one_instant_is_refused_with_the_reason(rule: EngagementRule) -> None:
