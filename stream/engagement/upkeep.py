@@ -6,6 +6,7 @@ Each task runs for ever. A service that does not answer postpones a turn; a work
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,7 @@ TOPOLOGY_EVERY_S = 1.0
 IDLE_CHECK_EVERY_S = 1.0
 TRENDING_EVERY_S = 2.0
 LONGEST_PAUSE_S = 20.0
-"""Between two merges, however long the last one waited for Redis."""
+"""Between two merges, however long the last one waited for Redis, and while a worker catches up."""
 
 DURABILITY_EVERY_S = 5.0
 REBALANCE_S = 180.0
@@ -76,6 +77,7 @@ class Upkeep:
         topology_every_s: Seconds between reads of the topology in Redis.
         trending_every_s: Seconds between merges of trending.
         durability_every_s: Seconds between questions to Redis whether it deletes keys.
+        catching_up: Whether more waits in a partition than fits into a commit: then merges are rare, as lists are.
         check_topic: Blocking; which log the topic is now; raises where it lost a property that is relied upon.
         owner: Whose the state is; None where nobody looks at that.
         switched: Set once the topology is another one: this worker has to end.
@@ -93,6 +95,7 @@ class Upkeep:
     topology_every_s: float = TOPOLOGY_EVERY_S
     trending_every_s: float = TRENDING_EVERY_S
     durability_every_s: float = DURABILITY_EVERY_S
+    catching_up: Callable[[], bool] = bool
     check_topic: Callable[[Settings], LogIdentity] = check_interactions_topic
     owner: StateOwner | None = None
     switched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -160,11 +163,14 @@ class Upkeep:
         settings = self.settings
         keys = KeySpace(settings.redis_key_prefix)
         activity = ActivityMerge(self.store, self.topology.shards(), settings.consumer_group, keys)
-        took_s = 0.0
+        took_s, merged_at = 0.0, -math.inf
         while True:
             await asyncio.sleep(pause_after(took_s, self.trending_every_s))
+            begun = time.monotonic()
+            if self.catching_up() and begun < merged_at + LONGEST_PAUSE_S:
+                continue
             if TRENDING_OWNER in set(self.owned()):
-                begun = time.monotonic()
+                merged_at = begun
                 await quietly(self._merge_trending)
                 await quietly(lambda: self._merge_activity(activity))
                 took_s = time.monotonic() - begun

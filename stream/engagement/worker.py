@@ -52,6 +52,9 @@ from stream.transport.watchdog import Stalled
 
 log = structlog.get_logger(__name__)
 
+BEHIND_S = 2.0
+"""A worker is said to catch up for so long after a chunk behind which more than a commit waited."""
+
 
 class EngagementWorker:
     """One worker.
@@ -98,6 +101,7 @@ class EngagementWorker:
             release_s=release_s,
         )
         self._stopping = False
+        self._behind_until = 0.0
         self._app = create_app(settings, worker_id, self._deliver)
         for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
             cast("Any", changing_hands).connect(self._drop_partitions)
@@ -139,6 +143,7 @@ class EngagementWorker:
             rebalancing=lambda: bool(self._app.rebalancing),
             now_ms=now_ms,
             catalogue=self._catalogue,
+            catching_up=lambda: time.monotonic() < self._behind_until,
             owner=owner,
         )
 
@@ -239,6 +244,8 @@ class EngagementWorker:
     def _applied(self, chunk: Chunk, applied: Applied) -> None:
         for outcome, records in applied.counts.items():
             metrics.RECORDS.labels(outcome).inc(records)
+        if chunk.backlog > self._settings.worker_max_poll_records:
+            self._behind_until = time.monotonic() + BEHIND_S
         arrival_ms = chunk.records[0].timestamp
         metrics.FRESHNESS_SECONDS.labels("folded").observe((now_ms() - arrival_ms) / 1000)
         if applied.users:

@@ -91,6 +91,15 @@ def test_records_are_decoded_the_same_whatever_lies_beside_them(records: int) ->
         assert len(batch.events) == len(mixed) - len(batch.refused) - len(batch.misrouted)
 
 
+async def test_a_click_that_has_courses_evicted_takes_them_from_those_that_are_done() -> None:
+    store, rules = MemoryStore(), dataclasses.replace(RULES, max_courses=4)
+    await apply(store, [event(n, course=f"c{n}", kind="enroll") for n in range(5)], rules)
+    await apply(store, [event(5, course="c5")], rules)
+    (state,) = await store.user_states(SHARD, ["u"])
+    assert len(state.engagement) == 4
+    assert state.done.keys() == state.engagement.keys()
+
+
 async def test_what_an_opposite_takes_back_leaves_no_trace_in_done_and_trending() -> None:
     store = MemoryStore()
     await apply(store, [event(0, kind="enroll"), event(1, kind="dismiss", course="d")])

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from recsys.errors import ConfigurationError, ForeignState, ServiceUnavailable, UnreadableState
 from recsys.keys import KeySpace, Partition, Topology
+from recsys.online_store import Trending
 from recsys.online_store.durability import Durability
 from recsys.online_store.memory import MemoryStore
 from recsys.owner import LogIdentity, StateOwner
@@ -205,6 +206,30 @@ async def test_trending_is_merged_by_the_owner_of_one_partition_alone(owned: set
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (await store.trending() is not None) is merges
+
+
+async def test_trending_is_merged_less_often_while_a_worker_catches_up() -> None:
+    class Store(MemoryStore):
+        merged = 0
+
+        async def write_trending(self, trending: Trending) -> None:
+            self.merged += 1
+
+    store, asked, behind = Store(), 0, True
+
+    def catching_up() -> bool:
+        nonlocal asked
+        asked += 1
+        return behind
+
+    upkeep = upkeep_of(store, owned=lambda: {Partition(0)}, trending_every_s=0.001, catching_up=catching_up)
+    task = asyncio.create_task(upkeep.trend())
+    await until(lambda: asked > 5)
+    assert store.merged == 1
+    behind = False
+    await until(lambda: store.merged > 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize(("took_s", "pause_s"), [(0.0, 2.0), (0.2, 2.0), (0.5, 4.5), (60.0, 20.0)])
