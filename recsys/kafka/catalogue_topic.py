@@ -51,21 +51,21 @@ class CatalogueTopic:
         again_s: float = AGAIN_S,
     ) -> None:
         self._options, self._topic, self._take, self._tell, self._again_s = options, topic, take, tell, again_s
+        self._said = ""
 
     async def run(self) -> None:
-        """Reads for ever; says once why it cannot."""
+        """Reads for ever; says why it cannot, once until it could again."""
         from aiokafka.errors import KafkaError  # noqa: PLC0415 - clients are imported where they are used
 
-        said = ""
         while True:
             try:
                 await self._read()
             except Exception as error:
                 if not isinstance(error, KafkaError | ServiceUnavailable | OSError):
                     log.exception("catalogue_not_followed", topic=self._topic)
-                elif str(error) != said:
-                    said = str(error)
-                    log.warning("catalogue_not_followed", topic=self._topic, error=said or repr(error))
+                elif repr(error) != self._said:
+                    self._said = repr(error)
+                    log.warning("catalogue_not_followed", topic=self._topic, error=str(error) or repr(error))
             await asyncio.sleep(self._again_s)
 
     async def _read(self) -> None:
@@ -78,8 +78,8 @@ class CatalogueTopic:
             auto_offset_reset="earliest",
             isolation_level=READ_COMMITTED,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             if self._topic not in await consumer.topics():  # asking for one by name would create it
                 raise ServiceUnavailable(missing_topic(self._topic))
             consumer.subscribe([self._topic])  # without a group: all its partitions, also those that come later
@@ -100,6 +100,7 @@ class CatalogueTopic:
             if not found or now - untold_since > PUT_OFF_S or _is_all(consumer, found):
                 untold_since, told_at = None, now
                 await self._tell()
+                self._said = ""
 
 
 def _is_all(consumer: Any, found: Any) -> bool:

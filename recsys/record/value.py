@@ -92,8 +92,7 @@ def join_flow(record: Record, touch_ms: int, flow: int) -> Record:
         flows = tuple(sorted((*flows, flow), reverse=True)[:MAX_FLOWS])
     elif touch_ms <= last_ms:
         return record
-    touch_ms = max(touch_ms, last_ms)
-    return Record(touch_ms, flows, record.registers, record.quarter, record.reached_ms)
+    return Record(max(touch_ms, last_ms), flows, record.registers, record.quarter, record.reached_ms)
 
 
 def _joined(one: tuple[Register, ...], other: tuple[Register, ...]) -> tuple[Register, ...]:

@@ -65,7 +65,6 @@ class RecordChanges:
         seen: The events that are the learner's own and newer than their erasure, in order; an event without a course
             among them says that its learner was forgotten there.
         handed_on: What goes to other learners.
-        flows_only: Whether flows and touches are all that changed in any record.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -76,7 +75,6 @@ class RecordChanges:
     merged: dict[str, Merged | None] = field(default_factory=dict)
     seen: list[Event] = field(default_factory=list)
     handed_on: list[HandedOn] = field(default_factory=list)
-    flows_only: bool = True
 
     @property
     def pairs(self) -> list[Change]:

@@ -32,7 +32,6 @@ def fold_records(events: Sequence[Event], state: ShardState, rules: RecordRules,
     learners, changes = Learners(state, rules, max_courses), RecordChanges()
     control = Control(learners, changes, rules)
     _join_all(events, learners, control, changes, rules)
-    changes.flows_only &= not learners.evicted
     for user, learner in learners.known.items():
         changed = [*learners.changes(learner)]
         if changed:
@@ -56,7 +55,6 @@ def _join_all(
         if learner is None:
             learner = learners.found(user)
         if not course or learner.merged is not None:
-            changes.flows_only = False
             changes.outcomes[control.apply(learner, event)] += 1
             continue
         at_ms = event.timestamp  # type: ignore[union-attr]  # only an Interaction has a course
@@ -73,7 +71,6 @@ def _join_all(
                 unchanged += 1
                 continue
             after = join(now, addition)
-            changes.flows_only = False
         saw(event)
         if after is now:
             unchanged += 1

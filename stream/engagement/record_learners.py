@@ -52,9 +52,6 @@ class Learners:
 
     def __init__(self, state: ShardState, rules: RecordRules, max_courses: int) -> None:
         self.known: dict[str, Learner] = {}
-        self.evicted = False
-        """Whether any record was evicted."""
-
         self._state, self._rules = state, rules
         self._limit, self._most = max_courses, most_courses(max_courses)
         self._stored = state.values.get(ENGAGEMENT, _NONE)
@@ -120,7 +117,6 @@ class Learners:
             self._evict(learner)
 
     def _evict(self, learner: Learner) -> None:
-        self.evicted = True
         self.load_all(learner)
         ranked = sorted(
             (self._rules.done_until(record) is not None, self._rules.engagement(record), course)

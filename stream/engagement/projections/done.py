@@ -19,8 +19,6 @@ class DoneCourses:
 
     def fold(self, events: Events, state: ShardState) -> Sequence[Operation]:
         """Writes the times that changed, deletes those that there are no more."""
-        if events.changes.flows_only:  # as nearly always: states and progress are as they were
-            return []
         done_until, gone = events.rules.done_until, set(events.changes.gone)
         written: dict[str, dict[str, bytes]] = {}
         deleted: dict[str, list[str]] = {}

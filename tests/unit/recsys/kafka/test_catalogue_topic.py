@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,8 @@ from aiokafka import AIOKafkaProducer
 from structlog.testing import capture_logs
 
 from infra.devtools.embedded import EmbeddedKafka
+from infra.devtools.processes import free_port
+from recsys.errors import ServiceUnavailable
 from recsys.kafka.catalogue_topic import CatalogueTopic, Records
 
 TOPIC = "courses"
@@ -22,7 +25,7 @@ class Reader:
     def __init__(self, broker: EmbeddedKafka) -> None:
         self.taken: list[tuple[bytes | None, bytes | None]] = []
         self.told: list[int] = []
-        self.fails = False
+        self.fails: Exception | None = None
         options = {"bootstrap_servers": broker.bootstrap_servers}
         self.topic = CatalogueTopic(options, TOPIC, take=self._take, tell=self._tell, again_s=0.2)
 
@@ -31,9 +34,9 @@ class Reader:
 
     async def _tell(self) -> None:
         self.told.append(len(self.taken))
-        if self.fails:
-            self.fails = False
-            raise RuntimeError("no place for it")
+        error, self.fails = self.fails, None
+        if error is not None:
+            raise error
 
     async def until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_S):
@@ -86,7 +89,7 @@ async def test_a_topic_that_is_not_there_is_said_once_and_read_when_it_is() -> N
 async def test_whatever_goes_wrong_it_is_read_again() -> None:
     with EmbeddedKafka({TOPIC: 1}) as broker, capture_logs() as logs:
         reader = Reader(broker)
-        reader.fails = True
+        reader.fails = RuntimeError("no place for it")
         async with following(reader):
             await send(broker, (b"c1", b"{}"))
             await reader.until(lambda: reader.told == [1])
@@ -95,3 +98,44 @@ async def test_whatever_goes_wrong_it_is_read_again() -> None:
             await reader.until(lambda: reader.told == [1, 2, 3])
         assert reader.taken == [(b"c1", b"{}"), (b"c1", b"{}"), (b"c2", b"{}")]
         assert [line["event"] for line in logs] == ["catalogue_not_followed"]
+
+
+async def test_what_goes_wrong_again_after_it_went_well_is_said_again() -> None:
+    with EmbeddedKafka({TOPIC: 1}) as broker, capture_logs() as logs:
+        reader = Reader(broker)
+        reader.fails = ServiceUnavailable("away")
+        async with following(reader):
+            await send(broker, (b"c1", b"{}"))
+            await reader.until(lambda: reader.told == [1, 2])
+            reader.fails = ServiceUnavailable("away")
+            await send(broker, (b"c2", b"{}"))
+            await reader.until(lambda: reader.told == [1, 2, 3, 5])
+        assert [line["error"] for line in logs] == ["away", "away"]
+
+
+async def test_tries_that_find_no_kafka_leave_nothing_open() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    options = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    tries = 0
+
+    class Counted(CatalogueTopic):
+        async def _read(self) -> None:
+            nonlocal tries
+            tries += 1
+            await super()._read()
+
+    async def tell() -> None:
+        raise AssertionError
+
+    topic = Counted(options, TOPIC, take=lambda _: None, tell=tell, again_s=0.01)
+    with capture_logs() as logs:
+        task = asyncio.create_task(topic.run())
+        async with asyncio.timeout(WAIT_S):
+            while tries < 4:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.wait({task})
+    gc.collect()
+    assert complaints == []
+    assert [line["event"] for line in logs] == ["catalogue_not_followed"]
