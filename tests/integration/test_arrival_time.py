@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from recsys.kafka.admin import ARRIVAL, TIMESTAMP_TYPE
 from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
 from tests.doubles.commands import Recsys, wait_until
+from tests.doubles.topics import alter_topic
 
 pytestmark = pytest.mark.services
 
@@ -22,7 +22,7 @@ def stamp(recsys: Recsys, kind: str) -> None:
     """Sets whose time the topic's records carry."""
     topic = recsys.extra["RECSYS_INTERACTIONS_TOPIC"]
     with admin_client(Settings(kafka_bootstrap_servers=recsys.kafka)) as client:
-        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {TIMESTAMP_TYPE: kind})])
+        alter_topic(client, topic, {TIMESTAMP_TYPE: kind})
 
 
 def test_a_worker_stops_when_the_topic_is_altered_and_none_starts_on_it(recsys: Recsys) -> None:

@@ -16,6 +16,7 @@ from recsys.cli import main
 from recsys.errors import ConfigurationError, ServiceUnavailable, TopologyMismatch
 from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
+from tests.doubles.topics import alter_topic
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -68,8 +69,7 @@ def test_a_pinned_version_is_no_embedded_broker(make_settings: Callable[..., Set
     settings = make_settings(kafka_api_version="3.9")
     assert {report.state for report in ensure_topics(settings, 2)} == {TopicState.CREATED}
     with admin_client(settings) as client:
-        changed = {"message.timestamp.type": "CreateTime"}
-        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.interactions_topic, changed)])
+        alter_topic(client, settings.interactions_topic, {"message.timestamp.type": "CreateTime"})
     with pytest.raises(ConfigurationError, match=r"message\.timestamp\.type=LogAppendTime"):
         ensure_topics(settings, 2)
 

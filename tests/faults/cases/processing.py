@@ -6,8 +6,8 @@ import signal
 from collections import Counter
 
 from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
 
+from tests.doubles.topics import alter_topic
 from tests.faults.cases.kills import EVENTS, START_S
 from tests.faults.cases.outages import BACK_S
 from tests.faults.faulty_worker import MARKER
@@ -120,7 +120,7 @@ def no_dead_letters(stage: Stage) -> Findings:
 
 def _limit_message_bytes(admin: KafkaAdminClient, topic: str, limit: str) -> None:
     """Nothing fits into 1 byte. (More in-sync replicas than there are replicas would not do: Kafka takes the fewer.)"""
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": limit})])
+    alter_topic(admin, topic, {"max.message.bytes": limit})
 
 
 def _expect_standstill(stage: Stage, findings: Findings, workers: list[Worker], cause: str) -> None:
