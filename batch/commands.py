@@ -19,7 +19,7 @@ import click
 import msgspec
 
 from batch.history import History, from_files, from_topic
-from batch.preparation import prepare, rule_of
+from batch.preparation import Prepared, prepare, rule_of
 from batch.stages import Stage, shown_stages
 from recsys.errors import ConfigurationError, InputError
 from recsys.model.hyperparameters import HyperParameters
@@ -105,16 +105,13 @@ def evaluate(
     started_ms = now_ms()
     with shown_stages() as stage:
         stage("reading")
-        history = from_files(interactions, courses)
+        prepared = _prepared(settings, from_files(interactions, courses))
         _import_tensorflow(settings)
         from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.report import PAGE, write_report  # noqa: PLC0415 - as above
         from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
         from batch.text_encoders import encoder_of  # noqa: PLC0415 - as above
 
-        prepared = prepare(history, at_ms=now_ms(), rules=settings.record_rules)
-        for line in prepared.account.lines():
-            _tell(line)
         hyperparameters = _hyperparameters(settings, epochs, start)
         experiment = run_experiment(
             prepared.events,
@@ -214,21 +211,32 @@ def _train(
     hyperparameters: HyperParameters,
     stage: Stage,
 ) -> Retrained:
-    history = read()
+    prepared = _prepared(settings, read())
     _import_tensorflow(settings)
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
     from batch.text_encoders import encoder_of  # noqa: PLC0415 - scikit-learn
 
     return run(
-        history,
+        prepared,
         settings,
         hyperparameters,
         current,
         at_ms=now_ms(),
         encoder=encoder_of(settings.text_encoder),
         stage=stage,
-        tell=_tell,
     )
+
+
+def _prepared(settings: Settings, history: History) -> Prepared:
+    """The history, ready to train on; nobody keeps what was read, so most of its memory is free again.
+
+    Raises:
+        InputError: When nothing is left to train on.
+    """
+    prepared = prepare(history, at_ms=now_ms(), rules=settings.record_rules)
+    for line in prepared.account.lines():
+        _tell(line)
+    return prepared
 
 
 def _tell(line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from batch.evaluation.gate import Verdict, judge_golden, judge_newest
 from batch.evaluation.golden import Golden
 from batch.evaluation.published import GoldenSlice, compare, newest_cutoff, published_models
 from batch.evaluation.report import write_report
-from batch.history import History
-from batch.preparation import Prepared, prepare, rule_of
+from batch.preparation import Prepared, rule_of
 from batch.split import split_at
 from batch.stages import Stage, silent
 from batch.text_encoders import TextEncoder, TfidfEncoder
@@ -56,8 +54,7 @@ class Compared:
     """A history, and the hybrid model beside its baselines on it.
 
     Attributes:
-        history: As read.
-        prepared: The same, cleaned.
+        prepared: The history.
         rule: How events are read.
         experiment: The comparison.
         cutoff_ms: Where its test side begins, if only events that the published models have not seen are in it; None:
@@ -65,7 +62,6 @@ class Compared:
         unseen: Why not, for people; empty where they can.
     """
 
-    history: History
     prepared: Prepared
     rule: EngagementRule
     experiment: Experiment
@@ -74,7 +70,7 @@ class Compared:
 
 
 def retrain(
-    history: History,
+    prepared: Prepared,
     settings: Settings,
     hyperparameters: HyperParameters,
     current: Scorer | None,
@@ -82,7 +78,6 @@ def retrain(
     at_ms: int,
     encoder: TextEncoder = TfidfEncoder(),  # noqa: B008 (immutable)
     stage: Stage = silent,
-    tell: Callable[[str], None] = lambda _line: None,
 ) -> Retrained:
     """Trains, evaluates, and writes a bundle; publishing it is the caller's (`batch.publish`).
 
@@ -90,30 +85,26 @@ def retrain(
     hyperparameters; its manifest carries the evaluation's figures.
 
     Args:
-        history: As read.
+        prepared: The history.
         settings: For folders, weights and half-life.
         hyperparameters: Of model and training.
         current: The model in use.
         at_ms: Now, ms since 1970 UTC.
         encoder: Of the courses' texts.
         stage: Shows progress.
-        tell: Shows a line at once: what became of the history.
 
     Raises:
         InputError: For a history too small.
         CandidateRejected: When the gate refuses; the report is left behind, no bundle is written.
         BundleError: When the bundle cannot be written.
     """
-    prepared = prepare(history, at_ms=at_ms, rules=settings.record_rules)
-    for line in prepared.account.lines():
-        tell(line)
     rule, models_dir = rule_of(settings), settings.models_dir.absolute()
     in_use = None if current is None else current.version
     cutoff, unseen = newest_cutoff(prepared.events, prepared.courses, rule, models_dir, in_use)
     experiment = run_experiment(
         prepared.events, prepared.courses, hyperparameters, rule, cutoff_ms=cutoff, encoder=encoder, stage=stage
     )
-    compared = Compared(history, prepared, rule, experiment, cutoff, unseen)
+    compared = Compared(prepared, rule, experiment, cutoff, unseen)
     return decide(compared, settings, current, at_ms=at_ms, stage=stage)
 
 
@@ -126,7 +117,7 @@ def decide(
         CandidateRejected: When the gate refuses; the report is left behind, no bundle is written.
         BundleError: When the bundle cannot be written.
     """
-    history, prepared, experiment = compared.history, compared.prepared, compared.experiment
+    prepared, experiment = compared.prepared, compared.experiment
     models_dir = settings.models_dir.absolute()
     candidate = choose_candidate(experiment, compared.rule)
     golden = GoldenSlice.of(models_dir, prepared.events, prepared.courses, compared.rule)
@@ -139,7 +130,7 @@ def decide(
     encoded = encode(prepared.events, prepared.courses, compared.rule)
     stage("training on everything")
     draft = fit_candidate(candidate, encoded, experiment, compared.rule, learn=False, stage=stage)
-    bundle = write_bundle(models_dir, _finished(draft, history, candidate, verdict, experiment, at_ms))
+    bundle = write_bundle(models_dir, _finished(draft, prepared, candidate, verdict, experiment, at_ms))
     kept = golden.after(verdict, values, bundle.name, candidate.per_user, experiment)
     return Retrained(bundle, report, verdict, candidate, experiment, kept, prepared.account)
 
@@ -191,7 +182,7 @@ def headline(candidate: Candidate, verdict: Verdict) -> str:
 
 def _finished(
     draft: Draft,
-    history: History,
+    prepared: Prepared,
     candidate: Candidate,
     verdict: Verdict,
     experiment: Experiment,
@@ -206,14 +197,14 @@ def _finished(
         "ndcg@10": float(candidate.per_user.mean()),
         **{name: found[name] for name in kept},
     }
-    return replace(draft, created_at_ms=at_ms, data=_data_range(history, draft.data), metrics=metrics)
+    return replace(draft, created_at_ms=at_ms, data=_data_range(prepared, draft.data), metrics=metrics)
 
 
-def _data_range(history: History, seen: DataRange) -> DataRange:
+def _data_range(prepared: Prepared, seen: DataRange) -> DataRange:
     return DataRange(
-        source=history.source,
+        source=prepared.source,
         events=seen.events,
         first_ms=seen.first_ms,
         last_ms=seen.last_ms,
-        offsets=dict(history.offsets),
+        offsets=dict(prepared.offsets),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from recsys.files import course_frame, courses_in
 from recsys.record import RecordRules
 from recsys.settings import Settings
 
+EVENT_COLUMNS = ("user_id", "course_id", "type", "timestamp", "value", "user_agent")
+"""What training and its checks look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -27,13 +30,18 @@ class Prepared:
 
     Attributes:
         events: Accepted events of learners that are no bots, under the ids that they have now; no control events.
+            Columns `EVENT_COLUMNS`.
         courses: The catalogue.
+        source: Of the history.
+        offsets: Of the history.
         account: What became of everything that was read.
         facts: The same with the cleaning reports, as JSON values.
     """
 
     events: pd.DataFrame
     courses: Sequence[Course]
+    source: str
+    offsets: Mapping[str, tuple[int, int]]
     account: HistoryAccount
     facts: dict[str, Any]
 
@@ -66,7 +74,8 @@ def prepare(history: History, *, at_ms: int, rules: RecordRules = RecordRules())
         "bots": bots["reason"].value_counts().to_dict(),
         "offsets": dict(history.offsets),
     }
-    return Prepared(settled.events, courses, account, facts)
+    kept = settled.events[list(EVENT_COLUMNS)].copy()  # no view, which would keep the other columns
+    return Prepared(kept, courses, history.source, history.offsets, account, facts)
 
 
 def rule_of(settings: Settings) -> EngagementRule:

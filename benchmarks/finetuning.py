@@ -208,10 +208,10 @@ def judged(trainer: Trainer, number: int) -> str:
 
 def blocks(events: pd.DataFrame) -> list[Block]:
     """The events as blocks of a topic of one partition, in the order of their times."""
-    columns = (events[name] for name in ("event_id", "user_id", "course_id", "type", "timestamp", "value"))
+    columns = (events[name] for name in ("user_id", "course_id", "type", "timestamp", "value"))
     records = []
-    for offset, (name, user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True)):
-        event = Interaction(name, user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
+    for offset, (user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True)):
+        event = Interaction(f"e{offset}", user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
         records.append(LogRecord(offset, int(at_ms), user.encode(), encode_event(event), ()))
     return [Block(BlockId(0, at, at + BLOCK), tuple(records[at : at + BLOCK])) for at in range(0, len(records), BLOCK)]
 

@@ -12,6 +12,7 @@ from batch.encoding import EngagementRule
 from batch.evaluation.experiment import Experiment
 from batch.history import History
 from batch.pipeline import Retrained, retrain
+from batch.preparation import prepare
 from recsys.catalog import Course
 from recsys.engagement import EngagementWeights, ForwardDecay
 from recsys.exclusion import Exclusion
@@ -92,7 +93,7 @@ def history(events: pd.DataFrame, courses: list[Course]) -> History:
 @pytest.fixture(scope="session")
 def retrained(history: History, settings: Settings, small: HyperParameters) -> Retrained:
     """The first retrain of a new system."""
-    return retrain(history, settings, small, None, at_ms=NOW)
+    return retrain(prepare(history, at_ms=NOW), settings, small, None, at_ms=NOW)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from batch.fallback import RECENT_POPULARITY, SERVABLE, fit_fallback
 from batch.history import History
 from batch.pipeline import Compared, Retrained, decide, headline, retrain
 from batch.popularity import decayed_popularity
-from batch.preparation import prepare
+from batch.preparation import EVENT_COLUMNS, prepare
 from batch.publish import Published, fill_caches, published_model
 from recsys.catalog import Course
 from recsys.engagement import ForwardDecay
@@ -183,7 +183,7 @@ def _compared_anew(retrained: Retrained, history: History, rule: EngagementRule,
     prepared = prepare(history, at_ms=NOW)
     cutoff, unseen = newest_cutoff(prepared.events, prepared.courses, rule, settings.models_dir, retrained.bundle.name)
     assert cutoff is None
-    return Compared(history, prepared, rule, retrained.experiment, cutoff, unseen)
+    return Compared(prepared, rule, retrained.experiment, cutoff, unseen)
 
 
 def test_a_retrain_with_few_new_learners_says_so_and_publishes_the_newer_model(
@@ -209,7 +209,7 @@ def test_a_retrain_is_compared_with_the_model_in_use_on_what_neither_has_seen(
     assert (cutoff, said) == (int(history.events["timestamp"].max()) + 1, "")
     newer = replace(history, events=events)
     with contextlib.suppress(CandidateRejected):  # either way: so few learners decide by chance
-        retrain(newer, settings, quick, Scorer.load(retrained.bundle), at_ms=NOW + 6)
+        retrain(prepare(newer, at_ms=NOW + 6), settings, quick, Scorer.load(retrained.bundle), at_ms=NOW + 6)
     report = json.loads((settings.reports_dir / f"retrain-{NOW + 6}" / "report.json").read_text())
     (comparison,) = report["gate"]["newest"]
     assert comparison["version"] == retrained.bundle.name
@@ -266,6 +266,7 @@ def test_refused_and_repeated_events_are_counted_and_left_out(history: History) 
     dirty = replace(history, events=pd.concat([history.events, history.events.head(2), bad], ignore_index=True))
     prepared = prepare(dirty, at_ms=NOW)
     assert len(prepared.events) == len(history.events) + 1
+    assert tuple(prepared.events.columns) == EVENT_COLUMNS  # what nobody looks at does not lie in memory for minutes
     assert prepared.facts["events"]["dropped"] == {"unknown_type": 1, "bad_value": 1, "repeated": 2}
 
 

@@ -157,6 +157,19 @@ def test_whole_number_ids_of_a_parquet_file_become_their_digits(tmp_path: Path) 
     assert read.loc[0, "timestamp"] == 1_577_836_800_000
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_equal_texts_of_a_file_are_one_object(tmp_path: Path, suffix: str) -> None:
+    """A million events of some thousand learners must not hold a million ids."""
+    frame = pd.concat([sample_interactions()] * 2, ignore_index=True)
+    write_interactions(frame, tmp_path / f"i.{suffix}")
+
+    read = read_interactions(tmp_path / f"i.{suffix}")
+
+    pd.testing.assert_frame_equal(read, frame)
+    for name in ("event_id", "user_id", "course_id", "type", "user_agent"):
+        assert len({id(text) for text in read[name]}) == read[name].nunique(dropna=False), name
+
+
 def test_skills_of_a_parquet_file_may_be_lists(tmp_path: Path) -> None:
     pd.DataFrame({"course_id": ["1", "2"], "title": ["a", "b"], "skills": [["x", " y "], None]}).to_parquet(
         tmp_path / "c.parquet"
