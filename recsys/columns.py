@@ -158,10 +158,15 @@ def skill_ends(text: str) -> list[int]:
     ]
 
 
+def is_written_list(text: str) -> bool:
+    """Whether a field holds a list as a program wrote it, which is refused: its brackets are no part of a skill."""
+    return _WRITTEN_LIST.fullmatch(text) is not None
+
+
 def _split(value: object) -> tuple[str, ...] | None:
     """The texts of one field; None where it holds anything else, such as a number or a null inside a list."""
     if isinstance(value, str):
-        if _WRITTEN_LIST.fullmatch(value):
+        if is_written_list(value):
             return None
         ends = [-1, *skill_ends(value), len(value)]
         parts: list[object] = [value[start + 1 : end] for start, end in pairwise(ends)]

@@ -26,6 +26,7 @@ from recsys.catalog import COURSE_FIELDS, Course, PathPosition, Run
 from recsys.columns import (
     absent_as_none,
     booleans,
+    is_written_list,
     milliseconds,
     numbers,
     optional_numbers,
@@ -137,9 +138,7 @@ def write_courses(frame: pd.DataFrame, path: Path) -> None:
         InputError: As `write_interactions` does.
     """
     require_columns(frame, path, COURSE_COLUMNS)
-    columns: dict[str, Any] = {
-        name: [SKILL_SEPARATOR.join(map(_as_one_skill, texts)) for texts in frame[name]] for name in _COURSE_LISTS
-    }
+    columns: dict[str, Any] = {name: [_joined(texts) for texts in frame[name]] for name in _COURSE_LISTS}
     columns |= {
         name: [msgspec.json.encode(values).decode() if values else "" for values in frame[name]]
         for name in _COURSE_STRUCTS
@@ -166,6 +165,12 @@ def course_frame(courses: Iterable[Course]) -> pd.DataFrame:
     """Courses as the frame `read_courses` would give."""
     rows = [msgspec.structs.asdict(course) for course in courses]  # structs inside stay structs
     return pd.DataFrame(rows, columns=list(COURSE_COLUMNS), dtype=object).astype({"retired": bool})
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """The texts as one field; a separator at the end tells the skill "[None]" from a list that a program wrote."""
+    joined = SKILL_SEPARATOR.join(map(_as_one_skill, texts))
+    return f"{joined};" if is_written_list(joined) else joined
 
 
 def _as_one_skill(skill: str) -> str:

@@ -335,6 +335,17 @@ def test_a_list_that_a_program_wrote_into_a_text_is_no_skill(tmp_path: Path, ski
         read_courses(tmp_path / "c.csv")
 
 
+@pytest.mark.parametrize("skills", [("[None]",), ("['SQL', 'ETL']",), ("[]",), ("['SQL'", "'ETL']")])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_skill_that_looks_like_such_a_list_is_read_as_it_was_written(
+    tmp_path: Path, suffix: str, skills: tuple[str, ...]
+) -> None:
+    """Seen with a publisher's genre "[None]": the catalogue was written, and refused by whoever read it."""
+    path = tmp_path / f"c.{suffix}"
+    write_courses(course_frame([Course(course_id="1", title="t", skills=skills)]), path)
+    assert list(read_courses(path)["skills"]) == [skills]
+
+
 @pytest.mark.parametrize("skills", ["[draft]", "[1]", "['a'; 'b']", "arrays []"])
 def test_brackets_in_a_skill_are_a_skill(tmp_path: Path, skills: str) -> None:
     pd.DataFrame({"course_id": ["c1"], "title": ["T"], "skills": [skills]}).to_csv(tmp_path / "c.csv", index=False)
