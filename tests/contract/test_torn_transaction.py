@@ -58,7 +58,7 @@ async def test_a_torn_commit_that_is_applied_later_changes_nothing(server: Local
     assert await counts(server) == {"accepted": 1, "refused": 2}  # the second commit is forgotten
 
     await commit(server, 0, 2.0)  # and made again, because the fence went back with it
-    server.kill()
+    crash(server)
     server.start()
 
     assert await counts(server) == {"accepted": 2, "refused": 4}
@@ -82,7 +82,7 @@ async def test_a_log_that_is_rewritten_holds_nothing_of_a_torn_commit(server: Lo
             assert not await redis.rewrite_log(run_id), "once after each start"
             wait_until(lambda: not rewriting(server), within_s=20, what="an append-only file written anew")
         assert await redis.commit(Shard(1), GROUP, None, 0, effects(counts={"accepted": 1}))
-    server.kill()
+    crash(server)
     server.start()
 
     assert (await counts(server) == {"accepted": 1, "refused": 2}) is rewritten
@@ -91,15 +91,26 @@ async def test_a_log_that_is_rewritten_holds_nothing_of_a_torn_commit(server: Lo
             assert await redis.read_shard(SHARD, GROUP, [])
 
 
-def rewriting(server: LocalRedis) -> bool:
+def persistence(server: LocalRedis) -> Mapping[str, Any]:
     with Redis.from_url(server.url) as client:
         told: Any = client.info("persistence")
+    return dict(told)
+
+
+def rewriting(server: LocalRedis) -> bool:
+    told = persistence(server)
     return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+
+
+def crash(server: LocalRedis) -> None:
+    """Kills Redis once its file holds what it answered: while the disk is busy, it answers up to two seconds before."""
+    wait_until(lambda: persistence(server)["aof_buffer_length"] == 0, within_s=20, what="what was answered in the file")
+    server.kill()
 
 
 def tear(server: LocalRedis, inside: bytes) -> None:
     """Kills Redis, and ends its file in the middle of the last command that names `inside`."""
-    server.kill()
+    crash(server)
     file = max((server.directory / "appendonlydir").glob("*.incr.aof"))
     written = file.read_bytes()
     file.write_bytes(written[: written.rindex(inside)])
