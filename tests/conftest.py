@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.ladder import RedisServer, choose_rung, kafka_broker, redis_server
 
 _RUNG = pytest.StashKey[tuple[str, str]]()
 _EMBEDDED_ONLY = pytest.StashKey[list[str]]()
+_IMPORTS_TENSORFLOW = pytest.StashKey[bool]()
 _DATABASES = count(1)
 _QUICK_JVM = "-XX:TieredStopAtLevel=1"
 """A broker of some minutes never earns back what the second compiler costs: it starts with 60 % of the CPU without."""
@@ -49,6 +51,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: is_begun_later(item.nodeid))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[_IMPORTS_TENSORFLOW] = "tensorflow" in sys.modules
+
+
+@pytest.fixture(scope="session")
+def collecting_imports_tensorflow(pytestconfig: pytest.Config) -> bool:
+    """Whether looking for the tests, which every process does, imported TensorFlow."""
+    return pytestconfig.stash[_IMPORTS_TENSORFLOW]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -11,6 +11,10 @@ KERAS = "Keras 3"
 """Stands in the files whose tests train, beside the warning of Keras that they let pass."""
 
 
+STEP = "recsys.model.increment_training import"
+"""The same of those that fine-tune."""
+
+
 def test_the_tests_of_a_file_are_run_together() -> None:
     assert together("tests/contract/test_owner.py::test_x[a::b]") == "tests/contract/test_owner.py"
 
@@ -26,19 +30,11 @@ def test_what_takes_one_process_longest_is_begun_first() -> None:
 
 def test_all_that_train_are_run_together() -> None:
     files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py") if file != Path(__file__)]
-    training = [file for file in files if KERAS in (ROOT / file).read_text()]
+    training = [file for file in files if any(sign in (ROOT / file).read_text() for sign in (KERAS, STEP))]
     assert len(training) > 5
     assert {together(f"{file}::test_x") for file in training} == {"training"}
 
 
-def test_a_test_process_that_trains_nothing_goes_without_tensorflow() -> None:
-    imports = ("import keras", "import tensorflow", "from keras", "from tensorflow", "from batch.ranking.mixer",
-               "from batch.ranking.tower_fit", "from recsys.model.towers", "from recsys.model.training")  # fmt: skip
-    files = [*(ROOT / "tests").rglob("*.py")]
-    found = [
-        f"{file.relative_to(ROOT)}: {line}"
-        for file in files
-        for line in file.read_text().splitlines()
-        if line.startswith(imports)
-    ]
-    assert found == []
+def test_a_test_process_that_trains_nothing_goes_without_tensorflow(collecting_imports_tensorflow: bool) -> None:
+    """Every process looks at the files of all tests, and imports what they name at their head."""
+    assert not collecting_imports_tensorflow, "a test imports TensorFlow at its head: import it where it is used"

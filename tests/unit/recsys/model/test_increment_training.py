@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from recsys.model.increment import INPUTS, Increment
-from recsys.model.increment_training import Examples, IncrementTraining, OptimizerState
 from tests.unit.stream.finetuning.reference import NumpyState, numpy_step
+
+if TYPE_CHECKING:
+    from recsys.model.increment_training import Examples
 
 N, RANK, BATCH, DRAWN = 12, 3, 6, 5
 
 
 def drawn(seed: int) -> Examples:
+    from recsys.model.increment_training import Examples  # noqa: PLC0415 - TensorFlow
+
     rng = np.random.default_rng(seed)
     return Examples(
         projected=rng.normal(size=(BATCH, RANK)).astype(np.float32),
@@ -26,6 +32,8 @@ def drawn(seed: int) -> Examples:
 
 
 def test_steps_are_those_of_numpy() -> None:
+    from recsys.model.increment_training import IncrementTraining, OptimizerState  # noqa: PLC0415 - TensorFlow
+
     training = IncrementTraining(rates=(0.1, 0.1, 0.1), l2=1e-4, clip=1.0, bound=2.0)
     state, reference = OptimizerState.at(Increment.none(N, RANK)), NumpyState.at(Increment.none(N, RANK))
     for seed in range(5):
@@ -38,6 +46,8 @@ def test_steps_are_those_of_numpy() -> None:
 
 
 def test_padding_teaches_nothing() -> None:
+    from recsys.model.increment_training import IncrementTraining, OptimizerState  # noqa: PLC0415 - TensorFlow
+
     training = IncrementTraining(rates=(0.1, 0.1, 0.1), l2=0.0, clip=1.0, bound=2.0)
     some = drawn(0)
     other = some._replace(base=np.where(some.weight[:, None] > 0, some.base, 9.0).astype(np.float32))
@@ -46,6 +56,8 @@ def test_padding_teaches_nothing() -> None:
 
 
 def test_no_number_leaves_its_bound() -> None:
+    from recsys.model.increment_training import IncrementTraining, OptimizerState  # noqa: PLC0415 - TensorFlow
+
     training = IncrementTraining(rates=(10.0, 10.0, 10.0), l2=0.0, clip=1.0, bound=0.5)
     state = OptimizerState.at(Increment.none(N, RANK))
     for seed in range(4):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
-from recsys.model.increment_training import Examples, IncrementTraining, OptimizerState
+from recsys.model.increment import Increment
 from recsys.record import RecordRules
 from stream.finetuning.trainer import Trainer
 from tests.unit.stream.finetuning.drawn import LEARNING, hybrid
@@ -37,17 +37,22 @@ def live_parent() -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def training() -> IncrementTraining:
-    return IncrementTraining(rates=(0.03, 0.03, 0.002), l2=1e-4, clip=1.0, bound=2.0)
+def step() -> Callable[[Any, Sequence[Any]], tuple[Any, float]]:
+    from recsys.model.increment_training import Examples, IncrementTraining  # noqa: PLC0415 - TensorFlow
 
-
-@pytest.fixture
-def step(training: IncrementTraining) -> Callable[[Any, Sequence[Any]], tuple[Any, float]]:
+    training = IncrementTraining(rates=(0.03, 0.03, 0.002), l2=1e-4, clip=1.0, bound=2.0)
     return lambda state, columns: training.step(state, Examples(*columns))
 
 
+@pytest.fixture(scope="session")
+def start() -> Callable[[Increment], Any]:
+    from recsys.model.increment_training import OptimizerState  # noqa: PLC0415 - TensorFlow
+
+    return OptimizerState.at
+
+
 @pytest.fixture
-def new_trainer(tmp_path: Path, models_dir: Path, step: Any) -> Callable[..., Trainer]:
+def new_trainer(tmp_path: Path, models_dir: Path, step: Any, start: Any) -> Callable[..., Trainer]:
     """Makes a trainer in a folder; another one in the same folder is that after a restart."""
 
     def make(folder: str = "state", *, checkpoint_blocks: int = 4) -> Trainer:
@@ -60,7 +65,7 @@ def new_trainer(tmp_path: Path, models_dir: Path, step: Any) -> Callable[..., Tr
             RecordRules(),
             checkpoint_blocks=checkpoint_blocks,
             step=step,
-            start=OptimizerState.at,
+            start=start,
         )
 
     return make

@@ -15,7 +15,6 @@ from recsys.events import Interaction
 from recsys.model.bundle import Bundle, as_bundle
 from recsys.model.course_activity import Terms, activity, added
 from recsys.model.increment import Increment
-from recsys.model.increment_training import OptimizerState
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.model.scorer import Scorer
 from recsys.record import EMPTY, RecordRules, join, record_of
@@ -29,6 +28,8 @@ Step = Callable[[Any, Sequence[Any]], tuple[Any, float]]
 
 
 def line_of(parent: Bundle, step: Step, learning: LearningRules = LEARNING) -> Line:
+    from recsys.model.increment_training import OptimizerState  # noqa: PLC0415 - TensorFlow
+
     return Line(parent, learning, RecordRules(), step=step, start=OptimizerState.at)
 
 

@@ -16,7 +16,6 @@ from batch.preparation import rule_of
 from batch.ranking.likes import likes_before
 from recsys.events import Interaction
 from recsys.model.bundle import Bundle
-from recsys.model.increment_training import OptimizerState
 from recsys.model.item_item import Gram
 from recsys.model.links import Links
 from recsys.record import RecordRules
@@ -57,6 +56,8 @@ def test_they_are_what_a_retrain_makes_of_the_same_events(live_parent: Bundle) -
 
 
 def line_of(parent: Bundle, step: Step, **rules: Any) -> Line:
+    from recsys.model.increment_training import OptimizerState  # noqa: PLC0415 - TensorFlow
+
     learning = replace(LEARNING, **{"refresh_known": 0.5, **rules})
     return Line(parent, learning, RecordRules(), step=step, start=OptimizerState.at)
 
