@@ -17,7 +17,7 @@ TRAINING = (
     "tests/unit/stream/finetuning/test_learning.py",
     "tests/unit/stream/finetuning/test_matrices.py",
     "tests/unit/stream/finetuning/test_trainer.py",
-    "tests/integration/test_history_shapes.py",
+    "tests/integration/test_comparisons.py",
 )
 
 

@@ -54,6 +54,10 @@ def draw_plots(experiment: Experiment, diagnosis: Diagnosis) -> dict[str, str]:
 
 def _address(figure: Figure) -> str:
     png = io.BytesIO()
+    engine = figure.get_layout_engine()
+    if engine is not None:  # once: `savefig` would lay out twice, which takes longer than drawing
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     figure.savefig(png, format="png", dpi=_DPI)
     plt.close(figure)
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")

@@ -1,10 +1,9 @@
-"""A small history with a law in it: every learner takes courses of one subject only, in an order of their own."""
+"""One history for all tests of training, and what was trained on it once."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,44 +13,26 @@ from batch.history import History
 from batch.pipeline import Retrained, retrain
 from batch.preparation import prepare
 from recsys.catalog import Course
-from recsys.engagement import EngagementWeights, ForwardDecay
-from recsys.exclusion import Exclusion
 from recsys.model.hyperparameters import HyperParameters
 from recsys.settings import Settings
-from recsys.vocabulary import DEFAULT_WEIGHTS
+from tests.doubles.two_subjects import RULE, draw_courses, draw_events
 
-DAY = 86_400_000
-START = 1_700_000_000_000
 NOW = 1_710_000_000_000
-SUBJECTS = {"cooking": ("bread", "soup", "pasta"), "kafka": ("topic", "broker", "offset")}
 
 
 @pytest.fixture(scope="session")
 def courses() -> list[Course]:
-    return [
-        Course(course_id=f"{subject}-{i}", title=f"{subject} {words[i % 3]}", intro=" ".join(words), category=subject)
-        for subject, words in SUBJECTS.items()
-        for i in range(20)
-    ]
+    return draw_courses()
 
 
 @pytest.fixture(scope="session")
 def events() -> pd.DataFrame:
-    rng = np.random.default_rng(3)
-    rows = []
-    for learner in range(120):
-        subject = list(SUBJECTS)[learner % 2]
-        taken = rng.permutation(20)[: int(rng.integers(6, 12))]
-        times = np.sort(rng.integers(0, 60 * DAY, len(taken))) + START
-        rows += [(f"l{learner}", f"{subject}-{c}", "click", int(t)) for c, t in zip(taken, times, strict=True)]
-    frame = pd.DataFrame(rows, columns=["user_id", "course_id", "type", "timestamp"])
-    frame.insert(0, "event_id", [f"e{i}" for i in range(len(frame))])
-    return frame.assign(value=np.nan, session_id=None, user_agent=None, into=None)
+    return draw_events()
 
 
 @pytest.fixture(scope="session")
 def rule() -> EngagementRule:
-    return EngagementRule(EngagementWeights(DEFAULT_WEIGHTS), ForwardDecay(30.0), Exclusion())
+    return RULE
 
 
 @pytest.fixture(scope="session")

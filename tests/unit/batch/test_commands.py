@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -143,16 +142,14 @@ def test_with_debug_tensorflow_says_what_it_has_to_say(tmp_path: Path) -> None:
     """A stand-in for Keras, which lies in the folder of the process, says what TensorFlow does as it is imported."""
     said = "I0000 00:00:1795738614.048071 port.cc:153] oneDNN custom operations are on."
     (tmp_path / "keras.py").write_text(f"import os\nos.write(2, b'{said}\\n')\n")
-    program = "from batch import commands; commands._import_tensorflow(commands.load_settings())"
-    shown = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=tmp_path,
-            env={**os.environ, "RECSYS_LOG_LEVEL": level},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stderr
-        for level in ("debug", "info")
-    ]
-    assert shown == [f"{said}\n", ""]
+    (tmp_path / "program.py").write_text(
+        "import os, sys\n"
+        "from batch import commands\n"
+        "for level in ('debug', 'info'):\n"
+        "    os.environ['RECSYS_LOG_LEVEL'] = level\n"
+        "    os.write(2, f'{level}:\\n'.encode())\n"
+        "    commands._import_tensorflow(commands.load_settings())\n"
+        "    del sys.modules['keras']\n"
+    )
+    shown = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shown.stderr == f"debug:\n{said}\ninfo:\n"

@@ -178,19 +178,25 @@ def _newer(events: pd.DataFrame, learners: int) -> pd.DataFrame:
     return pd.concat([events, late], ignore_index=True)
 
 
-def _compared_anew(retrained: Retrained, history: History, rule: EngagementRule, settings: Settings) -> Compared:
-    """The next retrain up to its comparison, which is that of the first: training once more would not tell more."""
+def _compared_anew(
+    retrained: Retrained, history: History, rule: EngagementRule, settings: Settings, quick: HyperParameters
+) -> Compared:
+    """The next retrain up to its comparison, which is that of the first: training once more would not tell more.
+
+    What is decided from it is trained `quick`.
+    """
     prepared = prepare(history, at_ms=NOW)
     cutoff, unseen = newest_cutoff(prepared.events, prepared.courses, rule, settings.models_dir, retrained.bundle.name)
     assert cutoff is None
-    return Compared(prepared, rule, retrained.experiment, cutoff, unseen)
+    experiment = replace(retrained.experiment, hyperparameters=quick)
+    return Compared(prepared, rule, experiment, cutoff, unseen)
 
 
 def test_a_retrain_with_few_new_learners_says_so_and_publishes_the_newer_model(
-    history: History, retrained: Retrained, settings: Settings, rule: EngagementRule
+    history: History, retrained: Retrained, settings: Settings, rule: EngagementRule, quick: HyperParameters
 ) -> None:
     newer = replace(history, events=_newer(history.events, 5))
-    compared = _compared_anew(retrained, newer, rule, settings)
+    compared = _compared_anew(retrained, newer, rule, settings, quick)
     result = decide(compared, settings, Scorer.load(retrained.bundle), at_ms=NOW + 5)
     assert result.verdict.passed
     assert f"not compared with {retrained.bundle.name} on new events" in result.verdict.reason
@@ -244,7 +250,7 @@ def test_a_model_whose_numbers_are_none_is_not_published(retrained: Retrained) -
 
 
 def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
-    history: History, retrained: Retrained, settings: Settings, rule: EngagementRule
+    history: History, retrained: Retrained, settings: Settings, rule: EngagementRule, quick: HyperParameters
 ) -> None:
     """A recipe shown to be far below the best on the golden slice is refused; the report's first line says so."""
     assert retrained.golden is not None
@@ -252,8 +258,9 @@ def test_a_rejected_candidate_leaves_its_report_and_no_bundle(
     write_golden(settings.models_dir, msgspec.structs.replace(retrained.golden, cases=perfect))
     before = set(settings.models_dir.iterdir())
     current = Scorer.load(retrained.bundle)
+    compared = _compared_anew(retrained, history, rule, settings, quick)
     with pytest.raises(CandidateRejected, match=r"nothing published.*golden slice.*report in"):
-        decide(_compared_anew(retrained, history, rule, settings), settings, current, at_ms=NOW + 1)
+        decide(compared, settings, current, at_ms=NOW + 1)
     (settings.models_dir / "golden.json").unlink()
     assert set(settings.models_dir.iterdir()) | {settings.models_dir / "golden.json"} == before
     folder = settings.reports_dir / f"retrain-{NOW + 1}"

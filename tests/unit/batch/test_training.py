@@ -13,7 +13,7 @@ import pytest
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.experiment import Experiment
 from batch.features import course_features, fit_attributes, fit_text
-from batch.train import fit_hybrid
+from batch.train import Hybrid, fit_hybrid
 from recsys.catalog import Course
 from recsys.engagement import MS_PER_DAY
 from recsys.errors import BundleError, ConfigurationError, InputError
@@ -137,25 +137,27 @@ def test_training_learns_what_each_learner_is_after(experiment: Experiment) -> N
     assert experiment.hybrid.mean("recall@20") > popularity + 0.1
 
 
-def test_the_same_seed_gives_the_same_model(
-    small: HyperParameters, encoded: EncodedEvents, rule: EngagementRule, hybrid: Draft
-) -> None:
-    again = fit_hybrid(encoded, small, rule).draft
-    for name, array in hybrid.arrays.items():
-        np.testing.assert_allclose(again.arrays[name], array, atol=1e-5, err_msg=name)
-
-
-def test_a_longer_history_takes_over_what_was_learned(
-    encoded: EncodedEvents, rule: EngagementRule, small: HyperParameters, hybrid: Draft
-) -> None:
-    """The mixer and the penalty are those of the first model; what they are applied to is new, here by the seed."""
+@pytest.fixture(scope="module")
+def later(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters, hybrid: Draft
+) -> Hybrid:
+    """The model of a longer history, with two new courses at the end of the catalogue and another seed."""
+    new = [
+        Course(course_id="new-kafka", title="kafka broker", intro="topic broker offset"),
+        Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta"),
+    ]
     other = replace(small, item_item_l2=7.0, seed=2)
-    fitted = fit_hybrid(encoded, other, rule, learned=hybrid)
-    assert fitted.draft.settings.item_item_l2 == hybrid.settings.item_item_l2
-    assert (fitted.lists, fitted.penalties) == (0, {})
+    return fit_hybrid(encode(events, [*courses, *new], rule), other, rule, learned=hybrid)
+
+
+def test_a_longer_history_takes_over_what_was_learned(later: Hybrid, hybrid: Draft) -> None:
+    """The mixer and the penalty are those of the first model; what they are applied to is new, here by the seed."""
+    assert later.draft.settings.item_item_l2 == hybrid.settings.item_item_l2
+    assert (later.lists, later.penalties) == (0, {})
     for name in ("mixer_weights", "feature_mean", "newcomer_weights"):
-        np.testing.assert_array_equal(fitted.draft.arrays[name], hybrid.arrays[name])
-    assert np.abs(hybrid.arrays["course_vectors"] - fitted.draft.arrays["course_vectors"]).max() > 1e-2
+        np.testing.assert_array_equal(later.draft.arrays[name], hybrid.arrays[name])
+    before = hybrid.arrays["course_vectors"]
+    assert np.abs(before - later.draft.arrays["course_vectors"][: len(before)]).max() > 1e-2
 
 
 def test_one_event_serves_a_learner_nobody_trained_on(hybrid: Draft) -> None:
@@ -166,18 +168,12 @@ def test_one_event_serves_a_learner_nobody_trained_on(hybrid: Draft) -> None:
         assert sum(course_id.startswith(subject) for course_id in top) >= 4
 
 
-def test_a_new_course_is_placed_by_its_text_alone(
-    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters, hybrid: Draft
-) -> None:
-    new = [
-        Course(course_id="new-kafka", title="kafka broker", intro="topic broker offset"),
-        Course(course_id="new-cooking", title="cooking soup", intro="bread soup pasta"),
-    ]
-    encoded = encode(events, [*courses, *new], rule)
-    scorer = Scorer(as_bundle(fit_hybrid(encoded, small, rule, learned=hybrid).draft))
+def test_a_new_course_is_placed_by_its_text_alone(later: Hybrid) -> None:
+    scorer = Scorer(as_bundle(later.draft))
     for subject, other in (("kafka", "cooking"), ("cooking", "kafka")):
         engaged = {f"{subject}-{i}": 1e9 for i in range(4)}
-        scores = dict(zip(scorer.course_ids, scorer.score("x", engaged, at_ms=int(encoded.time[-1])), strict=True))
+        at_ms = later.draft.created_at_ms
+        scores = dict(zip(scorer.course_ids, scorer.score("x", engaged, at_ms=at_ms), strict=True))
         assert scores[f"new-{subject}"] > scores[f"new-{other}"]
 
 
@@ -236,5 +232,6 @@ def test_a_history_of_few_instants_is_learned_as_it_is_used(
     first, last = events["timestamp"].min(), events["timestamp"].max()
     number = (events["timestamp"] - first) * 12 // (last - first)
     coarse = events.assign(timestamp=first + number * 30 * MS_PER_DAY)
-    found = fit_hybrid(encode(coarse, courses, rule), replace(small, epochs=1), rule).draft.arrays["features"]
+    shortly = replace(small, epochs=1, lists=40, mixer_steps=20)
+    found = fit_hybrid(encode(coarse, courses, rule), shortly, rule).draft.arrays["features"]
     assert np.abs(found).max() < 6.0

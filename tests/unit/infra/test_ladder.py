@@ -1,6 +1,7 @@
 """The tests' service ladder: which rung is taken, and that a run without real services says so and fails in CI."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,19 +50,31 @@ def test_then_docker_then_local_then_embedded(
     assert rung != "embedded" or "java" in why
 
 
-@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
-def test_a_run_on_the_embedded_broker_names_its_tests_and_fails_under_ci(ci: str, status: int, tmp_path: Path) -> None:
+TWICE = """
+import os, sys, pytest
+
+for ci in ("true", ""):
+    os.environ["CI"] = ci
+    print("status", int(pytest.main(sys.argv[1:])))
+"""
+
+
+def test_a_run_on_the_embedded_broker_names_its_tests_and_fails_under_ci(tmp_path: Path) -> None:
+    """Both runs are those of one process, which spares the second its imports."""
     inner = tmp_path / "test_inner.py"
     inner.write_text(INNER)
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-c", "pyproject.toml", "-p", "tests.conftest", str(inner)],
-        env={**os.environ, "CI": ci, "RECSYS_TEST_SERVICES": "embedded"},
+        [sys.executable, "-c", TWICE, "-q", "-c", "pyproject.toml", "-p", "tests.conftest", str(inner)],
+        env={**os.environ, "RECSYS_TEST_SERVICES": "embedded"},
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
-    assert ran.returncode == status, ran.stdout
-    assert "embedded broker only" in ran.stdout
-    assert "::test_content_with_the_embedded\n" in ran.stdout
-    assert "::test_needs_the_real_ones (not run)\n" in ran.stdout
+    in_ci, elsewhere = re.split(r"^status \d\n", ran.stdout, flags=re.MULTILINE)[:2]
+    assert re.findall(r"^status (\d)$", ran.stdout, re.MULTILINE) == ["1", "0"], ran.stdout
+    for said in (in_ci, elsewhere):
+        assert "embedded broker only" in said
+        assert "::test_content_with_the_embedded\n" in said
+        assert "::test_needs_the_real_ones (not run)\n" in said
+    assert ("CI=true: this fails the run." in in_ci, "CI=true" in elsewhere) == (True, False)

@@ -42,7 +42,7 @@ def turning_loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with turning_loop() as loop:
         server = serve_metrics("127.0.0.1", 0, loop)
