@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from batch.evaluation.metrics import ndcg_at, ranks, ranks_among
 from batch.ranking.snapshots import Snapshot
-from recsys.model.course_features import NAMES, POPULARITY_DAYS
+from recsys.course_sums.activity import POPULARITY_DAYS
+from recsys.model.course_features import NAMES
 from recsys.model.inputs import Floats, Rows
 from recsys.model.item_item import Gram
 from recsys.model.top_k import top_rows

@@ -18,7 +18,7 @@ from batch.ranking.likes import likes_before
 from batch.ranking.lists import Lists, Scaling, together, training_lists
 from batch.ranking.snapshots import Snapshot, snapshot, vectors_before
 from batch.stages import Stage, silent
-from recsys.model.course_activity import activity
+from recsys.course_sums.activity import activity
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows

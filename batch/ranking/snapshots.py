@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from batch.encoding import EncodedEvents
+from recsys.course_sums.activity import CourseActivity, Terms, activity, added, untouched
 from recsys.engagement import MS_PER_DAY
-from recsys.model.course_activity import Terms, activity, added, untouched
-from recsys.model.course_features import CourseActivity
 from recsys.model.inputs import Doubles, Floats, Rows
 
 
@@ -93,7 +92,7 @@ def activity_before(encoded: EncodedEvents, at_ms: int) -> CourseActivity:
 
 
 def vectors_before(encoded: EncodedEvents, at_ms: int) -> Doubles:
-    """The same as the workers keep it (`recsys.model.course_activity`), `(n, WIDTH)`: from what records then held."""
+    """The same as the workers keep it (`recsys.course_sums.activity`), `(n, WIDTH)`: from what records then held."""
     liked = encoded.liked(at_ms)
     course, counted = encoded.course[liked], encoded.counted[liked]
     n = len(encoded.courses)

@@ -1,23 +1,16 @@
 """Course features of the ranker: popularity over many half-lives, how new a course is, when it was last touched.
 
 NumPy only: the batch layer computes them from history and the workers from the same sums, kept live
-(`recsys.model.course_activity`).
+(`recsys.course_sums.activity`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from recsys.course_sums.activity import FIRST_TOUCH_DAYS, POPULARITY_DAYS, CourseActivity
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Doubles, Floats
-
-POPULARITY_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0, np.inf)
-"""Half-lives of the decayed popularities."""
-
-FIRST_TOUCH_DAYS = (7.0, 30.0, np.inf)
-"""Half-lives of the decayed first touches: how many learners a course has lately won."""
 
 AGE_DAYS = (30.0, 120.0)
 LAST_TOUCH_DAYS = (7.0, 30.0)
@@ -32,24 +25,6 @@ NAMES = (
 
 _SMOOTHING = 0.05
 """Share of the mean popularity that every course is given, so that a new one is rare and not impossible."""
-
-
-class CourseActivity(NamedTuple):
-    """What happened to each of `n` courses up to one instant.
-
-    Attributes:
-        at_ms: The instant, ms since 1970 UTC.
-        popularity: Liking contributions to records, each counting 2^(−age/half-life), `(len(POPULARITY_DAYS), n)`.
-        first_touches: The same of each learner's first one to a course, `(len(FIRST_TOUCH_DAYS), n)`.
-        first_ms: Time of a course's first one `(n,)`; NaN where there is none.
-        last_ms: Time of its last `(n,)`; NaN where there is none.
-    """
-
-    at_ms: int
-    popularity: Doubles
-    first_touches: Doubles
-    first_ms: Doubles
-    last_ms: Doubles
 
 
 def course_features(activity: CourseActivity) -> Floats:

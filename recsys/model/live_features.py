@@ -11,7 +11,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from recsys.model.course_activity import BYTES, unpacked
+from recsys.course_sums.activity import BYTES, unpacked
 from recsys.model.inputs import Doubles
 from recsys.online_store import AllActivity
 

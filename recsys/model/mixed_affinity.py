@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.course_sums.activity import WIDTH, CourseActivity, activity
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.errors import BundleError
 from recsys.model.bundle import Bundle
-from recsys.model.course_activity import WIDTH, activity
-from recsys.model.course_features import NAMES, CourseActivity, course_features
+from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.ranker import Ranker
@@ -60,7 +60,7 @@ class MixedAffinity:
         neither need hold the other (a log forgets, and a bundle is of yesterday).
 
         Args:
-            vectors: What the workers keep of each course (`recsys.model.course_activity`), `(n_courses, WIDTH)`.
+            vectors: What the workers keep of each course (`recsys.course_sums.activity`), `(n_courses, WIDTH)`.
             at_ms: The time, ms since 1970 UTC.
         """
         if ACTIVITY not in self._arrays:

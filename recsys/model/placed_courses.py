@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.catalog import Course
+from recsys.course_sums.activity import activity, touched, untouched
 from recsys.model.bundle import MIXER, Bundle
-from recsys.model.course_activity import activity, touched, untouched
 from recsys.model.course_features import course_features
 from recsys.model.inputs import Doubles, Floats
 from recsys.model.signals import ITEM_ITEM

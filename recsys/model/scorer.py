@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.catalog import Course
+from recsys.course_sums.activity import by_row
 from recsys.model.affinity import Affinity
 from recsys.model.bundle import MIXER, Bundle, load_bundle
-from recsys.model.course_activity import by_row
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.mixed_affinity import MixedAffinity
 from recsys.model.placed_courses import BundleTexts
@@ -108,7 +108,7 @@ class Scorer:
 
         Args:
             ids: Courses, known ones or not.
-            vectors: What the workers keep of each (`recsys.model.course_activity`), `(len(ids), WIDTH)`.
+            vectors: What the workers keep of each (`recsys.course_sums.activity`), `(len(ids), WIDTH)`.
             at_ms: The time, ms since 1970 UTC.
         """
         if not isinstance(self._affinity, MixedAffinity):

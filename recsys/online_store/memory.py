@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from recsys import keys
+from recsys.course_sums.blocks import in_order, with_blocks
 from recsys.keys import Shard, Topology
-from recsys.model.course_terms import in_order, with_blocks
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.durability import Durability
 from recsys.online_store.operations import SHARD_ITSELF, Drop, Read

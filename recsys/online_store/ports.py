@@ -175,7 +175,7 @@ class Lists(Protocol):
         ...
 
     async def activity(self, shard: Shard) -> Mapping[str, bytes]:
-        """Course → packed activity in a shard (`recsys.model.course_activity`), read in pages."""
+        """Course → packed activity in a shard (`recsys.course_sums.activity`), read in pages."""
         ...
 
     async def write_all_activity(self, merged: AllActivity) -> None:

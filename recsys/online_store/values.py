@@ -244,7 +244,7 @@ class AllActivity:
     Attributes:
         computed_at_ms: When, ms since 1970 UTC.
         course_ids: Courses.
-        vectors: The packed vector of each, one after the other (`recsys.model.course_activity`).
+        vectors: The packed vector of each, one after the other (`recsys.course_sums.activity`).
         form: Of the vectors: the format of the shards that they were merged from (`recsys.keys.STATE_FORMAT`).
     """
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Container, Sequence
 from typing import Protocol
 
+from recsys.course_sums.activity import merged, packed, unpacked
 from recsys.errors import UnreadableState
 from recsys.keys import KeySpace, Shard
-from recsys.model.course_activity import merged, packed, unpacked
 from recsys.online_store import AllActivity, Lists, ShardStore
 
 ANYWAY_EVERY_MS = 60_000

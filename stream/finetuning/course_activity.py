@@ -1,6 +1,6 @@
 """The course features of now, from the parent's sums and what records have gained since. No I/O.
 
-The same sums as the workers keep (`recsys.model.course_activity`), so an increment is learned beside the features that
+The same sums as the workers keep (`recsys.course_sums.activity`), so an increment is learned beside the features that
 it is served with. They are facts of the stream: the gate does not judge them, and no rejection takes them back.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.model.course_activity import Terms, activity, added
-from recsys.model.course_features import FIRST_TOUCH_DAYS, POPULARITY_DAYS, course_features
+from recsys.course_sums.activity import FIRST_TOUCH_DAYS, POPULARITY_DAYS, Terms, activity, added
+from recsys.model.course_features import course_features
 from recsys.model.inputs import Doubles, Floats
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.record import RecordRules

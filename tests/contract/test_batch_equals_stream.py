@@ -17,10 +17,10 @@ from batch.history import History, Reading
 from batch.preparation import prepare
 from batch.ranking.snapshots import vectors_before
 from recsys.catalog import Course
+from recsys.course_sums.activity import FIRST, LAST, activity, touched, unpacked, untouched
 from recsys.errors import InputError
 from recsys.exclusion import Exclusion
 from recsys.keys import Partition, Shard
-from recsys.model.course_activity import FIRST, LAST, activity, touched, unpacked, untouched
 from recsys.model.inputs import Doubles
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.fold import decode_records, fold, produced

@@ -12,9 +12,9 @@ from batch.history import History, Reading
 from batch.preparation import prepare
 from batch.ranking.snapshots import activity_before
 from recsys.catalog import Course
+from recsys.course_sums.activity import BYTES, activity, by_row, unpacked
 from recsys.exclusion import Exclusion
 from recsys.keys import KeySpace, Topology, partition_of
-from recsys.model.course_activity import BYTES, activity, by_row, unpacked
 from recsys.model.course_features import NAMES, course_features
 from recsys.online_store import OnlineStore
 from recsys.record import RecordRules

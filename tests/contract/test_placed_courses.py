@@ -12,9 +12,9 @@ from scipy import sparse
 
 from batch.features import tfidf_matrix
 from recsys.catalog import Course
+from recsys.course_sums.activity import touched
 from recsys.engagement import ForwardDecay
 from recsys.model.bundle import MIXER, Bundle
-from recsys.model.course_activity import touched
 from recsys.model.item_item import text_similarity, with_lent_columns
 from recsys.model.placed_courses import BundleTexts
 from recsys.model.scorer import Scorer

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from recsys.course_sums.activity import unpacked
+from recsys.course_sums.blocks import in_order, with_blocks
 from recsys.keys import COUNTS, DIRTY, TERMS, TREND, Partition, Shard
-from recsys.model.course_activity import unpacked
-from recsys.model.course_terms import in_order, with_blocks
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import numpy as np
 import pytest
 
+from recsys.course_sums.activity import Terms
+from recsys.course_sums.blocks import encoded
 from recsys.errors import UnreadableState
 from recsys.keys import TERMS, TREND, Partition, Shard
-from recsys.model.course_activity import Terms
-from recsys.model.course_terms import encoded
 from recsys.online_store import Effects, OnlineStore
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF, DeleteFields, PutValues

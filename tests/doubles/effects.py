@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recsys.course_sums.activity import Terms, added, packed, untouched
 from recsys.keys import BOT, COUNTS, DIRTY, DONE, ENGAGEMENT, TREND
-from recsys.model.course_activity import Terms, added, packed, untouched
 from recsys.online_store import Effects
 from recsys.online_store.operations import (
     SHARD_ITSELF,

@@ -10,8 +10,8 @@ import numpy as np
 from batch.features import tfidf_matrix
 from benchmarks.drawn import draw_bundle
 from recsys.catalog import Course
+from recsys.course_sums.activity import Terms, added, untouched
 from recsys.model.bundle import Bundle, Draft, load_bundle, write_bundle
-from recsys.model.course_activity import Terms, added, untouched
 from recsys.model.course_features import NAMES
 from recsys.model.item_item import text_similarity
 from recsys.model.signals import SIGNALS

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.course_sums.activity import unpacked
 from recsys.keys import TERMS, TREND
-from recsys.model.course_activity import unpacked
 from tests.doubles.stream import RULES, event
 from tests.faults.waiting_terms import with_waiting
 from tests.unit.stream.engagement.projections.test_course_sums import SHARD, acts, folded

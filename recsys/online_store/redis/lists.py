@@ -11,9 +11,9 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
+from recsys.course_sums.blocks import in_order, with_blocks
 from recsys.errors import UnreadableState
 from recsys.keys import STATE_FORMAT, KeySpace, Shard
-from recsys.model.course_terms import in_order, with_blocks
 from recsys.online_store.packing import pack_activity, pack_top, unpack_activity, unpack_top
 from recsys.online_store.redis.connection import answering, read_json
 from recsys.online_store.redis.scripts import WRITE_TOPS

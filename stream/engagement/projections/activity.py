@@ -8,9 +8,9 @@ from itertools import count
 
 import numpy as np
 
+from recsys.course_sums.activity import Terms
+from recsys.course_sums.blocks import encoded
 from recsys.engagement import LANDMARK_MS
-from recsys.model.course_activity import Terms
-from recsys.model.course_terms import encoded
 from recsys.record import EMPTY, RecordRules
 from recsys.record.value import FLOW_TYPES
 from recsys.vocabulary import FLOWS

@@ -1,16 +1,16 @@
 """Sums over a course: this shard's part of trending, and of the activity that the ranker's course features are made of.
 
 Both are in one value, because they change together. What a batch changes them by is written as a block, and the blocks
-of `BLOCKS` batches are settled in one commit with that of the next (`recsys.model.course_terms`).
+of `BLOCKS` batches are settled in one commit with that of the next (`recsys.course_sums.blocks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from recsys.course_sums.blocks import Block, courses_of, in_order, settled
 from recsys.errors import UnreadableState
 from recsys.keys import TERMS, TREND
-from recsys.model.course_terms import Block, courses_of, in_order, settled
 from recsys.online_store import ShardState
 from recsys.online_store.operations import (
     SHARD_ITSELF,
@@ -33,7 +33,7 @@ NO_BLOCK = ""
 
 
 class CourseSums:
-    """Course → compensated sum of trending (`recsys.record.sums`) and packed activity (`recsys.model.course_activity`).
+    """Course → compensated sum of trending (`recsys.record.sums`) and packed activity (`recsys.course_sums.activity`).
 
     Each change of a record takes its part of before out and puts that of now in, so what an event, an opposite, an
     erasure, a merge or an eviction does is exact, and a course that no record has a part in is not there. Courses that

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from batch.ranking.choices import BONUSES, new_course_bonus
 from batch.ranking.snapshots import Snapshot
-from recsys.model.course_features import CourseActivity
+from recsys.course_sums.activity import CourseActivity
 from recsys.model.inputs import Floats
 
 COURSES = 60

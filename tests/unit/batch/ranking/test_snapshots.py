@@ -10,7 +10,8 @@ import pandas as pd
 from batch.encoding import EngagementRule, encode
 from batch.ranking.snapshots import activity_before, snapshot
 from recsys.catalog import Course
-from recsys.model.course_features import FIRST_TOUCH_DAYS, NAMES, POPULARITY_DAYS, course_features
+from recsys.course_sums.activity import FIRST_TOUCH_DAYS, POPULARITY_DAYS
+from recsys.model.course_features import NAMES, course_features
 
 DAY = 86_400_000
 

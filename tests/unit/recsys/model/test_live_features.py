@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import pytest
 
+from recsys.course_sums.activity import Terms, added, packed, untouched
 from recsys.errors import ServiceUnavailable
-from recsys.model.course_activity import Terms, added, packed, untouched
 from recsys.model.inputs import Doubles
 from recsys.model.live_features import LiveFeatures
 from recsys.online_store import AllActivity

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys.course_sums.activity import FIRST, Terms, activity, added, untouched
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError
 from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
-from recsys.model.course_activity import FIRST, Terms, activity, added, untouched
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.mixed_affinity import decayed

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from recsys.course_sums.activity import LAST, Terms, added, packed, unpacked, untouched
 from recsys.errors import UnreadableState
 from recsys.keys import TREND, KeySpace, Partition, Shard, Topology
-from recsys.model.course_activity import LAST, Terms, added, packed, unpacked, untouched
 from recsys.online_store import AllActivity, Effects
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF, PutValues

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.course_sums.activity import activity, unpacked
 from recsys.errors import RefusalReason
 from recsys.keys import DIRTY, TERMS, TREND, Partition, Shard, Topology, partition_of
-from recsys.model.course_activity import activity, unpacked
 from recsys.online_store import Effects
 from recsys.online_store.memory import MemoryStore
 from recsys.record import FOREVER_MS, RecordRules, unpack

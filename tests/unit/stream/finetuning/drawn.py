@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from recsys.catalog import Course
+from recsys.course_sums.activity import Terms, activity, added, untouched
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.events import Interaction, encode
 from recsys.model.bundle import Draft
-from recsys.model.course_activity import Terms, activity, added, untouched
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys.course_sums.activity import Terms, activity, added
 from recsys.errors import BundleError
 from recsys.events import Interaction
 from recsys.model.bundle import Bundle, as_bundle
-from recsys.model.course_activity import Terms, activity, added
 from recsys.model.increment import Increment
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.model.scorer import Scorer

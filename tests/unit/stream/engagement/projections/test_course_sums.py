@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.course_sums.activity import HALF_LIVES, POPULARITY_DAYS, activity, touched, unpacked
 from recsys.engagement import EngagementWeights
 from recsys.events import Interaction
 from recsys.keys import ENGAGEMENT, TERMS, TREND, Partition, Shard
-from recsys.model.course_activity import HALF_LIVES, activity, touched, unpacked
-from recsys.model.course_features import POPULARITY_DAYS
 from recsys.online_store.memory import MemoryStore
 from recsys.record import RecordRules, record_of, unpack
 from recsys.vocabulary import DEFAULT_WEIGHTS

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.engagement import MS_PER_DAY
-from recsys.model.course_activity import (
+from recsys.course_sums.activity import (
     BYTES,
     CONTRIBUTIONS,
     FIRST,
     HALF_LIVES,
     LAST,
+    POPULARITY_DAYS,
     SUMS,
     Terms,
     activity,
@@ -25,7 +25,8 @@ from recsys.model.course_activity import (
     unpacked,
     untouched,
 )
-from recsys.model.course_features import POPULARITY_DAYS, course_features
+from recsys.engagement import MS_PER_DAY
+from recsys.model.course_features import course_features
 from recsys.model.inputs import Doubles
 
 BEGIN = 1_000_000_000_000

@@ -1,7 +1,7 @@
 """Sums over courses, and the terms that wait to be added to them: blocks, one for each batch of events.
 
 A course's value in a shard is its compensated sum of trending (`recsys.record.sums`), and behind it its packed activity
-(`recsys.model.course_activity`). Adding terms to it one batch at a time costs more than all the rest that a fold does
+(`recsys.course_sums.activity`). Adding terms to it one batch at a time costs more than all the rest that a fold does
 for an event, because most courses of a batch are in it once. So a batch's terms are kept as a block, and the blocks of
 many batches are settled at once. What a shard's sums are is its values with all its blocks settled.
 """
@@ -14,8 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.model.course_activity import Terms, added, packed, unpacked
-from recsys.model.inputs import Doubles
+from recsys.course_sums.activity import Doubles, Terms, added, packed, unpacked
 from recsys.record.sums import SUM_BYTES, change_sum
 
 FEW_COURSES = 1 << 16

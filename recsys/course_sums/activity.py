@@ -15,9 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.engagement import MS_PER_DAY
-from recsys.model.course_features import FIRST_TOUCH_DAYS, POPULARITY_DAYS, CourseActivity
-from recsys.model.inputs import Doubles
 from recsys.record import FOREVER_MS
+
+Doubles = NDArray[np.float64]
+POPULARITY_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0, np.inf)
+"""Half-lives of the decayed popularities."""
+
+FIRST_TOUCH_DAYS = (7.0, 30.0, np.inf)
+"""Half-lives of the decayed first touches: how many learners a course has lately won."""
 
 HALF_LIVES = (*POPULARITY_DAYS, *FIRST_TOUCH_DAYS)
 """One for each sum. A part of what shards hold: other ones need a new `recsys.keys.STATE_FORMAT`."""
@@ -122,6 +127,24 @@ def by_row(ids: Sequence[str], vectors: Doubles, row_of: Mapping[str, int]) -> D
     found = untouched(len(row_of))
     found[known[known >= 0]] = vectors[known >= 0]
     return found
+
+
+class CourseActivity(NamedTuple):
+    """What happened to each of `n` courses up to one instant.
+
+    Attributes:
+        at_ms: The instant, ms since 1970 UTC.
+        popularity: Liking contributions to records, each counting 2^(−age/half-life), `(len(POPULARITY_DAYS), n)`.
+        first_touches: The same of each learner's first one to a course, `(len(FIRST_TOUCH_DAYS), n)`.
+        first_ms: Time of a course's first one `(n,)`; NaN where there is none.
+        last_ms: Time of its last `(n,)`; NaN where there is none.
+    """
+
+    at_ms: int
+    popularity: Doubles
+    first_touches: Doubles
+    first_ms: Doubles
+    last_ms: Doubles
 
 
 def activity(vectors: Doubles, at_ms: int) -> CourseActivity:

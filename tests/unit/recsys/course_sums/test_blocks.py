@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from recsys.course_sums.activity import Terms, unpacked
+from recsys.course_sums.blocks import Block, courses_of, decoded, encoded, settled, with_blocks
 from recsys.engagement import MS_PER_DAY
-from recsys.model.course_activity import Terms, unpacked
-from recsys.model.course_terms import Block, courses_of, decoded, encoded, settled, with_blocks
 from recsys.record.sums import SUM_BYTES, sum_of
 
 COURSES = [f"c{n}" for n in range(40)]
