@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 from click.testing import CliRunner
 
 from recsys.cli import recsys as command_line
 from recsys.keys import KeySpace, Partition, Topology
+from recsys.settings import Settings, load_settings
 
 MUTANTS = ["-m", "tests.doubles.mutant_worker"]
 """As a module: a script's own folder comes first on its path, and `tests/doubles/stream.py` would be `stream`."""
@@ -83,6 +84,27 @@ class Recsys:
             worker = subprocess.Popen([*program, "stream", *options], env=self.env, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
+
+    def start_ready_worker(self, *options: str, within_s: float = 60) -> subprocess.Popen[bytes]:
+        """A worker that says that it started."""
+        worker = self.start_worker(*options)
+        wait_until(lambda: "worker_started" in self.log_of(worker), within_s=within_s, what="a worker")
+        return worker
+
+    def settings(self, **changes: Any) -> Settings:
+        """What the commands read from their environment, for this process; its folders lie in `folder`."""
+        return load_settings(
+            **{
+                "kafka_bootstrap_servers": self.kafka,
+                "redis_url": self.redis_url,
+                "interactions_topic": self.extra["RECSYS_INTERACTIONS_TOPIC"],
+                "courses_topic": self.extra["RECSYS_COURSES_TOPIC"],
+                "consumer_group": self.extra["RECSYS_CONSUMER_GROUP"],
+                "models_dir": self.folder / "models",
+                "serving_state_dir": self.folder / "serving",
+                **changes,
+            }
+        )
 
     def log_of(self, worker: subprocess.Popen[bytes]) -> str:
         return (self.folder / f"worker-{self.workers.index(worker)}.log").read_text()

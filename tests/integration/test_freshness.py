@@ -15,10 +15,10 @@ from recsys.keys import partition_of
 from recsys.model.publishing import publish_bundle
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.clock import now_ms
-from recsys.settings import Settings, load_settings
+from recsys.settings import Settings
 from serving.http.app import create_app
 from serving.service import Service, kafka_producer
-from tests.doubles.commands import Recsys, wait_until
+from tests.doubles.commands import Recsys
 
 pytestmark = pytest.mark.services
 
@@ -64,18 +64,8 @@ def test_an_answer_contains_the_click_whose_offset_it_was_asked_for(recsys: Recs
     recsys.extra["RECSYS_MODELS_DIR"] = str(tmp_path / "models")
     recsys.run("topics", "--partitions", str(PARTITIONS))
     asyncio.run(publish(recsys.redis_url, tmp_path / "models"))
-    worker = recsys.start_worker()
-    wait_until(lambda: "worker_started" in recsys.log_of(worker), within_s=WITHIN_S, what="a worker")
-    settings = load_settings(
-        kafka_bootstrap_servers=recsys.kafka,
-        redis_url=recsys.redis_url,
-        interactions_topic=recsys.extra["RECSYS_INTERACTIONS_TOPIC"],
-        consumer_group=recsys.extra["RECSYS_CONSUMER_GROUP"],
-        models_dir=tmp_path / "models",
-        serving_state_dir=tmp_path / "serving",
-        serving_fresh_wait_ms=1000,
-    )
-    asyncio.run(click_and_ask(settings))
+    recsys.start_ready_worker()
+    asyncio.run(click_and_ask(recsys.settings(serving_fresh_wait_ms=1000)))
 
 
 async def click_and_ask(settings: Settings) -> None:

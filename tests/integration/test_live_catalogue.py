@@ -17,10 +17,10 @@ from recsys.kafka.clients import aiokafka_options
 from recsys.model.publishing import publish_bundle
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.clock import now_ms
-from recsys.settings import Settings, load_settings
+from recsys.settings import Settings
 from serving.http.app import create_app
 from serving.service import Service, kafka_producer
-from tests.doubles.commands import Recsys, wait_until
+from tests.doubles.commands import Recsys
 from tests.doubles.readable_bundle import course_of, write_readable
 
 pytestmark = pytest.mark.services
@@ -42,18 +42,8 @@ def test_a_course_is_on_lists_seconds_after_it_came_and_on_none_once_it_went(rec
     recsys.extra["RECSYS_MODELS_DIR"] = str(models)
     recsys.run("topics", "--partitions", "2")
     asyncio.run(publish(recsys.redis_url, models, tmp_path / "drawn"))
-    worker = recsys.start_worker()
-    wait_until(lambda: "worker_started" in recsys.log_of(worker), within_s=WITHIN_S, what="a worker")
-    settings = load_settings(
-        kafka_bootstrap_servers=recsys.kafka,
-        redis_url=recsys.redis_url,
-        interactions_topic=recsys.extra["RECSYS_INTERACTIONS_TOPIC"],
-        courses_topic=recsys.extra["RECSYS_COURSES_TOPIC"],
-        consumer_group=recsys.extra["RECSYS_CONSUMER_GROUP"],
-        models_dir=models,
-        serving_state_dir=tmp_path / "serving",
-    )
-    asyncio.run(come_and_go(settings))
+    recsys.start_ready_worker()
+    asyncio.run(come_and_go(recsys.settings()))
 
 
 class Site:

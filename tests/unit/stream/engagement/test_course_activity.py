@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF, PutValues
 from recsys.settings import load_settings
 from stream.engagement.course_activity import ANYWAY_EVERY_MS, ActivityMerge
-from stream.engagement.upkeep import Upkeep
 from tests.doubles.effects import summed
 from tests.doubles.stream import until
+from tests.doubles.upkeep import upkeep_of
 
 DAY_MS = 86_400_000
 NOW = 1_700_000_000_000
@@ -81,7 +81,7 @@ async def test_nothing_is_merged_again_until_a_shard_moves_or_a_minute_has_passe
 
 
 async def test_a_shard_that_cannot_be_read_leaves_what_was_merged_and_is_named_once() -> None:
-    store, unused = MemoryStore(), cast("Any", None)
+    store = MemoryStore()
     await put(store, 0, 1, a=touched_at(NOW))
     await merging(store).merge(None, NOW)
     await put(store, 2, 1, a=b"five")
@@ -95,16 +95,7 @@ async def test_a_shard_that_cannot_be_read_leaves_what_was_merged_and_is_named_o
         turns += 1
         return {Partition(0)}
 
-    upkeep = Upkeep(
-        load_settings(),
-        store,
-        TOPOLOGY,
-        partitions=unused,
-        owned=owned,
-        rebalancing=lambda: False,
-        now_ms=lambda: NOW,
-        trending_every_s=0.001,
-    )
+    upkeep = upkeep_of(store, TOPOLOGY, owned=owned, now_ms=lambda: NOW, trending_every_s=0.001)
     with capture_logs() as said:
         task = asyncio.create_task(upkeep.trend())
         await until(lambda: turns > 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,11 +12,10 @@ from recsys.errors import UnreadableState
 from recsys.keys import Shard, Topology
 from recsys.online_store import ShardTrend
 from recsys.online_store.memory import MemoryStore
-from recsys.settings import load_settings
 from stream.engagement.trending import merge_trending
-from stream.engagement.upkeep import Upkeep
 from tests.doubles.effects import effects
 from tests.doubles.stream import ARRIVAL
+from tests.doubles.upkeep import upkeep_of
 
 TOPOLOGY = Topology(3)
 NOW = 1_700_000_000_000
@@ -37,17 +36,8 @@ class Store(MemoryStore):
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_the_others_are_merged_and_the_key_is_named_once(times: int) -> None:
-    store, unused = Store(), cast("Any", None)
-    upkeep = Upkeep(
-        load_settings(),
-        store,
-        TOPOLOGY,
-        partitions=unused,
-        owned=set,
-        rebalancing=lambda: False,
-        catalogue=lambda: None,
-        now_ms=lambda: ARRIVAL,
-    )
+    store = Store()
+    upkeep = upkeep_of(store, TOPOLOGY, catalogue=lambda: None, now_ms=lambda: ARRIVAL)
     with capture_logs() as said:
         for _ in range(times):
             await upkeep._merge_trending()

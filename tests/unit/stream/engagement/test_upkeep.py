@@ -19,6 +19,7 @@ from recsys.owner import LogIdentity, StateOwner
 from recsys.settings import Settings, load_settings
 from stream.engagement.upkeep import Upkeep, pause_after
 from tests.doubles.stream import until
+from tests.doubles.upkeep import upkeep_of
 
 MINE = Topology(6)
 LOG = LogIdentity("interactions", "id-1", "cluster-1")
@@ -39,17 +40,11 @@ class Store(MemoryStore):
         return await super().establish_topology(topology, owner)
 
 
-def upkeep_of(store: MemoryStore, settings: Settings | None = None, **changes: Any) -> Upkeep:
-    """Of a worker that owns nothing, with some of its parts changed."""
-    parts = {"partitions": None, "owned": set, "rebalancing": lambda: False, "now_ms": lambda: 5} | changes
-    return Upkeep(settings or load_settings(), store, MINE, **cast("Any", parts))
-
-
 @pytest.fixture
 async def following() -> AsyncIterator[tuple[Store, Upkeep, list[Any]]]:
     """The topology being followed, and what is said."""
     store = Store()
-    upkeep = upkeep_of(store, topology_every_s=0.001)
+    upkeep = upkeep_of(store, MINE, topology_every_s=0.001)
     with capture_logs() as said:
         task = asyncio.create_task(upkeep.follow_topology())
         yield store, upkeep, said
@@ -75,7 +70,7 @@ async def test_another_topology_ends_the_worker(following: tuple[Store, Upkeep, 
 @pytest.mark.parametrize("other", [replace(OWNER, group="h"), replace(OWNER, log=LogIdentity("interactions", "id-2"))])
 async def test_a_state_that_becomes_another_s_ends_the_worker(other: StateOwner) -> None:
     store = Store()
-    upkeep = upkeep_of(store, topology_every_s=0.001, owner=OWNER)
+    upkeep = upkeep_of(store, MINE, topology_every_s=0.001, owner=OWNER)
     task = asyncio.create_task(upkeep.follow_topology())
     await until(lambda: store.asked > 1)
     assert await store.owner() == OWNER
@@ -87,7 +82,11 @@ async def test_a_state_that_becomes_another_s_ends_the_worker(other: StateOwner)
 async def test_a_topic_made_anew_under_a_running_worker_ends_it() -> None:
     logs = [LOG, LOG, replace(LOG, topic_id="id-2")]
     upkeep = upkeep_of(
-        MemoryStore(), load_settings(worker_topic_check_seconds=0.001), check_topic=lambda _: logs.pop(0), owner=OWNER
+        MemoryStore(),
+        MINE,
+        load_settings(worker_topic_check_seconds=0.001),
+        check_topic=lambda _: logs.pop(0),
+        owner=OWNER,
     )
     with pytest.raises(ForeignState, match=r"id-1.*id-2"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
@@ -138,7 +137,7 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
         return LOG
 
     settings = load_settings(worker_topic_check_seconds=0.001)
-    upkeep = upkeep_of(MemoryStore(), settings, check_topic=check)
+    upkeep = upkeep_of(MemoryStore(), MINE, settings, check_topic=check)
     with pytest.raises(ConfigurationError, match="CreateTime"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
     assert asked == [settings] * 3
@@ -157,7 +156,7 @@ async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are
             self.asked += 1
             return self.answers[self.asked - 1]
 
-    upkeep = upkeep_of(Evicting(), durability_every_s=0.001)
+    upkeep = upkeep_of(Evicting(), MINE, durability_every_s=0.001)
     with capture_logs() as said, pytest.raises(ConfigurationError, match="allkeys-lru"):
         await asyncio.wait_for(upkeep.watch_redis(), 10)
     assert [(line["event"], line["keys"]) for line in said] == [("redis_evicted_keys", 7)]
@@ -183,7 +182,7 @@ async def test_the_log_of_redis_is_rewritten_once_after_each_of_its_starts(refus
             return True
 
     store = Restarting()
-    upkeep = upkeep_of(store, durability_every_s=0.001)
+    upkeep = upkeep_of(store, MINE, durability_every_s=0.001)
     with capture_logs() as said, pytest.raises(ConfigurationError):
         await asyncio.wait_for(upkeep.watch_redis(), 10)
     assert store.rewritten == ["one", "two"]
@@ -200,7 +199,7 @@ async def test_trending_is_merged_by_the_owner_of_one_partition_alone(owned: set
         return {Partition(number) for number in owned}
 
     store = MemoryStore()
-    upkeep = upkeep_of(store, owned=owned_now, trending_every_s=0.001)
+    upkeep = upkeep_of(store, MINE, owned=owned_now, trending_every_s=0.001)
     task = asyncio.create_task(upkeep.trend())
     await until(lambda: asked > 3)
     task.cancel()
@@ -222,7 +221,7 @@ async def test_trending_is_merged_less_often_while_a_worker_catches_up() -> None
         asked += 1
         return behind
 
-    upkeep = upkeep_of(store, owned=lambda: {Partition(0)}, trending_every_s=0.001, catching_up=catching_up)
+    upkeep = upkeep_of(store, MINE, owned=lambda: {Partition(0)}, trending_every_s=0.001, catching_up=catching_up)
     task = asyncio.create_task(upkeep.trend())
     await until(lambda: asked > 5)
     assert store.merged == 1
