@@ -6,9 +6,8 @@ again before the time for targets is over is no target.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from scipy import sparse
 
 from batch.encoding import EncodedEvents, Times
 from recsys.engagement import MS_PER_DAY
-from recsys.model.history import pool_weights, strength
+from recsys.model.history import POOLS, pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.record import FOREVER_MS
@@ -77,18 +76,21 @@ def tower_examples(
     times = encoded.time[liked]
     shared = np.quantile(times, np.linspace(FIRST_SHARE, LAST_SHARE, hyperparameters.shared_instants)).astype(np.int64)
     horizon = int(times[-1] - np.quantile(times, 1 - HORIZON_SHARE)) + 1
-    found = [
-        queried
+    asked = [
+        _Learner(encoded, mine, before_ms, half_life_days, hyperparameters).asked(shared, horizon, rng)
         for mine in np.split(order, edges)
         if len(mine) > 1
-        for queried in _Learner(encoded, mine, before_ms, half_life_days, hyperparameters).queries(shared, horizon, rng)
     ]
-    if not found:
+    count = sum(len(each.times) for each in asked)
+    if not count:
         return None
-    if len(found) > hyperparameters.max_examples:
-        kept = rng.choice(len(found), hyperparameters.max_examples, replace=False)
-        found = [found[at] for at in np.sort(kept)]
-    return _stacked(found, len(encoded.courses))
+    kept = np.ones(count, dtype=bool)
+    if count > hyperparameters.max_examples:
+        kept[:] = False
+        kept[rng.choice(count, hyperparameters.max_examples, replace=False)] = True
+    ends = np.cumsum([len(each.times) for each in asked])
+    parts = [each.some(chosen) for each, chosen in zip(asked, np.split(kept, ends[:-1]), strict=True) if chosen.any()]
+    return _stacked([part.learner.examples(part) for part in parts], len(encoded.courses))
 
 
 def _drawn_learners(users: Rows, hyperparameters: HyperParameters) -> Rows:
@@ -107,17 +109,40 @@ def _drawn_learners(users: Rows, hyperparameters: HyperParameters) -> Rows:
     return np.sort(rng.choice(known, most, replace=False))
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """One example before it is padded and stacked."""
+class _Asked(NamedTuple):
+    """When one learner of `c` courses gives an example.
+
+    Attributes:
+        learner: Who.
+        times: The instants `(q,)`.
+        scores: Of the courses just before each `(q, c)`.
+        targets: Mask of what was newly liked soon after each `(q, c)`.
+    """
+
+    learner: _Learner
+    times: Times
+    scores: Doubles
+    targets: NDArray[np.bool_]
+
+    def some(self, chosen: NDArray[np.bool_]) -> _Asked:
+        """Those chosen by a mask `(q,)`."""
+        return self._replace(times=self.times[chosen], scores=self.scores[chosen], targets=self.targets[chosen])
+
+
+class _Examples(NamedTuple):
+    """The `q` examples of one learner, as in `TowerExamples`; padded to their own longest history.
+
+    Courses of `targets` and `known` stand one example after the other, with how many each has `(q,)`.
+    """
 
     user: int
-    time: int
+    time: Times
+    lengths: NDArray[np.intp]
     rows: Rows
     pools: Floats
     strength: Floats
-    targets: Rows
-    known: Rows
+    targets: tuple[NDArray[np.intp], Rows]
+    known: tuple[NDArray[np.intp], Rows]
 
 
 class _Learner:
@@ -142,17 +167,16 @@ class _Learner:
         # Relative to the last event, so that no exponent leaves a double's span.
         self._added = encoded.weight[mine] * np.exp2((encoded.counted[mine] - self._last_ms) * self._per_ms)
 
-    def queries(self, shared: Times, horizon: int, rng: np.random.Generator) -> Iterator[_Query]:
-        """One example for each instant that has a history before it and a new like within the horizon."""
+    def asked(self, shared: Times, horizon: int, rng: np.random.Generator) -> _Asked:
+        """Each instant that has a history before it and a new like within the horizon."""
         own = np.sort(self._first_ms)[1:]
         count = min(self._hyperparameters.own_instants, len(own))
         chosen = rng.choice(own, count, replace=False) if count else own[:0]
         instants = np.unique(np.concatenate([shared, chosen]))
         ends = np.minimum(instants + horizon, self._before_ms)
         new = (self._first_ms >= instants[:, None]) & (self._first_ms < ends[:, None]) & (self._scores(ends) > 0)
-        for at, scores, targets in zip(instants, self._scores(instants), new, strict=True):
-            if targets.any() and scores.any():
-                yield self._query(int(at), scores, np.flatnonzero(targets))
+        every = _Asked(self, instants, self._scores(instants), new)
+        return every.some(np.asarray(every.targets.any(axis=1) & every.scores.any(axis=1), dtype=bool))
 
     def _scores(self, instants: Times) -> Doubles:
         """Decayed sums of the records just before each instant `(g, courses)`, up to one common factor."""
@@ -160,42 +184,57 @@ class _Learner:
         sums: Doubles = np.add.reduceat(held * self._added, self._starts, axis=1)
         return sums
 
-    def _query(self, at: int, scores: Doubles, targets: NDArray[np.integer[Any]]) -> _Query:
-        best = np.argsort(-scores, kind="stable")[: self._hyperparameters.history_length]
-        best = best[scores[best] > 0]
-        weights = pool_weights(scores[best] / scores[best[0]], np.arange(len(best)))
-        total = scores.sum() * np.exp2((self._last_ms - at) * self._per_ms)
-        known = np.flatnonzero(self._first_ms < at)
-        return _Query(
+    def examples(self, asked: _Asked) -> _Examples:
+        """The examples of some instants."""
+        best = np.argsort(-asked.scores, axis=1, kind="stable")[:, : self._hyperparameters.history_length]
+        scores = np.take_along_axis(asked.scores, best, axis=1)
+        lengths = np.count_nonzero(scores > 0, axis=1)
+        best, scores = best[:, : lengths.max()], scores[:, : lengths.max()]
+        liked = scores > 0
+        relative = np.where(liked, scores / scores[:, :1], 0.0)
+        weights = pool_weights(relative, np.broadcast_to(np.arange(scores.shape[1]), scores.shape))
+        total = asked.scores.sum(axis=1) * np.exp2((self._last_ms - asked.times) * self._per_ms)
+        most = np.cumsum(asked.targets, axis=1) <= self._hyperparameters.max_targets
+        return _Examples(
             user=self._user + 1,
-            time=at,
+            time=asked.times,
+            lengths=lengths,
             rows=self._courses[best],
-            pools=weights / weights.sum(axis=0),
-            strength=strength(np.array(np.count_nonzero(scores), np.float64), np.asarray(total)),
-            targets=self._courses[targets[: self._hyperparameters.max_targets]],
-            known=self._courses[known],
+            pools=weights / weights.sum(axis=1, keepdims=True),
+            strength=strength(np.count_nonzero(asked.scores, axis=1).astype(np.float64), total),
+            targets=self._named(asked.targets & most),
+            known=self._named(self._first_ms < asked.times[:, None]),
         )
 
+    def _named(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Rows]:
+        """How many courses each row of `(q, c)` names, and which."""
+        return np.count_nonzero(mask, axis=1), self._courses[np.nonzero(mask)[1]]
 
-def _stacked(found: list[_Query], n_courses: int) -> TowerExamples:
-    length = max(len(query.rows) for query in found)
-    rows = np.full((len(found), length), n_courses, np.int32)
-    pools = np.zeros((len(found), length, found[0].pools.shape[1]), np.float32)
-    for at, query in enumerate(found):
-        rows[at, : len(query.rows)], pools[at, : len(query.rows)] = query.rows, query.pools
+
+def _stacked(parts: list[_Examples], n_courses: int) -> TowerExamples:
+    sizes = [len(part.time) for part in parts]
+    length = max(part.rows.shape[1] for part in parts)
+    rows = np.full((sum(sizes), length), n_courses, np.int32)
+    pools = np.zeros((sum(sizes), length, POOLS), np.float32)
+    start = 0
+    for part, size in zip(parts, sizes, strict=True):
+        stop, width = start + size, part.rows.shape[1]
+        padded = np.arange(width) >= part.lengths[:, None]
+        rows[start:stop, :width] = np.where(padded, n_courses, part.rows)
+        pools[start:stop, :width] = part.pools
+        start = stop
     return TowerExamples(
-        user=np.array([query.user for query in found], np.int32),
-        time=np.array([query.time for query in found], np.int64),
+        user=np.repeat(np.array([part.user for part in parts], np.int32), sizes),
+        time=np.concatenate([part.time for part in parts]),
         rows=rows,
         pools=pools,
-        strength=np.stack([query.strength for query in found]),
-        targets=_rows_of([query.targets for query in found], n_courses),
-        known=_rows_of([query.known for query in found], n_courses),
+        strength=np.concatenate([part.strength for part in parts]),
+        targets=_rows_of([part.targets for part in parts], n_courses),
+        known=_rows_of([part.known for part in parts], n_courses),
     )
 
 
-def _rows_of(columns: list[Rows], n_courses: int) -> sparse.csr_array:
-    lengths = [len(some) for some in columns]
+def _rows_of(parts: list[tuple[NDArray[np.intp], Rows]], n_courses: int) -> sparse.csr_array:
+    lengths, indices = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     indptr = np.concatenate([[0], np.cumsum(lengths)])
-    indices = np.concatenate(columns)
-    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), shape=(len(columns), n_courses))
+    return sparse.csr_array((np.ones(len(indices), np.float32), indices, indptr), shape=(len(lengths), n_courses))

@@ -79,23 +79,32 @@ def contributions(pair: Times, events: pd.DataFrame, rules: RecordRules) -> Cont
     Returns:
         In order of time; the order of the events given changes nothing.
     """
-    kinds = events["type"]
+    of_event, distinct = pd.factorize(events["type"])
+    kinds = _Kinds(of_event, [*map(str, distinct), ""])  # a place of −1, no type, is the last
     time, value = events["timestamp"].to_numpy(np.int64), events["value"].to_numpy(np.float64)
     every = _Events(pair, time, np.zeros(len(pair), np.int64), np.zeros(len(pair), dtype=bool), value)
     parts = [
         _flows(_coded(every, kinds, FLOWS), rules),
         _registers(_coded(every, kinds, REGISTERS), rules),
-        _progress(every.at((kinds == PROGRESS).to_numpy(dtype=bool)), rules),
+        _progress(_coded(every, kinds, [PROGRESS]), rules),
     ]
     return Contributions._make(map(np.concatenate, zip(*parts, strict=True))).sorted_by_time()
 
 
-def _coded(events: _Events, kinds: pd.Series[str], names: Sequence[str]) -> _Events:
+class _Kinds(NamedTuple):
+    """The type of each event as its place `(n,)` among the distinct ones."""
+
+    of_event: NDArray[np.intp]
+    distinct: Sequence[str]
+
+
+def _coded(events: _Events, kinds: _Kinds, names: Sequence[str]) -> _Events:
     """The events of these flows or states, with the place of each among `names` and whether it leaves its state."""
     state_of = {kind: row.state or kind for kind, row in VOCABULARY.items()}
     code_of = {kind: names.index(state) for kind, state in state_of.items() if state in names}
-    code = kinds.map(code_of).fillna(-1).to_numpy().astype(np.int64)
-    left = kinds.isin([kind for kind, row in VOCABULARY.items() if row.kind is Kind.OPPOSITE]).to_numpy(dtype=bool)
+    of_event, distinct = kinds
+    code = np.array([code_of.get(kind, -1) for kind in distinct], np.int64)[of_event]
+    left = np.array([kind in VOCABULARY and VOCABULARY[kind].kind is Kind.OPPOSITE for kind in distinct])[of_event]
     return events._replace(code=code, left=left).at(code >= 0)
 
 

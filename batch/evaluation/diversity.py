@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from batch.evaluation.cases import Case, Recommender
-from batch.evaluation.evaluate import LIST_LENGTH, CatalogueFacts, list_diversity
+from batch.evaluation.evaluate import LIST_LENGTH, CatalogueFacts, mean_diversity
 from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap
 from recsys.catalog import Course
 from recsys.model.diversity import capped, mmr
@@ -58,7 +58,7 @@ def diversity_cost(
             "name": name,
             "ndcg": bootstrap(np.array(found), seed=seed)._asdict(),
             "difference": paired_bootstrap(whole, np.array(found), seed=seed)._asdict(),
-            "diversity": float(np.mean([list_diversity(rows, facts.text) for rows in lists[name] if len(rows) > 1])),
+            "diversity": mean_diversity(lists[name], facts.text),
             "coverage": len({row for rows in lists[name] for row in rows}) / offered,
         }
         for name, found in values.items()

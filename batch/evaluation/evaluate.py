@@ -136,13 +136,23 @@ def _overall(lists: Sequence[Sequence[int]], facts: CatalogueFacts) -> dict[str,
     return {
         "coverage@10": len(set(shown)) / max(1, int(facts.offered.sum())),
         "novelty@10": float(facts.self_information[shown].mean()),
-        "diversity@10": float(np.mean([list_diversity(rows, facts.text) for rows in lists if len(rows) > 1] or [0.0])),
+        "diversity@10": mean_diversity(lists, facts.text),
         "head_share@10": float(facts.head[shown].mean()),
     }
 
 
-def list_diversity(rows: Sequence[int], text: sparse.csr_array) -> float:
-    """1 − mean cosine similarity of the pairs of a list."""
-    total = np.asarray(text[list(rows)].sum(axis=0)).ravel()
-    own = float(text[list(rows)].power(2).sum())
-    return 1.0 - (float(total @ total) - own) / (len(rows) * (len(rows) - 1))
+def mean_diversity(lists: Sequence[Sequence[int]], text: sparse.csr_array) -> float:
+    """1 − mean cosine similarity of the pairs of a list, on average over the lists of more than one; 0 without any.
+
+    Args:
+        lists: Course rows, each at most once in a list.
+        text: TF-IDF rows of the catalogue, unit length or empty, `(n, v)`.
+    """
+    lists = [rows for rows in lists if len(rows) > 1]
+    if not lists:
+        return 0.0
+    sizes = np.array([len(rows) for rows in lists])
+    bounds = np.concatenate([[0], sizes.cumsum()])
+    shown = sparse.csr_array((np.ones(bounds[-1]), np.concatenate(lists), bounds), shape=(len(lists), text.shape[0]))
+    pairs = (shown @ text).power(2).sum(axis=1) - shown @ text.power(2).sum(axis=1)
+    return float((1.0 - pairs / (sizes * (sizes - 1))).mean())

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from batch.ranking.lists import NEVER, Lists, Scaling
+from recsys.model.adam import FusedAdam
 from recsys.model.course_features import NAMES
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
@@ -65,8 +66,12 @@ def train_mixer(lists: Lists, scaling: Scaling, hyperparameters: HyperParameters
         scaling: Of features and context.
         hyperparameters: Its seed fixes initial weights, order and dropout.
     """
-    x = ((lists.features - scaling.feature_mean) / scaling.feature_scale).astype(np.float32)
-    inputs = np.concatenate([lists.signals, x], axis=2)
+    signals = lists.signals.shape[2]
+    inputs = np.empty((*lists.labels.shape, signals + lists.features.shape[2]), np.float32)
+    inputs[:, :, :signals] = lists.signals
+    features = inputs[:, :, signals:]
+    np.subtract(lists.features, scaling.feature_mean, out=features)
+    features /= scaling.feature_scale
     context = ((lists.context - scaling.context_mean) / scaling.context_scale).astype(np.float32)
     trained, curves = [], []
     for member in range(hyperparameters.members):
@@ -124,7 +129,7 @@ class _Member:
         size = min(BATCH, len(inputs))
         steps = len(inputs) // size
         epochs = max(LEAST_EPOCHS, -(-least_steps // steps))
-        optimizer = keras.optimizers.Adam(LEARNING_RATE)
+        optimizer = FusedAdam(LEARNING_RATE)
         variables = [self._weights, *self._net.trainable_variables]
         optimizer.build(variables)
         step = tf.function(lambda *batch: self._step(optimizer, variables, *batch), reduce_retracing=True)

@@ -188,7 +188,7 @@ def with_lent_columns(
     total = np.bincount(new, cosine, minlength=matrix.shape[0])
     shares = (cosine**2 / total[new]).astype(np.float32)
     both = (matrix + matrix @ sparse.csr_array((shares, (old, new)), shape=matrix.shape)).tocoo()
-    kept = _largest_of_each(both.row, np.abs(both.data), per_row)
+    kept = _largest_of_rows(both.row, np.abs(both.data), per_row)
     return sparse.csr_array((both.data[kept], (both.row[kept], both.col[kept])), shape=matrix.shape)
 
 
@@ -198,6 +198,17 @@ def _largest_of_each(group: NDArray[np.integer[Any]], size: Floats, most: int) -
     ordered = group[order]
     begins = np.searchsorted(ordered, ordered, side="left")
     chosen: NDArray[np.intp] = order[np.arange(len(order)) - begins < most]
+    return chosen
+
+
+def _largest_of_rows(row: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
+    """As `_largest_of_each` of `row`, which does not fall: each row is sorted for itself, which takes a fifth."""
+    counts = np.bincount(row)
+    starts = counts.cumsum() - counts
+    padded = np.full((len(counts), counts.max(initial=0)), np.inf, np.float32)
+    padded[row, np.arange(len(row)) - starts[row]] = -size
+    order = np.argsort(padded, axis=1, kind="stable")[:, :most]
+    chosen: NDArray[np.intp] = (starts[:, None] + order)[np.arange(order.shape[1]) < counts[:, None]]
     return chosen
 
 

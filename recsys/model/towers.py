@@ -64,10 +64,11 @@ class HybridTowers:
         vectors, bias = self.catalogue()
         user = {layer.name: [w.value.numpy() for w in layer.weights] for layer in self.user.layers}
         known = (self.features.index > 0)[:, None]  # nobody's history taught the others an embedding
+        ids, projection = user["history"]
         return {
             "course_vectors": vectors.numpy(),
             "course_bias": bias.numpy(),
-            "history_vectors": known * user["history_id"][0][:-1] + self.features.text @ user["history_text"][0],
+            "history_vectors": known * ids[:-1] + self.features.text @ projection,
             "user_embeddings": user["user_id"][0],
             "hidden_kernel": user["user_hidden"][0],
             "hidden_bias": user["user_hidden"][1],
@@ -91,18 +92,12 @@ def _embedding(rows: int, dim: int, name: str, stddev: float) -> Any:
 
 
 def _user_tower(hyperparameters: HyperParameters, n_users: int, features: CourseFeatures) -> Any:
-    n_courses, d = len(features.index), hyperparameters.vector_dim
+    d = hyperparameters.vector_dim
     user = keras.Input((), dtype="int32", name="user")
     rows = keras.Input((None,), dtype="int32", name="history_rows")
     pools = keras.Input((None, POOLS), name="history_pools")
     strength = keras.Input((STRENGTH_DIM,), name="strength")
-    text = np.concatenate([features.text, np.zeros((1, features.text.shape[1]), np.float32)])
-    texts = layers.Embedding(
-        n_courses + 1, text.shape[1], embeddings_initializer=keras.initializers.Constant(text), trainable=False,
-        name="history_text_table",
-    )(rows)  # fmt: skip
-    courses = _embedding(n_courses + 1, d, "history_id", 0.05)(rows)
-    courses += layers.Dense(d, use_bias=False, name="history_text")(texts)
+    courses = _HistoryCourses(features.text, d, name="history")(rows)
     pooled = layers.Reshape((POOLS * d,))(ops.einsum("blp,bld->bpd", pools, courses))
     embedded = _embedding(n_users + 1, hyperparameters.user_dim, "user_id", 0.05)(user)
     hidden = layers.Dropout(hyperparameters.dropout)(layers.Concatenate()([pooled, strength, embedded]))
@@ -110,6 +105,29 @@ def _user_tower(hyperparameters: HyperParameters, n_users: int, features: Course
     hidden = layers.Dropout(hyperparameters.dropout)(hidden)
     vector = layers.Dense(d, name="user_vector")(hidden)
     return keras.Model([user, rows, pools, strength], vector, name="user_tower")
+
+
+class _HistoryCourses(layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Rows `(b, l)` → id embedding + projected text of each course `(b, l, d)`; row `n` is padding and has no text.
+
+    Texts are projected once for the catalogue: a batch names most courses several times.
+
+    Args:
+        text: Of the catalogue `(n, t)`.
+        dim: `d`.
+        name: Of the layer; its weights are the embeddings `(n + 1, d)` and the projection `(t, d)`.
+    """
+
+    def __init__(self, text: Floats, dim: int, *, name: str) -> None:
+        super().__init__(name=name)
+        self._text = ops.convert_to_tensor(np.concatenate([text, np.zeros((1, text.shape[1]), np.float32)]))
+        n, width = self._text.shape
+        self._ids = self.add_weight(shape=(n, dim), initializer=keras.initializers.RandomNormal(stddev=0.05), name="id")
+        self._projection = self.add_weight(shape=(width, dim), initializer="glorot_uniform", name="text")
+
+    def call(self, rows: Any) -> Any:
+        """See the class."""
+        return ops.take(self._ids + ops.matmul(self._text, self._projection), rows, axis=0)
 
 
 def _course_tower(hyperparameters: HyperParameters, features: CourseFeatures) -> Any:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys.model.adam import FusedAdam
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats, Rows
@@ -58,8 +59,7 @@ class TowerInputs:
         bucket: Rows,
     ) -> None:
         self.user, self.rows, self.pools, self.strength = user, rows, pools, strength
-        self._targets, self._known, self._bucket = targets, known, bucket
-
+        self._targets, self._known, self._bucket = targets.astype(bool), known.astype(bool), bucket
         self.popularity = popularity
 
     def __len__(self) -> int:
@@ -72,8 +72,8 @@ class TowerInputs:
             self.rows[chosen],
             self.pools[chosen],
             self.strength[chosen],
-            self._targets[chosen].toarray().astype(bool),
-            self._known[chosen].toarray().astype(bool),
+            self._targets[chosen].toarray(),
+            self._known[chosen].toarray(),
             self._bucket[chosen],
         )
 
@@ -91,7 +91,7 @@ class TowerTraining:
 
     def __init__(self, towers: HybridTowers, hyperparameters: HyperParameters) -> None:
         self.towers, self._hyperparameters = towers, hyperparameters
-        self._optimizer = keras.optimizers.Adam(hyperparameters.learning_rate)
+        self._optimizer = FusedAdam(hyperparameters.learning_rate)
         self._optimizer.build(towers.trainable_variables)
         n = len(towers.features.index)
         self._features = [tf.constant(array) for array in (towers.features.text, towers.features.attributes)]
@@ -160,8 +160,8 @@ class TowerTraining:
             logits += tf.gather(offsets, bucket)
             logits = tf.where(known, _NEVER, logits)
             wanted = tf.cast(targets, tf.float32)
-            likelihood = tf.where(targets, tf.nn.log_softmax(logits), 0.0) * wanted
-            loss = -tf.reduce_mean(tf.reduce_sum(likelihood, 1) / tf.maximum(tf.reduce_sum(wanted, 1), 1.0))
+            shares = wanted / tf.maximum(tf.reduce_sum(wanted, 1, keepdims=True), 1.0)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(shares), logits))
             penalty = settings.l2 * tf.add_n([tf.reduce_sum(tf.square(v)) for v in variables])
             penalty += _BIAS_L2 * tf.reduce_sum(tf.square(bias))
             total = loss + penalty

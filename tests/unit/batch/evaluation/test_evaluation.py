@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from batch.encoding import EngagementRule, encode
 from batch.evaluation.baselines import Ease, Ials, ItemKnn, Popularity, TextProfile
 from batch.evaluation.blend import Blend, standardised, tune_blend
 from batch.evaluation.cases import Case, build_cases, warm
-from batch.evaluation.evaluate import CatalogueFacts, evaluate, ndcg
+from batch.evaluation.evaluate import CatalogueFacts, evaluate, mean_diversity, ndcg
 from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap, ranks, recall_at, reciprocal_rank
 from batch.features import fit_text, tfidf_matrix
 from batch.ranking.likes import liked_matrix
@@ -134,6 +135,16 @@ def test_the_weights_of_a_blend_follow_who_is_right_and_beat_each_member_where_b
     assert ndcg(blend, cases, offered).mean() > best + 0.1
     assert tune_blend(members, cases, offered, seed=0) == weights
     assert set(tune_blend(members, [], offered, seed=0).values()) == {1.0}
+
+
+def test_diversity_is_the_mean_over_the_pairs_of_each_list() -> None:
+    text = np.array([[1, 0], [0, 1], [0.6, 0.8], [0, 0]])
+    similarity = text @ text.T
+    first, second = [0, 1, 2], [2, 3]
+    mean = [1 - np.mean([similarity[a, b] for a in rows for b in rows if a != b]) for rows in (first, second)]
+    found = mean_diversity([first, [0], second, []], sparse.csr_array(text))
+    assert found == pytest.approx(np.mean(mean))
+    assert mean_diversity([[1]], sparse.csr_array(text)) == 0.0
 
 
 def test_popularity_shows_everybody_the_same(
