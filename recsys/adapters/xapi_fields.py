@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from recsys.adapters import ids
 from recsys.adapters.completions import Completions
-from recsys.adapters.course_keys import CourseRun, course_run, run_of_block
 from recsys.adapters.outcomes import Outcome, Refused, Skipped, safe_name
 from recsys.adapters.staff import Staff
+from recsys.adapters.xapi_courses import Course, course_named
 from recsys.adapters.xapi_types import (
     COMPLETED,
     COMPLETING,
@@ -38,21 +37,14 @@ from recsys.events import MAX_ID_CHARS
 from recsys.vocabulary import FLOWS
 from recsys.vocabulary import PROGRESS as PROGRESS_STATE
 
-MOODLE_SITE: Final = "1"
-"""Moodle's course number of the front page."""
-
 _SHA1: Final = re.compile(r"[0-9a-fA-F]{40}")
 _MAY_BE_PERSONAL: Final = re.compile(r"[@\s]")
 """In an account's name: an e-mail address has the one, a person's name the other."""
 
-_ADDRESS: Final = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 _SESSION: Final = re.compile(r"[\w\-]{1,64}")
 _WHOLE: Final = 100
 _LARGEST: Final = 1e6
 """No percentage, score or length in seconds is as large: beyond it a value is refused by its type's own bound."""
-
-_COURSE_KEY: Final = re.compile(r"(?:course|ccx)-v1:[^/?#\s]+")
-_BLOCK_KEY: Final = re.compile(r"(?:block|ccx-block)-v1:[^/?#\s]+")
 
 
 class NoEvent(Exception):
@@ -84,21 +76,6 @@ class XapiRules:
     home_pages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     staff: Staff = field(default_factory=Staff)
     completions: Completions | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """The course that a statement is about.
-
-    Attributes:
-        course_id: Without its run.
-        run_id: The run, where the id names one.
-        tenant: The organisation, where the id names one.
-    """
-
-    course_id: str
-    run_id: str | None = None
-    tenant: str | None = None
 
 
 def inner(parent: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -152,10 +129,10 @@ def course_of(statement: Mapping[str, Any], verb: str, thing: Thing) -> Course:
         NoEvent: There is none.
     """
     about = inner(statement, "object")
-    found = _course(about.get("id"), known=thing is Thing.COURSE)
+    found = course_named(about.get("id"), known=thing is Thing.COURSE)
     if thing is not Thing.COURSE:
         around = (
-            _course(activity.get("id"), known=THINGS.get(_type_of(activity)) is Thing.COURSE)
+            course_named(activity.get("id"), known=THINGS.get(_type_of(activity)) is Thing.COURSE)
             for activity in _around(statement)
         )
         found = next((course for course in around if course is not None), found)
@@ -281,44 +258,6 @@ def _around(statement: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for activity in given if isinstance(given, list) else [given]:
             if isinstance(activity, dict):
                 yield activity
-
-
-def _course(iri: Any, *, known: bool) -> Course | None:
-    """The course that an activity's id names.
-
-    Args:
-        iri: The id.
-        known: Whether the activity is a course by its type, so that an id of an unknown form is the course's own.
-    """
-    if not isinstance(iri, str):
-        return None
-    run = _open_edx_run(iri)
-    if run is not None:
-        return Course(run.course_id, run.run_id, run.org)
-    number = _moodle_number(iri)
-    if number is not None:
-        return None if number == MOODLE_SITE else Course(number)
-    usable = known and "library-v1:" not in iri and not _ADDRESS.search(iri) and 0 < len(iri) <= MAX_ID_CHARS
-    return Course(iri) if usable else None
-
-
-def _open_edx_run(iri: str) -> CourseRun | None:
-    text = unquote(iri).replace(" ", "+")
-    found = _COURSE_KEY.search(text)
-    if found is not None:
-        return course_run(found[0])
-    block = _BLOCK_KEY.search(text)
-    return None if block is None else run_of_block(block[0])
-
-
-def _moodle_number(iri: str) -> str | None:
-    """The course's number in `…/course/view.php?id=5`, as Moodle's log has it, too."""
-    try:
-        parts = urlsplit(iri)
-        number = parse_qs(parts.query).get("id", [""])[0] if parts.path.endswith("/course/view.php") else ""
-    except ValueError:
-        return None
-    return number if number.isascii() and number.isdigit() else None
 
 
 def _number(value: Any) -> float | None:
