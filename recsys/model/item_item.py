@@ -233,8 +233,12 @@ def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse
 
 
 def _product(left: sparse.csr_array, right: sparse.csr_array) -> Floats:
-    """`leftᵀ @ right`, dense."""
-    product: Floats = (left.T @ right).toarray().astype(np.float32, copy=False)
+    """`leftᵀ @ right`, dense; made some rows at a time, as all of it sparse takes twice the memory."""
+    turned = left.T.tocsr()
+    product = np.empty((turned.shape[0], right.shape[1]), np.float32)
+    step = max(1, _CELLS // max(1, right.shape[1]))
+    for start in range(0, len(product), step):
+        product[start : start + step] = (turned[start : start + step] @ right).toarray()
     return product
 
 
