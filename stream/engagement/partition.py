@@ -49,7 +49,7 @@ class OwnedPartition:
         writer: Applies its chunks.
         applied: Told of each chunk that was applied, before the next.
         give_up: Ends the process; called for what `ShardWriter.apply` raises, which Faust must never see.
-        done: Called when an item has left the queue, whatever became of it.
+        done: Called when records have left the queue, with their number, whatever became of them.
         most_records: Chunks that wait one behind the other are applied as one, of so many records at most.
     """
 
@@ -61,7 +61,7 @@ class OwnedPartition:
         writer: ShardWriter,
         applied: Callable[[Chunk, Applied], None],
         give_up: Callable[[Exception], Awaitable[NoReturn]],
-        done: Callable[[], None],
+        done: Callable[[int], None],
         most_records: int,
     ) -> None:
         self.number = number
@@ -87,7 +87,7 @@ class OwnedPartition:
     def enqueue(self, delivery: Delivery) -> None:
         """Queues a chunk after the partition's earlier ones; leaves it alone once the partition was given up."""
         if self._ended:
-            self._done()
+            self._done(len(delivery.value.records))
             return
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"partition-{self.number}")
@@ -158,8 +158,7 @@ class OwnedPartition:
                 await self._apply(deliveries, chunk)
             finally:
                 self._waiting -= len(deliveries)
-                for _ in deliveries:
-                    self._done()
+                self._done(len(chunk.records))
 
     def _joined(self, delivery: Delivery) -> tuple[list[Delivery], Chunk]:
         """A chunk and those that wait right behind it, as one: under load, a commit each would keep them waiting."""

@@ -15,10 +15,15 @@ from stream.engagement.metrics import PartitionMetrics
 from stream.engagement.outputs import SideOutputs
 from stream.engagement.partition import Delivery, OwnedPartition, ReadableLog
 from stream.engagement.quietly import quietly
+from stream.engagement.record_semaphore import RecordSemaphore
 from stream.engagement.shutdown import RELEASE_S, within
 
-QUEUED_CHUNKS = 16
-"""Chunks queued or in work over all partitions; more wait in Faust, which then fetches no more (backpressure)."""
+QUEUED_FETCHES = 10
+"""So many times the records of one fetch may be queued or in work; more wait in Faust, which then fetches no more.
+
+Records are counted, not chunks: a chunk that waits for the commit of the one before joins it, so many small ones are
+no more work than one, and a bound on chunks would stop every partition for a few records.
+"""
 
 
 class OwnedPartitions:
@@ -61,7 +66,7 @@ class OwnedPartitions:
             stop_share=settings.dead_letter_stop_share,
         )
         self._most_records = settings.worker_max_poll_records
-        self._slots = asyncio.Semaphore(QUEUED_CHUNKS)
+        self._queued = RecordSemaphore(QUEUED_FETCHES * settings.worker_max_poll_records)
         self._owned: dict[Partition, OwnedPartition] = {}
 
     def of(self, number: Partition) -> OwnedPartition:
@@ -89,13 +94,13 @@ class OwnedPartitions:
             writer=writer,
             applied=self._applied,
             give_up=self._give_up,
-            done=self._slots.release,
+            done=self._queued.release,
             most_records=self._most_records,
         )
 
     async def put(self, delivery: Delivery) -> None:
-        """Queues a chunk; waits while `QUEUED_CHUNKS` are queued or in work."""
-        await self._slots.acquire()
+        """Queues a chunk; waits while records of `QUEUED_FETCHES` fetches are queued or in work."""
+        await self._queued.acquire(len(delivery.value.records))
         self.of(delivery.value.partition).enqueue(delivery)
 
     async def drop(self) -> None:

@@ -34,6 +34,7 @@ class Scene:
     topology: Topology = TOPOLOGY
     log: Callable[[], FakeLog] = FakeLog
     release_s: float = 10.0
+    records_a_fetch: int = 3_000
     give_up: Callable[[Exception], Awaitable[NoReturn]] = never
     applied: list[tuple[int, int]] = field(default_factory=list)
     now: float = 0.0
@@ -41,7 +42,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.logs = {Partition(number): self.log() for number in range(PARTITIONS)}
         self.partitions = OwnedPartitions(
-            load_settings(),
+            load_settings().model_copy(update={"worker_max_poll_records": self.records_a_fetch}),
             self.topology,
             store=self.store,
             outputs=FakeOutputs(),

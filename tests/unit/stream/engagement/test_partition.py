@@ -16,7 +16,8 @@ from recsys.kafka.records import Chunk, joined
 from recsys.keys import Partition
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import metrics
-from stream.engagement.partitions import QUEUED_CHUNKS
+from stream.engagement.partitions import QUEUED_FETCHES
+from stream.engagement.record_semaphore import RecordSemaphore
 from tests.doubles.partitions import PARTITIONS, Scene
 from tests.doubles.stream import FakeLog, chunk, event, until
 
@@ -81,18 +82,36 @@ def test_chunks_are_joined_only_where_the_log_holds_nothing_in_between() -> None
         assert joined(of(3), other, most=4) is None
 
 
-async def test_what_is_queued_is_bounded_over_all_partitions() -> None:
+async def test_records_that_are_queued_are_bounded_over_all_partitions() -> None:
     store = GatedStore(opened=False)
-    scene = Scene(store)
-    for number in range(QUEUED_CHUNKS):
-        await scene.put(number % PARTITIONS, number // PARTITIONS)
-    one_more = asyncio.create_task(scene.put(0, 99))
+    scene = Scene(store, records_a_fetch=3)
+    for number in range(3 * QUEUED_FETCHES):
+        await asyncio.wait_for(scene.put(number % PARTITIONS, number // PARTITIONS), 10)
+    more = [asyncio.create_task(scene.put(0, 90 + number)) for number in range(2)]
     for _ in range(20):
         await asyncio.sleep(0)
-    assert not one_more.done()
+    assert not any(task.done() for task in more)
     store.gate.set()
-    await asyncio.wait_for(one_more, 10)
+    await asyncio.wait_for(asyncio.gather(*more), 10)
     await scene.partitions.drain()
+
+
+async def test_a_chunk_enters_whole_and_chunks_enter_in_the_order_in_which_they_came() -> None:
+    queued, entered = RecordSemaphore(10), list[int]()
+
+    async def enter(records: int) -> None:
+        await queued.acquire(records)
+        entered.append(records)
+
+    await enter(9)
+    await enter(5)
+    waiting = [asyncio.create_task(enter(records)) for records in (4, 1, 2)]
+    for left, expected in ((4, []), (1, [4]), (3, [4]), (1, [4, 1]), (1, [4, 1, 2])):
+        queued.release(left)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert entered[2:] == expected
+    await asyncio.gather(*waiting)
 
 
 async def test_a_chunk_beyond_a_gap_is_not_acknowledged() -> None:
@@ -144,7 +163,7 @@ async def test_what_happens_after_the_commit_ends_the_process_too_and_not_only_t
 
 async def test_a_revocation_drops_the_whole_object_after_the_step_in_work() -> None:
     store = GatedStore(opened=False)
-    scene = Scene(store)
+    scene = Scene(store, records_a_fetch=1)
     in_work = await scene.put(0, 0)
     dropped = scene.partitions.of(Partition(0))
     await until(lambda: bool(store.in_work))
@@ -159,17 +178,19 @@ async def test_a_revocation_drops_the_whole_object_after_the_step_in_work() -> N
     await dropped.drain()
     assert (in_work.acked, queued.acked, dropped.waiting) == (True, False, 0)
     assert late.acked == (await scene.fence(0) == 1)
-    for number in range(QUEUED_CHUNKS):  # every slot is free again
+    store.gate.clear()
+    for number in range(QUEUED_FETCHES):  # nothing of what was dropped counts as queued
         await asyncio.wait_for(scene.put(1, number), 10)
+    store.gate.set()
     await scene.partitions.drain()
 
 
 async def test_chunks_that_come_after_the_end_are_left_alone() -> None:
-    scene = Scene()
+    scene = Scene(records_a_fetch=1)
     await scene.put(0, 0)
     await scene.partitions.drain()
     await scene.partitions.end()
-    late = [await asyncio.wait_for(scene.put(0, 1 + number), 10) for number in range(2 * QUEUED_CHUNKS)]
+    late = [await asyncio.wait_for(scene.put(0, 1 + number), 10) for number in range(2 * QUEUED_FETCHES)]
     assert not any(delivery.acked for delivery in late)
     assert (await scene.fence(0), await scene.starts(0)) == (0, 0)
 
