@@ -6,7 +6,6 @@ Each task runs for ever. A service that does not answer postpones a turn; a work
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
@@ -78,6 +77,7 @@ class Upkeep:
         trending_every_s: Seconds between merges of trending.
         durability_every_s: Seconds between questions to Redis whether it deletes keys.
         catching_up: Whether more waits in a partition than fits into a commit: then merges are rare, as lists are.
+        longest_pause_s: Seconds between two merges, or the start and the first, while it catches up.
         check_topic: Blocking; which log the topic is now; raises where it lost a property that is relied upon.
         owner: Whose the state is; None where nobody looks at that.
         switched: Set once the topology is another one: this worker has to end.
@@ -96,6 +96,7 @@ class Upkeep:
     trending_every_s: float = TRENDING_EVERY_S
     durability_every_s: float = DURABILITY_EVERY_S
     catching_up: Callable[[], bool] = bool
+    longest_pause_s: float = LONGEST_PAUSE_S
     check_topic: Callable[[Settings], LogIdentity] = check_interactions_topic
     owner: StateOwner | None = None
     switched: asyncio.Event = field(default_factory=asyncio.Event)
@@ -159,15 +160,18 @@ class Upkeep:
             self.partitions.cancel_idle_checks()
 
     async def trend(self) -> None:
-        """The owner of one partition merges trending and the activity of courses for all."""
+        """The owner of one partition merges trending and the activity of courses for all.
+
+        A worker that begins behind goes by what was merged before it: its first merge can wait as any other.
+        """
         settings = self.settings
         keys = KeySpace(settings.redis_key_prefix)
         activity = ActivityMerge(self.store, self.topology.shards(), settings.consumer_group, keys)
-        took_s, merged_at = 0.0, -math.inf
+        took_s, merged_at = 0.0, time.monotonic()
         while True:
             await asyncio.sleep(pause_after(took_s, self.trending_every_s))
             begun = time.monotonic()
-            if self.catching_up() and begun < merged_at + LONGEST_PAUSE_S:
+            if self.catching_up() and begun < merged_at + self.longest_pause_s:
                 continue
             if TRENDING_OWNER in set(self.owned()):
                 merged_at = begun

@@ -221,12 +221,17 @@ async def test_trending_is_merged_less_often_while_a_worker_catches_up() -> None
         asked += 1
         return behind
 
-    upkeep = upkeep_of(store, MINE, owned=lambda: {Partition(0)}, trending_every_s=0.001, catching_up=catching_up)
-    task = asyncio.create_task(upkeep.trend())
+    often = upkeep_of(store, MINE, owned=lambda: {Partition(0)}, trending_every_s=0.001, catching_up=catching_up)
+    task = asyncio.create_task(often.trend())
     await until(lambda: asked > 5)
-    assert store.merged == 1
+    assert store.merged == 0
     behind = False
     await until(lambda: store.merged > 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    store.merged, behind = 0, True
+    task = asyncio.create_task(replace(often, longest_pause_s=0.01).trend())
+    await until(lambda: store.merged > 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
