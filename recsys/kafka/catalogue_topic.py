@@ -39,6 +39,7 @@ class CatalogueTopic:
         take: Takes records, key, value and offset each, those of one partition in their order. At once.
         tell: Told after records were taken, when no more wait or some time has passed.
         again_s: Seconds between two tries to reach Kafka.
+        pause_s: Seconds between two times that it is told.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class CatalogueTopic:
         take: Callable[[Records], None],
         tell: Callable[[], Awaitable[None]],
         again_s: float = AGAIN_S,
+        pause_s: float = PAUSE_S,
     ) -> None:
-        self._options, self._topic, self._take, self._tell, self._again_s = options, topic, take, tell, again_s
+        self._options, self._topic, self._take, self._tell = options, topic, take, tell
+        self._again_s, self._pause_s = again_s, pause_s
         self._said = ""
 
     async def run(self) -> None:
@@ -88,14 +91,14 @@ class CatalogueTopic:
             await consumer.stop()
 
     async def _follow(self, consumer: Any) -> None:
-        clock, untold_since, told_at = asyncio.get_running_loop().time, None, -PAUSE_S
+        clock, untold_since, told_at = asyncio.get_running_loop().time, None, -self._pause_s
         while True:
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             for records in found.values():
                 self._take([(record.key, record.value, record.offset) for record in records])
             now = clock()
             untold_since = now if found and untold_since is None else untold_since
-            if untold_since is None or now - told_at < PAUSE_S:
+            if untold_since is None or now - told_at < self._pause_s:
                 continue
             if not found or now - untold_since > PUT_OFF_S or _is_all(consumer, found):
                 untold_since, told_at = None, now

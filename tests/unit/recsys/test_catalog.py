@@ -197,6 +197,7 @@ def test_a_log_of_courses_is_its_newest_states_and_a_count_of_everything_else() 
         "c1": ("new", False),
         "c2": ("gone", True),
     }
+    assert catalogue.retired == {"c2", "compacted-away"}
     assert (catalogue.records, catalogue.tombstones) == (12, 2)
     assert catalogue.refused == {"not_json": 1, "bad_id": 2, "no_title": 2, "bad_key": 2}
     assert [line.split(":")[1].strip() for line in catalogue.remarks()] == [
@@ -205,3 +206,11 @@ def test_a_log_of_courses_is_its_newest_states_and_a_count_of_everything_else() 
         "2 of 12 records refused as no_title, the first at offset 6, key 'c5'",
         "1 of 12 records refused as not_json, the first at offset 4, key 'c3'",
     ]
+
+
+def test_a_course_that_is_written_after_its_tombstone_is_recommended_again() -> None:
+    catalogue = Catalogue()
+    for offset, value in enumerate((None, encode_course(Course(course_id="c1", title="back")))):
+        catalogue.add(b"c1", value, offset)
+    assert catalogue.retired == set()
+    assert not catalogue.courses["c1"].retired

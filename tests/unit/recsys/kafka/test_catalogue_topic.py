@@ -6,8 +6,9 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from structlog.testing import capture_logs
 
 from infra.devtools.embedded import EmbeddedKafka
@@ -139,3 +140,37 @@ async def test_tries_that_find_no_kafka_leave_nothing_open() -> None:
     gc.collect()
     assert complaints == []
     assert [line["event"] for line in logs] == ["catalogue_not_followed"]
+
+
+async def test_a_catalogue_that_is_edited_all_the_time_is_told_of_now_and_then() -> None:
+    """Each record is the last of its partition when it is read; what came in a pause is told of after it."""
+
+    class Edited:
+        reads = 0
+
+        async def getmany(self, **_: int) -> dict[TopicPartition, list[SimpleNamespace]]:
+            self.reads += 1
+            await asyncio.sleep(0 if self.reads <= 50 else 0.01)
+            record = SimpleNamespace(key=b"c1", value=b"{}", offset=self.reads)
+            return {TopicPartition(TOPIC, 0): [record]} if self.reads <= 50 else {}
+
+        def highwater(self, _: TopicPartition) -> int:
+            return self.reads + 1
+
+    taken, told = 0, list[int]()
+
+    def take(records: Records) -> None:
+        nonlocal taken
+        taken += len(records)
+
+    async def tell() -> None:
+        told.append(taken)
+
+    topic = CatalogueTopic({}, TOPIC, take=take, tell=tell, pause_s=0.3)
+    task = asyncio.create_task(topic._follow(Edited()))
+    async with asyncio.timeout(WAIT_S):
+        while told[-1:] != [50]:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task})
+    assert told == [1, 50]

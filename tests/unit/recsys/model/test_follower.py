@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -338,3 +340,28 @@ async def test_a_catalogue_that_changed_is_taken_over_and_one_that_fails_leaves_
     catalogue.append("bad")
     await process.list_anew()
     assert process.current == Loaded("v1", place.models_dir / "v1")
+
+
+async def test_an_earlier_catalogue_never_replaces_a_later_one_however_long_it_takes(place: Place) -> None:
+    catalogue, begun, goes_on = "published", threading.Event(), threading.Event()
+
+    def listed(model: Loaded) -> Loaded:
+        taken = catalogue
+        if taken == "earlier":
+            begun.set()
+            goes_on.wait(10)
+        return Loaded(model.version, Path(taken))
+
+    place.write("v1")
+    place.publish("v1", 1)
+    process = place.started(listed=listed)
+    await process.follow()
+    catalogue = "earlier"
+    earlier = asyncio.create_task(process.list_anew())
+    assert await asyncio.to_thread(begun.wait, 10)
+    catalogue = "later"
+    later = asyncio.create_task(process.list_anew())
+    await asyncio.wait({later}, timeout=0.2)
+    goes_on.set()
+    await asyncio.gather(earlier, later)
+    assert process.current == Loaded("v1", Path("later"))
