@@ -12,12 +12,12 @@ TRAINING = (
     "tests/unit/batch/test_",
     "tests/unit/batch/evaluation/",
     "tests/unit/batch/ranking/",
-    "tests/unit/docs/",
     "tests/unit/recsys/model/test_increment_training.py",
     "tests/unit/stream/finetuning/test_learning.py",
     "tests/unit/stream/finetuning/test_matrices.py",
     "tests/unit/stream/finetuning/test_trainer.py",
     "tests/integration/test_comparisons.py",
+    "tests/integration/test_notebook.py",
 )
 
 

@@ -40,6 +40,7 @@ class WriterRules:
     Attributes:
         fold: Weights, decay, topology.
         retry_s: How long a service may be away before `apply` gives up.
+        longest_pause_s: Between two tries, however long it has been away.
         stop_records: Records the dead-letter stop rule looks at.
         stop_share: The share of refused ones that is still normal, 0..1.
     """
@@ -48,6 +49,7 @@ class WriterRules:
     retry_s: float
     stop_records: int = 1000
     stop_share: float = 0.5
+    longest_pause_s: float = LONGEST_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class ShardWriter:
             TopologyMismatch: The fence lies beyond the log's end: another topic, or one that was made anew.
         """
         give_up = self._clock() + self._rules.retry_s
-        pause = FIRST_PAUSE_S
+        pause = min(FIRST_PAUSE_S, self._rules.longest_pause_s)
         while True:
             try:
                 async with self._one_at_a_time:
@@ -140,7 +142,7 @@ class ShardWriter:
                     raise
                 log.warning("retrying", partition=self._partition, error=str(error), pause_s=pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, self._rules.longest_pause_s)
 
     async def check_idle(self) -> bool:
         """The idle check; returns whether it took place, and so whether all that it asked was answered.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +12,7 @@ from batch.encoding import EngagementRule
 from recsys.catalog import Course
 from recsys.engagement import MS_PER_DAY, EngagementWeights, ForwardDecay
 from recsys.exclusion import Exclusion
+from recsys.files import course_frame, write_courses, write_interactions
 from recsys.model.hyperparameters import HyperParameters
 from recsys.vocabulary import DEFAULT_WEIGHTS
 
@@ -40,3 +44,12 @@ def draw_events() -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["user_id", "course_id", "type", "timestamp"])
     frame.insert(0, "event_id", [f"e{i}" for i in range(len(frame))])
     return frame.assign(value=np.nan, session_id=None, user_agent=None, into=None)
+
+
+def half_bad(events: pd.DataFrame, courses: Sequence[Course], folder: Path) -> list[str]:
+    """Files in which most rows are lost: half are refused, a third of the rest names unknown courses."""
+    rows = events.assign(type=np.where(np.arange(len(events)) % 2, "Enroll", "enroll"))
+    rows["course_id"] = np.where(np.arange(len(rows)) % 6 == 0, "gone", rows["course_id"])
+    write_interactions(rows, folder / "i.csv")
+    write_courses(course_frame(courses), folder / "c.csv")
+    return ["--interactions", str(folder / "i.csv"), "--courses", str(folder / "c.csv"), "--epochs", "1"]

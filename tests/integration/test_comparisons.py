@@ -1,18 +1,22 @@
-"""Comparisons of models as a whole: whole trainings, which need no service."""
+"""Whole trainings, which need no service: comparisons of models, and what a retrain tells."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from batch.commands import retrain
 from batch.evaluation.experiment import run_experiment
 from batch.text_encoders import SentenceEncoder
 from benchmarks.shapes import SHAPES, Shape, draw
 from recsys.model.inputs import Floats
-from tests.doubles.two_subjects import QUICK, RULE, draw_courses, draw_events
+from tests.doubles.two_subjects import QUICK, RULE, draw_courses, draw_events, half_bad
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -59,3 +63,17 @@ def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(
     (other,) = found["alternatives"]
     assert other == "hybrid with TF-IDF"
     assert {"ndcg@10", "recall@20_cold_courses"} == set(found["alternatives"][other])
+
+
+def test_retrain_tells_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = draw_events()
+    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("RECSYS_REPORTS_DIR", str(tmp_path / "reports"))
+    arguments = [*half_bad(events, draw_courses(), tmp_path), "--no-publish", "--json"]
+    shown = CliRunner().invoke(retrain, arguments, obj=QUICK, catch_exceptions=False)
+    assert "WARNING: 67% of the history was left out" in shown.stderr
+    summary = json.loads(shown.stdout)
+    assert summary["history"]["refused"] == {"unknown_type": len(events) // 2}
+    report = (Path(summary["report"]) / "report.md").read_text().splitlines()
+    assert report[0] == summary["headline"]
+    assert any(line.startswith("- WARNING: 67%") for line in report[:8])

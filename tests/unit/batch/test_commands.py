@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -19,6 +18,7 @@ from recsys.catalog import Course
 from recsys.errors import ConfigurationError, InputError
 from recsys.files import course_frame, write_courses, write_interactions
 from recsys.model.hyperparameters import HyperParameters
+from tests.doubles.two_subjects import half_bad
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -47,15 +47,6 @@ def test_a_report_replaces_nothing_outside_its_folder(tmp_path: Path, name: str)
 
     assert isinstance(result.exception, ConfigurationError)
     assert "expected --report as a folder's name" in str(result.exception)
-
-
-def half_bad(events: pd.DataFrame, courses: Sequence[Course], folder: Path) -> list[str]:
-    """Files in which most rows are lost: half are refused, a third of the rest names unknown courses."""
-    rows = events.assign(type=np.where(np.arange(len(events)) % 2, "Enroll", "enroll"))
-    rows["course_id"] = np.where(np.arange(len(rows)) % 6 == 0, "gone", rows["course_id"])
-    write_interactions(rows, folder / "i.csv")
-    write_courses(course_frame(courses), folder / "c.csv")
-    return ["--interactions", str(folder / "i.csv"), "--courses", str(folder / "c.csv"), "--epochs", "1"]
 
 
 class Evaluated(NamedTuple):
@@ -96,25 +87,6 @@ def test_evaluate_tells_what_was_left_out(evaluated: Evaluated, events: pd.DataF
     assert "such as 'gone'" in evaluated.stderr
     assert "WARNING: 67% of the history was left out" in evaluated.stderr
     assert evaluated.document["history"]["account"]["refused"] == {"unknown_type": lost}
-
-
-def test_retrain_tells_what_was_left_out(
-    events: pd.DataFrame,
-    courses: Sequence[Course],
-    quick: HyperParameters,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("RECSYS_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setenv("RECSYS_REPORTS_DIR", str(tmp_path / "reports"))
-    arguments = [*half_bad(events, courses, tmp_path), "--no-publish", "--json"]
-    shown = CliRunner().invoke(retrain, arguments, obj=quick, catch_exceptions=False)
-    assert "WARNING: 67% of the history was left out" in shown.stderr
-    summary = json.loads(shown.stdout)
-    assert summary["history"]["refused"] == {"unknown_type": len(events) // 2}
-    report = (Path(summary["report"]) / "report.md").read_text().splitlines()
-    assert report[0] == summary["headline"]
-    assert any(line.startswith("- WARNING: 67%") for line in report[:8])
 
 
 def test_what_was_left_out_is_told_even_where_too_little_is_left(

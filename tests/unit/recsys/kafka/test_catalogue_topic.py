@@ -29,7 +29,7 @@ class Reader:
         self.told: list[int] = []
         self.fails: Exception | None = None
         options = {"bootstrap_servers": broker.bootstrap_servers}
-        self.topic = CatalogueTopic(options, TOPIC, take=self._take, tell=self._tell, again_s=0.2)
+        self.topic = CatalogueTopic(options, TOPIC, take=self._take, tell=self._tell, again_s=0.2, pause_s=0.1)
 
     def _take(self, records: Records) -> None:
         self.taken += [(key, value) for key, value, _ in records]

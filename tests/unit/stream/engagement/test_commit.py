@@ -43,7 +43,7 @@ def writer(store: Any, log: FakeLog | None = None, outputs: FakeOutputs | None =
         GROUP,
         store=store,
         outputs=outputs or FakeOutputs(),
-        rules=WriterRules(RULES, **{"retry_s": 0.2, **options}),
+        rules=WriterRules(RULES, **{"retry_s": 0.2, "longest_pause_s": 0.01, **options}),
         kafka=log or FakeLog(),
         metrics=PartitionMetrics(PARTITION),
         clock=Clock(),

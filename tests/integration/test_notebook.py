@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[3] / "docs" / "e_learning.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "e_learning.ipynb"
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
