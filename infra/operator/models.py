@@ -1,4 +1,7 @@
-"""`recsys models list | show | rollback`: which model is published, which bundles there are, and the way back."""
+"""`recsys models list | show | rollback`: which model is published, which bundles there are, and the way back.
+
+Who rolls back in this process may hand on, as click's `obj`, how many seconds workers take to follow.
+"""
 
 from __future__ import annotations
 
@@ -85,15 +88,18 @@ def show(version: str, as_json: bool) -> None:
 @click.argument("version", required=False)
 @click.option("--never-published", is_flag=True, help="Take a bundle, too, that was never published.")
 @_json_option
-def rollback(version: str | None, never_published: bool, as_json: bool) -> None:
+@click.pass_obj
+def rollback(follow_s: float | None, version: str | None, never_published: bool, as_json: bool) -> None:
     """Publish an earlier bundle again; without a VERSION, the one published before the present one.
 
     The bundle is verified first. Workers and the API follow within seconds; lists of the withdrawn model are not
     answered from then on. A rollback is a publication: a second one, without a VERSION, goes forward again.
     """
     settings = load_settings()
+    settle_s = settle_seconds(settings.model_poll_seconds) if follow_s is None else follow_s
     before, pointer, dropped = _with_store(
-        settings, lambda store: _roll_back(settings, store, version, never_published=never_published)
+        settings,
+        lambda store: _roll_back(settings, store, version, never_published=never_published, settle_s=settle_s),
     )
     withdrawn = None if before is None else before.version
     if as_json:
@@ -130,7 +136,7 @@ async def _standing(settings: Settings, store: RedisStore) -> Standing:
 
 
 async def _roll_back(
-    settings: Settings, store: RedisStore, version: str | None, *, never_published: bool
+    settings: Settings, store: RedisStore, version: str | None, *, never_published: bool, settle_s: float
 ) -> tuple[ModelPointer | None, ModelPointer, int]:
     await store.ping()
     standing = await _standing(settings, store)
@@ -149,7 +155,7 @@ async def _roll_back(
         keep=settings.models_retained,
         over_unreadable=unreadable,
     )
-    dropped = await drop_outdated_lists(store, settle_s=settle_seconds(settings.model_poll_seconds))
+    dropped = await drop_outdated_lists(store, settle_s=settle_s)
     return standing.current, pointer, dropped
 
 

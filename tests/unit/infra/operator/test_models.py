@@ -55,7 +55,7 @@ class System:
         return None if pointer is None else str(pointer.version)
 
     def ask(self, *arguments: str) -> Any:
-        result = CliRunner().invoke(models, [*arguments, "--json"], catch_exceptions=False)
+        result = CliRunner().invoke(models, [*arguments, "--json"], obj=0.05, catch_exceptions=False)
         return json.loads(result.stdout)
 
     def row(self, path: Path) -> dict[str, Any]:
