@@ -13,7 +13,7 @@ import pandas as pd
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate, ndcg
-from batch.evaluation.leakage import Check, leakage_checks, require_no_leak
+from batch.evaluation.leakage import Check, checks_of_history, checks_of_model, require_no_leak
 from batch.evaluation.metrics import Interval, bootstrap, paired_bootstrap
 from batch.evaluation.tuning import METRIC, RECENT_POPULARITY, Slice, Tuned, sampled, tune_baselines
 from batch.features import fit_text, tfidf_matrix
@@ -223,16 +223,19 @@ def run_experiment(
 
     Raises:
         InputError: When the history is too small to cut or to train on, or nobody is left to test on.
+        LeakFound: What is evaluated knows what it is asked for.
     """
     _check_likes(events, courses, rule)
     test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
+    outer = _slice(test.before, test.after, test.cutoff_ms, courses, hyperparameters, rule)
+    found = _somebody(warm(outer.cases), test.cutoff_ms)
+    checks = checks_of_history(events, outer.encoded, outer.cases, rule, test.cutoff_ms)
+    require_no_leak(checks)
     validation = split_share(test.before, TRAIN_SHARE)
     inner = _slice(validation.before, validation.after, validation.cutoff_ms, courses, hyperparameters, rule)
     tuned = replace(inner, cases=warm(inner.cases))
     stage("tuning the baselines")
     baselines = tune_baselines(tuned, seed=hyperparameters.seed)
-    outer = _slice(test.before, test.after, test.cutoff_ms, courses, hyperparameters, rule)
-    found = _somebody(warm(outer.cases), test.cutoff_ms)
     cases = sampled(found, MAX_LEARNERS, hyperparameters.seed)
     unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_COLD, hyperparameters.seed)
     stage("training on the part before the test")
@@ -246,7 +249,7 @@ def run_experiment(
     more = _MoreHybrids(outer, cases, hyperparameters, rule, stage)
     by_seed = {hyperparameters.seed: results[HYBRID].per_user[METRIC]} | more.of_other_seeds(seeds - 1, encoder)
     alternatives = {} if encoder.name == TFIDF else {f"{HYBRID} with TF-IDF": more.with_tfidf()}
-    checks = leakage_checks(events, outer.encoded, outer.cases, fitted.draft, rule, test.cutoff_ms)
+    checks += checks_of_model(events, outer.encoded, fitted.draft, rule, test.cutoff_ms)
     require_no_leak(checks)
     return Experiment(
         encoded=outer.encoded,

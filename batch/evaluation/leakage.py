@@ -43,32 +43,43 @@ class Check:
     passed: bool
 
 
-def leakage_checks(
-    events: pd.DataFrame,
-    encoded: EncodedEvents,
-    cases: Sequence[Case],
-    model: Draft,
-    rule: EngagementRule,
-    cutoff_ms: int,
+def checks_of_history(
+    events: pd.DataFrame, encoded: EncodedEvents, cases: Sequence[Case], rule: EngagementRule, cutoff_ms: int
 ) -> list[Check]:
-    """All checks of one comparison.
+    """The checks that need no model, so that a history that leaks is found before anything is trained on it.
 
     Args:
         events: Of both sides of the cut-off, as given to the comparison.
         encoded: The training side.
         cases: Of the test side.
-        model: The hybrid fitted on the training side.
+        rule: How events are read.
+        cutoff_ms: Where the test side begins.
+    """
+    before = events[events["timestamp"] < cutoff_ms]
+    return [
+        _pairs(encoded, cases, cutoff_ms, exclude_seen=rule.exclusion.exclude_seen),
+        _bots(before, encoded),
+    ]
+
+
+def checks_of_model(
+    events: pd.DataFrame, encoded: EncodedEvents, model: Draft, rule: EngagementRule, cutoff_ms: int
+) -> list[Check]:
+    """The checks of what was fitted on the training side.
+
+    Args:
+        events: Of both sides of the cut-off, as given to the comparison.
+        encoded: The training side.
+        model: The hybrid fitted on it.
         rule: How events are read.
         cutoff_ms: Where the test side begins.
     """
     before = events[events["timestamp"] < cutoff_ms]
     return [
         _times(encoded, model, cutoff_ms),
-        _pairs(encoded, cases, cutoff_ms, exclude_seen=rule.exclusion.exclude_seen),
         _learners(before, encoded, model),
         _vocabulary(before, model),
         _popularity(before, model, rule),
-        _bots(before, encoded),
     ]
 
 

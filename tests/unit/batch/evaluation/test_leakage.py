@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -13,9 +13,10 @@ import pytest
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case
 from batch.evaluation.experiment import Experiment, run_experiment
-from batch.evaluation.leakage import Check, LeakFound, leakage_checks, require_no_leak
+from batch.evaluation.leakage import Check, LeakFound, checks_of_history, checks_of_model, require_no_leak
 from batch.features import fit_text
 from batch.ranking.snapshots import activity_before
+from batch.stages import silent
 from recsys.catalog import Course
 from recsys.model.bundle import Draft
 from recsys.model.course_features import course_features
@@ -41,14 +42,12 @@ class Checked:
         model: Draft | None = None,
     ) -> list[Check]:
         mine = self._experiment
-        return leakage_checks(
-            self._events if events is None else events,
-            encoded or mine.encoded,
-            mine.cases if cases is None else cases,
-            model or mine.model,
-            self._rule,
-            self.cutoff,
-        )
+        events, encoded = self._events if events is None else events, encoded or mine.encoded
+        asked = mine.cases if cases is None else cases
+        return [
+            *checks_of_history(events, encoded, asked, self._rule, self.cutoff),
+            *checks_of_model(events, encoded, model or mine.model, self._rule, self.cutoff),
+        ]
 
 
 @pytest.fixture
@@ -120,9 +119,16 @@ def with_a_bot(events: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([events, crawler], ignore_index=True)
 
 
-def test_a_flagged_bot_in_training_ends_the_run(
+def test_a_flagged_bot_in_training_ends_the_run_before_anything_is_trained(
     events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, small: HyperParameters
 ) -> None:
     """The whole comparison, on events that nobody cleaned of bots."""
+    stages: list[str] = []
+
+    def stage(name: str) -> Callable[[int, int], None]:
+        stages.append(name)
+        return silent(name)
+
     with pytest.raises(LeakFound, match=r"no learner flagged as a bot is in training: 1 of \d+ learners are flagged"):
-        run_experiment(with_a_bot(events), courses, replace(small, epochs=1, mixer_steps=10, origins=1, lists=20), rule)
+        run_experiment(with_a_bot(events), courses, small, rule, stage=stage)
+    assert stages == []
