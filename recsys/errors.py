@@ -35,6 +35,13 @@ class ConfigurationError(RecsysError):
     exit_status = 2
 
 
+class ListenerMismatch(ConfigurationError):
+    """Kafka's listener does not fit the security settings, or refuses the login.
+
+    A process that is connected already goes on: a network that cuts connections off looks much the same.
+    """
+
+
 class InputError(RecsysError):
     """A file given by the user is missing, unreadable or not of the documented form."""
 

@@ -1,7 +1,8 @@
 """`recsys demo`: the whole thing on one machine, without Docker, JVM or root.
 
 History is simulated, replayed through the embedded broker, folded by a worker and learned by the batch layer; then a
-learner clicks and the API's answer changes. Every part is the project's own command, run as its user would.
+learner clicks and the API's answer changes, and a new course comes onto their list and goes. Every part is the
+project's own command, run as its user would.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from pathlib import Path
 from types import FrameType
 
 import click
+import msgspec
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from infra.devtools.live_learner import Answer, Change, LiveLearner
+from infra.devtools.new_course import CameAndWent, come_and_go, publisher
 from infra.devtools.stack import DemoFailed, DemoStack
 from infra.operator.status import read_status
 from recsys.errors import InputError, ServiceUnavailable
-from recsys.files import read_courses, read_interactions
+from recsys.files import courses_in, read_courses, read_interactions
 from recsys.process.folders import require_writable
 
 PARTITIONS = 4
@@ -65,10 +68,11 @@ def command(once: bool, out: Path | None, learners: int) -> None:
         DemoStack(Path(folder), PARTITIONS) as stack,
     ):
         url = bring_up(stack, console, learners)
-        change = click_live(stack, url)
+        change, course = live(stack, url)
         Console().print(before_and_after(change))
+        click.echo(of_new_course(course))
         if out is not None:
-            out.write_text(json.dumps(summary(change, url), ensure_ascii=False, indent=1) + "\n")
+            out.write_text(json.dumps(summary(change, course, url), ensure_ascii=False, indent=1) + "\n")
         if not once:
             _stay_up(stack, url)
 
@@ -116,16 +120,19 @@ def bring_up(stack: DemoStack, console: Console, learners: int) -> str:
         return stack.start_api()
 
 
-def click_live(stack: DemoStack, url: str) -> Change:
-    """One learner of the history clicks on a subject they have not touched; the list before and after."""
+def live(stack: DemoStack, url: str) -> tuple[Change, CameAndWent]:
+    """One learner of the history clicks on a subject they have not touched; then a course of that subject comes up."""
     history = stack.directory / "history"
-    interactions = read_interactions(history / "interactions.parquet")
-    user_id, course_ids = choose_clicks(interactions, read_courses(history / "courses.parquet"))
+    courses = read_courses(history / "courses.parquet")
+    user_id, course_ids = choose_clicks(read_interactions(history / "interactions.parquet"), courses)
+    (first,) = courses_in(courses[courses["course_id"] == course_ids[0]])
+    new = msgspec.structs.replace(first, course_id=f"{first.course_id}-new", title=f"New: {first.title}")
     learner = LiveLearner(url, user_id)
     try:
         _wait(stack, lambda: learner.ask().model is not None, _PUBLISHED_SECONDS, "an answer ranked by the model")
         learner.click_and_watch(course_ids[:1])  # the first request of a process pays for its connections
-        return learner.click_and_watch(course_ids[1:])
+        change = learner.click_and_watch(course_ids[1:])
+        return change, come_and_go(learner, publisher(stack.settings), new, course_ids)
     finally:
         learner.close()
 
@@ -169,7 +176,16 @@ def _named(answer: Answer) -> Iterator[tuple[str, str]]:
     return zip(answer.course_ids, answer.titles, strict=True)
 
 
-def summary(change: Change, url: str) -> dict[str, object]:
+def of_new_course(found: CameAndWent) -> str:
+    """What became of the new course, as one sentence."""
+    return (
+        f"A new course, {found.course.title!r}, was number {found.rank} of the list {found.listed_s:.1f} s after its "
+        "record in the catalogue's topic, with the learner's next event; retired, it was off the list after "
+        f"{found.gone_s:.1f} s."
+    )
+
+
+def summary(change: Change, course: CameAndWent, url: str) -> dict[str, object]:
     """What a program wants to know of the demo."""
     return {
         "before": list(change.before.course_ids),
@@ -177,6 +193,12 @@ def summary(change: Change, url: str) -> dict[str, object]:
         "event_to_answer_ms": round(change.event_to_answer_ms, 3),
         "model": change.after.model,
         "source": change.after.source,
+        "new_course": {
+            "course_id": course.course.course_id,
+            "rank": course.rank,
+            "listed_s": round(course.listed_s, 3),
+            "gone_s": round(course.gone_s, 3),
+        },
         "titles": {
             **dict(_named(change.before)),
             **dict(_named(change.after)),

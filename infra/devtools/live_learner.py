@@ -85,8 +85,8 @@ class LiveLearner:
             source=body["source"],
         )
 
-    def click(self, course_ids: Iterable[str]) -> None:
-        """Sends one click event for each course, in one request.
+    def act(self, course_ids: Iterable[str], kind: str = "click") -> None:
+        """Sends one event for each course, in one request.
 
         Raises:
             ServiceUnavailable: The API did not accept them.
@@ -97,7 +97,7 @@ class LiveLearner:
                 "event_id": uuid.uuid4().hex,
                 "user_id": self.user_id,
                 "course_id": course_id,
-                "type": "click",
+                "type": kind,
                 "timestamp": at_ms,
             }
             for course_id in course_ids
@@ -112,7 +112,7 @@ class LiveLearner:
         """
         before = self.ask()
         start = time.perf_counter()
-        self.click(course_ids)
+        self.act(course_ids)
         while (answer := self.ask()).course_ids == before.course_ids:
             if time.perf_counter() - start > seconds:
                 raise ServiceUnavailable(f"the answer had not changed {seconds:g} s after the clicks")

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from recsys.errors import ConfigurationError, RecsysError, ServiceUnavailable
+from recsys.errors import ListenerMismatch, RecsysError, ServiceUnavailable
 from recsys.kafka.tls import ssl_context
 from recsys.kafka.wire import LoginRefused, NotKafka, Wire
 from recsys.settings.kafka import KafkaSettings
+
+TIMES = 3
+"""What is concluded from how a connection ends has to be met so often: a network that cuts one off looks the same."""
 
 TIMEOUT_S = 3.0
 """For a connection, and for each answer on it."""
@@ -39,6 +42,8 @@ class Problem(StrEnum):
 
 
 _OF_A_SETTING = frozenset(Problem) - {Problem.UNREACHABLE, Problem.SILENT, Problem.ADVERTISED}
+_CONCLUDED = _OF_A_SETTING - {Problem.MECHANISM, Problem.LOGIN_REFUSED}
+"""A broker says the two others itself, and counts a login that it refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Finding:
 
     def error(self) -> RecsysError:
         """The error that a command ends with."""
-        kind = ConfigurationError if self.problem in _OF_A_SETTING else ServiceUnavailable
+        kind = ListenerMismatch if self.problem in _OF_A_SETTING else ServiceUnavailable
         return kind(self.message)
 
 
@@ -74,7 +79,7 @@ def reach(settings: KafkaSettings) -> str:
 
     Raises:
         ServiceUnavailable: No broker answers, or none at the address that it advertises.
-        ConfigurationError: The security settings do not fit the listener, or it refuses the login.
+        ListenerMismatch: The security settings do not fit the listener, or it refuses the login.
     """
     server, findings = _first_answer(settings, TIMEOUT_S)
     for finding in findings:
@@ -98,6 +103,14 @@ def diagnose(settings: KafkaSettings, timeout_s: float = TIMEOUT_S) -> list[Find
 
 def _first_answer(settings: KafkaSettings, timeout_s: float) -> tuple[str, list[Finding]]:
     """The bootstrap server that answered, and what is wrong; an empty name, and why, where none did."""
+    for _ in range(TIMES - 1):
+        server, findings = _asked(settings, timeout_s)
+        if not any(finding.problem in _CONCLUDED for finding in findings):
+            return server, findings
+    return _asked(settings, timeout_s)
+
+
+def _asked(settings: KafkaSettings, timeout_s: float) -> tuple[str, list[Finding]]:
     context = ssl_context(settings) if settings.kafka_uses_tls else None
     findings: list[Finding] = []
     for server in settings.kafka_servers:

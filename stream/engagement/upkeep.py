@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from faust.types.tuples import TP
 
-from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.errors import ListenerMismatch, ServiceUnavailable, UnreadableState
 from recsys.kafka.admin import check_interactions_topic
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import KeySpace, Partition, Topology
@@ -217,7 +217,10 @@ class Upkeep:
             await quietly(self._check_topic)
 
     async def _check_topic(self) -> None:
-        now = await asyncio.to_thread(self.check_topic, self.settings)
+        try:
+            now = await asyncio.to_thread(self.check_topic, self.settings)
+        except ListenerMismatch as error:  # the consumer is connected with the same settings
+            raise ServiceUnavailable(str(error)) from error
         if self.owner is not None:
             check_owner(self._topology_key, self.owner, replace(self.owner, log=now))
 

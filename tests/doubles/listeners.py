@@ -61,13 +61,19 @@ def speaking_http(connection: socket.socket) -> None:
     connection.close()
 
 
-def advertising(*brokers: tuple[str, int]) -> Callable[[socket.socket], None]:
-    """A Kafka that answers ApiVersions and Metadata, and says that its brokers are there."""
+def advertising(*brokers: tuple[str, int], cuts_off: int = 0) -> Callable[[socket.socket], None]:
+    """A Kafka that answers ApiVersions and Metadata, and says that its brokers are there.
+
+    It ends so many connections at their first Metadata instead: as a bad network does, or a listener with a login.
+    """
+    left = iter(range(cuts_off))
 
     def serve(connection: socket.socket) -> None:
         while True:
             request = _exactly(connection, struct.unpack(">i", _exactly(connection, 4))[0])
             api, _, correlation = struct.unpack(">hhi", request[:8])
+            if api == METADATA and next(left, None) is not None:
+                return
             body = _brokers(brokers) if api == METADATA else struct.pack(">hi", 0, 0)
             connection.sendall(struct.pack(">ii", len(body) + 4, correlation) + body)
 

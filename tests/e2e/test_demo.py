@@ -35,6 +35,9 @@ def test_one_command_ends_with_a_changed_list_and_leaves_nothing(tmp_path: Path)
     assert told["model"]
     assert told["event_to_answer_ms"] > 0
     assert all(told["titles"].values())
+    assert told["new_course"]["course_id"] not in told["titles"]
+    assert 1 <= told["new_course"]["rank"] <= 10
+    assert "retired, it was off the list" in ended.stdout
     assert not list(scratch.iterdir())
     running = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert str(scratch) not in running

@@ -8,15 +8,17 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from infra.devtools.demo import CLICKS, before_and_after, choose_clicks, command, summary
+from infra.devtools.demo import CLICKS, before_and_after, choose_clicks, command, of_new_course, summary
 from infra.devtools.live_learner import Answer, Change, LiveLearner
+from infra.devtools.new_course import CameAndWent, come_and_go
+from recsys.catalog import Course
 from recsys.errors import InputError, ServiceUnavailable
 
 BEFORE = Answer(("a", "b"), ("Title A", "Title B"), "v1", "cached")
@@ -91,6 +93,39 @@ def test_an_answer_that_never_changes_is_told(learner: LiveLearner) -> None:
         learner.click_and_watch(["x"], seconds=0.1)
 
 
+class Listing:
+    """A learner whose list has what was published once they acted, and has it no more once it was retired."""
+
+    def __init__(self, *, follows: bool = True) -> None:
+        self.acts: list[tuple[str, str]] = []
+        self.published: dict[str, bytes | None] = {}
+        self._follows = follows
+
+    def publish(self, course_id: str, value: bytes | None) -> None:
+        self.published[course_id] = value
+
+    def act(self, course_ids: list[str], kind: str) -> None:
+        self.acts += [(kind, each) for each in course_ids]
+
+    def ask(self) -> Answer:
+        new = [each for each, value in self.published.items() if (value is not None) == self._follows and self.acts]
+        return Answer(("a", *new, "b"), ("",) * (2 + len(new)), "v1", "cached")
+
+
+def test_a_new_course_is_waited_for_while_its_learner_acts_and_then_retired() -> None:
+    listing = Listing()
+    found = come_and_go(cast("Any", listing), listing.publish, Course(course_id="n", title="New"), ["x", "y"])
+    assert (found.rank, listing.acts, listing.published) == (2, [("play", "x")], {"n": None})
+    assert 0 < found.listed_s < 30
+
+
+def test_a_list_that_does_not_follow_the_catalogue_is_told() -> None:
+    listing = Listing(follows=False)
+    course = Course(course_id="n", title="New")
+    with pytest.raises(ServiceUnavailable, match=r"the new course n was on no list 0\.1 s after its record"):
+        come_and_go(cast("Any", listing), listing.publish, course, ["x"], seconds=0.1)
+
+
 def catalogue() -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -110,10 +145,13 @@ def test_clicks_go_to_live_courses_of_the_least_touched_category_that_has_enough
 
 def test_the_summary_holds_what_the_contract_names_and_the_table_both_lists() -> None:
     change = Change(BEFORE, AFTER, 12.34567)
-    told = summary(change, "http://127.0.0.1:1")
+    course = CameAndWent(Course(course_id="n", title="New: Title"), 3, 1.23456, 0.5)
+    told = summary(change, course, "http://127.0.0.1:1")
     assert told["before"] == ["a", "b"]
     assert told["after"] == ["c", "a"]
     assert (told["event_to_answer_ms"], told["model"]) == (12.346, "v1")
+    assert told["new_course"] == {"course_id": "n", "rank": 3, "listed_s": 1.235, "gone_s": 0.5}
+    assert "'New: Title', was number 3 of the list 1.2 s after" in of_new_course(course)
     out = Console(file=io.StringIO(), width=120)
     out.print(before_and_after(change))
     shown = out.file.getvalue()  # type: ignore[attr-defined]  # the StringIO of the line above

@@ -48,6 +48,19 @@ def test_an_advertised_address_that_cannot_be_reached_is_named() -> None:
         assert server in str(raised.value)
 
 
+def test_a_connection_that_ends_once_or_twice_is_the_network_and_no_wrong_setting() -> None:
+    """Seen in `make faults` T10: a reset on the way to Kafka ended a running worker with "it wants a login"."""
+    with listening(silent) as there:
+        host, _, port = there.rpartition(":")
+        with listening(advertising((host, int(port)), cuts_off=2)) as server:
+            assert reach(at(server)) == server
+        with (
+            listening(advertising((host, int(port)), cuts_off=9)) as server,
+            pytest.raises(ConfigurationError, match="it wants a login"),
+        ):
+            reach(at(server))
+
+
 def test_one_broker_of_several_that_is_away_keeps_nobody_from_working() -> None:
     with listening(silent) as there:
         host, _, port = there.rpartition(":")

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from recsys.errors import ConfigurationError, ForeignState, ServiceUnavailable, UnreadableState
+from recsys.errors import ConfigurationError, ForeignState, ListenerMismatch, ServiceUnavailable, UnreadableState
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Trending
 from recsys.online_store.durability import Durability
@@ -141,6 +141,24 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
     with pytest.raises(ConfigurationError, match="CreateTime"):
         await asyncio.wait_for(upkeep.watch_topic(), 10)
     assert asked == [settings] * 3
+
+
+async def test_a_connection_that_is_cut_off_like_one_without_a_login_ends_no_connected_worker() -> None:
+    """Seen in `make faults` T10, where the network resets connections."""
+    asked = 0
+
+    def check(_: Settings) -> LogIdentity:
+        nonlocal asked
+        asked += 1
+        raise ListenerMismatch("it wants a login")
+
+    upkeep = upkeep_of(MemoryStore(), MINE, load_settings(worker_topic_check_seconds=0.001), check_topic=check)
+    with capture_logs() as said:
+        task = asyncio.create_task(upkeep.watch_topic())
+        await until(lambda: asked > 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert {(line["event"], line["error"]) for line in said} == {("postponed", "it wants a login")}
 
 
 async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are_told() -> None:
