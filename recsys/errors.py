@@ -36,9 +36,9 @@ class ConfigurationError(RecsysError):
 
 
 class ListenerMismatch(ConfigurationError):
-    """Kafka's listener does not fit the security settings, or refuses the login.
+    """Kafka's listener does not fit the security settings, by how its connections end.
 
-    A process that is connected already goes on: a network that cuts connections off looks much the same.
+    A worker that is connected goes on: a network that cuts connections off looks much the same.
     """
 
 

@@ -12,6 +12,7 @@ TRAINING = (
     "tests/unit/batch/test_",
     "tests/unit/batch/evaluation/",
     "tests/unit/batch/ranking/",
+    "tests/unit/recsys/model/test_adam.py",
     "tests/unit/recsys/model/test_increment_training.py",
     "tests/unit/stream/finetuning/test_learning.py",
     "tests/unit/stream/finetuning/test_matrices.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
 
 from infra.devtools.live_learner import LiveLearner
 from recsys.catalog import Course, encode_course
@@ -69,14 +69,15 @@ def come_and_go(
         ServiceUnavailable: The list did not follow in time, or something does not answer.
     """
     start, acted_at = time.perf_counter(), 0.0
-    acts = iter(product(("play", "view"), alike))
+    acts = cycle(product(("play", "view"), alike))  # the same again is a later touch, and ranks anew
     publish(course.course_id, encode_course(course))
     while course.course_id not in (listed := learner.ask().course_ids):
         now = time.perf_counter()
         if now - start > seconds:
             raise ServiceUnavailable(f"the new course {course.course_id} was on no list {seconds:g} s after its record")
-        if now - acted_at > _ACTS_EVERY_S and (act := next(acts, None)) is not None:
-            learner.act([act[1]], act[0])
+        if now - acted_at > _ACTS_EVERY_S:
+            kind, other = next(acts)
+            learner.act([other], kind)
             acted_at = now
         time.sleep(_POLL_SECONDS)
     listed_s = time.perf_counter() - start

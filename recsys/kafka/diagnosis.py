@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from recsys.errors import ListenerMismatch, RecsysError, ServiceUnavailable
+from recsys.errors import ConfigurationError, ListenerMismatch, RecsysError, ServiceUnavailable
 from recsys.kafka.tls import ssl_context
 from recsys.kafka.wire import LoginRefused, NotKafka, Wire
 from recsys.settings.kafka import KafkaSettings
@@ -62,8 +62,9 @@ class Finding:
 
     def error(self) -> RecsysError:
         """The error that a command ends with."""
-        kind = ListenerMismatch if self.problem in _OF_A_SETTING else ServiceUnavailable
-        return kind(self.message)
+        if self.problem in _CONCLUDED:
+            return ListenerMismatch(self.message)
+        return (ConfigurationError if self.problem in _OF_A_SETTING else ServiceUnavailable)(self.message)
 
 
 class _Found(Exception):
@@ -79,7 +80,8 @@ def reach(settings: KafkaSettings) -> str:
 
     Raises:
         ServiceUnavailable: No broker answers, or none at the address that it advertises.
-        ListenerMismatch: The security settings do not fit the listener, or it refuses the login.
+        ListenerMismatch: The security settings do not fit the listener.
+        ConfigurationError: It refuses the login.
     """
     server, findings = _first_answer(settings, TIMEOUT_S)
     for finding in findings:
@@ -103,31 +105,38 @@ def diagnose(settings: KafkaSettings, timeout_s: float = TIMEOUT_S) -> list[Find
 
 def _first_answer(settings: KafkaSettings, timeout_s: float) -> tuple[str, list[Finding]]:
     """The bootstrap server that answered, and what is wrong; an empty name, and why, where none did."""
-    for _ in range(TIMES - 1):
-        server, findings = _asked(settings, timeout_s)
-        if not any(finding.problem in _CONCLUDED for finding in findings):
-            return server, findings
-    return _asked(settings, timeout_s)
-
-
-def _asked(settings: KafkaSettings, timeout_s: float) -> tuple[str, list[Finding]]:
     context = ssl_context(settings) if settings.kafka_uses_tls else None
     findings: list[Finding] = []
     for server in settings.kafka_servers:
-        try:
-            with _listener(settings, server, context, timeout_s) as wire:
-                return server, _advertised(server, wire.brokers(), timeout_s)
-        except _Found as found:
-            findings.append(found.finding)
-        except NotKafka:
-            findings.append(_closed(settings, server))
-        except TimeoutError:
-            findings.append(Finding(Problem.SILENT, f"Kafka at {server} took a connection and does not answer"))
+        answered, found = _answer_of(settings, server, context, timeout_s)
+        if answered:
+            return server, found
+        findings += found
     findings.sort(key=lambda finding: finding.problem is Problem.UNREACHABLE)  # what was met says more
     if all(finding.problem is Problem.UNREACHABLE for finding in findings):
         addresses = "; ".join(finding.message for finding in findings)
         findings = [Finding(Problem.UNREACHABLE, f"Kafka cannot be reached: {addresses} (KAFKA_BOOTSTRAP_SERVERS)")]
     return "", findings
+
+
+def _answer_of(
+    settings: KafkaSettings, server: str, context: ssl.SSLContext | None, timeout_s: float
+) -> tuple[bool, list[Finding]]:
+    """Whether a server answered, and what is wrong; asked again where that is concluded from how a connection ended."""
+    found: list[Finding] = []
+    for _ in range(TIMES):
+        try:
+            with _listener(settings, server, context, timeout_s) as wire:
+                return True, _advertised(server, wire.brokers(), timeout_s)
+        except _Found as met:
+            found = [met.finding]
+        except NotKafka:
+            found = [_closed(settings, server)]
+        except TimeoutError:
+            found = [Finding(Problem.SILENT, f"Kafka at {server} took a connection and does not answer")]
+        if found[0].problem not in _CONCLUDED:
+            break
+    return False, found
 
 
 def _advertised(server: str, brokers: list[tuple[str, int]], timeout_s: float) -> list[Finding]:

@@ -205,11 +205,17 @@ def _largest_of_rows(row: NDArray[np.integer[Any]], size: Floats, most: int) -> 
     """As `_largest_of_each` of `row`, which does not fall: each row is sorted for itself, which takes a fifth."""
     counts = np.bincount(row)
     starts = counts.cumsum() - counts
-    padded = np.full((len(counts), counts.max(initial=0)), np.inf, np.float32)
-    padded[row, np.arange(len(row)) - starts[row]] = -size
-    order = np.argsort(padded, axis=1, kind="stable")[:, :most]
-    chosen: NDArray[np.intp] = (starts[:, None] + order)[np.arange(order.shape[1]) < counts[:, None]]
-    return chosen
+    parts = [np.zeros(0, np.intp)]
+    step = max(1, _CELLS // max(1, int(counts.max(initial=0))))  # one wide row makes all of its step as wide
+    for first in range(0, len(counts), step):
+        some, begins = counts[first : first + step], starts[first : first + step]
+        here = slice(begins[0], begins[-1] + some[-1])
+        rows = row[here] - first
+        padded = np.full((len(some), some.max()), np.inf, np.float32)
+        padded[rows, np.arange(len(rows)) + begins[0] - begins[rows]] = -size[here]
+        order = np.argsort(padded, axis=1, kind="stable")[:, :most]
+        parts.append((begins[:, None] + order)[np.arange(order.shape[1]) < some[:, None]])
+    return np.concatenate(parts)
 
 
 def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse.csr_array:

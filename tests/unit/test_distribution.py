@@ -10,9 +10,10 @@ ROOT = Path(__file__).parents[2]
 KERAS = "Keras 3"
 """Stands in the files whose tests train, beside the warning of Keras that they let pass."""
 
-
 STEP = "recsys.model.increment_training import"
 """The same of those that fine-tune."""
+AT_ONCE = "import_tensorflow("
+"""The same of those that need no more of it than that."""
 
 
 def test_the_tests_of_a_file_are_run_together() -> None:
@@ -30,7 +31,7 @@ def test_what_takes_one_process_longest_is_begun_first() -> None:
 
 def test_all_that_train_are_run_together() -> None:
     files = [file.relative_to(ROOT) for file in (ROOT / "tests").rglob("test_*.py") if file != Path(__file__)]
-    training = [file for file in files if any(sign in (ROOT / file).read_text() for sign in (KERAS, STEP))]
+    training = [file for file in files if any(sign in (ROOT / file).read_text() for sign in (KERAS, STEP, AT_ONCE))]
     assert len(training) > 5
     assert {together(f"{file}::test_x") for file in training} == {"training"}
 

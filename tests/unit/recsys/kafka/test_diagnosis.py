@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.processes import free_port
-from recsys.errors import ConfigurationError, ServiceUnavailable
-from recsys.kafka.diagnosis import Problem, diagnose, reach
+from recsys.errors import ConfigurationError, ListenerMismatch, ServiceUnavailable
+from recsys.kafka.diagnosis import Finding, Problem, diagnose, reach
 from recsys.settings import Settings
 from tests.doubles.listeners import advertising, closing, listening, silent, speaking_http
 
@@ -56,9 +57,35 @@ def test_a_connection_that_ends_once_or_twice_is_the_network_and_no_wrong_settin
             assert reach(at(server)) == server
         with (
             listening(advertising((host, int(port)), cuts_off=9)) as server,
-            pytest.raises(ConfigurationError, match="it wants a login"),
+            pytest.raises(ListenerMismatch, match="it wants a login"),
         ):
             reach(at(server))
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        (Problem.LOGIN_NEEDED, ListenerMismatch),
+        (Problem.LOGIN_REFUSED, ConfigurationError),
+        (Problem.MECHANISM, ConfigurationError),
+        (Problem.SILENT, ServiceUnavailable),
+    ],
+)
+def test_what_a_broker_says_itself_is_no_conclusion(problem: Problem, kind: type[Exception]) -> None:
+    assert type(Finding(problem, "").error()) is kind
+
+
+def test_only_a_server_of_which_something_is_concluded_is_asked_again() -> None:
+    asked: list[str] = []
+
+    def quiet(connection: socket.socket) -> None:
+        asked.append("quiet")
+        silent(connection)
+
+    with listening(quiet) as first, listening(advertising(cuts_off=9)) as second:
+        findings = diagnose(at(f"{first},{second}"), timeout_s=0.2)
+    assert [finding.problem for finding in findings] == [Problem.SILENT, Problem.LOGIN_NEEDED]
+    assert len(asked) <= 2  # a silent one is asked once more whether it speaks TLS
 
 
 def test_one_broker_of_several_that_is_away_keeps_nobody_from_working() -> None:
