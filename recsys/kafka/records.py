@@ -74,20 +74,30 @@ class Chunk(NamedTuple):
         return f"<Chunk: partition {self.partition}, offsets {first} to {last}, {self.fetch}>"
 
 
-def joined(first: Chunk, second: Chunk, *, most: int) -> Chunk | None:
-    """Two chunks as one, so that both take one commit; None unless the second goes on right where the first ends.
+def goes_on(last: Chunk, following: Chunk) -> bool:
+    """Whether a chunk begins right where one of the same partition ends, so that the two can be one.
 
     Args:
-        first: Of some partition.
-        second: Of the same partition, fetched later.
-        most: Records that the two may have together.
+        last: Of some partition.
+        following: Of the same partition, fetched later.
     """
-    last = first.records[-1].offset
-    if second.fetch.epoch != first.fetch.epoch or len(first.records) + len(second.records) > most:
-        return None
-    if not (second.records[0].offset > last and second.fetch.begun_at <= last + 1):
-        return None
-    return Chunk(first.partition, [*first.records, *second.records], first.fetch, second.backlog)
+    end = last.records[-1].offset
+    if following.fetch.epoch != last.fetch.epoch:
+        return False
+    return following.records[0].offset > end and following.fetch.begun_at <= end + 1
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Chunks each of which goes on where the one before ends, as one, so that all take one commit.
+
+    Args:
+        chunks: Of one partition, at least one.
+    """
+    first, last = chunks[0], chunks[-1]
+    if first is last:
+        return first
+    records = [record for chunk in chunks for record in chunk.records]
+    return Chunk(first.partition, records, first.fetch, last.backlog)
 
 
 READ_COMMITTED = "read_committed"

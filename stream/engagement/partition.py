@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol
 import structlog
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.kafka.records import Chunk, joined
+from recsys.kafka.records import Chunk, goes_on, joined
 from recsys.keys import Partition
 from stream.engagement import metrics
 from stream.engagement.commit import Applied, ShardWriter
@@ -162,16 +162,16 @@ class OwnedPartition:
 
     def _joined(self, delivery: Delivery) -> tuple[list[Delivery], Chunk]:
         """A chunk and those that wait right behind it, as one: under load, a commit each would keep them waiting."""
-        deliveries, chunk = [delivery], delivery.value
+        deliveries, last, records = [delivery], delivery.value, len(delivery.value.records)
         while not self._queue.empty():
             following = self._queue.get_nowait()
-            both = None if following is None else joined(chunk, following.value, most=self._most_records)
-            if following is None or both is None:
+            more = 0 if following is None else len(following.value.records)
+            if following is None or not goes_on(last, following.value) or records + more > self._most_records:
                 self._ahead.append(following)
                 break
             deliveries.append(following)
-            chunk = both
-        return deliveries, chunk
+            last, records = following.value, records + more
+        return deliveries, joined([each.value for each in deliveries])
 
     async def _apply(self, deliveries: Sequence[Delivery], chunk: Chunk) -> None:
         """Applies one chunk; it is acknowledged only once it moved the fence, or was applied before."""

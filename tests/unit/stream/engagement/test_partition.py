@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from recsys.errors import ServiceUnavailable, TopologyMismatch
-from recsys.kafka.records import Chunk, joined
+from recsys.kafka.records import Chunk, goes_on, joined
 from recsys.keys import Partition
 from recsys.online_store.memory import MemoryStore
 from stream.engagement import metrics
@@ -68,18 +68,29 @@ async def test_chunks_that_wait_one_behind_the_other_take_one_commit() -> None:
     assert scene.partitions.of(Partition(0)).waiting == 0
 
 
+async def test_chunks_are_joined_up_to_the_records_of_one_fetch() -> None:
+    store = GatedStore(opened=False)
+    scene = Scene(store, records_a_fetch=2)
+    deliveries = [await scene.put(0, 0)]
+    await until(lambda: bool(store.in_work))
+    deliveries += [await scene.put(0, offset) for offset in (1, 2, 3, 4, 5)]
+    store.gate.set()
+    await scene.partitions.drain()
+    assert scene.applied == [(0, 0), (0, 2), (0, 4), (0, 5)]
+    assert all(delivery.acked for delivery in deliveries)
+
+
 def test_chunks_are_joined_only_where_the_log_holds_nothing_in_between() -> None:
     def of(*offsets: int, epoch: int = 0, begun_at: int | None = None) -> Chunk:
         return chunk(*(event(offset, "u") for offset in offsets), epoch=epoch, begun_at=begun_at)
 
-    both = joined(of(3, 4), of(5, 6)._replace(backlog=7), most=4)
-    assert both is not None
+    both = joined([of(3, 4), of(5), of(6)._replace(backlog=7)])
     assert [record.offset for record in both.records] == [3, 4, 5, 6]
     assert (both.fetch, both.backlog) == (of(3).fetch, 7)
-    over_markers = joined(of(3), of(8, begun_at=4), most=4)
-    assert over_markers is not None
-    for other in (of(8), of(8, begun_at=5), of(4, epoch=1), of(3), of(2), of(4, 5, 6, 7)):
-        assert joined(of(3), other, most=4) is None
+    assert goes_on(of(2, 3), of(4, 5))
+    assert goes_on(of(3), of(8, begun_at=4))  # over markers
+    for other in (of(8), of(8, begun_at=5), of(4, epoch=1), of(3), of(2)):
+        assert not goes_on(of(3), other)
 
 
 async def test_records_that_are_queued_are_bounded_over_all_partitions() -> None:
@@ -94,6 +105,19 @@ async def test_records_that_are_queued_are_bounded_over_all_partitions() -> None
     store.gate.set()
     await asyncio.wait_for(asyncio.gather(*more), 10)
     await scene.partitions.drain()
+
+
+async def test_a_chunk_that_gave_up_waiting_counts_nothing_and_holds_up_nobody() -> None:
+    queued = RecordSemaphore(2)
+    await queued.acquire(2)
+    given_up, waiting = (asyncio.create_task(queued.acquire(records)) for records in (5, 1))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    queued.release(1)
+    await asyncio.wait_for(waiting, 10)
+    queued.release(1)
+    await asyncio.wait_for(queued.acquire(1), 10)
 
 
 async def test_a_chunk_enters_whole_and_chunks_enter_in_the_order_in_which_they_came() -> None:
