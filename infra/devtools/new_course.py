@@ -52,7 +52,13 @@ def publisher(settings: Settings) -> Publish:
 
 
 def come_and_go(
-    learner: LiveLearner, publish: Publish, course: Course, alike: Sequence[str], *, seconds: float = _SECONDS
+    learner: LiveLearner,
+    publish: Publish,
+    course: Course,
+    alike: Sequence[str],
+    *,
+    seconds: float = _SECONDS,
+    acts_every_s: float = _ACTS_EVERY_S,
 ) -> CameAndWent:
     """Publishes a course, has the learner act on others until their list has it, and retires it.
 
@@ -64,6 +70,7 @@ def come_and_go(
         course: The new one.
         alike: Courses of its subject, for the learner to act on.
         seconds: How long the list may take to follow, each way.
+        acts_every_s: Seconds between two events of the learner.
 
     Raises:
         ServiceUnavailable: The list did not follow in time, or something does not answer.
@@ -75,7 +82,7 @@ def come_and_go(
         now = time.perf_counter()
         if now - start > seconds:
             raise ServiceUnavailable(f"the new course {course.course_id} was on no list {seconds:g} s after its record")
-        if now - acted_at > _ACTS_EVERY_S:
+        if now - acted_at > acts_every_s:
             kind, other = next(acts)
             learner.act([other], kind)
             acted_at = now

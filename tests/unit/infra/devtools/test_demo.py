@@ -96,7 +96,8 @@ def test_an_answer_that_never_changes_is_told(learner: LiveLearner) -> None:
 class Listing:
     """A learner whose list has what was published once they acted, and has it no more once it was retired."""
 
-    def __init__(self, *, follows: bool = True) -> None:
+    def __init__(self, *, follows: bool = True, after_acts: int = 1) -> None:
+        self._after_acts = after_acts
         self.acts: list[tuple[str, str]] = []
         self.published: dict[str, bytes | None] = {}
         self._follows = follows
@@ -108,7 +109,11 @@ class Listing:
         self.acts += [(kind, each) for each in course_ids]
 
     def ask(self) -> Answer:
-        new = [each for each, value in self.published.items() if (value is not None) == self._follows and self.acts]
+        new = [
+            each
+            for each, value in self.published.items()
+            if (value is not None) == self._follows and len(self.acts) >= self._after_acts
+        ]
         return Answer(("a", *new, "b"), ("",) * (2 + len(new)), "v1", "cached")
 
 
@@ -117,6 +122,14 @@ def test_a_new_course_is_waited_for_while_its_learner_acts_and_then_retired() ->
     found = come_and_go(cast("Any", listing), listing.publish, Course(course_id="n", title="New"), ["x", "y"])
     assert (found.rank, listing.acts, listing.published) == (2, [("play", "x")], {"n": None})
     assert 0 < found.listed_s < 30
+
+
+def test_the_learner_acts_for_as_long_as_the_course_is_not_listed() -> None:
+    listing = Listing(after_acts=6)
+    course = Course(course_id="n", title="New")
+    come_and_go(cast("Any", listing), listing.publish, course, ["x", "y"], acts_every_s=0.0)
+    once = [("play", "x"), ("play", "y"), ("view", "x"), ("view", "y")]
+    assert listing.acts == [*once, *once[:2]]
 
 
 def test_a_list_that_does_not_follow_the_catalogue_is_told() -> None:
