@@ -107,7 +107,8 @@ def evaluate(
         stage("reading")
         prepared = _prepared(settings, from_files(interactions, courses))
         _import_tensorflow(settings)
-        from batch.evaluation.experiment import run_experiment  # noqa: PLC0415 - as above
+        from batch.evaluation.comparison import run_experiment  # noqa: PLC0415 - as above
+        from batch.evaluation.figures import figures_of  # noqa: PLC0415 - as above
         from batch.evaluation.report import PAGE, write_report  # noqa: PLC0415 - as above
         from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
         from batch.text_encoders import encoder_of  # noqa: PLC0415 - as above
@@ -123,7 +124,7 @@ def evaluate(
             stage=stage,
         )
         facts = {"history": prepared.facts, "account_lines": prepared.account.lines()}
-        document = {**experiment.document(), **facts}
+        document = {**figures_of(experiment), **facts}
         if not no_report:
             stage("writing the report")
             facts["hyperparameters"] = asdict(experiment.hyperparameters)

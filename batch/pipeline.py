@@ -8,7 +8,9 @@ from pathlib import Path
 from batch.account import HistoryAccount
 from batch.candidate import Candidate, choose_candidate, fit_candidate
 from batch.encoding import EngagementRule, encode
-from batch.evaluation.experiment import Experiment, run_experiment
+from batch.evaluation.comparison import run_experiment
+from batch.evaluation.experiment import Experiment
+from batch.evaluation.figures import figures_of
 from batch.evaluation.gate import Verdict, judge_golden, judge_newest
 from batch.evaluation.golden import Golden
 from batch.evaluation.published import GoldenSlice, compare, newest_cutoff, published_models
@@ -189,7 +191,7 @@ def _finished(
     at_ms: int,
 ) -> Draft:
     """The draft with its time, its data range and the figures of the evaluation."""
-    found = experiment.document()
+    found = figures_of(experiment)
     kept = ("hybrid", "best_baseline", "hybrid_minus_best_baseline", "users")
     metrics = {
         "model": candidate.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from batch.evaluation.figures import figures_of
 from batch.evaluation.verdict import table, verdict
 from batch.pipeline import Retrained, headline
 
@@ -16,7 +17,7 @@ def document(result: Retrained, filled: int, *, published: bool) -> dict[str, An
         filled: Cached lists computed.
         published: Whether the pointer was moved to it.
     """
-    found = result.experiment.document()
+    found = figures_of(result.experiment)
     return {
         "version": result.bundle.name,
         "model": result.candidate.name,
@@ -41,7 +42,7 @@ def lines(result: Retrained, filled: int, *, published: bool) -> list[str]:
         filled: Cached lists computed.
         published: Whether the pointer was moved to it.
     """
-    found = result.experiment.document()
+    found = figures_of(result.experiment)
     return [
         headline(result.candidate, result.verdict),
         "",

@@ -95,8 +95,8 @@ def _legend_beside(axes: Axes) -> None:
 def _training(experiment: Experiment) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=_SIZE, layout="constrained")
     curves = (
-        (left, experiment.curve, "Towers: cross-entropy of an example, nats"),
-        (right, experiment.mixer_curve, "Mixer: 0.3 cross-entropy − 2 smooth NDCG"),
+        (left, experiment.fitted.curve, "Towers: cross-entropy of an example, nats"),
+        (right, experiment.fitted.mixer_curve, "Mixer: 0.3 cross-entropy − 2 smooth NDCG"),
     )
     for axes, curve, title in curves:
         axes.plot(range(1, len(curve) + 1), curve, marker="o")

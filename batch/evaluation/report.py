@@ -14,6 +14,7 @@ import msgspec
 from batch.evaluation.diagnosis import MOST_LEARNERS, Diagnosis, diagnose
 from batch.evaluation.diversity import diversity_cost
 from batch.evaluation.experiment import Experiment
+from batch.evaluation.figures import figures_of
 from batch.evaluation.page import page, seeds_line
 from batch.evaluation.tuning import sampled
 from batch.evaluation.verdict import table, verdict
@@ -41,7 +42,7 @@ def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Ma
     from batch.evaluation.plots import draw_plots  # noqa: PLC0415 - seaborn takes a second, and many runs end before
 
     diagnosis = diagnose(experiment)
-    document = {**facts, **experiment.document(), **diagnosed(diagnosis), "diversity": _diversity(experiment)}
+    document = {**facts, **figures_of(experiment), **diagnosed(diagnosis), "diversity": _diversity(experiment)}
     target, temporary = reports_dir / name, reports_dir / f".writing-{name}-{os.getpid()}"
     try:
         temporary.mkdir(parents=True)

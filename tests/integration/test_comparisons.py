@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from batch.commands import retrain
-from batch.evaluation.experiment import run_experiment
+from batch.evaluation.comparison import run_experiment
+from batch.evaluation.figures import figures_of
 from batch.text_encoders import SentenceEncoder
 from benchmarks.shapes import SHAPES, Shape, draw
 from recsys.model.inputs import Floats
@@ -45,7 +46,7 @@ def test_a_history_of_any_shape_can_be_compared_on(shape: Shape) -> None:
 def test_the_same_seed_gives_the_same_figures_and_the_same_model() -> None:
     settings = replace(QUICK, epochs=3)
     one, other = (run_experiment(draw_events(), draw_courses(), settings, RULE) for _ in range(2))
-    assert one.document() == other.document()
+    assert figures_of(one) == figures_of(other)
     assert one.model.arrays.keys() == other.model.arrays.keys()
     for name, array in one.model.arrays.items():
         np.testing.assert_allclose(other.model.arrays[name], array, atol=1e-5, err_msg=name)
@@ -58,7 +59,7 @@ def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(
     assert [len(values) for values in experiment.seeds.values()] == [len(experiment.cases)] * 2
     assert list(experiment.seeds) == [QUICK.seed, QUICK.seed + 1]
     assert experiment.seeds[QUICK.seed].tolist() == experiment.hybrid.per_user["ndcg@10"].tolist()
-    found = experiment.document()
+    found = figures_of(experiment)
     assert found["text_encoder"] == "subjects"
     (other,) = found["alternatives"]
     assert other == "hybrid with TF-IDF"

@@ -130,9 +130,9 @@ def test_one_flipped_bit_in_any_file_of_a_trained_model_is_refused(hybrid: Draft
 
 
 def test_training_learns_what_each_learner_is_after(experiment: Experiment) -> None:
-    assert experiment.curve[-1] < experiment.curve[0]
-    assert set(experiment.penalties) >= {experiment.model.settings.item_item_l2}
-    assert experiment.lists > 0
+    assert experiment.fitted.curve[-1] < experiment.fitted.curve[0]
+    assert set(experiment.fitted.penalties) >= {experiment.model.settings.item_item_l2}
+    assert experiment.fitted.lists > 0
     popularity = experiment.baselines["popularity"].mean("recall@20")
     assert experiment.hybrid.mean("recall@20") > popularity + 0.1
 

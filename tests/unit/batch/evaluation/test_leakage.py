@@ -12,7 +12,8 @@ import pytest
 
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case
-from batch.evaluation.experiment import Experiment, run_experiment
+from batch.evaluation.comparison import run_experiment
+from batch.evaluation.experiment import Experiment
 from batch.evaluation.leakage import Check, LeakFound, checks_of_history, checks_of_model, require_no_leak
 from batch.features import fit_text
 from batch.ranking.snapshots import activity_before

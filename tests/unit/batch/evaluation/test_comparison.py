@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch.evaluation.experiment import run_experiment
+from batch.evaluation.comparison import run_experiment
 from benchmarks.shapes import SHAPES, draw
 from recsys.errors import InputError
 from tests.doubles.two_subjects import QUICK, RULE
