@@ -2,6 +2,8 @@
 
     RecsysError                 1
     ├── ConfigurationError      2   a setting or an option that cannot be
+    │   ├── ListenerMismatch    2   Kafka's listener does not fit the security settings
+    │   └── UntrustedCertificate 2  Kafka's certificate is not trusted
     ├── InputError              2   a file that is missing, unreadable or has the wrong columns
     ├── InvalidEvent            2   an event that is refused, with its closed-list reason
     ├── ServiceUnavailable      3   Kafka or Redis does not answer
@@ -39,6 +41,14 @@ class ListenerMismatch(ConfigurationError):
     """Kafka's listener does not fit the security settings, by how its connections end.
 
     A worker that is connected goes on: a network that cuts connections off looks much the same.
+    """
+
+
+class UntrustedCertificate(ConfigurationError):
+    """Kafka's certificate is not trusted: it expired, is of another authority, or names another host.
+
+    No process starts on it. A worker that is connected goes on and says so: its connections were verified when they
+    were made, its client refuses new ones anyway, and once ended it could not come back until a person acts.
     """
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from faust.types.tuples import TP
 
-from recsys.errors import ListenerMismatch, ServiceUnavailable, UnreadableState
+from recsys.errors import ListenerMismatch, ServiceUnavailable, UnreadableState, UntrustedCertificate
 from recsys.kafka.admin import check_interactions_topic
 from recsys.kafka.clients import aiokafka_options
 from recsys.keys import KeySpace, Partition, Topology
@@ -219,6 +219,9 @@ class Upkeep:
     async def _check_topic(self) -> None:
         try:
             now = await asyncio.to_thread(self.check_topic, self.settings)
+        except UntrustedCertificate as error:
+            log.error("kafka_certificate_not_trusted", error=str(error))  # noqa: TRY400 - the error says all
+            return
         except ListenerMismatch as error:  # the consumer is connected with the same settings
             raise ServiceUnavailable(str(error)) from error
         if self.owner is not None:

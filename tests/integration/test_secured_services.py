@@ -24,12 +24,13 @@ from infra.devtools.local_kafka import missing_programs
 from infra.devtools.secured import SecuredKafka, SecuredRedis
 from infra.operator.topics import ensure_topics
 from recsys.cli import main
-from recsys.errors import ConfigurationError
+from recsys.errors import ConfigurationError, UntrustedCertificate
 from recsys.events import Interaction
 from recsys.files import write_courses, write_interactions
 from recsys.kafka.admin import log_bounds
 from recsys.kafka.clients import admin_client, aiokafka_options, kafka_python_options
-from recsys.kafka.diagnosis import Problem, diagnose, reach
+from recsys.kafka.diagnosis import diagnose, reach
+from recsys.kafka.findings import Problem
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
 from serving.service import kafka_producer
@@ -159,7 +160,7 @@ async def test_the_api_sends_events(broker: SecuredKafka, certificates: Certific
 
 def test_a_certificate_of_another_authority_is_named(broker: SecuredKafka, certificates: Certificates) -> None:
     settings = client_of(broker, certificates, "SSL", "SSL", kafka_ssl_ca_file=certificates.other_ca_file)
-    with pytest.raises(ConfigurationError, match=r"is not trusted: .*RECSYS_KAFKA_SSL_CA_FILE"):
+    with pytest.raises(UntrustedCertificate, match=r"is not trusted: .*RECSYS_KAFKA_SSL_CA_FILE"):
         reach(settings)
 
 

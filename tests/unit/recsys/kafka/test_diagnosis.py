@@ -10,7 +10,8 @@ import pytest
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.processes import free_port
 from recsys.errors import ConfigurationError, ListenerMismatch, ServiceUnavailable
-from recsys.kafka.diagnosis import Finding, Problem, diagnose, reach
+from recsys.kafka.diagnosis import diagnose, reach
+from recsys.kafka.findings import Finding, Problem
 from recsys.settings import Settings
 from tests.doubles.listeners import advertising, closing, listening, silent, speaking_http
 

@@ -10,7 +10,14 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from recsys.errors import ConfigurationError, ForeignState, ListenerMismatch, ServiceUnavailable, UnreadableState
+from recsys.errors import (
+    ConfigurationError,
+    ForeignState,
+    ListenerMismatch,
+    ServiceUnavailable,
+    UnreadableState,
+    UntrustedCertificate,
+)
 from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Trending
 from recsys.online_store.durability import Durability
@@ -143,14 +150,23 @@ async def test_a_topic_that_lost_its_arrival_time_ends_the_worker_and_a_silent_k
     assert asked == [settings] * 3
 
 
-async def test_a_connection_that_is_cut_off_like_one_without_a_login_ends_no_connected_worker() -> None:
-    """Seen in `make faults` T10, where the network resets connections."""
+@pytest.mark.parametrize(
+    ("met", "event", "level"),
+    [
+        (ListenerMismatch("it wants a login"), "postponed", "warning"),
+        (UntrustedCertificate("it has expired"), "kafka_certificate_not_trusted", "error"),
+    ],
+)
+async def test_what_only_new_connections_meet_ends_no_connected_worker(
+    met: ConfigurationError, event: str, level: str
+) -> None:
+    """A reset of the network looks like a listener that wants a login; a standing connection needs no certificate."""
     asked = 0
 
     def check(_: Settings) -> LogIdentity:
         nonlocal asked
         asked += 1
-        raise ListenerMismatch("it wants a login")
+        raise met
 
     upkeep = upkeep_of(MemoryStore(), MINE, load_settings(worker_topic_check_seconds=0.001), check_topic=check)
     with capture_logs() as said:
@@ -158,7 +174,7 @@ async def test_a_connection_that_is_cut_off_like_one_without_a_login_ends_no_con
         await until(lambda: asked > 2)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert {(line["event"], line["error"]) for line in said} == {("postponed", "it wants a login")}
+    assert {(line["event"], line["log_level"], line["error"]) for line in said} == {(event, level, str(met))}
 
 
 async def test_a_redis_that_begins_to_evict_ends_the_worker_and_evicted_keys_are_told() -> None:
