@@ -31,9 +31,9 @@ from batch.history import History, from_files
 from batch.preparation import prepare, rule_of
 from batch.ranking.snapshots import activity_before
 from batch.train import fit_hybrid, recommender
+from benchmarks.log_blocks import blocks
 from recsys.catalog import Course
 from recsys.events import Interaction
-from recsys.events import encode as encode_event
 from recsys.files import INTERACTION_COLUMNS
 from recsys.model.bundle import Draft, load_bundle, write_bundle
 from recsys.model.course_features import course_features
@@ -41,13 +41,11 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.increment_training import deterministic_tensorflow
 from recsys.model.inputs import Doubles
 from recsys.settings import load_settings
-from stream.finetuning.blocks import Block, BlockId, LogRecord
 from stream.finetuning.gate import GateRules, Outcome
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
 from stream.finetuning.training_process import TrainerRules, make_trainer
 
-BLOCK = 256
 INCREMENTS = 10
 FIRST, CUT = 0.70, 0.85
 MOST_CASES = 1000
@@ -171,7 +169,7 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) ->
     gate = GateRules(events=100, moved=0.0, rejections=INCREMENTS + 1)
     trainer = make_trainer(replace(rules, learning=replace(LearningRules(), gate=gate)))
     trainer.follow(bundle)
-    stream = blocks(events)
+    stream = blocks(interactions(events))
     start = [block for block in stream if block.place.stop <= first]
     rest = stream[len(start) :]
     began = time.process_time()
@@ -206,14 +204,13 @@ def judged(trainer: Trainer, number: int) -> str:
     return f"{proposal.verdict.outcome}: {proposal.verdict.reason}"
 
 
-def blocks(events: pd.DataFrame) -> list[Block]:
-    """The events as blocks of a topic of one partition, in the order of their times."""
+def interactions(events: pd.DataFrame) -> list[Interaction]:
+    """The events in the order of their rows, each with an id of its own."""
     columns = (events[name] for name in ("user_id", "course_id", "type", "timestamp", "value"))
-    records = []
-    for offset, (user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True)):
-        event = Interaction(f"e{offset}", user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
-        records.append(LogRecord(offset, int(at_ms), user.encode(), encode_event(event), ()))
-    return [Block(BlockId(0, at, at + BLOCK), tuple(records[at : at + BLOCK])) for at in range(0, len(records), BLOCK)]
+    return [
+        Interaction(f"e{place}", user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
+        for place, (user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True))
+    ]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.prequential import DAY_MS, DELAYS_MS, NIGHTLY, History, State, drawn_trials, figure, visible_until
+from benchmarks.prequential.__main__ import drawn_trials
+from benchmarks.prequential.figures import figure
+from benchmarks.prequential.methods import DAY_MS, DELAYS_MS, NIGHTLY, visible_until
+from benchmarks.prequential.state import History, State
 from benchmarks.rivals import DecayedPopularity
 from recsys.events import EventType, Interaction
 from recsys.record.rules import RecordRules

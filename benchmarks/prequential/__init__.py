@@ -1,0 +1,1 @@
+"""What visibility is worth: hit rate and NDCG by how late events become visible (`make bench-prequential`)."""
