@@ -5,7 +5,11 @@
 A commit is all or nothing, and happens only if the fence still is what it was.
 """
 
-from recsys.online_store.ports import Control, Guards, Lists, OnlineStore, ShardStore
+from recsys.online_store.ports import OnlineStore
+from recsys.online_store.ports.control import Control
+from recsys.online_store.ports.guards import Guards
+from recsys.online_store.ports.lists import Lists
+from recsys.online_store.ports.shards import ShardStore
 from recsys.online_store.values import (
     AllActivity,
     CachedTop,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recsys.errors import OutdatedState
 from recsys.keys import Topology
-from recsys.online_store.ports import Control
+from recsys.online_store.ports.control import Control
 
 
 async def any_topology(store: Control) -> Topology | None:

@@ -14,7 +14,7 @@ from recsys.kafka.records import Chunk, Record
 from recsys.keys import Shard
 from recsys.online_store import ShardState
 from recsys.online_store.operations import Read
-from recsys.online_store.redis.shard_scripts import COMMIT, FENCE_CHECK
+from recsys.online_store.redis.commit_script import COMMIT, FENCE_CHECK
 from recsys.online_store.redis.shards import RedisShards
 from stream.engagement import commit, gaps
 from stream.engagement.steps import after

@@ -1,4 +1,4 @@
-"""The arguments and answers of the shard's scripts (`shard_scripts.py` has their form)."""
+"""The arguments and answers of the shard's scripts (`script_steps.py` has their form)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lua scripts of lists, guards and control (`shard_scripts.py` has the shard's).
+"""The Lua scripts of lists, guards and control (`commit_script.py` and `read_script.py` have the shard's).
 
 Each touches keys of one hash tag only (`KEYS[1]` routes it on a cluster), so it is atomic there too, and overwrites, so
 that one that fails half-way does no harm when it is run again.

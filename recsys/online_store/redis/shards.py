@@ -25,9 +25,10 @@ from recsys.online_store.operations import (
     SortedSetMark,
     SortedSetUnmark,
 )
+from recsys.online_store.redis.commit_script import COMMIT
 from recsys.online_store.redis.connection import answering, offset_of, refusal
 from recsys.online_store.redis.documents import Document, take_answer
-from recsys.online_store.redis.shard_scripts import COMMIT, READ_SHARD
+from recsys.online_store.redis.read_script import READ_SHARD
 from recsys.online_store.redis.users import SCAN_COUNT, UserIndex, scores_of
 from recsys.online_store.values import Effects, ShardState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from recsys.online_store.redis.shard_scripts import COMMIT
+from recsys.online_store.redis.commit_script import COMMIT
 from tests.doubles.mutant_worker import COMMIT_WITHOUT_FENCE
 from tests.faults.cases.kills import EVENTS, START_S
 from tests.faults.findings import Findings, case, conclude

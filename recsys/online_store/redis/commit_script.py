@@ -1,123 +1,14 @@
-"""The Lua scripts of `shards.py`: one reads what a batch needs of a shard, one applies what it changes.
+"""The Lua script that applies a batch's effects to a shard and moves its fence, all or nothing (`script_steps`).
 
-Both know types of state and none of their meaning. A script touches keys of one hash tag only (`KEYS[1]` routes it on a
-cluster), so it runs atomically there too. They take one msgpack document, in which every list stands once and is named
-by its number, because learners' ids are in most operations; and one binary argument, because `cmsgpack` refuses
-msgpack's binary type: the values of hashes, in the order of the operations that consume them.
-
-`unpack` puts its values on Lua's stack, which holds some thousand: all calls with many arguments go in slices.
+It is long and stays whole: one atomic step, in which everything that can fail comes before the first change.
 """
 
 from __future__ import annotations
 
+from recsys.online_store.redis.script_steps import STEPS
+
 FENCE_CHECK = "if (fence or '') ~= ARGV[1] then return 0 end"
 """What makes a commit happen once. By a name of its own so that the fault suite can take it out."""
-
-_COMMON = """
--- ARGV[DOC]: {tag, lists, steps}; a step is {kind, state, ...} with the numbers of its lists.
-local SLICE = 3000
-local tag, lists, steps = doc[1], doc[2], doc[3]
-
--- The key and the command in hand, so that a failure can be named.
-local at, doing = KEYS[1], ''
-
-local function key_of(state, owner)
-  if owner == '' then return tag .. ':' .. state end
-  return tag .. ':' .. state .. ':' .. owner
-end
-
--- redis.call raises a table in Redis 7 and a text before it.
-local function said(problem)
-  if type(problem) == 'table' then problem = problem.err end
-  if doing ~= '' then return doing .. ': ' .. tostring(problem) end
-  return tostring(problem)
-end
-"""
-
-READ_SHARD = (
-    """
-local doc = cmsgpack.unpack(ARGV[1])
-"""
-    + _COMMON
-    + """
-local read = {}
-
--- {values, sizes}: the fields of many hashes, false where absent, and for each hash how many fields it has, or -1 where
--- none that was asked for is absent. Two empty lists for a hash of the shard itself that is not there.
-function read.values(state, owners, sizes, fields)
-  local values, counts, n, first = {}, {}, 0, 1
-  for o = 1, #owners do
-    at, doing = key_of(state, owners[o]), 'HMGET'
-    if owners[o] == '' then
-      doing = 'HLEN'
-      if redis.call('HLEN', at) == 0 then return {{}, {}} end
-      doing = 'HMGET'
-    end
-    local last, absent = first + sizes[o] - 1, false
-    for from = first, last, SLICE do
-      local found = redis.call('HMGET', at, unpack(fields, from, math.min(from + SLICE - 1, last)))
-      for i = 1, #found do
-        n = n + 1
-        values[n] = found[i]
-        absent = absent or not found[i]
-      end
-    end
-    counts[o] = -1
-    if absent then
-      doing = 'HLEN'
-      counts[o] = redis.call('HLEN', at)
-    end
-    first = last + 1
-  end
-  return {values, counts}
-end
-
--- Every field and value of many hashes.
-function read.whole(state, owners)
-  local hashes = {}
-  doing = 'HGETALL'
-  for o = 1, #owners do
-    at = key_of(state, owners[o])
-    hashes[o] = redis.call('HGETALL', at)
-  end
-  return hashes
-end
-
--- One field of many hashes of text.
-function read.text(state, owners, field)
-  local values = {}
-  doing = 'HGET'
-  for o = 1, #owners do
-    at = key_of(state, owners[o])
-    values[o] = redis.call('HGET', at, field) or ''
-  end
-  return values
-end
-
-local fence, intent, answers
-local whole, problem = pcall(function()
-  doing = 'GET'
-  fence = redis.call('GET', KEYS[1])
-  at = KEYS[2]
-  intent = redis.call('GET', KEYS[2])
-  answers = {}
-  for s = 1, #steps do
-    local step = steps[s]
-    local kind = step[1]
-    if kind == 'values' then
-      answers[s] = read.values(step[2], lists[step[3]], lists[step[4]], lists[step[5]])
-    elseif kind == 'text' then
-      answers[s] = read.text(step[2], lists[step[3]], step[4])
-    else
-      answers[s] = read.whole(step[2], lists[step[3]])
-    end
-  end
-end)
-if not whole then return {'unreadable', at, said(problem)} end
-if intent then return {'damaged', intent} end
-return {'ok', fence, answers}
-"""
-)
 
 COMMIT = (
     """
@@ -129,7 +20,7 @@ if type(fence) == 'table' then return {'unreadable', KEYS[1], fence.err} end
 local doc = cmsgpack.unpack(ARGV[3])
 local blob = ARGV[4]
 """
-    + _COMMON
+    + STEPS
     + """
 -- KEYS[2] is written before the first change and deleted after the last. While it stands, a commit was applied in part:
 -- applying it again would count its sums twice, so nothing is applied to the shard any more.
