@@ -1,6 +1,6 @@
 """The ranker behind the four methods that `recsys.model.scorer` asks of an affinity (see `recsys.model.affinity`).
 
-Scores are computed learner by learner, so a learner's are the same to the last bit in every batch.
+A learner's scores are the same to the last bit in every batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.ranker import Ranker
-from recsys.model.signals import ITEM_ITEM, SIGNALS
+from recsys.model.signals import ITEM_ITEM, SIGNALS, Entries
 from recsys.model.top_k import Indices
 
 ACTIVITY = "activity"
@@ -84,12 +84,7 @@ class MixedAffinity:
     def batch(self, users: Sequence[int], owner: Indices, rows: Rows, stored: Doubles, *, at_ms: int) -> MixedBatch:
         """Scores some learners; arguments as of `recsys.model.affinity.Affinity.batch`."""
         now = decayed(stored, at_ms=at_ms, half_life_days=self._half_life_days)
-        bounds = np.searchsorted(owner, np.arange(len(users) + 1))
-        values = np.empty((len(users), self._n_courses), np.float32)
-        for learner, user in enumerate(users):
-            mine = slice(bounds[learner], bounds[learner + 1])
-            values[learner] = self._ranker.scores(user, rows[mine], now[mine])
-        return MixedBatch(values)
+        return MixedBatch(self._ranker.scores_of(np.asarray(users, np.intp), Entries(owner, rows, now)))
 
     def scores(self, batch: MixedBatch) -> Floats:
         """Every learner's score of every course `(learners, n_courses)`; the caller may write into it."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.model.inputs import Doubles, Floats, Rows
-from recsys.model.signals import SIGNALS, SignalModel, log_context, positive
+from recsys.model.signals import SIGNALS, Entries, SignalModel, log_context, positive, positive_entries
 
 
 class Ranker:
@@ -52,13 +52,37 @@ class Ranker:
             rows: All courses of the learner's history `(m,)`.
             scores: Their engagement decayed to now `(m,)`, of either sign.
         """
-        liked, engagement = positive(rows, scores)
-        if not len(liked):
-            return self._newcomers
-        weights = self.weights(len(liked), float(engagement.sum()))
-        signals = self._signals.signals(user_row, liked, engagement, rows)
-        mixed: Floats = weights[: len(SIGNALS)] @ signals
-        mixed += weights[len(SIGNALS) :] @ self._features
+        found: Floats = self.scores_of(np.array([user_row]), Entries(np.zeros(len(rows), np.intp), rows, scores))[0]
+        return found
+
+    def scores_of(self, users: NDArray[np.intp], histories: Entries) -> Floats:
+        """Of some learners for every course, `(learners, n)`; each the same to the last bit in every batch.
+
+        Args:
+            users: Their rows of the user embeddings.
+            histories: All courses of their histories, with their engagement decayed to now, of either sign.
+        """
+        liked = positive_entries(histories)
+        counts = np.bincount(liked.owner, minlength=len(users))
+        some = counts > 0
+        if some.all():
+            return self._mixed(users, counts, liked, histories)
+        scores = np.empty((len(users), self._features.shape[1]), np.float32)
+        scores[~some] = self._newcomers
+        if some.any():
+            place = some.cumsum() - 1
+            kept = some[histories.owner]
+            touched = Entries(place[histories.owner[kept]], histories.rows[kept], histories.scores[kept])
+            scores[some] = self._mixed(users[some], counts[some], liked._replace(owner=place[liked.owner]), touched)
+        return scores
+
+    def _mixed(self, users: NDArray[np.intp], counts: NDArray[np.intp], liked: Entries, touched: Entries) -> Floats:
+        engagement = np.bincount(liked.owner, liked.scores, minlength=len(users))
+        weights = mixed_weights(self._arrays, log_context(counts, engagement))
+        signals = self._signals.signals_of(users, liked, touched.owner, touched.rows)
+        # Products of one learner each: of several together the last bits would depend on how many.
+        mixed: Floats = np.matmul(weights[:, None, len(SIGNALS) :], self._features)[:, 0]
+        mixed += np.matmul(weights[:, None, : len(SIGNALS)], signals)[:, 0]
         return mixed
 
     def weights(self, courses: int, engagement: float) -> Floats:
@@ -72,14 +96,14 @@ class Ranker:
 
 
 def mixed_weights(arrays: Mapping[str, NDArray[Any]], context: Floats) -> Floats:
-    """The weights of signals and features for a learner, `(s + f,)`.
+    """The weights of signals and features for learners, `(..., s + f)`.
 
     Args:
         arrays: The mixer's, as of `Ranker`.
-        context: Of the learner, `(2,)` (`recsys.model.signals.log_context`).
+        context: Of the learners, `(..., 2)` (`recsys.model.signals.log_context`).
     """
-    seen = (context - arrays["context_mean"]) / arrays["context_scale"]
-    hidden = np.tanh(np.einsum("c,mch->mh", seen, arrays["mixer_hidden_kernel"]) + arrays["mixer_hidden_bias"])
-    moved = np.einsum("mh,mhf->mf", hidden, arrays["mixer_output_kernel"]) + arrays["mixer_output_bias"]
-    weights: Floats = (arrays["mixer_weights"] + moved).mean(axis=0).astype(np.float32)
+    seen = ((context - arrays["context_mean"]) / arrays["context_scale"])[..., None, None, :]
+    hidden = np.tanh(np.matmul(seen, arrays["mixer_hidden_kernel"]) + arrays["mixer_hidden_bias"][:, None])
+    moved = np.matmul(hidden, arrays["mixer_output_kernel"])[..., 0, :] + arrays["mixer_output_bias"]
+    weights: Floats = (arrays["mixer_weights"] + moved).mean(axis=-2).astype(np.float32)
     return weights

@@ -8,12 +8,13 @@ weights mean the same for everybody.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.model.history import pool_weights, strength
+from recsys.model.history import POOLS, pool_weights, strength
 from recsys.model.inputs import Doubles, Floats, Rows
 
 ITEM_ITEM = ("ease", "future", "text")
@@ -22,21 +23,57 @@ LOWEST, HIGHEST = -8.0, 40.0
 """Standardised signals are clipped to this range."""
 
 _SMALLEST_DEVIATION = 1e-6
+_TOWERS = SIGNALS.index("towers")
+LINKS_AT_A_TIME = 1 << 14
+"""Item-item links summed at a time, so that what is made of them stays in a processor's cache."""
+
+
+class Entries(NamedTuple):
+    """Courses of some learners, `(k,)` each.
+
+    Attributes:
+        owner: Which learner's, as a place in the batch; non-decreasing.
+        rows: Course rows.
+        scores: Their engagement.
+    """
+
+    owner: NDArray[np.intp]
+    rows: Rows
+    scores: Doubles
 
 
 def standardised(signal: Floats, touched: Rows) -> Floats:
     """A signal `(n,)` less its mean, over its deviation, both taken over the courses not in `touched`; those get 0."""
-    signal[touched] = 0.0
-    others = max(1, len(signal) - len(touched))
-    mean = signal.sum() / others
-    deviation = np.sqrt(max(0.0, float(signal @ signal) / others - float(mean) ** 2))
-    result: Floats = np.clip((signal - mean) / np.float32(deviation + _SMALLEST_DEVIATION), LOWEST, HIGHEST)
-    result[touched] = 0.0
-    return result
+    found: Floats = standardised_rows(signal[None], np.zeros(len(touched), np.intp), touched)[0]
+    return found
+
+
+def standardised_rows(signals: Floats, owner: NDArray[np.intp], touched: Rows) -> Floats:
+    """Signals `(rows, n)`, each standardised as `standardised` does; overwrites them.
+
+    Args:
+        signals: One of one learner in each row.
+        owner: In which row each of the touched courses is left out `(k,)`.
+        touched: Course rows `(k,)`.
+    """
+    signals[owner, touched] = 0.0
+    others = np.maximum(1, signals.shape[1] - np.bincount(owner, minlength=len(signals)))
+    mean = signals.sum(axis=1) / others
+    # A product for each row: of several together the last bits would depend on how many.
+    squares = np.matmul(signals[:, None], signals[:, :, None])[:, 0, 0] / others
+    deviation = np.sqrt(np.maximum(0.0, squares - np.square(mean))) + _SMALLEST_DEVIATION
+    signals -= mean.astype(np.float32)[:, None]
+    signals /= deviation.astype(np.float32)[:, None]
+    np.maximum(signals, np.float32(LOWEST), out=signals)
+    np.minimum(signals, np.float32(HIGHEST), out=signals)
+    signals[owner, touched] = 0.0
+    return signals
 
 
 class SignalModel:
     """Computes the signals from a bundle's arrays; immutable.
+
+    Nothing of a learner's depends on who else is in a batch, not even in the last bit.
 
     Args:
         arrays: `<name>_indptr`, `<name>_indices`, `<name>_weights` for each of `ITEM_ITEM`, and the towers' arrays.
@@ -45,8 +82,16 @@ class SignalModel:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
         self._arrays, self._length = arrays, history_length
-        self._links = {name: arrays[f"{name}_indices"].astype(np.intp) for name in ITEM_ITEM}
         self.n_courses = len(arrays["course_bias"])
+        matrices = [_padded(arrays, name) for name in ITEM_ITEM]
+        width = max(1, *(columns.shape[1] for columns, _ in matrices))
+        # Row m of course r is that of matrix m, whose columns come after those of the matrices before it.
+        self._links = np.zeros((self.n_courses, len(ITEM_ITEM), width), np.intp)
+        self._link_weights = np.zeros(self._links.shape, np.float32)
+        for place, (columns, weights) in enumerate(matrices):
+            self._links[:, place, : columns.shape[1]] = columns
+            self._links[:, place] += place * self.n_courses
+            self._link_weights[:, place, : weights.shape[1]] = weights
 
     def signals(self, user_row: int, rows: Rows, scores: Doubles, touched: Rows) -> Floats:
         """Of one learner, `(len(SIGNALS), n)`.
@@ -57,49 +102,109 @@ class SignalModel:
             scores: Their decayed sums `(m,)`.
             touched: All courses of the learner's history, liked or not.
         """
-        root = np.sqrt(scores).astype(np.float32)
-        raw = [self._item_item(name, rows, root) for name in ITEM_ITEM]
-        raw.append(
-            self._arrays["course_vectors"] @ self.user_vector(user_row, rows, scores) + self._arrays["course_bias"]
-        )
-        return np.stack([standardised(signal, touched) for signal in raw])
+        liked = Entries(np.zeros(len(rows), np.intp), rows, scores)
+        found: Floats = self.signals_of(np.array([user_row]), liked, np.zeros(len(touched), np.intp), touched)[0]
+        return found
+
+    def signals_of(self, users: NDArray[np.intp], liked: Entries, owner: NDArray[np.intp], touched: Rows) -> Floats:
+        """Of some learners, `(learners, len(SIGNALS), n)`.
+
+        Args:
+            users: Their rows of the user embeddings.
+            liked: Their courses of positive engagement, each learner's highest first.
+            owner: Whose each of the touched courses is `(k,)`.
+            touched: All courses of their histories `(k,)`, liked or not.
+        """
+        learners = len(users)
+        found = np.empty((learners, len(SIGNALS), self.n_courses), np.float32)
+        self._item_item(liked, found[:, :_TOWERS])
+        towers = found[:, _TOWERS]
+        np.matmul(self._arrays["course_vectors"], self.user_vectors(users, liked)[:, :, None], out=towers[:, :, None])
+        towers += self._arrays["course_bias"]
+        rows = (owner[:, None] * len(SIGNALS) + np.arange(len(SIGNALS))).ravel()
+        standardised_rows(found.reshape(-1, self.n_courses), rows, touched.repeat(len(SIGNALS)))
+        return found
 
     def user_vector(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
-        """The user tower's vector `(vector_dim,)`."""
-        a = self._arrays
-        kept, best = rows[: self._length], scores[: self._length]
-        size = a["history_vectors"].shape[1]
-        pooled = np.zeros((a["hidden_kernel"].shape[0] - 2 - a["user_embeddings"].shape[1]) // size * size, np.float32)
-        if len(kept):
-            weights = pool_weights(best / best[0], np.arange(len(best)))
-            weights /= weights.sum(axis=0)
-            pooled = (weights.T @ a["history_vectors"][kept]).ravel()
-        much = strength(np.array(len(rows), np.float64), np.asarray(scores.sum()))
-        features = np.concatenate([pooled, much, a["user_embeddings"][user_row]])
-        hidden = np.maximum(features @ a["hidden_kernel"] + a["hidden_bias"], 0.0)
-        vector: Floats = hidden @ a["output_kernel"] + a["output_bias"]
+        """The user tower's vector `(vector_dim,)` of one learner; arguments as of `signals`."""
+        liked = Entries(np.zeros(len(rows), np.intp), rows, scores)
+        vector: Floats = self.user_vectors(np.array([user_row]), liked)[0]
         return vector
 
-    def _item_item(self, name: str, rows: Rows, root: Floats) -> Floats:
-        a = self._arrays
-        starts = a[f"{name}_indptr"][rows]
-        lengths = a[f"{name}_indptr"][rows + 1] - starts
-        before = np.cumsum(lengths) - lengths
-        positions = (starts - before).repeat(lengths) + np.arange(lengths.sum())
-        weights = a[f"{name}_weights"][positions] * root.repeat(lengths)
-        summed = np.bincount(self._links[name][positions], weights, minlength=self.n_courses)
-        values: Floats = summed.astype(np.float32)
-        return values
+    def user_vectors(self, users: NDArray[np.intp], liked: Entries) -> Floats:
+        """The user tower's vectors `(learners, vector_dim)`; arguments as of `signals_of`."""
+        a, learners = self._arrays, len(users)
+        counts = np.bincount(liked.owner, minlength=learners)
+        engagement = np.bincount(liked.owner, liked.scores, minlength=learners).astype(np.float64)
+        features = np.concatenate(
+            [self._pooled(liked, counts), strength(counts.astype(np.float64), engagement), a["user_embeddings"][users]],
+            axis=1,
+        )
+        # Products of one row each: of several together the last bits would depend on how many.
+        hidden = np.maximum(np.matmul(features[:, None], a["hidden_kernel"]) + a["hidden_bias"], 0.0)
+        vectors: Floats = (np.matmul(hidden, a["output_kernel"]) + a["output_bias"])[:, 0]
+        return vectors
+
+    def _pooled(self, liked: Entries, counts: NDArray[np.intp]) -> Floats:
+        """The pools of each learner's best courses, `(learners, POOLS * d)`."""
+        vectors, starts = self._arrays["history_vectors"], counts.cumsum() - counts
+        ranks = np.arange(len(liked.rows)) - starts[liked.owner]
+        kept = ranks < self._length
+        owner, rows = liked.owner[kept], liked.rows[kept]
+        weights = pool_weights(liked.scores[kept] / liked.scores[starts[owner]], ranks[kept])
+        totals = [np.bincount(owner, column, minlength=len(counts)) for column in weights.T]
+        weights /= np.stack(totals, axis=1)[owner].astype(np.float32)
+        bounds = np.minimum(counts, self._length).cumsum().tolist()
+        pooled = np.zeros((len(counts), POOLS, vectors.shape[1]), np.float32)
+        for learner, (start, end) in enumerate(pairwise([0, *bounds])):
+            if start < end:
+                np.matmul(weights[start:end].T, vectors[rows[start:end]], out=pooled[learner])
+        return pooled.reshape(len(counts), -1)
+
+    def _item_item(self, liked: Entries, signals: Floats) -> None:
+        """Fills in the item-item signals, `(learners, len(ITEM_ITEM), n)`, for as many learners at a time as fit."""
+        cells, learners = len(ITEM_ITEM) * self.n_courses, len(signals)
+        roots = np.sqrt(liked.scores).astype(np.float32)
+        ends = np.bincount(liked.owner, minlength=learners).cumsum()
+        most = max(1, LINKS_AT_A_TIME // self._links[0].size)
+        first = start = 0
+        while first < learners:
+            last = max(first + 1, int(np.searchsorted(ends, start + most, side="right")))
+            some = slice(start, int(ends[last - 1]))
+            columns = self._links[liked.rows[some]]
+            if last > first + 1:
+                columns += ((liked.owner[some] - first) * cells)[:, None, None]
+            weights = self._link_weights[liked.rows[some]] * roots[some, None, None]
+            summed = np.bincount(columns.ravel(), weights.ravel(), minlength=(last - first) * cells)
+            signals[first:last] = summed.reshape(last - first, len(ITEM_ITEM), self.n_courses)
+            first, start = last, some.stop
+
+
+def _padded(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[NDArray[np.intp], Floats]:
+    """A matrix as the columns and weights of each row's links `(n, most)`; what pads a row weighs 0."""
+    bounds, columns, weights = (arrays[f"{name}_{part}"] for part in ("indptr", "indices", "weights"))
+    lengths = np.diff(bounds)
+    there = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    padded = np.zeros(there.shape, np.intp), np.zeros(there.shape, np.float32)
+    padded[0][there], padded[1][there] = columns, weights
+    return padded
 
 
 def positive(rows: Rows, scores: Doubles) -> tuple[Rows, Doubles]:
     """The courses of positive engagement, highest first, equal ones by row."""
-    some = scores > 0
-    order = np.lexsort((rows[some], -scores[some]))
-    return rows[some][order], scores[some][order]
+    liked = positive_entries(Entries(np.zeros(len(rows), np.intp), rows, scores))
+    return liked.rows, liked.scores
 
 
-def log_context(courses: int, engagement: float) -> Floats:
-    """What the mixer's network sees of a learner: log1p of courses and engagement `(2,)`."""
-    context: Floats = np.log1p(np.array([courses, engagement])).astype(np.float32)
+def positive_entries(entries: Entries) -> Entries:
+    """The courses of positive engagement, each learner's highest first, equal ones by row."""
+    some = entries.scores > 0
+    owner, rows, scores = entries.owner[some], entries.rows[some], entries.scores[some]
+    order = np.lexsort((rows, -scores, owner))
+    return Entries(owner[order], rows[order], scores[order])
+
+
+def log_context(courses: Any, engagement: Any) -> Floats:
+    """What the mixer's network sees: log1p of courses and engagement `(..., 2)`, of numbers or arrays of one shape."""
+    context: Floats = np.log1p(np.stack([courses, engagement], axis=-1)).astype(np.float32)
     return context

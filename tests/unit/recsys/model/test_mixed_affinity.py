@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.drawn import draw_bundle, draw_learners
 from recsys.course_sums.activity import FIRST, Terms, activity, added, untouched
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError
@@ -19,7 +20,7 @@ from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.mixed_affinity import decayed
 from recsys.model.ranker import mixed_weights
 from recsys.model.scorer import Learner, Scorer
-from recsys.model.signals import ITEM_ITEM, SIGNALS, log_context, standardised
+from recsys.model.signals import ITEM_ITEM, LINKS_AT_A_TIME, SIGNALS, log_context, standardised
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -73,6 +74,18 @@ def test_a_learner_is_ranked_alike_in_every_batch_to_the_last_bit(mixed: Draft) 
         assert not {"c1", "c2", "c7"} & set(found[0])
         scores = scorer.score(learner.user_id, learner.engagement, at_ms=NOW)
         assert found[1] == [float(scores[int(course[1:])]) for course in found[0]]
+
+
+def test_learners_of_many_links_are_ranked_alike_in_every_batch(tmp_path: Path) -> None:
+    """As many courses as a real catalogue has: links are then summed for some learners at a time."""
+    scorer = Scorer.load(draw_bundle(tmp_path, courses=500, users=3))
+    learners = draw_learners(60, courses=500, at_ms=NOW)
+    learners[7], learners[31] = (Learner("u1", {}, ()) for _ in range(2))  # newcomers among the others
+    assert sum(len(learner.engagement) for learner in learners) * 3 * 200 > 10 * LINKS_AT_A_TIME
+    alone = [scorer.rank_many([learner], at_ms=NOW, n=20)[0] for learner in learners]
+    for size in (2, 7, 60):
+        batches = (learners[start : start + size] for start in range(0, 60, size))
+        assert [ranked for batch in batches for ranked in scorer.rank_many(batch, at_ms=NOW, n=20)] == alone
 
 
 def test_scores_are_the_mixed_signals_and_features(mixed: Draft) -> None:
