@@ -41,3 +41,8 @@ def test_popularity_fades() -> None:
 def test_isgd_is_tuned_among_its_settings() -> None:
     best = tuned_isgd(TOUCHES, USERS, COURSES)
     assert (best["rate"] in RATES, best["negatives"] in NEGATIVES) == (True, True)
+
+
+def test_a_rate_at_which_isgd_diverges_is_not_the_best() -> None:
+    """Comparisons with NaN are false: such a rate once had no course ahead of the right one."""
+    assert tuned_isgd(TOUCHES, USERS, COURSES, rates=(50.0, 0.2))["rate"] == 0.2
