@@ -66,8 +66,7 @@ class _LazyGroup(click.Group):
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise ConfigurationError(
-                f"`recsys {cmd_name}` is not part of this installation: there is no module {error.name} "
-                "(an image holds what its processes need; `make setup` installs everything)"
+                f"`recsys {cmd_name}` is not part of this installation: {_missing(error)}"
             ) from None
         return command
 
@@ -86,6 +85,10 @@ def recsys() -> None:
     """
 
 
+def _missing(error: ModuleNotFoundError) -> str:
+    return f"there is no module {error.name} (an image holds what its processes need; `make setup` installs everything)"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; an error raised on purpose becomes one line on stderr and its exit status.
 
@@ -102,6 +105,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"recsys: {str(error.filename)[:200]}: {error.strerror}", err=True)
         sys.exit(InputError.exit_status)
+    except ModuleNotFoundError as error:  # of what a command imports once it runs
+        click.echo(f"recsys: this installation lacks a part of the command: {_missing(error)}", err=True)
+        sys.exit(ConfigurationError.exit_status)
     except RecsysError as error:
         click.echo(f"recsys: {' '.join(str(error).split())}", err=True)
         sys.exit(error.exit_status)

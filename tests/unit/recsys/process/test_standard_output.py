@@ -120,3 +120,19 @@ main(["simulate", "--out", "x"])
         "recsys: `recsys simulate` is not part of this installation: there is no module pandas"
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_a_module_that_a_running_command_lacks_is_one_line() -> None:
+    """`recsys stream` imports little before its signal handlers are set, and the rest once it runs."""
+    program = """
+import sys
+sys.modules["selectolax"] = None
+from recsys.cli import main
+main(["stream"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "recsys: this installation lacks a part of the command: there is no module selectolax"
+    )
+    assert done.stderr.count("\n") == 1
