@@ -9,7 +9,7 @@ from typing import Any
 from batch.clean import REPEATED, CleaningReport
 from batch.history import History
 from batch.learners import Settled
-from recsys.catalog import prerequisite_remarks
+from recsys.prerequisites import prerequisite_remarks
 
 WARNING_SHARE = 0.05
 """Left out beyond this share, a history gets a warning."""

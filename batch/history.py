@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from batch.stages import Progress
-from recsys.catalog import Catalogue, Course
+from recsys.catalog import Course
+from recsys.catalogue_log import Catalogue
 from recsys.errors import InvalidEvent, ServiceUnavailable
 from recsys.events import decode
 from recsys.files import INTERACTION_COLUMNS, courses_in, read_courses, read_interactions

@@ -1,14 +1,11 @@
-"""The catalogue: one `Course`, and its form as the value of a record in the compacted `courses` topic.
+"""One course, and its form as the value of a record in the compacted `courses` topic.
 
-Comes in: JSON bytes from Kafka. Goes out: frozen `Course` values, and a count of the records that are none. This module
-reads no file and knows no data frame (`recsys.files` does), so the stream worker and the API may import it.
+Comes in: JSON bytes from Kafka. Goes out: frozen `Course` values. This module reads no file and knows no data frame
+(`recsys.files` does), so the stream worker and the API may import it. `recsys.catalogue_log` makes a catalogue of them.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
@@ -122,9 +119,6 @@ COURSE_FIELDS: tuple[str, ...] = Course.__struct_fields__
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Course)
-_text_decoder = msgspec.json.Decoder(str)
-_QUOTE = b'"'
-_SHOWN_CHARACTERS = 200
 
 
 class CourseRefusal(StrEnum):
@@ -178,95 +172,6 @@ def decode_course(value: bytes) -> Course:
             f"expected a course_id of printable characters, not of blanks only, received {shown!r}",
         )
     return course
-
-
-def unknown_prerequisites(courses: Iterable[Course]) -> Counter[str]:
-    """Prerequisites that name no course of the catalogue, with how many courses ask for each.
-
-    They bind nobody: a course stays recommendable whatever it asks for.
-    """
-    catalogue = {course.course_id: course for course in courses}
-    return Counter(
-        wanted for course in catalogue.values() for wanted in set(course.prerequisites) if wanted not in catalogue
-    )
-
-
-def prerequisite_remarks(courses: Iterable[Course]) -> list[str]:
-    """A line where prerequisites name no course of the catalogue; none where all are known."""
-    unknown = unknown_prerequisites(courses)
-    if not unknown:
-        return []
-    example, count = min(unknown.items(), key=lambda item: (-item[1], item[0]))
-    said = f"{len(unknown)} prerequisites name no course of it and bind nobody, such as {example[:40]!r}"
-    return [f"catalogue: {said} (asked for by {count})"]
-
-
-def decode_key(key: bytes | None) -> str | None:
-    """The course id that a record's key is: the text itself, or a JSON string, as some serializers write it.
-
-    Returns:
-        None if the key is null, no text, or shows nothing.
-    """
-    if not key or key.isspace():
-        return None
-    try:
-        return (_text_decoder.decode(key) if key.startswith(_QUOTE) else key.decode()) or None
-    except UnicodeDecodeError:
-        return None
-    except msgspec.DecodeError:  # an id that begins with a quotation mark
-        return key.decode("utf-8", "replace")
-
-
-@dataclass(slots=True)
-class Catalogue:
-    """The catalogue as the records of its topic make it, each added in the order of the log.
-
-    Attributes:
-        courses: Course id → the newest valid state; a tombstone retires the course as it last was.
-        retired: Course ids whose newest valid record is a tombstone, whether or not the log still holds that course.
-        records: Records added, tombstones included.
-        tombstones: Records with a null value that name a course, whether or not the log still holds that course.
-        refused: `CourseRefusal` → records.
-        examples: `CourseRefusal` → where the first of them lies, and what is wrong with it.
-    """
-
-    courses: dict[str, Course] = field(default_factory=dict)
-    retired: set[str] = field(default_factory=set)
-    records: int = 0
-    tombstones: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def add(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        """Takes one record; one that is no course is counted and changes nothing."""
-        self.records += 1
-        try:
-            if value is None:
-                self._retire(key)
-            else:
-                course = decode_course(value)
-                self.courses[course.course_id] = course
-                self.retired.discard(course.course_id)
-        except InvalidCourse as error:
-            self.refused[error.reason] += 1
-            shown = (key or b"")[:40].decode("utf-8", "backslashreplace")
-            self.examples.setdefault(error.reason, f"offset {offset}, key {shown!r}: {error}"[:_SHOWN_CHARACTERS])
-
-    def remarks(self) -> list[str]:
-        """A line for each reason why records were refused, with how many and an example; none where all are good."""
-        return [
-            f"catalogue: {count} of {self.records} records refused as {reason}, the first at {self.examples[reason]}"
-            for reason, count in sorted(self.refused.items())
-        ]
-
-    def _retire(self, key: bytes | None) -> None:
-        course_id = decode_key(key)
-        if course_id is None:
-            raise InvalidCourse(CourseRefusal.BAD_KEY, "expected the course id as the key of a tombstone")
-        self.tombstones += 1
-        self.retired.add(course_id)
-        if course_id in self.courses:
-            self.courses[course_id] = msgspec.structs.replace(self.courses[course_id], retired=True)
 
 
 def _reason(error: Exception) -> CourseRefusal:

@@ -1,21 +1,22 @@
 """The interaction event: bytes from Kafka (or a request body) to a validated `Interaction`, in one step.
 
 This module never reads a clock: the arrival time is an argument (for a Kafka record it is the record's own
-log-append time), so every worker, rebuild and oracle decodes the same bytes to the same value.
+log-append time), so every worker, rebuild and oracle decodes the same bytes to the same value. Schema, rules and form
+stay together: they are one contract, and adding a field touches all three. `recsys.event_fields` has the rarer forms.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from recsys.errors import InvalidEvent, RefusalReason
-from recsys.nesting import MAX_DEPTH, nests_deeper
+from recsys.event_fields import Headers, fields_of, normalised, not_json, too_deep
+from recsys.nesting import nests_deeper
 from recsys.vocabulary import CONTROL
 
 EventType = Literal[
@@ -68,8 +69,6 @@ _first_byte = itemgetter(0)
 _BLANKS = "!"  # what begins with a blank is less, and nothing else that is printable
 _CURLY, _SQUARE, _BACKSLASH, _DELETE = *b"{[\\", 0x7F  # sought as numbers in a fifth of the time
 
-Headers = Iterable[tuple[str, bytes | None]]
-
 
 class Interaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One accepted interaction of a learner with a course.
@@ -107,15 +106,6 @@ class Interaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 _decoder = msgspec.json.Decoder(Interaction)
 _encoder = msgspec.json.Encoder()
-_Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
-_CLOUDEVENTS_FIELDS = {
-    "ce_id": "event_id",
-    "ce_type": "type",
-    "ce_time": "timestamp",
-    "ce_subject": "course_id",
-    "ce_userid": "user_id",
-    "ce_sessionid": "session_id",
-}
 
 
 def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> Interaction:
@@ -134,15 +124,15 @@ def decode(value: bytes | None, *, arrival_ms: int, headers: Headers = ()) -> In
     if len(value) > MAX_VALUE_BYTES:
         raise InvalidEvent(RefusalReason.TOO_LARGE, f"expected at most {MAX_VALUE_BYTES} bytes, received {len(value)}")
     if nests_deeper(value):
-        raise _too_deep()
+        raise too_deep()
     try:
         event = _decoder.decode(value)
     except msgspec.ValidationError:
-        event = _decode_leniently(value, headers)
+        event = _convert(fields_of(value, headers))
     except ValueError as error:  # msgspec's DecodeError, bad UTF-8, an integer of 4,300 digits
-        raise _not_json(error) from None
+        raise not_json(error) from None
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     return _checked(event, arrival_ms)
 
 
@@ -199,51 +189,12 @@ def from_mapping(fields: Mapping[str, Any], *, arrival_ms: int) -> Interaction:
     return _checked(_convert(dict(fields)), arrival_ms)
 
 
-def _not_json(error: ValueError) -> InvalidEvent:
-    return InvalidEvent(RefusalReason.NOT_JSON, f"expected a JSON object, received bytes that are none: {error}")
-
-
-def _too_deep() -> InvalidEvent:
-    return InvalidEvent(RefusalReason.TOO_DEEP, f"expected JSON nested at most {MAX_DEPTH} deep, received deeper")
-
-
-def _decode_leniently(value: bytes, headers: Headers) -> Interaction:
-    """The rarer forms: RFC 3339 times and fields that came as CloudEvents headers."""
-    try:
-        fields = msgspec.json.decode(value)
-    except ValueError as error:
-        raise _not_json(error) from None
-    except RecursionError:
-        raise _too_deep() from None
-    if not isinstance(fields, dict):
-        raise InvalidEvent(RefusalReason.SCHEMA, f"expected a JSON object, received {type(fields).__name__}")
-    for name, raw in headers:
-        field = _CLOUDEVENTS_FIELDS.get(name)
-        if field is not None and fields.get(field) is None and raw is not None:
-            fields[field] = raw.decode("utf-8", "replace")
-    return _convert(fields)
-
-
 def _convert(fields: dict[str, Any]) -> Interaction:
-    if fields.get("course_id") is None and fields.get("type") in CONTROL:
-        fields["course_id"] = ""
-    if isinstance(fields.get("timestamp"), str):
-        fields["timestamp"] = _rfc3339_ms(fields["timestamp"])
     try:
-        return msgspec.convert(fields, Interaction)
+        return msgspec.convert(normalised(fields), Interaction)
     except msgspec.ValidationError as error:
         detail = f"expected an event of schema version {SCHEMA_VERSION}, received: {error}"
         raise InvalidEvent(_schema_reason(str(error)), detail[:MAX_DETAIL_CHARS]) from None
-
-
-def _rfc3339_ms(text: str) -> int:
-    try:
-        return math.floor(msgspec.convert(text, _Rfc3339).timestamp() * 1000)
-    except (msgspec.ValidationError, OverflowError, ValueError):
-        raise InvalidEvent(
-            RefusalReason.BAD_TIMESTAMP,
-            f"expected integer milliseconds or RFC 3339 with a zone, received {text[:40]!r}",
-        ) from None
 
 
 def _schema_reason(message: str) -> RefusalReason:

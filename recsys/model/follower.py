@@ -18,32 +18,22 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 import msgspec
 import structlog
 
 from recsys.errors import BundleError, ServiceUnavailable, UnreadableState
 from recsys.model.publications import Publications, newest, read_publications
+from recsys.model.published_bundle import M, folders_of, load_published
+from recsys.model.remembered_pointer import remember, remembered
 from recsys.online_store import ModelPointer
-from recsys.process.atomic import write_atomically
+from recsys.process.pause import GrowingPause
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
 log = structlog.get_logger(__name__)
-
-
-class Versioned(Protocol):
-    """A loaded model."""
-
-    @property
-    def version(self) -> str:
-        """The bundle's version."""
-        ...
-
-
-M = TypeVar("M", bound=Versioned)
 
 
 class ModelFollower(Generic[M]):
@@ -81,7 +71,7 @@ class ModelFollower(Generic[M]):
         self._file, self._restore, self._listed = remember_in, restore, listed
         self._loaded_last: M | None = None
         self._listing = asyncio.Lock()
-        self._pause = _Pause(clock)
+        self._pause = GrowingPause(clock, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         self._attempted: tuple[str, Sequence[Path]] | None = None
         self._complaints: dict[str, str] = {}
         self.current: M | None = None
@@ -136,12 +126,14 @@ class ModelFollower(Generic[M]):
                 await self._restore_lost(self.published)
         elif pointer != self.published:
             self.published = pointer
-            await asyncio.to_thread(self._remember, pointer)
+            if self._file is not None:
+                await asyncio.to_thread(remember, self._file, pointer)
 
     async def _recall(self) -> None:
         """Takes the newest publication this process can know of without the pointer."""
-        remembered, noted = await asyncio.to_thread(lambda: (self._remembered(), self._noted().current))
-        self.published = newest([self.published, remembered, noted])
+        read_last = None if self._file is None else await asyncio.to_thread(remembered, self._file)
+        noted = (await asyncio.to_thread(self._noted)).current
+        self.published = newest([self.published, read_last, noted])
 
     async def _restore_lost(self, pointer: ModelPointer) -> None:
         assert self._restore is not None  # noqa: S101 - the caller looked
@@ -152,7 +144,7 @@ class ModelFollower(Generic[M]):
         log.warning("model_pointer_restored", version=pointer.version)
 
     async def _catch_up(self, pointer: ModelPointer) -> None:
-        folders = await asyncio.to_thread(self._folders_of, pointer)
+        folders = await asyncio.to_thread(folders_of, pointer, self._models_dir)
         if (pointer.version, folders) != self._attempted:
             self._pause.reset()
         if not self._pause.is_over():
@@ -170,13 +162,13 @@ class ModelFollower(Generic[M]):
         for pointer in (await asyncio.to_thread(self._noted)).published:
             if pointer.version not in tried:
                 tried.add(pointer.version)
-                folders = await asyncio.to_thread(self._folders_of, pointer)
+                folders = await asyncio.to_thread(folders_of, pointer, self._models_dir)
                 if folders and await self._swap(pointer, folders):
                     return
 
     async def _swap(self, pointer: ModelPointer, folders: Sequence[Path]) -> bool:
         try:
-            model = await asyncio.to_thread(self._loaded, pointer, folders)
+            model = await asyncio.to_thread(load_published, self._load, pointer, folders, self._models_dir)
         except Exception as error:  # noqa: BLE001 - whatever a bundle does to its loader, the model in use stays
             self._count("failed")
             log.warning(
@@ -193,30 +185,6 @@ class ModelFollower(Generic[M]):
         log.info("model_loaded", version=pointer.version, previous=previous)
         return True
 
-    def _loaded(self, pointer: ModelPointer, folders: Sequence[Path]) -> M:
-        failures = []
-        for folder in folders:
-            try:
-                model = self._load(folder)
-            except Exception as error:  # noqa: BLE001 - whatever this one does to its loader, the next may be whole
-                failures.append(str(error) if isinstance(error, BundleError | OSError) else f"{folder}: {error!r}")
-                continue
-            if model.version == pointer.version:
-                return model
-            failures.append(f"the bundle in {folder} is of version {model.version}, published is {pointer.version}")
-        if not failures:
-            raise BundleError(
-                f"no folder of the published model {pointer.version}, neither {pointer.path} nor in {self._models_dir}"
-            )
-        raise BundleError("; ".join(failures))
-
-    def _folders_of(self, pointer: ModelPointer) -> Sequence[Path]:
-        """Where the bundle lies: the publisher's path, or our own folder where the publisher ran on another machine."""
-        places = [Path(pointer.path)]
-        if Path(pointer.version).name == pointer.version:  # a version never leads out of the folder
-            places.append(self._models_dir.absolute() / pointer.version)
-        return [place for place in dict.fromkeys(places) if _is_folder(place)]
-
     def _noted(self) -> Publications:
         try:
             noted = read_publications(self._models_dir)
@@ -225,25 +193,6 @@ class ModelFollower(Generic[M]):
             return Publications()
         self._complaints.pop("publications_unreadable", None)
         return noted
-
-    def _remembered(self) -> ModelPointer | None:
-        if self._file is None:
-            return None
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=ModelPointer)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("remembered_pointer_not_read", file=str(self._file), error=str(error))
-            return None
-
-    def _remember(self, pointer: ModelPointer) -> None:
-        if self._file is None:
-            return
-        try:
-            write_atomically(self._file, msgspec.json.encode(pointer))
-        except OSError as error:
-            log.warning("pointer_not_remembered", file=str(self._file), error=str(error))
 
     def _complain(self, outcome: str, error: str) -> None:
         """Names and counts a value that cannot be read once, not at every poll."""
@@ -254,29 +203,3 @@ class ModelFollower(Generic[M]):
 
     def _version(self) -> str | None:
         return None if self.current is None else self.current.version
-
-
-def _is_folder(place: Path) -> bool:
-    """Whether there is a folder; a place that this process may not look into, or that cannot be, is none for it."""
-    try:
-        return place.is_dir()
-    except OSError:
-        return False
-
-
-class _Pause:
-    """Time to wait between attempts that fail, doubled each time up to `LONGEST_PAUSE_S`."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.reset()
-
-    def reset(self) -> None:
-        self.length_s, self._until = FIRST_PAUSE_S, 0.0
-
-    def begin(self) -> None:
-        self._until = self._clock() + self.length_s
-        self.length_s = min(2 * self.length_s, LONGEST_PAUSE_S)
-
-    def is_over(self) -> bool:
-        return self._clock() >= self._until

@@ -7,7 +7,8 @@ from typing import Protocol, Self, TypeVar
 
 import structlog
 
-from recsys.catalog import Catalogue, Course
+from recsys.catalog import Course
+from recsys.catalogue_log import Catalogue
 
 log = structlog.get_logger(__name__)
 

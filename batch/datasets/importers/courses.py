@@ -19,10 +19,11 @@ from batch.datasets.importers.course_forms import form_of, prerequisites_in_word
 from batch.datasets.importers.results import FileReport, Imported, Refused
 from batch.datasets.text import is_visible
 from batch.stages import Stage, silent
-from recsys.catalog import Course, CourseRefusal, InvalidCourse, decode_course, encode_course, prerequisite_remarks
+from recsys.catalog import Course, CourseRefusal, InvalidCourse, decode_course, encode_course
 from recsys.course_merge import merge_courses
 from recsys.errors import InputError
 from recsys.files import course_frame, courses_in, read_courses
+from recsys.prerequisites import prerequisite_remarks
 from recsys.tables import FILE_FORMATS
 
 MOST_BYTES = 1 << 30

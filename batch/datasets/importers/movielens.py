@@ -19,9 +19,9 @@ from batch.datasets.importers.results import Imported, ImportOptions
 from batch.datasets.importers.rows import Rows, find, require
 from batch.datasets.text import unique
 from recsys.catalog import Course
+from recsys.delimited import Layout
 from recsys.errors import InputError
 from recsys.files import course_frame
-from recsys.tables import Layout
 
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS = ("movieId", "title", "genres")

@@ -20,9 +20,9 @@ from batch.datasets.importers.results import Imported, ImportOptions
 from batch.datasets.importers.rows import Rows, find
 from batch.datasets.text import readable
 from recsys.catalog import Course
+from recsys.delimited import Layout
 from recsys.errors import InputError
 from recsys.files import course_frame
-from recsys.tables import Layout
 
 FILE_NAMES = ("online_retail.parquet", "online_retail.csv", "OnlineRetail.csv", "Online Retail.csv")
 COLUMNS = ("Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID")

@@ -21,10 +21,11 @@ from batch.datasets.importers import dates
 from batch.datasets.importers.distinct import distinct
 from batch.datasets.importers.results import FileReport, ImportOptions, Refused
 from batch.datasets.text import is_visible, readable
+from recsys.delimited import CSV, Layout
 from recsys.errors import InputError, RefusalReason
 from recsys.events import MAX_FUTURE_MS, YEAR_2000_MS
 from recsys.files import INTERACTION_COLUMNS
-from recsys.tables import CSV, Layout, read_table
+from recsys.tables import read_table
 
 DIGEST_BYTES = 12
 EXACT_FLOATS = 2**53

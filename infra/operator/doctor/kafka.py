@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from infra.operator.doctor.finding import Finding, Level, ok, problem, warning
 from infra.operator.topics import topic_plans
-from recsys.catalog import Catalogue
+from recsys.catalogue_log import Catalogue
 from recsys.errors import ConfigurationError, RecsysError
 from recsys.kafka.admin import check_configuration, partition_counts
 from recsys.kafka.bounded import BoundedLog

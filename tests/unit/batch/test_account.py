@@ -12,7 +12,8 @@ import pytest
 from batch.account import HistoryAccount
 from batch.history import History
 from batch.preparation import prepare
-from recsys.catalog import Catalogue, Course
+from recsys.catalog import Course
+from recsys.catalogue_log import Catalogue
 from recsys.errors import InputError
 
 NOW = 1_710_000_000_000

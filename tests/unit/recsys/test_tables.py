@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recsys.delimited import Layout
 from recsys.errors import InputError
-from recsys.tables import Layout, read_table
+from recsys.tables import read_table
 
 REQUIRED = ("id", "title")
 LATIN_1_ALLOWED = Layout(encodings=("utf-8", "latin-1"))
