@@ -53,6 +53,11 @@ class Metrics:
             "Cached lists of another model than the published one, passed by.",
             registry=self.registry,
         )
+        self.older_lists = Counter(
+            "recsys_older_lists_total",
+            "Cached lists of a version that the published increment follows, taken as they are.",
+            registry=self.registry,
+        )
         self.events_accepted = Counter(
             "recsys_events_accepted_total", "Events acknowledged by Kafka.", registry=self.registry
         )

@@ -7,7 +7,7 @@ can be written there · write the note for starts without Redis (`publications`)
 copies.
 
 The lists of the model before are deleted by the workers and, for shards without one, by `drop_outdated_lists`; the API
-passes them by from the first second and ranks from the bundle.
+passes them by from the first second and ranks from the bundle. Only an increment keeps those that its line names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from recsys.keys import Shard
 from recsys.model.publications import Publications, read_publications, write_publications
 from recsys.model.retention import delete_unreferenced
 from recsys.model.scorer import Scorer
-from recsys.online_store import Control, Lists, ModelPointer
+from recsys.online_store import Control, Line, Lists, ModelPointer
 
 LOCK_FILE = ".publishing.lock"
 LOCK_S = 60.0
@@ -47,6 +47,7 @@ async def publish_bundle(
     replacing: ModelPointer | None,
     at_ms: int,
     keep: int,
+    line: Line | None = None,
     over_unreadable: bool = False,
     lock_s: float = LOCK_S,
 ) -> tuple[Scorer, ModelPointer]:
@@ -58,6 +59,7 @@ async def publish_bundle(
         replacing: What the caller takes to be published now.
         at_ms: Now, ms since 1970 UTC.
         keep: How many bundles stay in the folder, those that something refers to besides.
+        line: Of an increment: the versions whose cached lists stay served. None replaces every list.
         over_unreadable: Replace a pointer that cannot be read, too.
         lock_s: How long another publisher may hold the folder before this one gives up.
 
@@ -69,7 +71,7 @@ async def publish_bundle(
     async with _only_publisher(path.parent, lock_s):
         scorer = await asyncio.to_thread(Scorer.load, path)
         at_ms = at_ms if replacing is None else max(at_ms, replacing.published_at_ms + 1)
-        pointer = ModelPointer(scorer.version, str(path), at_ms)
+        pointer = ModelPointer(scorer.version, str(path), at_ms, line)
         await _move(store, pointer, replacing=replacing, over_unreadable=over_unreadable)
         await sync_copies(store)
         noted = await asyncio.to_thread(_note, path.parent, pointer, replacing)

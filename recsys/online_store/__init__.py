@@ -5,6 +5,7 @@
 A commit is all or nothing, and happens only if the fence still is what it was.
 """
 
+from recsys.online_store.pointer import Line, ModelPointer
 from recsys.online_store.ports import OnlineStore
 from recsys.online_store.ports.control import Control
 from recsys.online_store.ports.guards import Guards
@@ -16,7 +17,6 @@ from recsys.online_store.values import (
     Effects,
     Guard,
     Listed,
-    ModelPointer,
     ShardState,
     ShardTrend,
     Stop,
@@ -32,6 +32,7 @@ __all__ = [
     "Effects",
     "Guard",
     "Guards",
+    "Line",
     "Listed",
     "Lists",
     "ModelPointer",

@@ -192,21 +192,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPointer:
-    """Which bundle is in use.
-
-    Attributes:
-        version: The bundle's version.
-        path: Its folder, as the publisher saw it.
-        published_at_ms: When, ms since 1970 UTC.
-    """
-
-    version: str
-    path: str
-    published_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class ShardTrend:
     """A shard's part of trending.
 

@@ -47,6 +47,13 @@ class FinetuningSettings(Section):
         le=1,
         description="Least share of the top-10 of recent learners that an increment changes; less is not published.",
     )
+    finetune_lists_behind: int = Field(
+        default=12,
+        ge=0,
+        le=1000,
+        description="Increments that a cached list may be behind; it is ranked anew with its learner's next event, or "
+        "in turn, one list in so many an increment. 12 are an hour or more; 0 has every increment replace all lists.",
+    )
     finetune_rejections: int = Field(
         default=5,
         ge=1,

@@ -17,6 +17,13 @@ class RefreshSettings(Section):
         le=86_400,
         description="While a worker catches up, cached lists are refreshed at least this often.",
     )
+    refresh_renewals_per_second: float = Field(
+        default=100.0,
+        gt=0,
+        le=10_000,
+        description="After an increment: lists a second that a worker has ranked anew though the learner did nothing. "
+        "100 take a tenth of a core at most, as a ranking takes up to a millisecond.",
+    )
     top_ttl_days: float = Field(
         default=30.0, ge=1e-3, le=36_500, description="Days an untouched cached top-N stays in Redis."
     )

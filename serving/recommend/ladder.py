@@ -2,9 +2,11 @@
 
 Cached top-N in Redis → the list this process last saw → ranking from the loaded bundle → trending →
 `NothingToRecommend`. A rung that fails is counted and passed by. So is a list of another model than the published one:
-it was computed before a publish or a rollback, or by a worker that lags behind. A list that the filters leave too short
-gives way to a rung that can fill the answer; lists of two versions are never mixed into one answer. Where a request
-names an event (`after_offset`), a list without it gives way to a ranking from the state that has it.
+it was computed before a publish or a rollback, or by a worker that lags behind. An increment alone has lists served
+that it did not rank, those of the versions that it follows, and the answer names the version that did. A list that the
+filters leave too short gives way to a rung that can fill the answer; lists of two versions are never mixed into one
+answer. Where a request names an event (`after_offset`), a list without it gives way to a ranking from the state that
+has it.
 """
 
 from __future__ import annotations
@@ -165,9 +167,11 @@ class Ladder:
         top, published = learner.top, self._models.published
         if top is None:
             return None
-        if published is not None and top.model_version != published.version:
+        if published is not None and not published.serves(top.model_version):
             self._metrics.outdated_lists.inc()
             return None
+        if published is not None and top.model_version != published.version:
+            self._metrics.older_lists.inc()
         ranking = Ranking(
             learner.source,
             top.model_version,

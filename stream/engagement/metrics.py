@@ -38,6 +38,9 @@ OLDEST_MARK = Gauge(
     ["partition"],
 )
 OUTDATED_LISTS = Counter("recsys_outdated_lists_dropped", "Lists of a model that is no longer published, deleted.")
+RENEWALS = Counter(
+    "recsys_lists_due", "Lists of an earlier increment whose learners were marked in turn, to be ranked anew."
+)
 MODEL_LOADS = Counter(
     "recsys_model_loads",
     "Attempts to follow the published model: loaded, failed, or what could not be read.",

@@ -133,6 +133,7 @@ class EngagementWorker:
             store,
             shards=lambda: {topology.shard(partition) for partition in self._owned()},
             poll_s=settings.model_poll_seconds,
+            renewals_per_s=settings.refresh_renewals_per_second,
         )
         self._upkeep = Upkeep(
             settings,

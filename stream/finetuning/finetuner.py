@@ -174,6 +174,7 @@ class Finetuner:
                 replacing=self._pointer,
                 at_ms=now_ms(),
                 keep=self._settings.models_retained,
+                lists_behind=self._settings.finetune_lists_behind,
             )
             self._pointer = moved or self._pointer
             outcome = outcome if moved else Outcome.DROPPED

@@ -10,6 +10,7 @@ import structlog
 from recsys.errors import PointerMoved
 from recsys.model.publishing import PublishStore, publish_bundle
 from recsys.online_store import ModelPointer
+from stream.finetuning.gate import Outcome
 from stream.finetuning.trainer import Proposal, Standing
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ async def publish_proposal(
     replacing: ModelPointer | None,
     at_ms: int,
     keep: int,
+    lists_behind: int,
 ) -> ModelPointer | None:
     """Moves the pointer to an increment, or back to the model before, if it stands where the trainer takes it to stand.
 
@@ -45,6 +47,8 @@ async def publish_proposal(
         replacing: What this process takes to be published.
         at_ms: Now, ms since 1970 UTC.
         keep: How many bundles stay in the folder.
+        lists_behind: How many versions cached lists may be behind an increment. After a roll-back none is served but
+            those of the model that is published again.
 
     Returns:
         What is published now; None where another model is published than the proposal was compared with.
@@ -57,8 +61,9 @@ async def publish_proposal(
     if bundle is None or replacing is None or replacing.version != proposal.version_before:
         await training.dropped()
         return None
+    line = replacing.line_after(lists_behind) if proposal.verdict.outcome is Outcome.PASSED else None
     try:
-        _, pointer = await publish_bundle(store, bundle, replacing=replacing, at_ms=at_ms, keep=keep)
+        _, pointer = await publish_bundle(store, bundle, replacing=replacing, at_ms=at_ms, keep=keep, line=line)
     except PointerMoved as error:
         log.warning("increment_dropped", error=str(error))
         await training.dropped()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from recsys.keys import Shard
 from recsys.online_store.memory.shard import ShardTable
 from recsys.online_store.packing import unpack_top
-from recsys.online_store.values import (
-    ModelPointer,
-)
+from recsys.online_store.pointer import Line, ModelPointer
 
 
 class MemoryPublication:
@@ -48,9 +46,17 @@ class MemoryPublication:
         if state.published is None:
             return 0
         outdated = [
-            user for user, packed in state.tops.items() if unpack_top(packed).model_version != state.published.version
+            user for user, packed in state.tops.items() if not state.published.serves(unpack_top(packed).model_version)
         ]
         for user in outdated:
             state.dirty.setdefault(user, 0)
             del state.tops[user]
         return len(outdated)
+
+    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncIterator[int]:
+        state = self._shards[shard]
+        for user, packed in list(state.tops.items()):
+            due = line.is_due(user, unpack_top(packed).model_version)
+            if due and user not in state.dirty and state.published is not None and state.published.line is not None:
+                state.dirty[user] = 0
+                yield 1

@@ -10,9 +10,9 @@ from recsys.course_sums.blocks import in_order, with_blocks
 from recsys.keys import Shard
 from recsys.online_store.contents import ShardContents
 from recsys.online_store.operations import SHARD_ITSELF
+from recsys.online_store.pointer import ModelPointer
 from recsys.online_store.values import (
     Guard,
-    ModelPointer,
     UserState,
 )
 from recsys.record import engagement_of

@@ -7,9 +7,7 @@ from typing import Protocol
 
 from recsys.keys import Topology
 from recsys.online_store.durability import Durability
-from recsys.online_store.values import (
-    ModelPointer,
-)
+from recsys.online_store.pointer import ModelPointer
 from recsys.owner import StateOwner
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from recsys.keys import Shard
+from recsys.online_store.pointer import Line, ModelPointer
 from recsys.online_store.values import (
     AllActivity,
     CachedTop,
     Listed,
-    ModelPointer,
     ShardTrend,
     Trending,
     UserState,
@@ -78,9 +78,23 @@ class Lists(Protocol):
         ...
 
     async def drop_outdated_lists(self, shard: Shard) -> int:
-        """Deletes every list of another model than the shard's copy of the pointer names, and marks its learner.
+        """Deletes every list that the shard's copy of the pointer does not serve, and marks its learner.
 
         Goes through the learners in slices, each one atomic step. Returns how many lists it deleted.
+        """
+        ...
+
+    def mark_due_lists(self, shard: Shard, line: Line) -> AsyncIterator[int]:
+        """Marks the learners whose older list is due after an increment (`Line.is_due`); the lists stay.
+
+        Nothing is marked where the shard's copy of the pointer is of no increment any more.
+
+        Args:
+            shard: The shard.
+            line: Of the increment that is published.
+
+        Yields:
+            How many learners were newly marked, slice by slice, each one atomic step.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The published model on Redis: the pointer, its copy in every shard, and the lists of other models.
+"""The published model on Redis: the pointer, and its copy in every shard.
 
 `model:current` says which model is published. A script that writes lists may touch keys of one shard only (on Redis
 Cluster they lie in another slot than the pointer), so each shard keeps a copy of the pointer's value, byte for byte,
@@ -21,9 +21,8 @@ from redis.exceptions import ResponseError
 
 from recsys.errors import UnreadableState
 from recsys.keys import KeySpace, Shard
+from recsys.online_store.pointer import Line, ModelPointer
 from recsys.online_store.redis.connection import answering
-from recsys.online_store.redis.users import UserIndex
-from recsys.online_store.values import ModelPointer
 
 POINTER_REMEDY = "`recsys models rollback VERSION` writes it anew"
 NEWEST_FORMAT = 1
@@ -50,53 +49,32 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 
-DROP_OUTDATED = """
--- KEYS: the shard's copy of the pointer, its dirty marks. ARGV: the shard's tag, then user ids.
--- A list that is not of the published model, or is no list, is deleted and its learner marked.
-local copy = redis.call('GET', KEYS[1])
-if not copy then return 0 end
-local published, dropped = cjson.decode(copy).version, 0
-for i = 2, #ARGV do
-  local key = ARGV[1] .. ':top:' .. ARGV[i]
-  local list = redis.pcall('GET', key)
-  if list then
-    -- A list is a msgpack array that begins with the user id and the version (`packing`). Its scores are of msgpack's
-    -- binary type, which this unpacker refuses, so only the first two values are read.
-    local read, _, _, version = pcall(cmsgpack.unpack_limit, list, 2, 1)
-    if not read or version ~= published then
-      redis.call('ZADD', KEYS[2], 'NX', 0, ARGV[i])
-      redis.call('UNLINK', key)
-      dropped = dropped + 1
-    end
-  end
-end
-return dropped
-"""
 
+class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The pointer as JSON; a release that changes its meaning raises `format`.
 
-class _Stored(msgspec.Struct, frozen=True):
-    """The pointer as JSON; a release that changes its meaning raises `format`."""
+    Releases without `line` pass it over: they serve and keep no list but the published model's.
+    """
 
     version: str
     path: str
     published_at_ms: int
     format: int = 1
+    line: Line | None = None
 
 
 class RedisPublication:
-    """The pointer, its copies, and the lists of other models.
+    """The pointer and its copies.
 
     Args:
         connection: A client in bytes mode without retries.
         keys: Spells the keys.
-        users: The index of learners.
     """
 
-    def __init__(self, connection: Redis, keys: KeySpace, users: UserIndex) -> None:
-        self._client, self._keys, self._users = connection, keys, users
+    def __init__(self, connection: Redis, keys: KeySpace) -> None:
+        self._client, self._keys = connection, keys
         self._move_pointer = connection.register_script(MOVE_POINTER)
         self._move_copy = connection.register_script(MOVE_COPY)
-        self._drop_outdated = connection.register_script(DROP_OUTDATED)
 
     async def model(self) -> ModelPointer | None:
         return _pointer(self._keys.model_current, await self._value(self._keys.model_current))
@@ -106,7 +84,7 @@ class RedisPublication:
 
     async def restore_model(self, pointer: ModelPointer) -> None:
         async with answering(self._keys.model_current):
-            await self._client.set(self._keys.model_current, msgspec.json.encode(pointer), nx=True)
+            await self._client.set(self._keys.model_current, _value_of(pointer), nx=True)
 
     async def publish_model(
         self, pointer: ModelPointer, *, replacing: ModelPointer | None, over_unreadable: bool = False
@@ -125,7 +103,7 @@ class RedisPublication:
         async with answering(self._keys.model_current):
             moved = await self._move_pointer(
                 keys=[self._keys.model_current, self._keys.model_previous],
-                args=[value or b"", msgspec.json.encode(pointer), how],
+                args=[value or b"", _value_of(pointer), how],
             )
         return bool(moved)
 
@@ -144,15 +122,6 @@ class RedisPublication:
             if all(moved):
                 return pointer
         return None
-
-    async def drop_outdated_lists(self, shard: Shard) -> int:
-        dropped = 0
-        async for users in self._users.slices(shard):
-            async with answering(self._keys.dirty(shard)):
-                dropped += await self._drop_outdated(
-                    keys=[self._keys.published(shard), self._keys.dirty(shard)], args=[self._keys.tag(shard), *users]
-                )
-        return dropped
 
     async def _copies(self, shards: Sequence[Shard]) -> list[bytes | None]:
         pipeline = self._client.pipeline(transaction=False)
@@ -188,4 +157,8 @@ def _pointer(key: str, value: bytes | None) -> ModelPointer | None:
         raise UnreadableState(
             key, f"was written by a newer release (format {stored.format})", remedy="upgrade this process"
         )
-    return ModelPointer(stored.version, stored.path, stored.published_at_ms)
+    return ModelPointer(stored.version, stored.path, stored.published_at_ms, stored.line)
+
+
+def _value_of(pointer: ModelPointer) -> bytes:
+    return msgspec.json.encode(_Stored(pointer.version, pointer.path, pointer.published_at_ms, line=pointer.line))

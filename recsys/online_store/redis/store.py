@@ -13,6 +13,7 @@ from recsys.online_store.redis.control import RedisControl
 from recsys.online_store.redis.guards import RedisGuards
 from recsys.online_store.redis.holdings import RedisHoldings
 from recsys.online_store.redis.lists import RedisLists
+from recsys.online_store.redis.outdated_lists import RedisOutdatedLists
 from recsys.online_store.redis.publication import RedisPublication
 from recsys.online_store.redis.shards import RedisShards
 from recsys.online_store.redis.users import UserIndex
@@ -22,7 +23,9 @@ STREAM_TIMEOUT_S = 5.0
 DAY_S = 86_400
 
 
-class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisGuards, RedisHoldings):
+class RedisStore(
+    RedisShards, RedisLists, RedisPublication, RedisOutdatedLists, RedisControl, RedisGuards, RedisHoldings
+):
     """`OnlineStore` on one Redis, and what an erasure's receipt asks of it.
 
     Args:
@@ -42,7 +45,8 @@ class RedisStore(RedisShards, RedisLists, RedisPublication, RedisControl, RedisG
         users = UserIndex(connection, keys)
         RedisShards.__init__(self, connection, keys, users)
         RedisLists.__init__(self, connection, keys, users, top_ttl_s=top_ttl_s)
-        RedisPublication.__init__(self, connection, keys, users)
+        RedisPublication.__init__(self, connection, keys)
+        RedisOutdatedLists.__init__(self, connection, keys, users)
         RedisControl.__init__(self, connection, keys)
         RedisGuards.__init__(self, connection, keys)
         RedisHoldings.__init__(self, connection, keys)

@@ -21,7 +21,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.publications import read_publications, write_publications
-from recsys.online_store import CachedTop, ModelPointer, OnlineStore, Trending
+from recsys.online_store import CachedTop, Line, ModelPointer, OnlineStore, Trending
 from recsys.online_store.memory import MemoryStore
 from recsys.record import FOREVER_MS
 from recsys.settings import Settings, load_settings
@@ -205,10 +205,10 @@ class World:
         courses = list(COURSES.values())
         return draw_bundle(self.settings.models_dir, seed=seed, created_at_ms=created_at_ms, courses=courses)
 
-    async def point_at(self, path: Path) -> None:
+    async def point_at(self, path: Path, line: Line | None = None) -> None:
         """Publishes a bundle: the pointer in Redis and the note beside the bundles."""
         self.published_at_ms += 1
-        pointer = ModelPointer(path.name, str(path), self.published_at_ms)
+        pointer = ModelPointer(path.name, str(path), self.published_at_ms, line)
         noted = read_publications(self.settings.models_dir)
         write_publications(self.settings.models_dir, noted.after(pointer, noted.current))
         assert await self.store.publish_model(pointer, replacing=await self.outage.store.model())

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from recsys.online_store import Line
+from tests.unit.serving.conftest import RETIRED, ids_of
+
 NOW_MS = 1_790_000_000_000
 
 
@@ -133,6 +136,54 @@ async def test_the_list_this_process_remembers_is_of_the_published_model_or_pass
     world.outage.down = True
     answer = await world.recommend("ada", n=2)
     assert (answer["source"], answer["model_version"]) == ("model", second.name)
+
+
+async def older_list(world: Any, *courses: str) -> tuple[Path, Path]:
+    """A list of a retrain, and an increment published since that serves it on; returns their bundles."""
+    retrain = await world.publish()
+    await world.poll()
+    await world.cache("ada", courses, version=retrain.name)
+    increment = world.draw(seed=1, created_at_ms=NOW_MS + 1000)
+    await world.point_at(increment, Line((retrain.name,), 1, 2))
+    await world.poll()
+    return retrain, increment
+
+
+async def test_after_an_increment_a_list_of_the_model_it_follows_is_served_and_says_who_ranked_it(world: Any) -> None:
+    retrain, increment = await older_list(world, "c1", "c2")
+    answer = await world.recommend("ada", n=2)
+    assert (answer["source"], answer["model_version"], ids_of(answer)) == ("cached", retrain.name, ["c1", "c2"])
+    assert world.service.models.current.version == increment.name
+    counters = world.service.metrics.registry.get_sample_value
+    assert [counters(f"recsys_{name}_lists_total") for name in ("older", "outdated")] == [1, 0]
+
+
+async def test_a_retired_course_is_left_out_of_a_list_that_an_increment_serves_on(world: Any) -> None:
+    retrain, _ = await older_list(world, RETIRED, "c1", "c2")
+    answer = await world.recommend("ada", n=2)
+    assert (answer["source"], answer["model_version"], ids_of(answer)) == ("cached", retrain.name, ["c1", "c2"])
+
+
+async def test_a_list_further_behind_than_the_line_is_passed_by(world: Any) -> None:
+    _, increment = await older_list(world, "c1", "c2")
+    later = world.draw(seed=2, created_at_ms=NOW_MS + 2000)
+    await world.point_at(later, Line((increment.name,), 2, 1))
+    await world.poll()
+    answer = await world.recommend("ada", n=2)
+    assert (answer["source"], answer["model_version"]) == ("model", later.name)
+
+
+async def test_when_an_increment_is_taken_back_its_lists_are_served_no_more_but_those_before_it_are(world: Any) -> None:
+    retrain, increment = await older_list(world, "c1", "c2")
+    await world.cache("bob", ["c1", "c2"], version=increment.name)
+    assert (await world.recommend("bob", n=2))["model_version"] == increment.name
+    await world.point_at(retrain)
+    await world.poll()
+    assert (await world.recommend("ada", n=2))["source"] == "cached"
+    answer = await world.recommend("bob", n=2)
+    assert (answer["source"], answer["model_version"]) == ("model", retrain.name)
+    world.outage.down = True  # nor from what this process remembers
+    assert (await world.recommend("bob", n=2))["model_version"] == retrain.name
 
 
 async def test_one_answer_is_made_by_one_version_though_the_model_changes_meanwhile(world: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.model.bundle import write_bundle
 from recsys.model.publishing import publish_bundle
-from recsys.online_store import ModelPointer
+from recsys.online_store import Line, ModelPointer
 from recsys.online_store.memory import MemoryStore
 from stream.finetuning.gate import Outcome, Verdict
 from stream.finetuning.publication import publish_proposal
@@ -47,7 +47,9 @@ async def test_the_pointer_moves_from_what_it_was_compared_with(bundles: list[Pa
     store, training = MemoryStore(), Training()
     before = await published(store, bundles[0], None)
     proposal = Proposal(Verdict(Outcome.PASSED, ""), bundles[1], before.version)
-    pointer = await publish_proposal(store, training, proposal, replacing=before, at_ms=START_MS + 9, keep=5)
+    pointer = await publish_proposal(
+        store, training, proposal, replacing=before, at_ms=START_MS + 9, keep=5, lists_behind=2
+    )
     assert pointer == await store.model()
     assert pointer is not None
     assert pointer.version == bundles[1].name
@@ -62,6 +64,48 @@ async def test_it_is_dropped_where_a_retrain_was_published_meanwhile(bundles: li
     retrain = await published(store, bundles[2], before)
     proposal = Proposal(Verdict(Outcome.PASSED, ""), bundles[1], before.version)
     replacing = retrain if known else before
-    assert await publish_proposal(store, training, proposal, replacing=replacing, at_ms=START_MS + 9, keep=5) is None
+    assert (
+        await publish_proposal(
+            store, training, proposal, replacing=replacing, at_ms=START_MS + 9, keep=5, lists_behind=2
+        )
+        is None
+    )
     assert await store.model() == retrain
     assert training.told == ["dropped"]
+
+
+async def moved(store: MemoryStore, outcome: Outcome, bundle: Path, *, lists_behind: int) -> Line | None:
+    """The line of what is published after a proposal."""
+    before = await store.model()
+    assert before is not None
+    await publish_proposal(
+        store,
+        Training(),
+        Proposal(Verdict(outcome, ""), bundle, before.version),
+        replacing=before,
+        at_ms=START_MS,
+        keep=5,
+        lists_behind=lists_behind,
+    )
+    after = await store.model()
+    assert after is not None
+    assert after.version == bundle.name
+    return after.line
+
+
+async def test_an_increment_has_the_lists_of_what_it_follows_served_and_a_roll_back_none(bundles: list[Path]) -> None:
+    store = MemoryStore()
+    await published(store, bundles[0], None)
+    assert await moved(store, Outcome.PASSED, bundles[1], lists_behind=2) == Line((bundles[0].name,), 1, 2)
+    assert await moved(store, Outcome.PASSED, bundles[2], lists_behind=2) == Line(
+        (bundles[1].name, bundles[0].name), 2, 2
+    )
+    assert await moved(store, Outcome.ROLL_BACK, bundles[1], lists_behind=2) is None
+    again = await moved(store, Outcome.PASSED, bundles[0], lists_behind=2)
+    assert again == Line((bundles[1].name,), 1, 2)  # what was taken back is not in it
+
+
+async def test_lists_may_all_be_replaced_by_each_increment(bundles: list[Path]) -> None:
+    store = MemoryStore()
+    await published(store, bundles[0], None)
+    assert await moved(store, Outcome.PASSED, bundles[1], lists_behind=0) is None
