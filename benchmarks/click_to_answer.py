@@ -12,6 +12,9 @@ stops when an answer lacks the course, which a list that contains the click leav
 offset that the POST returned (`after_offset`), or with --polling without it, again and again. One client, one
 connection, clicks one by one. With --rate R a process of its own sends R events a second of the same learners straight
 to Kafka meanwhile; several rates make a table of the stages (`recsys_freshness_seconds`) and, with --plot, the curve.
+A broker compiles its code in its first half minute and takes most of a core for that, so the load runs for --warm-up
+seconds before the first click.
+
 `late` counts answers that said `fresh: false`; `missed` those that said `fresh: true` and still showed the course.
 """
 
@@ -47,7 +50,7 @@ from recsys.files import read_courses, read_interactions
 
 HERE = Path(__file__).parent
 CHANGE_WITHIN_S = 30.0
-WARM_UP_CLICKS, WARM_UP_S = 20, 3.0
+WARM_UP_CLICKS = 20
 RECSYS = [sys.executable, "-m", "recsys.cli"]
 TOPIC = "interactions"
 
@@ -112,7 +115,7 @@ def everything(arguments: argparse.Namespace) -> Iterator[System]:
     """Kafka, Redis, history, model, worker, API."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        kafka, port = stack.enter_context(LocalKafka()).bootstrap_servers, free_port()
+        kafka = stack.enter_context(LocalKafka()).bootstrap_servers
         env = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -121,7 +124,6 @@ def everything(arguments: argparse.Namespace) -> Iterator[System]:
             "RECSYS_MODELS_DIR": f"{folder}/models",
             "RECSYS_REPORTS_DIR": f"{folder}/reports",
             "RECSYS_SERVING_STATE_DIR": f"{folder}/serving",
-            "RECSYS_WORKER_METRICS_PORT": str(port),
         }
         files = ["--interactions", str(arguments.interactions), "--courses", str(arguments.courses)]
         for command in (["topics", "--partitions", "6"], ["replay", *files]):
@@ -130,11 +132,13 @@ def everything(arguments: argparse.Namespace) -> Iterator[System]:
         if arguments.bundle:
             env["RECSYS_MODELS_DIR"] = str(arguments.bundle.resolve().parent)
             learn = ["models", "rollback", arguments.bundle.name, "--never-published"]
-        stack.enter_context(running(["stream"], env))
+        ports = [free_port() for _ in range(arguments.workers)]
+        for each in ports:
+            stack.enter_context(running(["stream"], {**env, "RECSYS_WORKER_METRICS_PORT": str(each)}))
         subprocess.run([*RECSYS, *learn], env=env, check=True, stdout=subprocess.DEVNULL)
         api = stack.enter_context(running(["serve", "--port", "0"], env))
         url = next(iter(api.stdout or ())).split()[-1]
-        yield System(url, kafka, (f"http://127.0.0.1:{port}", url))
+        yield System(url, kafka, (*(f"http://127.0.0.1:{each}" for each in ports), url))
 
 
 def files(folder: Path) -> tuple[Path, Path]:
@@ -190,7 +194,7 @@ def measure(
         for _ in range(WARM_UP_CLICKS):  # connections, caches and the loaded bundle are not what is measured
             click(client, rng.choice(users), Clicks(rate), polling=arguments.polling)
         if load is not None:
-            time.sleep(WARM_UP_S)
+            time.sleep(arguments.warm_up)
             load.begin()
         before, began = Snapshot.read(system.metrics), time.perf_counter()
         for _ in range(arguments.clicks):
@@ -274,6 +278,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--courses", type=Path)
     parser.add_argument("--clicks", type=int, default=200, help="at each rate")
     parser.add_argument("--rate", type=float, nargs="+", default=[0.0], help="events a second beside the clicks")
+    parser.add_argument("--workers", type=int, default=1, help="engagement workers")
+    parser.add_argument("--warm-up", type=float, default=30.0, help="seconds of load before the first click")
     parser.add_argument("--polling", action="store_true", help="without after_offset")
     parser.add_argument("--bundle", type=Path, help="a model trained before on these files: spares the retrain")
     parser.add_argument("--url")
