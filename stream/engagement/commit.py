@@ -2,7 +2,8 @@
 
 The truth is the fence in Redis, not Kafka's committed offset: a chunk is folded from state read together with the
 fence and committed only if the fence still is that one. So a second owner, a retry after a lost reply and a
-redelivery change nothing, and whatever was skipped is found as a gap and read again.
+redelivery change nothing, and whatever was skipped is found as a gap and read again. `ShardWriter` stays whole: its
+fence is read and moved under one lock only, and what may do that is seen in one place.
 """
 
 from __future__ import annotations

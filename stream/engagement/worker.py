@@ -10,31 +10,28 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn, cast
 
 import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import RecsysError
-from recsys.kafka.catalogue_topic import CatalogueTopic
 from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.records import Chunk
 from recsys.keys import Partition, Topology
-from recsys.model.follower import ModelFollower
-from recsys.model.live_catalogue import LiveCatalogue
-from recsys.model.live_features import EVERY_S, LiveFeatures
-from recsys.model.scorer import Scorer
 from recsys.online_store import OnlineStore
 from recsys.owner import StateOwner
 from recsys.process.clock import now_ms
 from recsys.settings import Settings
 from stream.engagement import metrics
+from stream.engagement.cached_lists import CachedLists
 from stream.engagement.commit import Applied
-from stream.engagement.outdated_lists import OutdatedLists
+from stream.engagement.merges import Merges
+from stream.engagement.partition_checks import PartitionChecks
 from stream.engagement.partitions import OwnedPartitions
 from stream.engagement.quietly import quietly
-from stream.engagement.refresh import Refresher
+from stream.engagement.redis_watch import RedisWatch
 from stream.engagement.shutdown import (
     LAST_RESORT_S,
     RELEASE_S,
@@ -45,7 +42,7 @@ from stream.engagement.shutdown import (
     within,
 )
 from stream.engagement.side_outputs import KafkaSideOutputs
-from stream.engagement.upkeep import Upkeep
+from stream.engagement.topology_watch import TopologyWatch
 from stream.engagement.worker_id import WorkerId
 from stream.transport.app import ConsumerLog, create_app
 from stream.transport.watchdog import Stalled
@@ -105,47 +102,20 @@ class EngagementWorker:
         self._app = create_app(settings, worker_id, self._deliver)
         for changing_hands in (self._app.on_partitions_revoked, self._app.on_partitions_assigned):
             cast("Any", changing_hands).connect(self._drop_partitions)
-        catalogue = LiveCatalogue()
-        self._model = ModelFollower(
-            store.model,
-            Scorer.load,
-            settings.models_dir,
-            count=lambda outcome: metrics.MODEL_LOADS.labels(outcome).inc(),
-            restore=store.restore_model,
-            listed=catalogue.of,
-        )
-        self._courses = CatalogueTopic(
-            aiokafka_options(settings), settings.courses_topic, take=catalogue.add, tell=self._model.list_anew
-        )
-        self._features = LiveFeatures[Scorer](store.all_activity, clock=time.monotonic, now_ms=now_ms)
-        self._refresher = Refresher(
-            store,
-            self._model,
-            features=self._features.of,
-            shards=lambda: {topology.shard(partition) for partition in self._owned()},
-            top_n=settings.refresh_top_n,
-            backlog_s=settings.refresh_backlog_seconds,
-            clock=time.monotonic,
-            now_ms=now_ms,
-            exclusion=settings.exclusion,
-        )
-        self._outdated_lists = OutdatedLists(
-            store,
-            shards=lambda: {topology.shard(partition) for partition in self._owned()},
-            poll_s=settings.model_poll_seconds,
-            renewals_per_s=settings.refresh_renewals_per_second,
-        )
-        self._upkeep = Upkeep(
+        self._lists = CachedLists(settings, store, topology, self._owned)
+        self._topology_watch = TopologyWatch(settings, store, topology, owner)
+        self._redis_watch = RedisWatch(store, allow_eviction=settings.redis_allow_eviction)
+        self._merges = Merges(
             settings,
             store,
             topology,
-            partitions=self._partitions,
             owned=self._owned,
-            rebalancing=lambda: bool(self._app.rebalancing),
             now_ms=now_ms,
-            catalogue=self._catalogue,
+            catalogue=self._lists.catalogue,
             catching_up=lambda: time.monotonic() < self._behind_until,
-            owner=owner,
+        )
+        self._checks = PartitionChecks(
+            settings, self._partitions, owned=self._owned, rebalancing=lambda: bool(self._app.rebalancing)
         )
 
     async def run(self, stop: asyncio.Event) -> bool:
@@ -160,29 +130,25 @@ class EngagementWorker:
         """
         if not await self._started(stop):
             os._exit(0)  # half a start is not worth an orderly end: nothing was acknowledged
-        of_the_consumer = self._beside(self._upkeep.check_idle_partitions, self._upkeep.watch)
+        of_the_consumer = self._beside(self._checks.check_idle_partitions, self._checks.watch)
         beside = self._beside(
             self._identity.keep,
-            self._follow_model,
-            self._follow_features,
-            self._courses.run,
-            self._refresher.run,
-            self._outdated_lists.run,
-            self._upkeep.follow_topology,
-            self._upkeep.trend,
-            self._upkeep.watch_topic,
-            self._upkeep.watch_redis,
+            *self._lists.tasks,
+            self._topology_watch.follow_topology,
+            self._topology_watch.watch_topic,
+            self._redis_watch.watch_redis,
+            self._merges.merge_for_all,
         )
         ends = [
             asyncio.create_task(end, name=name)
             for name, end in (
                 ("stop", stop.wait()),
-                ("switch", self._upkeep.switched.wait()),
+                ("switch", self._topology_watch.switched.wait()),
                 ("crash", self._app.wait_until_stopped()),
             )
         ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set() and not self._upkeep.switched.is_set():
+        if not stop.is_set() and not self._topology_watch.switched.is_set():
             self._die(self._app.crash_reason or RuntimeError("Faust stopped by itself, without an error"))
         await self._finish(of_the_consumer, [*beside, *ends])
         return not stop.is_set()
@@ -204,7 +170,7 @@ class EngagementWorker:
 
     async def _start(self) -> None:
         await self._identity.claim()
-        await quietly(self._model.follow)
+        await self._lists.begin()
         await self._app.start()
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
 
@@ -236,7 +202,7 @@ class EngagementWorker:
         # The last resort stays: that thread may still wait for a silent Kafka when the interpreter wants to end.
 
     def _exit(self) -> None:
-        os._exit(RESTART_EXIT_STATUS if self._upkeep.switched.is_set() else 0)
+        os._exit(RESTART_EXIT_STATUS if self._topology_watch.switched.is_set() else 0)
 
     async def _deliver(self, event: Any) -> None:
         if not self._stopping:
@@ -251,27 +217,13 @@ class EngagementWorker:
         metrics.FRESHNESS_SECONDS.labels("folded").observe((now_ms() - arrival_ms) / 1000)
         if applied.users:
             shard, fence = self._topology.shard(chunk.partition), chunk.records[-1].offset
-            self._refresher.notify(shard, fence=fence, backlog=chunk.backlog > 0, arrival_ms=arrival_ms)
+            self._lists.refresher.notify(shard, fence=fence, backlog=chunk.backlog > 0, arrival_ms=arrival_ms)
 
     def _log_of(self, partition: Partition) -> ConsumerLog:
         return ConsumerLog(self._app, TP(self._settings.interactions_topic, partition))
 
     def _owned(self) -> set[Partition]:
         return {Partition(tp.partition) for tp in self._app.consumer.assignment()}
-
-    def _catalogue(self) -> Container[str] | None:
-        """The courses of the loaded model."""
-        return None if self._model.current is None else self._model.current.catalogue
-
-    async def _follow_model(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.model_poll_seconds)
-            await quietly(self._model.follow)
-
-    async def _follow_features(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            await quietly(self._features.follow)
 
     async def _or_die(self, work: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -12,8 +12,8 @@ from recsys.online_store import Guard
 from recsys.online_store.memory import MemoryStore
 from recsys.settings import load_settings
 from stream.engagement.commit import Applied
+from stream.engagement.partition_checks import PartitionChecks
 from stream.engagement.partitions import OwnedPartitions
-from stream.engagement.upkeep import Upkeep
 from tests.doubles.stream import ARRIVAL, HOUR_MS, FakeDelivery, FakeLog, FakeOutputs, chunk, event, until
 
 PARTITIONS = 3
@@ -53,16 +53,12 @@ class Scene:
             now_ms=lambda: 5,
             release_s=self.release_s,
         )
-        self.upkeep = Upkeep(
+        self.checks = PartitionChecks(
             load_settings(),
-            self.store,
-            self.topology,
-            partitions=self.partitions,
+            self.partitions,
             owned=lambda: set(self.logs),
             rebalancing=lambda: False,
-            now_ms=lambda: 5,
-            idle_check_every_s=0.001,
-            topology_every_s=0.001,
+            every_s=0.001,
         )
 
     def _note(self, chunk: Chunk, _: Applied) -> None:

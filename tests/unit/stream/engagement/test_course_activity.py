@@ -18,8 +18,8 @@ from recsys.online_store.operations import SHARD_ITSELF, PutValues
 from recsys.settings import load_settings
 from stream.engagement.course_activity import ANYWAY_EVERY_MS, ActivityMerge
 from tests.doubles.effects import summed
+from tests.doubles.merges import merges_of
 from tests.doubles.stream import until
-from tests.doubles.upkeep import upkeep_of
 
 DAY_MS = 86_400_000
 NOW = 1_700_000_000_000
@@ -95,9 +95,9 @@ async def test_a_shard_that_cannot_be_read_leaves_what_was_merged_and_is_named_o
         turns += 1
         return {Partition(0)}
 
-    upkeep = upkeep_of(store, TOPOLOGY, owned=owned, now_ms=lambda: NOW, trending_every_s=0.001)
+    merges = merges_of(store, TOPOLOGY, owned=owned, now_ms=lambda: NOW, every_s=0.001)
     with capture_logs() as said:
-        task = asyncio.create_task(upkeep.trend())
+        task = asyncio.create_task(merges.merge_for_all())
         await until(lambda: turns > 3)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

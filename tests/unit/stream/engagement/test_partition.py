@@ -287,7 +287,7 @@ async def checking() -> AsyncIterator[Checking]:
     logs: list[Any] = list(scene.logs.values())
     logs[0].waits, logs[1].silent = True, True
     with capture_logs() as said:
-        task = asyncio.create_task(scene.upkeep.check_idle_partitions())
+        task = asyncio.create_task(scene.checks.check_idle_partitions())
         yield Checking(scene, logs, said)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -345,8 +345,8 @@ async def test_only_partitions_that_are_not_changing_hands_are_checked(rebalanci
         turns += 1
         return rebalancing
 
-    upkeep = replace(scene.upkeep, rebalancing=is_rebalancing)
-    task = asyncio.create_task(upkeep.check_idle_partitions())
+    checks = replace(scene.checks, rebalancing=is_rebalancing)
+    task = asyncio.create_task(checks.check_idle_partitions())
     await until(lambda: turns > 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -359,7 +359,7 @@ async def test_a_partition_with_a_chunk_in_work_is_not_checked() -> None:
     scene = Scene(store, log=Observed)
     await scene.put(0, 0)
     await until(lambda: bool(store.in_work))
-    task = asyncio.create_task(scene.upkeep.check_idle_partitions())
+    task = asyncio.create_task(scene.checks.check_idle_partitions())
     logs: list[Any] = list(scene.logs.values())
     await until(lambda: logs[1].checks > 5)
     assert logs[0].checks == 0
@@ -376,7 +376,7 @@ async def test_an_unrecoverable_error_of_an_idle_check_ends_the_checks() -> None
 
     scene = Scene(log=OtherTopic)
     with pytest.raises(TopologyMismatch):
-        await asyncio.wait_for(scene.upkeep.check_idle_partitions(), 10)
+        await asyncio.wait_for(scene.checks.check_idle_partitions(), 10)
 
 
 async def test_a_stopped_partition_has_nothing_to_do_and_one_that_kafka_is_silent_about_is_unknown() -> None:

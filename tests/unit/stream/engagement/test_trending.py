@@ -14,8 +14,8 @@ from recsys.online_store import ShardTrend
 from recsys.online_store.memory import MemoryStore
 from stream.engagement.trending import merge_trending
 from tests.doubles.effects import effects
+from tests.doubles.merges import merges_of
 from tests.doubles.stream import ARRIVAL
-from tests.doubles.upkeep import upkeep_of
 
 TOPOLOGY = Topology(3)
 NOW = 1_700_000_000_000
@@ -37,15 +37,15 @@ class Store(MemoryStore):
 @pytest.mark.parametrize("times", [1, 3])
 async def test_the_others_are_merged_and_the_key_is_named_once(times: int) -> None:
     store = Store()
-    upkeep = upkeep_of(store, TOPOLOGY, catalogue=lambda: None, now_ms=lambda: ARRIVAL)
+    merges = merges_of(store, TOPOLOGY, catalogue=lambda: None, now_ms=lambda: ARRIVAL)
     with capture_logs() as said:
         for _ in range(times):
-            await upkeep._merge_trending()
+            await merges._merge_trending()
         merged = await store.trending()
         assert merged is not None
         assert set(merged.course_ids) == {"c0", "c2"}
         store.spoilt = None
-        await upkeep._merge_trending()
+        await merges._merge_trending()
     assert [(line["event"], "{s1}:trend" in line["error"]) for line in said] == [("trending_incomplete", True)]
     merged = await store.trending()
     assert merged is not None

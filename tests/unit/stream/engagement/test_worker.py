@@ -143,7 +143,7 @@ async def test_a_rebalance_drops_every_partition(signal: str) -> None:
 async def test_what_checks_partitions_knows_of_a_rebalance() -> None:
     worker = await worker_of(Store())
     for worker._app.rebalancing in (True, False):
-        assert worker._upkeep.rebalancing() is worker._app.rebalancing
+        assert worker._checks.rebalancing() is worker._app.rebalancing
 
 
 def test_what_nobody_expected_leaves_its_traceback(
