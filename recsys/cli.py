@@ -85,8 +85,10 @@ def recsys() -> None:
     """
 
 
-def _missing(error: ModuleNotFoundError) -> str:
-    return f"there is no module {error.name} (an image holds what its processes need; `make setup` installs everything)"
+def _missing(error: ImportError) -> str:
+    """What cannot be imported: a module that is not installed, or a library of the system that a module needs."""
+    missing = f"there is no module {error.name}" if isinstance(error, ModuleNotFoundError) else f"{error.name}: {error}"
+    return f"{missing} (an image holds what its processes need; `make setup` installs everything)"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,7 +107,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"recsys: {str(error.filename)[:200]}: {error.strerror}", err=True)
         sys.exit(InputError.exit_status)
-    except ModuleNotFoundError as error:  # of what a command imports once it runs
+    except ImportError as error:  # of what a command imports once it runs
+        if not isinstance(error, ModuleNotFoundError) and not (error.path or "").endswith(".so"):
+            raise
         click.echo(f"recsys: this installation lacks a part of the command: {_missing(error)}", err=True)
         sys.exit(ConfigurationError.exit_status)
     except RecsysError as error:

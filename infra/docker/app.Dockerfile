@@ -15,6 +15,10 @@ COPY . /src/project
 RUN /opt/build/bin/uv pip install --quiet --no-deps /src/project
 
 FROM python:3.11-slim-bookworm
+ARG EXTRAS="serving"
+# The baseline iALS of the batch layer (implicit) is compiled with OpenMP, whose library no wheel brings.
+RUN set -e; case " $EXTRAS " in *" batch "*) apt-get update -qq; \
+    apt-get install --yes -qq --no-install-recommends libgomp1; rm -rf /var/lib/apt/lists/* ;; esac
 RUN useradd --system --uid 10001 --home-dir /var/lib/recsys --create-home recsys \
  && mkdir -p /var/lib/recsys/models /var/lib/recsys/reports /var/lib/recsys/serving \
  && chown -R recsys:recsys /var/lib/recsys

@@ -136,3 +136,24 @@ main(["stream"])
         "recsys: this installation lacks a part of the command: there is no module selectolax"
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_a_library_of_the_system_that_a_module_lacks_is_one_line(tmp_path: Path) -> None:
+    """As libgomp.so.1 in an image: the module is there and cannot be loaded."""
+    (tmp_path / "selectolax.so").write_bytes(b"\x7fELF that is none")
+    program = """
+import sys
+from recsys.cli import main
+main(["stream"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("recsys: this installation lacks a part of the command: selectolax: ")
+    assert done.stderr.count("\n") == 1
