@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,11 +63,13 @@ class System:
         api: Its address.
         kafka: Bootstrap servers; "" where they are not known.
         metrics: Addresses whose `/metrics` tell the stages.
+        env: Of a process that shall belong to it.
     """
 
     api: str
     kafka: str = ""
     metrics: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ def everything(arguments: argparse.Namespace) -> Iterator[System]:
         subprocess.run([*RECSYS, *learn], env=env, check=True, stdout=subprocess.DEVNULL)
         api = stack.enter_context(running(["serve", "--port", "0"], env))
         url = next(iter(api.stdout or ())).split()[-1]
-        yield System(url, kafka, (*(f"http://127.0.0.1:{each}" for each in ports), url))
+        yield System(url, kafka, (*(f"http://127.0.0.1:{each}" for each in ports), url), env)
 
 
 def files(folder: Path) -> tuple[Path, Path]:
