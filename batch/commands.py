@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from batch.history import History, from_files, from_topic
+from batch.history import History, from_files
+from batch.options import check_outputs, history_source, hyperparameters_of
 from batch.preparation import Prepared, prepare, rule_of
 from batch.stages import Stage, shown_stages
-from recsys.errors import ConfigurationError, InputError
+from recsys.errors import InputError
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.scorer import Scorer
 from recsys.online_store.redis.store import DAY_S, RedisStore
@@ -37,7 +37,6 @@ if TYPE_CHECKING:  # these import TensorFlow
 # TensorFlow takes a GPU's whole memory at once; who wants it to sets the variable.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-_FOLDER_NAME = re.compile(r"\w[\w.-]{0,99}")
 _file = click.Path(path_type=Path, dir_okay=False)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
@@ -65,11 +64,11 @@ def retrain(
     workers compute the others. Exit status 6: the gate refused the model; 7: another one was published meanwhile.
     """
     settings = load_settings()
-    hyperparameters = _hyperparameters(settings, epochs, start)
+    hyperparameters = hyperparameters_of(settings, epochs, start)
     require_writable(settings.models_dir, "RECSYS_MODELS_DIR")
     require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
     with shown_stages() as stage:
-        read = _history_source(settings, from_topic_, interactions, courses, stage)
+        read = history_source(settings, from_topic_, interactions, courses, stage)
         if no_publish:
             result = _train(settings, read, None, hyperparameters, stage)
             _print_retrained(result, 0, as_json=as_json, published=False)
@@ -101,7 +100,7 @@ def evaluate(
 ) -> None:
     """Compare the hybrid model with its baselines on files alone, cut in time; needs no services."""
     settings = load_settings()
-    _check_outputs(settings, out, report, no_report=no_report)
+    check_outputs(settings, out, report, no_report=no_report)
     started_ms = now_ms()
     with shown_stages() as stage:
         stage("reading")
@@ -113,7 +112,7 @@ def evaluate(
         from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
         from batch.text_encoders import encoder_of  # noqa: PLC0415 - as above
 
-        hyperparameters = _hyperparameters(settings, epochs, start)
+        hyperparameters = hyperparameters_of(settings, epochs, start)
         experiment = run_experiment(
             prepared.events,
             prepared.courses,
@@ -133,43 +132,6 @@ def evaluate(
         if out is not None:
             _write_whole(out, msgspec.json.format(msgspec.json.encode(document), indent=1))
     click.echo("\n".join([*table(document), "", verdict(document)]))
-
-
-def _check_outputs(settings: Settings, out: Path | None, report: str | None, *, no_report: bool) -> None:
-    """Whether what `evaluate` is asked for can be written, before it works for minutes.
-
-    Raises:
-        InputError: There is no such folder.
-        ConfigurationError: The options contradict each other, or a folder cannot be written to.
-    """
-    if out is not None and not out.absolute().parent.is_dir():
-        raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
-    if out is not None:
-        require_writable(out.absolute().parent, "--json")
-    if report is not None and _FOLDER_NAME.fullmatch(report) is None:
-        raise ConfigurationError(
-            f"expected --report as a folder's name of letters, digits and ._- (what has that name is replaced),"
-            f" received {report[:40]!r}"
-        )
-    if no_report and report is not None:
-        raise ConfigurationError("expected one of --report and --no-report, received both")
-    if not no_report:
-        require_writable(settings.reports_dir, "RECSYS_REPORTS_DIR")
-
-
-def _history_source(
-    settings: Settings, from_topic_: bool, interactions: Path | None, courses: Path | None, stage: Stage
-) -> Callable[[], History]:
-    """How to read the history the options ask for; nothing is read yet."""
-    if from_topic_ == bool(interactions or courses) or (not from_topic_ and not (interactions and courses)):
-        given = {"--from-topic": from_topic_, "--interactions": interactions, "--courses": courses}
-        received = " and ".join(option for option, value in given.items() if value) or "neither"
-        raise ConfigurationError(
-            f"expected either --from-topic, or both --interactions and --courses, received {received}"
-        )
-    if from_topic_:
-        return lambda: from_topic(settings, progress=stage("reading the topic"))
-    return lambda: from_files(cast("Path", interactions), cast("Path", courses))
 
 
 async def _train_and_publish(
@@ -247,11 +209,6 @@ def _tell(line: str) -> None:
 
 def _import_tensorflow(settings: Settings) -> None:
     import_tensorflow(quiet=settings.log_level.lower() != "debug")
-
-
-def _hyperparameters(settings: Settings, epochs: int | None, start: HyperParameters | None) -> HyperParameters:
-    chosen = replace(start or HyperParameters(), seed=settings.seed)
-    return chosen if epochs is None else replace(chosen, epochs=epochs)
 
 
 def _print_retrained(result: Retrained, filled: int, *, as_json: bool, published: bool) -> None:

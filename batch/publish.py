@@ -5,7 +5,7 @@ Publishing itself (`recsys.model.publishing`) is shared with `recsys models roll
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,12 +95,17 @@ async def fill_caches(
                 Learner(user, state.engagement, exclusion.excluded(state.done, state.engagement, at_ms=at_ms))
                 for (user, _), state in zip(chunk, states, strict=True)
             ]
-            ranked = scorer.rank_many(learners, at_ms=at_ms, n=top_n)
-            tops = [
-                (CachedTop(user, scorer.version, at_ms, ids, scores), mark)
-                for (user, mark), (ids, scores) in zip(chunk, ranked, strict=True)
-            ]
+            lists = _ranked(scorer, learners, at_ms=at_ms, n=top_n)
+            tops = [(top, mark) for top, (_, mark) in zip(lists, chunk, strict=True)]
             written += await store.write_tops(shard, tops, only_if_marked=True)
             done += len(chunk)
             progress(done, total)
     return written
+
+
+def _ranked(scorer: Scorer, learners: Sequence[Learner], *, at_ms: int, n: int) -> list[CachedTop]:
+    ranked = scorer.rank_many(learners, at_ms=at_ms, n=n)
+    return [
+        CachedTop(learner.user_id, scorer.version, at_ms, ids, scores)
+        for learner, (ids, scores) in zip(learners, ranked, strict=True)
+    ]

@@ -22,7 +22,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.click_to_answer import Clicks, System, everything, files, measure, running
+from benchmarks.click_report import Clicks
+from benchmarks.click_to_answer import System, everything, files, measure, running
 from benchmarks.stages import Snapshot
 from infra.devtools.processes import free_port
 from recsys.files import read_courses, read_interactions

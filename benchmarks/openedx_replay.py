@@ -27,10 +27,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import redis
 from click.testing import CliRunner
 
+from benchmarks.openedx_model import catalogue, publish_drawn_model
+from benchmarks.openedx_state import PARTITIONS, compared_keys, progress
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.openedx_log import Site, make_site, write_log, write_site
@@ -41,25 +41,12 @@ from recsys.adapters.inputs import read_blocks, read_staff
 from recsys.adapters.openedx import OpenEdxRules
 from recsys.adapters.openedx_tracking import parse_line
 from recsys.adapters.summary import Summary
-from recsys.catalog import Course, encode_course
+from recsys.catalog import encode_course
 from recsys.cli import recsys as command_line
-from recsys.engagement import LANDMARK_MS
 from recsys.kafka.bulk_producer import Record, connect, produce
-from recsys.keys import KeySpace, Topology
-from recsys.model.bundle import Draft, write_bundle
-from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import STRENGTH_DIM
-from recsys.model.manifest import DataRange, EngagementTable
-from recsys.model.publishing import publish_bundle
-from recsys.online_store.redis.store import RedisStore
 from recsys.settings import Settings, load_settings
-from recsys.vocabulary import DEFAULT_WEIGHTS
 
-PARTITIONS = 6
 LATER_MS = 72 * 3_600_000
-COMPARED = ("eng", "done", "trend", "top", "erased", "merged")
-"""States of a shard that a repeated log must leave as they are, byte by byte."""
-
 PATIENCE_S = 300.0
 LEARNERS_SHOWN = 10
 
@@ -213,14 +200,8 @@ class Replay:
 
     def state(self) -> dict[str, Any]:
         """Every key that a repeated log must leave as it is, by name, with all that it holds."""
-        prefix = KeySpace(self.settings.redis_key_prefix).prefix
-        found: dict[str, Any] = {"scores": self.command("engagement", "--json", "--at", "1790000000000")}
-        with redis.Redis.from_url(self.settings.redis_url) as client:
-            for key in client.scan_iter(match=f"{prefix}{{s*", count=1000):
-                name = key.decode()
-                if name.partition("}:")[2].partition(":")[0] in COMPARED:
-                    found[name] = content(client, key)
-        return found
+        scores = self.command("engagement", "--json", "--at", "1790000000000")
+        return {"scores": scores, **compared_keys(self.settings)}
 
     def learners(self) -> list[str]:
         """Ten learners, those with the most courses first."""
@@ -240,28 +221,6 @@ def shown(answer: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [(course["course_id"], course["score"]) for course in answer["recommendations"]]
 
 
-def content(client: redis.Redis, key: bytes) -> Any:
-    """All that a key holds, in an order that its encoding has no part in."""
-    kind = client.type(key)
-    if kind == b"hash":
-        return sorted(client.hgetall(key).items())
-    return sorted(client.smembers(key)) if kind == b"set" else client.get(key)
-
-
-async def progress(settings: Settings) -> tuple[dict[str, int], int]:
-    """Records folded by outcome, and learners that wait for a list."""
-    store = RedisStore.for_stream(settings.redis)
-    counts: Counter[str] = Counter()
-    waiting = 0
-    try:
-        for shard in Topology(PARTITIONS).shards():
-            counts.update(await store.counts(shard))
-            waiting += len(await store.dirty_users(shard, 10))
-    finally:
-        await store.close()
-    return dict(counts), waiting
-
-
 def environment(settings: Settings, folder: Path) -> dict[str, str]:
     """What the commands are told."""
     return {
@@ -272,52 +231,6 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RECSYS_REPORTS_DIR": str(folder / "reports"),
         "RECSYS_SERVING_STATE_DIR": str(folder / "serving"),
     }
-
-
-def catalogue(site: Site) -> list[Course]:
-    """The site's courses as the catalogue has them."""
-    return [Course(course_id=course.course_id, title=course.title, category=course.subject) for course in site.courses]
-
-
-def publish_drawn_model(settings: Settings, site: Site) -> None:
-    """Writes a model with drawn weights over the site's courses, and makes it the one in use."""
-    rng, courses, at_ms = np.random.default_rng(site.seed), catalogue(site), time.time_ns() // 1_000_000
-    hyper = HyperParameters(vector_dim=16, user_dim=4, hidden=16, text_dim=6, history_length=5)
-    shapes = {
-        "course_vectors": (len(courses), hyper.vector_dim),
-        "course_bias": (len(courses),),
-        "history_vectors": (len(courses), hyper.vector_dim),
-        "user_embeddings": (1, hyper.user_dim),
-        "hidden_kernel": (hyper.user_dim + hyper.vector_dim + STRENGTH_DIM, hyper.hidden),
-        "hidden_bias": (hyper.hidden,),
-        "output_kernel": (hyper.hidden, hyper.vector_dim),
-        "output_bias": (hyper.vector_dim,),
-        "wide_weights": (0,),
-    }
-    arrays: dict[str, Any] = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    arrays["wide_indptr"] = np.zeros(len(courses) + 1, dtype=np.int64)
-    arrays["wide_indices"] = np.zeros(0, dtype=np.int32)
-    draft = Draft(
-        parent=None,
-        created_at_ms=at_ms,
-        data=DataRange(source="drawn", events=0, first_ms=0, last_ms=0),
-        settings=hyper,
-        engagement=EngagementTable(half_life_days=30.0, landmark_ms=LANDMARK_MS, weights=dict(DEFAULT_WEIGHTS)),
-        metrics={},
-        users=[],
-        courses=courses,
-        arrays=arrays,
-    )
-    path = write_bundle(settings.models_dir, draft)
-    asyncio.run(_publish(settings, path, at_ms))
-
-
-async def _publish(settings: Settings, path: Path, at_ms: int) -> None:
-    store = RedisStore.for_stream(settings.redis)
-    try:
-        await publish_bundle(store, path, replacing=await store.model(), at_ms=at_ms, keep=1)
-    finally:
-        await store.close()
 
 
 def report(seen: Replayed) -> str:

@@ -102,7 +102,7 @@ class Service:
         load: LoadBundle = Scorer.load,
         kafka: dict[str, Any] | None = None,
     ) -> Self:
-        """Puts the parts together; does no I/O.
+        """Puts the parts together; does no I/O. As long as there are parts: each needs some of those above it.
 
         Args:
             settings: Of the whole system.

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from infra.ingest.bus import BusReading, find_schemas, read_bus
+from infra.ingest.options import (
+    PATH,
+    courses_option,
+    dry_run_option,
+    file_argument,
+    json_option,
+    staff_of,
+    staff_option,
+    tracking_options,
+    tracking_rules,
+)
 from infra.ingest.sending import ingest_file, sending
 from infra.ingest.shown import show
 from recsys.adapters import Parse
-from recsys.adapters.completions import Completions, FilePlaces
-from recsys.adapters.inputs import MOST_BYTES, read_blocks, read_course_ids, read_staff
+from recsys.adapters.completions import Completions
+from recsys.adapters.inputs import MOST_BYTES, read_blocks, read_course_ids
 from recsys.adapters.moodle import MoodleRules, parse_row
 from recsys.adapters.moodle_rows import row_lines
-from recsys.adapters.openedx import OpenEdxRules
 from recsys.adapters.openedx_tracking import parse_line
-from recsys.adapters.staff import Staff
 from recsys.adapters.summary import Summary
 from recsys.adapters.xapi import XapiAdapter, statement_lines
 from recsys.adapters.xapi_fields import XapiRules
 from recsys.adapters.xapi_voided import FileIndex, ProcessIndex
-from recsys.errors import ConfigurationError
 from recsys.process.clock import now_ms
 from recsys.process.logs import configure_logging
 from recsys.settings import load_settings
-
-_PATH = click.Path(path_type=Path)
-file_argument = click.argument("source", metavar="FILE|-", type=click.Path(path_type=Path, allow_dash=True))
-staff_option = click.option("--staff", "staff_file", type=_PATH, help="Staff: CSV or JSON of user_id and course_id.")
-courses_option = click.option("--courses", "courses_file", type=_PATH, help="Catalogue, to name the courses it lacks.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Read and count; send nothing and ask no Kafka.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @contextmanager
@@ -61,11 +62,6 @@ def ingest() -> None:
     """
 
 
-def staff_of(path: Path | None) -> Staff:
-    """The staff of a file, or nobody."""
-    return Staff() if path is None else read_staff(path)
-
-
 def send_file(
     source: Path, parse: Parse, *, courses_file: Path | None, dry_run: bool, as_json: bool, **form: Any
 ) -> None:
@@ -86,64 +82,6 @@ def send_file(
     summary = Summary(None if courses_file is None else read_course_ids(courses_file))
     settings = None if dry_run else load_settings()
     show(ingest_file(source, parse, summary, settings, **form), as_json=as_json, dry_run=dry_run)
-
-
-def tracking_options(command: Any) -> Any:
-    """The options that decide on Open edX's tracking events."""
-    for option in (
-        click.option("--navigation", is_flag=True, help="Count steps inside a course as a view a day."),
-        click.option(
-            "--grades/--no-grades",
-            default=None,
-            help="Whether a course grade counts as progress.  [default: only without --blocks]",
-        ),
-        click.option(
-            "--blocks",
-            "blocks_file",
-            type=_PATH,
-            help="Blocks a course has: CSV of course_id and blocks, or a JSON object; else completed blocks are one "
-            "`play` a day.",
-        ),
-        click.option(
-            "--completions",
-            "completions_file",
-            type=_PATH,
-            help="Where completed blocks are kept from run to run: for logs that are read day by day, with --blocks.",
-        ),
-        staff_option,
-    ):
-        command = option(command)
-    return command
-
-
-@contextmanager
-def tracking_rules(
-    *,
-    staff_file: Path | None,
-    blocks_file: Path | None,
-    completions_file: Path | None,
-    grades: bool | None,
-    navigation: bool,
-) -> Iterator[tuple[OpenEdxRules, Callable[[], None]]]:
-    """The rules that the options name, and what keeps the completed blocks once their events were acknowledged.
-
-    Raises:
-        InputError: A file cannot be read.
-        ConfigurationError: Completions without blocks.
-    """
-    if completions_file is not None and blocks_file is None:
-        raise ConfigurationError("--completions needs --blocks: quarters are shares of them")
-    blocks = {} if blocks_file is None else read_blocks(blocks_file)
-    staff = staff_of(staff_file)
-    with nullcontext() if completions_file is None else closing(FilePlaces(completions_file)) as kept:
-        rules = OpenEdxRules(
-            now_ms,
-            staff=staff,
-            completions=Completions(blocks, kept),
-            grades=blocks_file is None if grades is None else grades,
-            navigation=navigation,
-        )
-        yield rules, (lambda: None) if kept is None else kept.save
 
 
 @ingest.command("openedx-logs")
@@ -175,7 +113,7 @@ def openedx_logs(source: Path, courses_file: Path | None, dry_run: bool, as_json
 @click.option(
     "--index",
     "index_file",
-    type=_PATH,
+    type=PATH,
     default=Path("var/ingest/xapi.sqlite3"),
     show_default=True,
     help="Where statements that passed are kept, so that a later one can void them; a dry run keeps none.",
@@ -183,7 +121,7 @@ def openedx_logs(source: Path, courses_file: Path | None, dry_run: bool, as_json
 @click.option(
     "--blocks",
     "blocks_file",
-    type=_PATH,
+    type=PATH,
     help="Parts a course has: CSV of course_id and blocks, or a JSON object; else completed ones are one `play` a day.",
 )
 @staff_option
@@ -216,7 +154,7 @@ def xapi(
 @click.option(
     "--modules",
     "modules_file",
-    type=_PATH,
+    type=PATH,
     help="Modules with completion a course has: CSV of course_id and blocks, or a JSON object; else completed modules "
     "are one `play` a day.",
 )
@@ -238,7 +176,7 @@ def moodle(source: Path, modules_file: Path | None, staff_file: Path | None, **o
 @click.option("--topic", "topics", multiple=True, required=True, help="A topic of the bus; may be given many times.")
 @click.option("--group", default="recsys-openedx-bus", show_default=True, help="Consumer group.")
 @click.option("--bus", "servers", help="Kafka of the bus, host:port.  [default: KAFKA_BOOTSTRAP_SERVERS]")
-@click.option("--schemas", "schemas_folder", type=_PATH, help="Folder of *.avsc files, where there is no registry.")
+@click.option("--schemas", "schemas_folder", type=PATH, help="Folder of *.avsc files, where there is no registry.")
 @click.option("--to-end", is_flag=True, help="End once everything is read that was there at the start.")
 @tracking_options
 @json_option

@@ -14,19 +14,18 @@ import msgspec
 
 from recsys.adapters.lines import Line
 from recsys.adapters.outcomes import Mapped, Outcome, Refused, Skipped, mapped, safe_name
+from recsys.adapters.xapi_actor import learner_of
 from recsys.adapters.xapi_fields import (
-    NoEvent,
     XapiRules,
     course_of,
     event_id_of,
-    inner,
-    learner_of,
     meaning_of,
     part_progress,
     session_of,
     time_of,
     value_of,
 )
+from recsys.adapters.xapi_statement import NoEvent, inner
 from recsys.adapters.xapi_types import VOIDED, Thing
 from recsys.adapters.xapi_voided import StatementIndex, taken_back
 from recsys.errors import RefusalReason
@@ -72,7 +71,7 @@ class XapiAdapter:
         return outcome
 
     def _event(self, statement: Mapping[str, Any], verb: str) -> Outcome:
-        learner = learner_of(statement, verb, self._rules)
+        learner = learner_of(statement, verb, self._rules.home_pages)
         meaning, thing = meaning_of(statement, verb)
         course = course_of(statement, verb, thing)
         if self._rules.staff.has(learner, course.course_id, course.tenant):

@@ -1,8 +1,7 @@
-"""What a statement says, field by field: the learner, the course, the time, the value. Pure; `xapi` puts them together.
+"""What a statement says, field by field: its meaning, the course, the time, the value. Pure; `xapi` puts them together.
 
-The learner is `actor.account.name`, or `actor.mbox_sha1sum`; a statement that names its actor by a raw e-mail address
-is refused, and neither an address nor the actor's name goes any further. The course is the object, or where the object
-is a part of it, the first course among `context.contextActivities` parent and grouping.
+The course is the object, or where the object is a part of it, the first course among `context.contextActivities` parent
+and grouping. Who it is about is `xapi_actor`'s.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import Any, Final
 
 from recsys.adapters import ids
 from recsys.adapters.completions import Completions
-from recsys.adapters.outcomes import Outcome, Refused, Skipped, safe_name
+from recsys.adapters.outcomes import Skipped, safe_name
 from recsys.adapters.staff import Staff
 from recsys.adapters.xapi_courses import Course, course_named
+from recsys.adapters.xapi_statement import NoEvent, inner, refused
 from recsys.adapters.xapi_types import (
     COMPLETED,
     COMPLETING,
@@ -37,26 +37,10 @@ from recsys.events import MAX_ID_CHARS
 from recsys.vocabulary import FLOWS
 from recsys.vocabulary import PROGRESS as PROGRESS_STATE
 
-_SHA1: Final = re.compile(r"[0-9a-fA-F]{40}")
-_MAY_BE_PERSONAL: Final = re.compile(r"[@\s]")
-"""In an account's name: an e-mail address has the one, a person's name the other."""
-
 _SESSION: Final = re.compile(r"[\w\-]{1,64}")
 _WHOLE: Final = 100
 _LARGEST: Final = 1e6
 """No percentage, score or length in seconds is as large: beyond it a value is refused by its type's own bound."""
-
-
-class NoEvent(Exception):
-    """A statement becomes no event.
-
-    Attributes:
-        outcome: `Skipped` or `Refused`.
-    """
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +60,6 @@ class XapiRules:
     home_pages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     staff: Staff = field(default_factory=Staff)
     completions: Completions | None = None
-
-
-def inner(parent: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """An object inside an object, by a path of names; empty where there is none."""
-    found: Any = parent
-    for name in names:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def learner_of(statement: Mapping[str, Any], verb: str, rules: XapiRules) -> str:
-    """The learner's id.
-
-    Raises:
-        NoEvent: The actor is missing, a group, or named by nothing but personal data.
-    """
-    actor = inner(statement, "actor")
-    if actor.get("objectType", "Agent") == "Group":
-        raise NoEvent(Skipped(safe_name(verb), "a group of learners"))
-    if account := inner(actor, "account"):
-        return _account(account, rules)
-    digest = actor.get("mbox_sha1sum")
-    if isinstance(digest, str) and _SHA1.fullmatch(digest):
-        return digest.lower()
-    received = "mbox, which is an e-mail address" if "mbox" in actor else "neither" if actor else "no actor"
-    raise _refused(RefusalReason.BAD_ID, f"expected actor.account or actor.mbox_sha1sum, received {received}")
 
 
 def meaning_of(statement: Mapping[str, Any], verb: str) -> tuple[Meaning, Thing]:
@@ -154,7 +112,7 @@ def time_of(statement: Mapping[str, Any], verb: str, received_ms: int | None) ->
         at = datetime.fromisoformat(text if isinstance(text, str) else "")
         return math.floor((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise _refused(
+        raise refused(
             RefusalReason.BAD_TIMESTAMP, f"{safe_name(verb)}: expected timestamp or stored in ISO 8601"
         ) from None
 
@@ -225,24 +183,6 @@ def event_id_of(
     if isinstance(own, str) and 0 < len(own) <= MAX_ID_CHARS and own.isprintable():
         return own
     return ids.semantic_id(learner, course_id, kind, ids.STATE)
-
-
-def _refused(reason: RefusalReason, example: str) -> NoEvent:
-    return NoEvent(Refused(reason, example))
-
-
-def _account(account: Mapping[str, Any], rules: XapiRules) -> str:
-    name = account.get("name")
-    if not isinstance(name, str) or not name.strip():
-        raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as text that is not empty")
-    if _MAY_BE_PERSONAL.search(name.strip()):
-        raise _refused(RefusalReason.BAD_ID, "expected actor.account.name as an id without @ and blanks")
-    if not rules.home_pages:
-        return name.strip()
-    prefix = rules.home_pages.get(str(account.get("homePage")).rstrip("/"))
-    if prefix is None:
-        raise _refused(RefusalReason.BAD_ID, "expected an actor.account.homePage of RECSYS_XAPI_HOME_PAGES")
-    return prefix + name.strip()
 
 
 def _type_of(activity: Mapping[str, Any]) -> str:

@@ -53,30 +53,7 @@ def create_app(
     app = faust.App(
         settings.consumer_group if group is None else group,
         **faust_options(settings),
-        autodiscover=False,
-        web_enabled=False,  # the default binds all interfaces
-        datadir=tempfile.gettempdir() + "/recsys-faust",
-        store="memory://",
-        key_serializer="raw",
-        value_serializer="raw",
-        topic_disable_leader=True,
-        topic_allow_declare=False,  # `recsys topics` creates topics
-        table_standby_replicas=0,
-        processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=instance_id,
-        broker_session_timeout=settings.worker_session_timeout_seconds,
-        broker_heartbeat_interval=settings.worker_session_timeout_seconds / HEARTBEATS_A_SESSION,
-        broker_request_timeout=40.0,  # must not be below the session time-out
-        broker_max_poll_interval=300.0,
-        broker_commit_interval=1.0,
-        broker_commit_every=500,
-        broker_max_poll_records=settings.worker_max_poll_records,
-        producer_acks=-1,
-        producer_request_timeout=30.0,
-        stream_buffer_maxsize=8,  # chunks, not records
-        stream_wait_empty=False,  # a rebalance waits for no chunk: the fence stops a late owner
-        worker_redirect_stdouts=False,
+        **_options(settings, instance_id),
     )
     patch_aiokafka_raw_records()
     patch_aiokafka_fetch_results()
@@ -89,6 +66,36 @@ def create_app(
 
     app.agent(topic, name=name, concurrency=1)(agent)
     return app
+
+
+def _options(settings: Settings, instance_id: str | None) -> dict[str, Any]:
+    """Faust's settings, each set on purpose."""
+    return {
+        "autodiscover": False,
+        "web_enabled": False,  # the default binds all interfaces
+        "datadir": tempfile.gettempdir() + "/recsys-faust",
+        "store": "memory://",
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,  # `recsys topics` creates topics
+        "table_standby_replicas": 0,
+        "processing_guarantee": "at_least_once",
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": instance_id,
+        "broker_session_timeout": settings.worker_session_timeout_seconds,
+        "broker_heartbeat_interval": settings.worker_session_timeout_seconds / HEARTBEATS_A_SESSION,
+        "broker_request_timeout": 40.0,  # must not be below the session time-out
+        "broker_max_poll_interval": 300.0,
+        "broker_commit_interval": 1.0,
+        "broker_commit_every": 500,
+        "broker_max_poll_records": settings.worker_max_poll_records,
+        "producer_acks": -1,
+        "producer_request_timeout": 30.0,
+        "stream_buffer_maxsize": 8,  # chunks, not records
+        "stream_wait_empty": False,  # a rebalance waits for no chunk: the fence stops a late owner
+        "worker_redirect_stdouts": False,
+    }
 
 
 @dataclass(frozen=True, slots=True)

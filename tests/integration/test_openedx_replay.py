@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.openedx_replay import PARTITIONS, Replay, report
+from benchmarks.openedx_replay import Replay, report
+from benchmarks.openedx_state import PARTITIONS
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.openedx_log import DEFAULT_END_MS, make_site

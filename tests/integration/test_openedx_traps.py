@@ -16,7 +16,8 @@ import pytest
 import redis
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.openedx_replay import PARTITIONS, Replay
+from benchmarks.openedx_replay import Replay
+from benchmarks.openedx_state import PARTITIONS
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.openedx_log import DEFAULT_END_MS, Site, SiteCourse
