@@ -57,6 +57,7 @@ class BundleRow:
         events: Accepted events it was trained on.
         ndcg: NDCG@10 of its evaluation; None where the manifest has none.
         verdict: What the gate said, one line; "" where the manifest does not say.
+        agreement: agreement@10 of an increment with what it replaced, over recent learners; None where not measured.
         kept_because: Why it is not deleted whatever its age; "" where only its age counts.
         problem: Why its manifest cannot be read; "" where it can.
     """
@@ -71,6 +72,7 @@ class BundleRow:
     events: int | None = None
     ndcg: float | None = None
     verdict: str = ""
+    agreement: float | None = None
     kept_because: str = ""
     problem: str = ""
 
@@ -105,6 +107,7 @@ def _row(models_dir: Path, version: str, standing: Standing, noted: Publications
         events=manifest.data.events,
         ndcg=_ndcg(manifest),
         verdict=str(manifest.metrics.get("headline", "")),
+        agreement=_agreement(manifest),
     )
 
 
@@ -124,4 +127,10 @@ def _ndcg(manifest: Manifest) -> float | None:
         found = (manifest.metrics.get("hybrid") or {}).get("ndcg@10")
     if isinstance(found, Mapping):
         found = found.get("mean")
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _agreement(manifest: Manifest) -> float | None:
+    gate = manifest.metrics.get("gate")
+    found: Any = gate.get("agreement@10") if isinstance(gate, Mapping) else None
     return float(found) if isinstance(found, int | float) else None

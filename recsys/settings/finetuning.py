@@ -47,6 +47,13 @@ class FinetuningSettings(Section):
         le=1,
         description="Least share of the top-10 of recent learners that an increment changes; less is not published.",
     )
+    finetune_gate_agreement: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Least agreement@10 of an increment with what is published, by recent learners; less is rejected. "
+        "Two lists drawn of n courses agree by 10 / n.",
+    )
     finetune_lists_behind: int = Field(
         default=12,
         ge=0,

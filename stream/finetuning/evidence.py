@@ -11,10 +11,11 @@ import numpy as np
 from numpy.random import Generator
 
 from recsys.model.increment import Situation
-from stream.finetuning.gate import Trial, share_moved
+from stream.finetuning.gate import Trial, agreement_of
 from stream.finetuning.lineage import Lineage, Variant
 from stream.finetuning.moments import Moment, OldSlice, packed, unpacked
 from stream.finetuning.rules import LearningRules
+from stream.finetuning.shadow import Top
 from stream.finetuning.situations import Situations
 
 
@@ -71,14 +72,14 @@ class Evidence:
         """A label came that the parent has learned."""
         self._old.add(moment, rng, new=False)
 
-    def moved(self, published: Variant, variant: Variant) -> float:
-        """The share of the latest learners' top-10 that changes."""
-
-        def tops(of: Variant) -> list[list[int]]:
-            found = (self._situations.of(each, of.item_item) for each in self._sample)
-            return [self._situations.top(each, of.increment) for each in found if each is not None]
-
-        return share_moved(tops(published), tops(variant))
+    def agreement(self, candidate: Top, published: Variant) -> float:
+        """agreement@10 of a candidate with what is published, over the latest learners as they were at their label."""
+        found = ((each, self._situations.of(each, published.item_item)) for each in self._sample)
+        return agreement_of(
+            (candidate(moment), self._situations.top(situation, published.increment))
+            for moment, situation in found
+            if situation is not None
+        )
 
     def old_slice(self, variant: Variant) -> tuple[float, float] | None:
         """NDCG@10 on the old slice by a variant and by the parent itself; None without one.

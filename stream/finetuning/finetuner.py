@@ -25,7 +25,7 @@ from stream.engagement.quietly import quietly
 from stream.engagement.shutdown import STOP_S, cancelled, end_process, within
 from stream.finetuning import metrics
 from stream.finetuning.blocks import Blocks, Ready
-from stream.finetuning.gate import Outcome
+from stream.finetuning.gate import AGREEMENT_AT_10, Outcome
 from stream.finetuning.publication import publish_proposal
 from stream.finetuning.trainer import Standing
 from stream.finetuning.training_process import TrainingProcess
@@ -164,8 +164,9 @@ class Finetuner:
         """Judges the increment, and publishes it or takes the published one back."""
         proposal = await self._training.propose(now_ms())
         outcome = proposal.verdict.outcome
-        log.info("judged", outcome=outcome, reason=proposal.verdict.reason)
-        metrics.FROZEN.set(outcome is Outcome.FROZEN)
+        agreement = proposal.verdict.figures.get(AGREEMENT_AT_10)
+        log.info("judged", outcome=outcome, reason=proposal.verdict.reason, agreement=agreement)
+        metrics.show_verdict(proposal.verdict)
         if outcome in {Outcome.PASSED, Outcome.ROLL_BACK}:
             moved = await publish_proposal(
                 self._store,

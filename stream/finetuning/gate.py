@@ -6,7 +6,7 @@ under the weights as they are, those published and those published before. Diffe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from recsys.model.inputs import Floats
 from recsys.prequential import DecayedMean, gain
+
+AGREEMENT_AT_10 = "agreement@10"
+"""Its name among the figures of a verdict."""
 
 
 class Outcome(StrEnum):
@@ -52,12 +55,14 @@ class GateRules:
     Attributes:
         events: Positive events that must have been predicted since the last decision, at least 2.
         moved: Least share of the top-10 of a sample that differs from what is published.
+        agreement: Least share of it that does not: an increment that replaces lists is broken, as it may move little.
         old_ratio: Least NDCG@10 on the old slice, as a share of the parent's.
         rejections: In a row, after which nothing is learned until a retrain is published.
     """
 
     events: int = 200
     moved: float = 0.01
+    agreement: float = 0.2
     old_ratio: float = 0.97
     rejections: int = 5
 
@@ -113,7 +118,7 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
     guard: Trial,
     *,
     finite: bool,
-    moved: Callable[[], float],
+    agreement: Callable[[], float],
     old: Callable[[], tuple[float, float] | None],
 ) -> Verdict:
     """The verdict on the increment as it is.
@@ -123,7 +128,7 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         newest: The increment beside what is published, since the last decision.
         guard: What is published beside what was before, since it was published.
         finite: Whether all of its numbers are.
-        moved: Gives the share of the top-10 of a sample that it changes.
+        agreement: Gives agreement@10 with what is published, over a sample of learners (`agreement_of`).
         old: Gives NDCG@10 on the old slice, the increment's and the retrain's; None where none was kept. Both are asked
             only where nothing else decides, because they rank hundreds of lists.
     """
@@ -139,18 +144,23 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         return Verdict(Outcome.REJECTED, f"shown to be worse than what is published: {newest}", figures)
     if (newest.difference.mean or 0.0) < 0:
         return Verdict(Outcome.WAITING, f"not better than what is published: {newest}", figures)
-    figures["moved"] = share = moved()
-    if share < rules.moved:
-        return Verdict(Outcome.UNCHANGED, f"changes {share:.1%} of the top-10, {rules.moved:.1%} are needed", figures)
+    figures[AGREEMENT_AT_10] = share = agreement()
+    if 1 - share < rules.moved:
+        reason = f"changes {1 - share:.1%} of the top-10, {rules.moved:.1%} are needed"
+        return Verdict(Outcome.UNCHANGED, reason, figures)
+    if share < rules.agreement:
+        reason = f"lists other courses than what is published: {AGREEMENT_AT_10} {share:.2f}, below {rules.agreement:.2f}"
+        return Verdict(Outcome.REJECTED, reason, figures)
     kept = old()
     if kept is None:
-        return Verdict(Outcome.PASSED, f"{newest}; no old slice", figures)
+        return Verdict(Outcome.PASSED, f"{newest}; {AGREEMENT_AT_10} {share:.2f}; no old slice", figures)
     mine, parents = kept
     figures |= {"old": mine, "old_of_retrain": parents}
     if mine < rules.old_ratio * parents:
         reason = f"forgets: NDCG@10 {mine:.4f} on the old slice, {parents:.4f} by the retrain it grew from"
         return Verdict(Outcome.REJECTED, reason, figures)
-    return Verdict(Outcome.PASSED, f"{newest}; old slice {mine:.4f}, retrain {parents:.4f}", figures)
+    reason = f"{newest}; {AGREEMENT_AT_10} {share:.2f}; old slice {mine:.4f}, retrain {parents:.4f}"
+    return Verdict(Outcome.PASSED, reason, figures)
 
 
 def ndcg_of(scores: Floats, row: int, hidden: NDArray[np.bool_]) -> float:
@@ -160,8 +170,12 @@ def ndcg_of(scores: Floats, row: int, hidden: NDArray[np.bool_]) -> float:
     return gain(int(ahead.sum()) + 1)
 
 
-def share_moved(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> float:
-    """The share of places of lists that hold a course which the list of before does not hold."""
-    places = sum(len(each) for each in after)
-    new = sum(len(set(mine) - set(theirs)) for theirs, mine in zip(before, after, strict=True))
-    return new / places if places else 0.0
+def agreement_of(lists: Iterable[tuple[Collection[str], Collection[str]]]) -> float:
+    """agreement@k: the share of the places of lists whose course is on the list beside, too; 1 without any.
+
+    Args:
+        lists: Pairs of lists of up to k courses, each without repeats.
+    """
+    pairs = [(set(mine), set(theirs)) for mine, theirs in lists]
+    places = sum(len(mine) for mine, _ in pairs)
+    return sum(len(mine & theirs) for mine, theirs in pairs) / places if places else 1.0

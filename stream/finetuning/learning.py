@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from stream.finetuning.lineage import Lineage, Variant
 from stream.finetuning.matrices import Matrices
 from stream.finetuning.moments import Moment
 from stream.finetuning.rules import LABELS, LearningRules
+from stream.finetuning.shadow import as_in_use
 from stream.finetuning.situations import Situations
 from stream.finetuning.steps import Start, Step, Steps
 
@@ -220,7 +221,7 @@ class Line:
             evidence.newest,
             evidence.guard,
             finite=self.increment.is_finite(),
-            moved=lambda: evidence.moved(published, self.variant),
+            agreement=lambda: evidence.agreement(as_in_use(self._candidate()), published),
             old=lambda: evidence.old_slice(self.variant),
         )
         if verdict.outcome is Outcome.WAITING and evidence.newest.events >= gate.events:
@@ -244,14 +245,18 @@ class Line:
         return candidate(
             self.parent,
             verdict,
-            arrays=self.situations.model(self._matrices.current).arrays(self.increment)
-            | self._activity.arrays(self.last_ms),
+            arrays=self._candidate().arrays,
             positions=self.positions,
             learned=self.learned,
             last_ms=self.last_ms,
             replaces=self.lineage.published,
             at_ms=at_ms,
         )
+
+    def _candidate(self) -> Bundle:
+        """The parent with the increment as it is, and the course features of the latest event."""
+        arrays = self.situations.model(self._matrices.current).arrays(self.increment)
+        return replace(self.parent, arrays=arrays | self._activity.arrays(self.last_ms))
 
     def propose(self, version: str) -> None:
         """The increment as it is was written as a bundle, and is to be published."""

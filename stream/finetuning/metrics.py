@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from stream.finetuning.gate import AGREEMENT_AT_10, Outcome, Verdict
+
 RECORDS = Counter(
     "recsys_finetune_records",
     "Records and training steps of the fine-tuner, by what became of them: learned, folded, bot, capped, frozen, "
@@ -18,9 +20,20 @@ NDCG = Gauge(
     "of what is published.",
     ["model"],
 )
+AGREEMENT = Gauge(
+    "recsys_finetune_agreement",
+    "agreement@10 of the latest candidate with what is published: the share of recent learners' top-10 on both lists.",
+)
 PROPOSALS = Counter(
     "recsys_finetune_proposals",
     "Increments judged: waiting, unchanged, rejected, frozen, passed (published), roll_back, dropped.",
     ["outcome"],
 )
 FROZEN = Gauge("recsys_finetune_frozen", "1 while nothing is learned until a retrain is published.")
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Shows what was decided of a candidate, and how far it agreed where that was looked at."""
+    FROZEN.set(verdict.outcome is Outcome.FROZEN)
+    if AGREEMENT_AT_10 in verdict.figures:
+        AGREEMENT.set(verdict.figures[AGREEMENT_AT_10])

@@ -45,7 +45,8 @@ class Situations:
         self._frozen: dict[int, IncrementModel] = {0: model}
         self._now: dict[int, IncrementModel] = {}
         self._features: Floats = parent.arrays["features"]
-        self.row_of = {course.course_id: row for row, course in enumerate(parent.courses)}
+        self._courses = [course.course_id for course in parent.courses]
+        self.row_of = {course: row for row, course in enumerate(self._courses)}
         self.offered: NDArray[np.bool_] = np.array([not course.retired for course in parent.courses], dtype=bool)
         self._user_row = {user: row for row, user in enumerate(parent.users, start=1)}
         self._seen_until = {int(partition): end for partition, (_, end) in manifest.data.offsets.items()}
@@ -106,10 +107,10 @@ class Situations:
         scores = self._frozen[0].scores(situation, increment)
         return ndcg_of(scores, self.row_of[course_id], self._hidden(situation.touched))
 
-    def top(self, situation: Situation, increment: Increment) -> list[int]:
-        """The top-10, as course rows."""
+    def top(self, situation: Situation, increment: Increment) -> list[str]:
+        """The courses of the top-10."""
         scores = np.where(self._hidden(situation.touched), -np.inf, self._frozen[0].scores(situation, increment))
-        return top_rows(scores.astype(np.float32), TOP)
+        return [self._courses[row] for row in top_rows(scores.astype(np.float32), TOP)]
 
     def _hidden(self, touched: Rows) -> NDArray[np.bool_]:
         hidden = ~self.offered

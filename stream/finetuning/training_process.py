@@ -49,6 +49,7 @@ class TrainerRules:
         gate = GateRules(
             events=settings.finetune_gate_events,
             moved=settings.finetune_gate_moved,
+            agreement=settings.finetune_gate_agreement,
             rejections=settings.finetune_rejections,
         )
         return cls(

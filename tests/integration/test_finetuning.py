@@ -99,6 +99,7 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
     assert (increment.parent, increment.metrics["model"]) == (parent, "increment")
     listed = json.loads(platform.run("models", "list", "--json"))
     assert listed["models"][0]["parent"] == parent
+    assert 0.2 <= listed["models"][0]["agreement"] <= 1
 
     finetuner.process.send_signal(signal.SIGKILL)
     finetuner.process.wait()

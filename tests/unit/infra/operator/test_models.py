@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,14 @@ def test_people_get_a_table(system: System) -> None:
     shown = CliRunner().invoke(models, ["show", system.first.name], catch_exceptions=False)
     assert "state: previous" in shown.stdout
     assert "verified: yes" in shown.stdout
+
+
+def test_show_says_how_far_an_increment_agreed_with_what_it_replaced(system: System) -> None:
+    draft = draw_draft(7, created_at_ms=NOW_MS + 9000)
+    gate = {"ndcg@10": 0.1, "agreement@10": 0.94}
+    metrics = {"model": "increment", "headline": "An increment.", "gate": gate}
+    increment = write_bundle(system.models_dir, replace(draft, parent=system.first.name, metrics=metrics))
+    assert system.ask("show", increment.name)["agreement"] == 0.94
+    shown = CliRunner().invoke(models, ["show", increment.name], catch_exceptions=False).stdout
+    assert "verdict: An increment.\nagreement: 0.94\n" in shown
+    assert system.ask("show", system.first.name)["agreement"] is None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import REGISTRY
 
-from stream.finetuning.gate import GateRules, Outcome, Trial, Verdict, judge
+from stream.finetuning.gate import GateRules, Outcome, Trial, Verdict, agreement_of, judge
+from stream.finetuning.metrics import show_verdict
 
-RULES = GateRules(events=20, moved=0.01)
+RULES = GateRules(events=20, moved=0.01, agreement=0.2)
 
 
 def trial(differences: list[float]) -> Trial:
@@ -22,10 +24,10 @@ def verdict(
     newest: Trial,
     *,
     finite: bool = True,
-    moved: Callable[[], float] = lambda: 0.5,
+    agreement: Callable[[], float] = lambda: 0.5,
     old: Callable[[], tuple[float, float] | None] = lambda: None,
 ) -> Verdict:
-    return judge(RULES, newest, Trial(), finite=finite, moved=moved, old=old)
+    return judge(RULES, newest, Trial(), finite=finite, agreement=agreement, old=old)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +61,31 @@ def test_lists_are_ranked_only_where_nothing_else_decides() -> None:
         raise AssertionError("ranked in vain")
 
     for few_or_worse in ([0.1] * 10, [-0.1, 0.09] * 15, [-0.1, -0.09] * 15):
-        verdict(trial(few_or_worse), moved=asked, old=asked_too)
-    assert verdict(trial([0.1] * 30), moved=lambda: 0.001, old=asked_too).outcome is Outcome.UNCHANGED
+        verdict(trial(few_or_worse), agreement=asked, old=asked_too)
+    assert verdict(trial([0.1] * 30), agreement=lambda: 0.999, old=asked_too).outcome is Outcome.UNCHANGED
+
+
+def test_a_candidate_that_lists_other_courses_is_rejected_whatever_was_predicted() -> None:
+    def asked() -> tuple[float, float] | None:
+        raise AssertionError("ranked in vain")
+
+    found = verdict(trial([0.1] * 30), agreement=lambda: 0.03, old=asked)
+    assert found.outcome is Outcome.REJECTED
+    assert "lists other courses than what is published: agreement@10 0.03, below 0.20" in found.reason
+    assert found.figures["agreement@10"] == 0.03
+    assert verdict(trial([0.1] * 30), agreement=lambda: 0.2).outcome is Outcome.PASSED
+
+
+def test_agreement_is_the_share_of_places_whose_course_is_on_the_list_beside() -> None:
+    assert agreement_of([("abcd", "dcba"), ("bcd", "abc"), ("ab", "xy")]) == 6 / 9
+    assert agreement_of([]) == 1.0
+
+
+def test_a_verdict_shows_the_agreement_of_the_candidate_that_was_ranked_last() -> None:
+    def value() -> float | None:
+        return REGISTRY.get_sample_value("recsys_finetune_agreement")
+
+    show_verdict(verdict(trial([0.1] * 30), agreement=lambda: 0.75))
+    assert value() == 0.75
+    show_verdict(verdict(trial([0.1] * 10)))
+    assert value() == 0.75

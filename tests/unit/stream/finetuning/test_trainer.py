@@ -97,6 +97,8 @@ def test_an_increment_names_the_retrain_it_grew_from_and_its_verdict(new_trainer
     assert manifest.metrics["model"] == "increment"
     assert manifest.metrics["replaces"] == parent_path.name
     assert "each before it was learned" in manifest.metrics["headline"]
+    assert 0.2 <= manifest.metrics["gate"]["agreement@10"] < 1
+    assert f"agreement@10 {manifest.metrics['gate']['agreement@10']:.2f}" in manifest.metrics["headline"]
     assert manifest.data.offsets == {"0": (0, 1200)}
     assert trainer.follow(first).published == first.name
     second = passed(trainer, seed=1, first=1200)
