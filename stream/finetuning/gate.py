@@ -149,7 +149,7 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         reason = f"changes {1 - share:.1%} of the top-10, {rules.moved:.1%} are needed"
         return Verdict(Outcome.UNCHANGED, reason, figures)
     if share < rules.agreement:
-        reason = f"lists other courses than what is published: {AGREEMENT_AT_10} {share:.2f}, below {rules.agreement:.2f}"
+        reason = f"lists other courses than are published: {AGREEMENT_AT_10} {share:.2f}, below {rules.agreement:.2f}"
         return Verdict(Outcome.REJECTED, reason, figures)
     kept = old()
     if kept is None:

@@ -71,7 +71,7 @@ def test_a_candidate_that_lists_other_courses_is_rejected_whatever_was_predicted
 
     found = verdict(trial([0.1] * 30), agreement=lambda: 0.03, old=asked)
     assert found.outcome is Outcome.REJECTED
-    assert "lists other courses than what is published: agreement@10 0.03, below 0.20" in found.reason
+    assert "lists other courses than are published: agreement@10 0.03, below 0.20" in found.reason
     assert found.figures["agreement@10"] == 0.03
     assert verdict(trial([0.1] * 30), agreement=lambda: 0.2).outcome is Outcome.PASSED
 
