@@ -9,11 +9,12 @@ import numpy as np
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.evaluate import ndcg
 from batch.evaluation.experiment import HYBRID, Experiment
-from batch.evaluation.metrics import Interval, paired_bootstrap
+from batch.evaluation.served import recommender
 from batch.evaluation.tuning import METRIC
 from batch.fallback import SERVABLE, fit_fallback
+from batch.metrics import Interval, paired_bootstrap
 from batch.stages import Stage
-from batch.train import fit_hybrid, recommender
+from batch.train import fit_hybrid
 from recsys.errors import CandidateRejected
 from recsys.model.bundle import Draft
 from recsys.model.inputs import Doubles

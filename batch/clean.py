@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batch.datasets.text import is_visible, readable, unique
+from batch.text_repair import is_visible, readable, unique
 from recsys.errors import RefusalReason
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, MAX_ID_CHARS, YEAR_2000_MS
 from recsys.vocabulary import CONTROL
@@ -104,7 +104,7 @@ def refusals(frame: pd.DataFrame, *, arrival_ms: int) -> pd.Series[str]:
 
 
 def clean_courses(frame: pd.DataFrame) -> tuple[pd.DataFrame, CleaningReport]:
-    """Makes the catalogue's text readable (`batch.datasets.text`), and keeps one row a course.
+    """Makes the catalogue's text readable (`batch.text_repair`), and keeps one row a course.
 
     Args:
         frame: As `recsys.files.read_courses` gives it.

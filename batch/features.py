@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from batch.datasets.text import find_cuts
+from batch.text_repair import find_cuts
 from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats

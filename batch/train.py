@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from batch.encoding import EncodedEvents, EngagementRule
-from batch.evaluation.cases import Case
 from batch.features import (
     ATTRIBUTES_FILE,
     course_features,
@@ -18,13 +17,10 @@ from batch.features import (
 from batch.ranking.fit import RankerFit, catalogue_of
 from batch.stages import Stage, silent
 from batch.text_encoders import TFIDF, TextEncoder, TfidfEncoder
-from recsys.catalog import Course
 from recsys.errors import InputError
-from recsys.model.bundle import Draft, as_bundle
+from recsys.model.bundle import Draft
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import Floats
 from recsys.model.manifest import DataRange
-from recsys.model.scorer import Scorer
 from recsys.model.text import COMPONENTS, TFIDF_FILE
 
 MIN_EVENTS = 50
@@ -99,32 +95,6 @@ def fit_hybrid(
         arrays = {**draft.arrays, TEXT_VECTORS: texts.projected}
         draft = replace(draft, arrays=arrays, documents={**draft.documents, **said})
     return Hybrid(draft, fitted.curve, fitted.penalties, fitted.lists, fitted.mixer_curve)
-
-
-class ScorerRecommender:
-    """A served model as `batch.evaluation.cases.Recommender`: exactly the code that ranks online is what is evaluated.
-
-    Args:
-        scorer: The model.
-        courses: The catalogue of the evaluation; a course the model does not know gets the lowest score.
-    """
-
-    def __init__(self, scorer: Scorer, courses: Sequence[Course]) -> None:
-        self._scorer = scorer
-        self._ids = [course.course_id for course in courses]
-        row_of = {course_id: row for row, course_id in enumerate(scorer.course_ids)}
-        self._column = np.array([row_of.get(course_id, -1) for course_id in self._ids])
-
-    def score(self, case: Case) -> Floats:
-        """See `batch.evaluation.cases.Recommender`."""
-        engagement = {self._ids[row]: float(value) for row, value in zip(case.rows, case.stored, strict=True)}
-        scores = self._scorer.score(case.user_id, engagement, at_ms=case.at_ms)
-        return np.where(self._column >= 0, scores[self._column], -np.inf).astype(np.float32)
-
-
-def recommender(draft: Draft) -> ScorerRecommender:
-    """The model of a draft, ready to be evaluated on its own catalogue."""
-    return ScorerRecommender(Scorer(as_bundle(draft)), draft.courses)
 
 
 def _check_enough(encoded: EncodedEvents) -> None:

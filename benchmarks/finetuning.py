@@ -26,11 +26,12 @@ import pandas as pd
 from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import build_cases, warm
 from batch.evaluation.evaluate import ndcg
-from batch.evaluation.metrics import paired_bootstrap
+from batch.evaluation.served import recommender
 from batch.history import History, from_files
+from batch.metrics import paired_bootstrap
 from batch.preparation import prepare, rule_of
 from batch.ranking.snapshots import activity_before
-from batch.train import fit_hybrid, recommender
+from batch.train import fit_hybrid
 from benchmarks.log_blocks import blocks
 from recsys.catalog import Course
 from recsys.events import Interaction

@@ -13,8 +13,8 @@ from recsys.kafka.clients import aiokafka_options
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.allocator import use_one_arena
 from recsys.process.logs import configure_logging
-from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
+from recsys.terminal_tables import print_table
 from serving.errors import NothingToRecommend
 from serving.http.app import create_app
 from serving.http.endpoints import encode_json

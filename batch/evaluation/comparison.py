@@ -14,12 +14,13 @@ from batch.evaluation.cases import Case, Recommender, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate, ndcg
 from batch.evaluation.experiment import HYBRID, Experiment
 from batch.evaluation.leakage import checks_of_history, checks_of_model, require_no_leak
+from batch.evaluation.served import recommender
 from batch.evaluation.tuning import METRIC, Slice, sampled, tune_baselines
 from batch.features import fit_text, tfidf_matrix
 from batch.split import TimeSplit, split_at, split_share
 from batch.stages import Stage, silent
 from batch.text_encoders import TFIDF, TextEncoder, TfidfEncoder
-from batch.train import fit_hybrid, recommender
+from batch.train import fit_hybrid
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.model.hyperparameters import HyperParameters

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case
 from batch.evaluation.experiment import Experiment
-from batch.evaluation.metrics import Interval, bootstrap, ndcg_at, paired_bootstrap, ranks
 from batch.evaluation.tuning import sampled
+from batch.metrics import Interval, bootstrap, ndcg_at, paired_bootstrap, ranks
 from recsys.model.bundle import Draft
 from recsys.model.course_features import NAMES
 from recsys.model.inputs import Doubles, Floats

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from batch.evaluation.cases import Case, Recommender
 from batch.evaluation.evaluate import LIST_LENGTH, CatalogueFacts, mean_diversity
-from batch.evaluation.metrics import bootstrap, ndcg_at, paired_bootstrap
+from batch.metrics import bootstrap, ndcg_at, paired_bootstrap
 from recsys.catalog import Course
 from recsys.model.diversity import capped, mmr
 from recsys.model.inputs import Floats, Rows

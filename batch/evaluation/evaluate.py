@@ -12,7 +12,7 @@ from scipy import sparse
 
 from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case, Recommender
-from batch.evaluation.metrics import bootstrap, ndcg_at, ranks, ranks_among, recall_at, reciprocal_rank
+from batch.metrics import bootstrap, ndcg_at, ranks, ranks_among, recall_at, reciprocal_rank
 from recsys.model.inputs import Doubles, Floats
 from recsys.model.top_k import top_rows
 

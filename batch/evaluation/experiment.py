@@ -12,8 +12,8 @@ from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation
 from batch.evaluation.leakage import Check
-from batch.evaluation.metrics import Interval, paired_bootstrap
 from batch.evaluation.tuning import METRIC, Tuned
+from batch.metrics import Interval, paired_bootstrap
 from batch.text_encoders import TextEncoder
 from batch.train import Hybrid
 from recsys.exclusion import Exclusion

@@ -10,8 +10,8 @@ import numpy as np
 
 from batch.evaluation.evaluate import Evaluation
 from batch.evaluation.experiment import HYBRID, Experiment
-from batch.evaluation.metrics import bootstrap, paired_bootstrap
 from batch.evaluation.tuning import METRIC, RECENT_POPULARITY
+from batch.metrics import bootstrap, paired_bootstrap
 from recsys.model.inputs import Doubles
 
 

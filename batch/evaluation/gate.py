@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from batch.evaluation.metrics import Interval
+from batch.metrics import Interval
 
 LAST_PUBLISHED = 5
 GOLDEN_TOLERANCE = 0.1

@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from batch.evaluation.diagnosis import CONTEXT_COURSES, Diagnosis
 from batch.evaluation.experiment import Experiment
 from batch.evaluation.labels import named
-from batch.evaluation.metrics import bootstrap
+from batch.metrics import bootstrap
 from recsys.engagement import MS_PER_DAY
 from recsys.model.signals import SIGNALS
 

@@ -15,9 +15,9 @@ from batch.evaluation.evaluate import ndcg
 from batch.evaluation.experiment import Experiment
 from batch.evaluation.gate import LAST_PUBLISHED, MIN_LEARNERS, Comparison, GoldenComparison, Verdict
 from batch.evaluation.golden import Golden, digest, freeze, golden_cases, read_golden
-from batch.evaluation.metrics import paired_bootstrap
+from batch.evaluation.served import ScorerRecommender
+from batch.metrics import paired_bootstrap
 from batch.split import split_at
-from batch.train import ScorerRecommender
 from recsys.catalog import Course
 from recsys.errors import BundleError
 from recsys.model.bundle import Draft, as_bundle, load_manifest

@@ -16,9 +16,9 @@ from batch.evaluation.diversity import diversity_cost
 from batch.evaluation.experiment import Experiment
 from batch.evaluation.figures import figures_of
 from batch.evaluation.page import page, seeds_line
+from batch.evaluation.served import recommender
 from batch.evaluation.tuning import sampled
 from batch.evaluation.verdict import table, verdict
-from batch.train import recommender
 from recsys.errors import InputError
 
 PAGE = "report.html"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.evaluation.metrics import ndcg_at, ranks, ranks_among
+from batch.metrics import ndcg_at, ranks, ranks_among
 from batch.ranking.snapshots import Snapshot
 from recsys.course_sums.activity import POPULARITY_DAYS
 from recsys.model.course_features import NAMES

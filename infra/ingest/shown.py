@@ -10,7 +10,7 @@ from rich.table import Table
 from infra.ingest.sending import Ingested
 from recsys.adapters.summary import MOST_COURSES, Summary
 from recsys.errors import InputError
-from recsys.process.tables import print_table
+from recsys.terminal_tables import print_table
 
 
 def show(ingested: Ingested, *, as_json: bool, dry_run: bool) -> None:

@@ -17,8 +17,8 @@ from recsys.keys import KeySpace, Partition, Topology
 from recsys.online_store import Stop
 from recsys.online_store.redis.store import RedisStore
 from recsys.owner import LogIdentity, StateOwner, check_deployment, check_owner
-from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
+from recsys.terminal_tables import print_table
 
 
 @click.command("topics")

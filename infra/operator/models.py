@@ -26,8 +26,8 @@ from recsys.model.retention import bundle_versions
 from recsys.online_store import ModelPointer
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.clock import now_ms
-from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
+from recsys.terminal_tables import print_table
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _Result = TypeVar("_Result")

@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 from rich.table import Table
 
-from recsys.process.tables import print_table
 from recsys.settings import SECTIONS
 from recsys.settings.environment import is_secret, variable_of
+from recsys.terminal_tables import print_table
 
 _PREFACE = """# Settings
 

@@ -14,8 +14,8 @@ from recsys.errors import ConfigurationError
 from recsys.keys import KeySpace, Topology
 from recsys.online_store.redis.store import RedisStore
 from recsys.process.clock import now_ms
-from recsys.process.tables import print_table
 from recsys.settings import Settings, load_settings
+from recsys.terminal_tables import print_table
 from recsys.times import parse_time, shown_time
 from stream.engagement.learner_table import as_table, course_rows
 

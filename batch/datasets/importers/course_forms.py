@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from batch.datasets.text import unique
+from batch.text_repair import unique
 from recsys.adapters.course_keys import course_run
 from recsys.catalog import Course, PathPosition, Run
 

@@ -17,8 +17,8 @@ import msgspec
 from batch.clean import EMPTY_TITLE
 from batch.datasets.importers.course_forms import form_of, prerequisites_in_words
 from batch.datasets.importers.results import FileReport, Imported, Refused
-from batch.datasets.text import is_visible
 from batch.stages import Stage, silent
+from batch.text_repair import is_visible
 from recsys.catalog import Course, CourseRefusal, InvalidCourse, decode_course, encode_course
 from recsys.course_merge import merge_courses
 from recsys.errors import InputError

@@ -20,7 +20,7 @@ import pandas as pd
 
 from batch.datasets.importers.results import Imported, ImportOptions
 from batch.datasets.importers.rows import Rows, digests, require
-from batch.datasets.text import readable, unique
+from batch.text_repair import readable, unique
 from recsys.catalog import Course
 from recsys.errors import RefusalReason
 from recsys.files import course_frame

@@ -17,7 +17,7 @@ import pandas as pd
 
 from batch.datasets.importers.results import Imported, ImportOptions
 from batch.datasets.importers.rows import Rows, find, require
-from batch.datasets.text import unique
+from batch.text_repair import unique
 from recsys.catalog import Course
 from recsys.delimited import Layout
 from recsys.errors import InputError

@@ -18,7 +18,7 @@ import regex
 
 from batch.datasets.importers.results import Imported, ImportOptions
 from batch.datasets.importers.rows import Rows, digest, find
-from batch.datasets.text import unique
+from batch.text_repair import unique
 from recsys.catalog import Course
 from recsys.errors import InputError
 from recsys.files import course_frame

@@ -18,7 +18,7 @@ import pandas as pd
 
 from batch.datasets.importers.results import Imported, ImportOptions
 from batch.datasets.importers.rows import Rows, find
-from batch.datasets.text import readable
+from batch.text_repair import readable
 from recsys.catalog import Course
 from recsys.delimited import Layout
 from recsys.errors import InputError

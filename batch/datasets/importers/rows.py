@@ -20,7 +20,7 @@ from batch.clean import EMPTY_TITLE, MAX_ID_LENGTH, refusals
 from batch.datasets.importers import dates
 from batch.datasets.importers.distinct import distinct
 from batch.datasets.importers.results import FileReport, ImportOptions, Refused
-from batch.datasets.text import is_visible, readable
+from batch.text_repair import is_visible, readable
 from recsys.delimited import CSV, Layout
 from recsys.errors import InputError, RefusalReason
 from recsys.events import MAX_FUTURE_MS, YEAR_2000_MS
@@ -150,7 +150,7 @@ class Rows:
         return ids.fillna("").astype(object)
 
     def texts(self, name: str) -> pd.Series[Any]:
-        """A column of text for people to read, "" where absent (see `batch.datasets.text.readable`)."""
+        """A column of text for people to read, "" where absent (see `batch.text_repair.readable`)."""
         return _by_distinct(self._raw[name], lambda value: readable(_text(value)), default="").astype(object)
 
     def titles(self, name: str) -> pd.Series[Any]:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch.clean import clean_courses, clean_interactions, refusals
-from batch.datasets.text import is_visible, readable
+from batch.text_repair import is_visible, readable
 from recsys.catalog import Course
 from recsys.errors import InvalidEvent
 from recsys.events import EVENT_TYPES, MAX_FUTURE_MS, YEAR_2000_MS, from_mapping

@@ -17,7 +17,7 @@ from batch.evaluation.gate import (
     judge_golden,
     judge_newest,
 )
-from batch.evaluation.metrics import Interval
+from batch.metrics import Interval
 
 
 def against(mean: float, low: float, high: float, version: str = "current") -> Comparison:

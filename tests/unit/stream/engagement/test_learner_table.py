@@ -10,8 +10,8 @@ import pytest
 from recsys.engagement import LANDMARK_MS, MS_PER_DAY
 from recsys.errors import UnreadableState
 from recsys.events import Interaction
-from recsys.process.tables import print_table
 from recsys.record import RecordRules, engagement_of, join, record_of
+from recsys.terminal_tables import print_table
 from stream.engagement.learner_table import as_table, course_rows
 
 RULES = RecordRules()

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from batch.clean import clean_courses
-from batch.datasets.text import find_cuts
 from batch.features import fit_text, tfidf_matrix
+from batch.text_repair import find_cuts
 from recsys.catalog import Course
 from recsys.files import course_frame
 from recsys.model.hyperparameters import HyperParameters

@@ -6,7 +6,7 @@ import io
 
 from rich.table import Table
 
-from recsys.process.tables import print_table
+from recsys.terminal_tables import print_table
 
 CELLS = [f"20261126T18390{digit}-67207733" for digit in range(6)]
 
