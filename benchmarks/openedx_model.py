@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.devtools.openedx_log import Site
+from infra.devtools.openedx_site import Site
 from recsys.catalog import Course
 from recsys.engagement import LANDMARK_MS
 from recsys.model.bundle import Draft, write_bundle

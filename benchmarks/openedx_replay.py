@@ -33,7 +33,8 @@ from benchmarks.openedx_model import catalogue, publish_drawn_model
 from benchmarks.openedx_state import PARTITIONS, compared_keys, progress
 from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
-from infra.devtools.openedx_log import Site, make_site, write_log, write_site
+from infra.devtools.openedx_log import write_log
+from infra.devtools.openedx_site import Site, make_site, write_site
 from infra.devtools.processes import Child
 from infra.ingest.sending import ingest_file
 from recsys.adapters.completions import Completions

@@ -15,7 +15,8 @@ from benchmarks.openedx_replay import Replay, report
 from benchmarks.openedx_state import PARTITIONS
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
-from infra.devtools.openedx_log import DEFAULT_END_MS, make_site
+from infra.devtools.openedx_log import DEFAULT_END_MS
+from infra.devtools.openedx_site import make_site
 from infra.operator.topics import topic_partitions
 from recsys.settings import load_settings
 

@@ -20,7 +20,8 @@ from benchmarks.openedx_replay import Replay
 from benchmarks.openedx_state import PARTITIONS
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
-from infra.devtools.openedx_log import DEFAULT_END_MS, Site, SiteCourse
+from infra.devtools.openedx_log import DEFAULT_END_MS
+from infra.devtools.openedx_site import Site, SiteCourse
 from infra.operator.topics import topic_partitions
 from recsys.adapters import Mapped
 from recsys.adapters.completions import Completions

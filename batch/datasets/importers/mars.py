@@ -18,8 +18,9 @@ from typing import Any
 
 import pandas as pd
 
+from batch.datasets.importers.digests import digests
 from batch.datasets.importers.results import Imported, ImportOptions
-from batch.datasets.importers.rows import Rows, digests, require
+from batch.datasets.importers.rows import Rows, require
 from batch.text_repair import readable, unique
 from recsys.catalog import Course
 from recsys.errors import RefusalReason

@@ -16,8 +16,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 import pandas as pd
 import regex
 
+from batch.datasets.importers.digests import digest
 from batch.datasets.importers.results import Imported, ImportOptions
-from batch.datasets.importers.rows import Rows, digest, find
+from batch.datasets.importers.rows import Rows, find
 from batch.text_repair import unique
 from recsys.catalog import Course
 from recsys.errors import InputError

@@ -6,10 +6,7 @@ the rows are then held to the rules of the stream (`batch.clean.refusals`). See 
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ import pandas as pd
 
 from batch.clean import EMPTY_TITLE, MAX_ID_LENGTH, refusals
 from batch.datasets.importers import dates
-from batch.datasets.importers.distinct import distinct
+from batch.datasets.importers.fields import by_distinct, identifier_of, is_absent, text_of
 from batch.datasets.importers.results import FileReport, ImportOptions, Refused
 from batch.text_repair import is_visible, readable
 from recsys.delimited import CSV, Layout
@@ -27,16 +24,8 @@ from recsys.events import MAX_FUTURE_MS, YEAR_2000_MS
 from recsys.files import INTERACTION_COLUMNS
 from recsys.tables import read_table
 
-DIGEST_BYTES = 12
-EXACT_FLOATS = 2**53
-"""Whole floats from here on have lost digits."""
-
 _MOST_SECONDS = 1e19  # beyond any unit a clock counts in
-_ABSENT = frozenset({"", "nan", "null", "none", "na", "n/a", "#n/a", "<na>", "nat", "inf", "-inf"})
-_SPREADSHEET_ERRORS = frozenset({"#ref!", "#value!", "#div/0!", "#name?", "#num!", "#null!", "#spill!", "#calc!"})
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_DECIMAL = re.compile(r"([+-]?\d+)\.(\d*)", re.ASCII)
-_ROUNDED = re.compile(r"[+-]?\d\.\d+[eE][+-]?\d+|\d{1,3}(,\d{3})+", re.ASCII)
 _ID = f"an id of 1 to {MAX_ID_LENGTH} printable characters as {{}}"
 _WHOLE_ID = "a text or a whole number with all its digits as {}"
 _RULES = {
@@ -103,7 +92,7 @@ class Rows:
 
     def fullness(self, *, without: str) -> pd.Series[Any]:
         """Characters in all fields of a row but one."""
-        return self._raw.drop(columns=without).map(lambda value: len(_text(value))).sum(axis=1)
+        return self._raw.drop(columns=without).map(lambda value: len(text_of(value))).sum(axis=1)
 
     def leave_out(self, unwanted: pd.Series[bool], why: str) -> None:
         """Counts rows that are well-formed but not wanted."""
@@ -139,19 +128,19 @@ class Rows:
 
     def is_absent(self, name: str) -> pd.Series[bool]:
         """Where a column holds nothing: null, blanks, or a word such as NaN that a program wrote for nothing."""
-        return _by_distinct(self._raw[name], _is_absent, default=True).astype(bool)
+        return by_distinct(self._raw[name], is_absent, default=True).astype(bool)
 
     def identifiers(self, name: str, *, limit: int = MAX_ID_LENGTH) -> pd.Series[Any]:
         """A column of ids as text: 17001 and 17001.0 are "17001"; 17001.5, blanks and rounded numbers are refused."""
-        ids = _by_distinct(self._raw[name], _identifier, default=None)
+        ids = by_distinct(self._raw[name], identifier_of, default=None)
         self.refuse(ids.isna(), RefusalReason.BAD_ID, _WHOLE_ID, name)
-        is_id = _by_distinct(ids, lambda text: 1 <= len(text) <= limit and text.isprintable(), default=False)
+        is_id = by_distinct(ids, lambda text: 1 <= len(text) <= limit and text.isprintable(), default=False)
         self.refuse(~is_id.astype(bool), RefusalReason.BAD_ID, _ID, name)
         return ids.fillna("").astype(object)
 
     def texts(self, name: str) -> pd.Series[Any]:
         """A column of text for people to read, "" where absent (see `batch.text_repair.readable`)."""
-        return _by_distinct(self._raw[name], lambda value: readable(_text(value)), default="").astype(object)
+        return by_distinct(self._raw[name], lambda value: readable(text_of(value)), default="").astype(object)
 
     def titles(self, name: str) -> pd.Series[Any]:
         """As `texts`, for a column in which every row must show something."""
@@ -168,7 +157,7 @@ class Rows:
             values = raw.astype("Float64").to_numpy(dtype="float64", na_value=np.nan)
         else:
             is_text = isinstance(raw.dtype, pd.StringDtype) and not raw.hasnans
-            text = (raw if is_text else raw.astype(object).map(_text).astype("str")).str.strip()
+            text = (raw if is_text else raw.astype(object).map(text_of).astype("str")).str.strip()
             values = pd.to_numeric(text.where(text.str.fullmatch(_NUMBER).astype(bool)), errors="coerce").to_numpy(
                 "float64"
             )
@@ -255,58 +244,6 @@ class Rows:
         return f"row {row + 1}: expected {expected.replace('{}', name)}, received {received!r}"
 
 
-def digests(columns: Sequence[pd.Series[Any]], kind: str) -> list[str]:
-    """An event id for each row from what the row says: equal rows have equal ids, 24 hexadecimal digits."""
-    rows = zip(*(column.astype(str) for column in columns), strict=True)
-    return [digest(kind, *row) for row in rows]
-
-
-def digest(*parts: str) -> str:
-    """24 hexadecimal digits that stand for these texts."""
-    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=DIGEST_BYTES).hexdigest()
-
-
 def _count(counts: dict[str, Refused], reason: str, rows: int, example: str) -> None:
     before = counts.get(str(reason))
     counts[str(reason)] = Refused(rows, example) if before is None else Refused(before.rows + rows, before.example)
-
-
-def _by_distinct(column: pd.Series[Any], read: Callable[[Any], Any], *, default: Any) -> pd.Series[Any]:
-    """`read` of each distinct value, laid out as the column; `default` where it is null."""
-    codes, found = distinct(column)
-    values = np.empty(len(found) + 1, dtype=object)
-    values[:-1] = [read(value) for value in found]
-    values[-1] = default
-    return pd.Series(values[codes], index=column.index, dtype=object)
-
-
-def _is_absent(value: Any) -> bool:
-    return _text(value).strip().casefold() in _ABSENT
-
-
-def _identifier(value: Any) -> str | None:
-    if isinstance(value, bool | np.bool_):
-        return None
-    if isinstance(value, float | np.floating):
-        return str(int(value)) if float(value).is_integer() and abs(float(value)) < EXACT_FLOATS else None
-    text = _text(value).strip()
-    if text.casefold() in _ABSENT | _SPREADSHEET_ERRORS or _ROUNDED.fullmatch(text):
-        return None
-    decimal = _DECIMAL.fullmatch(text)
-    if decimal is None:
-        return text
-    return None if decimal[2].strip("0") else decimal[1]
-
-
-def _text(value: Any) -> str:
-    """A field as text; "" for null and for what no text column holds, such as a list or bytes that are no UTF-8."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return ""
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < EXACT_FLOATS:
-        return str(int(value))
-    return str(value) if isinstance(value, int | float | np.number | Decimal) and value == value else ""  # noqa: PLR0124 - NaN differs from itself

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from infra.devtools.openedx_log import DAMAGED, DAY_MS, DEFAULT_END_MS, log_lines, main, make_site
+from infra.devtools.openedx_log import DAMAGED, DAY_MS, DEFAULT_END_MS, log_lines, main
+from infra.devtools.openedx_site import make_site
 from recsys.adapters.inputs import read_blocks, read_course_ids, read_staff
 
 EVENTS = 20_000
