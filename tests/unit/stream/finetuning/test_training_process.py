@@ -7,7 +7,20 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from stream.finetuning.training_process import TrainingProcess, only_trainer
+from recsys.settings import load_settings
+from stream.finetuning.gate import GateRules
+from stream.finetuning.training_process import TrainerRules, TrainingProcess, only_trainer
+
+
+def test_the_gate_is_as_the_settings_say(tmp_path: Path) -> None:
+    settings = load_settings(
+        finetune_dir=tmp_path,
+        finetune_gate_events=7,
+        finetune_gate_moved=0.25,
+        finetune_gate_agreement=0.5,
+        finetune_rejections=3,
+    )
+    assert TrainerRules.of(settings).learning.gate == GateRules(events=7, moved=0.25, agreement=0.5, rejections=3)
 
 
 def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
