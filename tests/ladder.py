@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from infra.devtools.embedded import EmbeddedKafka
-from infra.devtools.local_kafka import LocalKafka, kafka_version, missing_programs
+from infra.devtools.kafka_jars import kafka_version, missing_programs
+from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import DATABASES, LocalRedis
 from infra.devtools.processes import free_port
 

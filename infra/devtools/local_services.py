@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from infra.devtools.local_kafka import LocalKafka, kafka_version
+from infra.devtools.kafka_jars import kafka_version
+from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
 from recsys.errors import RecsysError
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.devtools.local_kafka import missing_programs
+from infra.devtools.kafka_jars import missing_programs
 
 pytestmark = [
     pytest.mark.services,

@@ -17,7 +17,8 @@ from faust.types.tuples import TP
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
-from infra.devtools.local_kafka import LocalKafka, missing_programs
+from infra.devtools.kafka_jars import missing_programs
+from infra.devtools.local_kafka import LocalKafka
 from recsys.keys import Partition, partition_of
 from recsys.settings import Settings
 from stream.transport.broker_probe import reachable_partitions

@@ -6,7 +6,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.devtools.class_archive import archive_path
-from infra.devtools.local_kafka import LocalKafka, jars_folder, missing_programs
+from infra.devtools.kafka_jars import jars_folder, missing_programs
+from infra.devtools.local_kafka import LocalKafka
 from recsys.kafka.clients import admin_client
 from recsys.settings import Settings
 from tests.doubles.commands import wait_until

@@ -20,7 +20,7 @@ from kafka import KafkaAdminClient
 from pydantic import SecretStr
 
 from batch.datasets.simulator import simulate
-from infra.devtools.local_kafka import missing_programs
+from infra.devtools.kafka_jars import missing_programs
 from infra.devtools.secured import SecuredKafka, SecuredRedis
 from infra.operator.topics import ensure_topics
 from recsys.cli import main

@@ -19,7 +19,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
 from infra.devtools.embedded import EmbeddedKafka
-from infra.devtools.local_kafka import LocalKafka, missing_programs
+from infra.devtools.kafka_jars import missing_programs
+from infra.devtools.local_kafka import LocalKafka
 from infra.devtools.local_redis import LocalRedis
 from infra.devtools.processes import free_port
 from recsys.errors import ServiceUnavailable
