@@ -6,7 +6,7 @@ it was computed before a publish or a rollback, or by a worker that lags behind.
 that it did not rank, those of the versions that it follows, and the answer names the version that did. A list that the
 filters leave too short gives way to a rung that can fill the answer; lists of two versions are never mixed into one
 answer. Where a request names an event (`after_offset`), a list without it gives way to a ranking from the state that
-has it.
+has it. One class: what decides is the order of the rungs, and it is read at one place.
 """
 
 from __future__ import annotations
