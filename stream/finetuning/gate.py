@@ -54,6 +54,8 @@ class GateRules:
 
     Attributes:
         events: Positive events that must have been predicted since the last decision, at least 2.
+        confidence: Of the interval of the difference that must lie above 0: .8 leaves one neutral increment in ten to
+            chance, where asking for a mean above 0 lets every second one pass.
         moved: Least share of the top-10 of a sample that differs from what is published.
         agreement: Least share of it that does not: an increment that replaces lists is broken, as it may move little.
         old_ratio: Least NDCG@10 on the old slice, as a share of the parent's.
@@ -61,6 +63,7 @@ class GateRules:
     """
 
     events: int = 200
+    confidence: float = 0.8
     moved: float = 0.01
     agreement: float = 0.2
     old_ratio: float = 0.97
@@ -138,12 +141,9 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
     if not finite:
         return Verdict(Outcome.REJECTED, "its numbers are not finite")
     figures = newest.figures()
-    if newest.events < rules.events:
-        return Verdict(Outcome.WAITING, f"{newest.events} positive events, {rules.events} are needed", figures)
-    if newest.difference.interval().high < 0:
-        return Verdict(Outcome.REJECTED, f"shown to be worse than what is published: {newest}", figures)
-    if (newest.difference.mean or 0.0) < 0:
-        return Verdict(Outcome.WAITING, f"not better than what is published: {newest}", figures)
+    undecided = _of_predictions(rules, newest, figures)
+    if undecided is not None:
+        return undecided
     figures[AGREEMENT_AT_10] = share = agreement()
     if 1 - share < rules.moved:
         reason = f"changes {1 - share:.1%} of the top-10, {rules.moved:.1%} are needed"
@@ -161,6 +161,19 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         return Verdict(Outcome.REJECTED, reason, figures)
     reason = f"{newest}; {AGREEMENT_AT_10} {share:.2f}; old slice {mine:.4f}, retrain {parents:.4f}"
     return Verdict(Outcome.PASSED, reason, figures)
+
+
+def _of_predictions(rules: GateRules, newest: Trial, figures: Mapping[str, float]) -> Verdict | None:
+    """The verdict where predictions alone give one; None where the increment is shown to be better."""
+    if newest.events < rules.events:
+        return Verdict(Outcome.WAITING, f"{newest.events} positive events, {rules.events} are needed", figures)
+    if newest.difference.interval().high < 0:
+        return Verdict(Outcome.REJECTED, f"shown to be worse than what is published: {newest}", figures)
+    if (newest.difference.mean or 0.0) < 0:
+        return Verdict(Outcome.WAITING, f"not better than what is published: {newest}", figures)
+    if newest.difference.interval(rules.confidence).low <= 0:
+        return Verdict(Outcome.WAITING, f"not yet shown to be better than what is published: {newest}", figures)
+    return None
 
 
 def ndcg_of(scores: Floats, row: int, hidden: NDArray[np.bool_]) -> float:

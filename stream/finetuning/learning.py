@@ -136,7 +136,8 @@ class Line:
         if block_of.changes:
             self._activity.add(block_of.changes)
             done = self._matrices.refresh(self.learners, self._activity.likes(), self.last_ms)
-            counts[done] += bool(done)
+            if done:
+                counts[done] += 1
         self.situations.now(self._activity.features(self.last_ms))
         self.positions[block.place.partition] = block.place.stop
         return counts
@@ -224,7 +225,8 @@ class Line:
             agreement=lambda: evidence.agreement(as_in_use(self._candidate()), published),
             old=lambda: evidence.old_slice(self.variant),
         )
-        if verdict.outcome is Outcome.WAITING and evidence.newest.events >= gate.events:
+        worse = (evidence.newest.difference.mean or 0.0) < 0
+        if verdict.outcome is Outcome.WAITING and evidence.newest.events >= gate.events and worse:
             evidence.decided()  # it may be better by now than it was on average
         if verdict.outcome is Outcome.REJECTED:
             self.reject()

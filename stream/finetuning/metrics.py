@@ -8,8 +8,9 @@ from stream.finetuning.gate import AGREEMENT_AT_10, Outcome, Verdict
 
 RECORDS = Counter(
     "recsys_finetune_records",
-    "Records and training steps of the fine-tuner, by what became of them: learned, folded, bot, capped, frozen, "
-    "seen_by_parent, control, passed_over; steps, stopped_not_finite, stopped_spike, set_back.",
+    "Records and training steps of the fine-tuner, by what became of them: learned, folded, bot, capped, over_budget, "
+    "frozen, seen_by_parent, control, passed_over; steps, stopped_not_finite, stopped_spike, set_back, "
+    "matrices_refreshed.",
     ["outcome"],
 )
 BLOCK_SECONDS = Histogram("recsys_finetune_block_seconds", "To learn one block, in seconds.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import BundleError, RecsysError
+from recsys.process.native_logs import import_tensorflow
 from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.finetuning.blocks import Block
@@ -91,6 +92,7 @@ def serve(pipe: Connection, settings: Settings) -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)  # the other process ends this one, by closing the pipe
     os.nice(NICENESS)
+    import_tensorflow(quiet=settings.log_level.lower() != "debug")
     with only_trainer(settings.finetune_dir):
         trainer = make_trainer(TrainerRules.of(settings))
         with suppress(EOFError, OSError):  # the other process ended

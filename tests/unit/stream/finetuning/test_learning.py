@@ -45,6 +45,20 @@ def test_what_learners_take_now_rises(parent: Bundle, step: Step) -> None:
     assert line.increment.bias[[1, 2, 3]].min() > np.median(line.increment.bias)
 
 
+@pytest.mark.parametrize(("difference", "kept"), [(0.01, True), (-0.01, False)])
+def test_what_speaks_for_an_increment_adds_up_until_it_is_shown(
+    parent: Bundle, step: Step, difference: float, *, kept: bool
+) -> None:
+    """Of one that was worse on average nothing is kept: it may be better by now."""
+    line = line_of(parent, step)
+    for number in range(2 * LEARNING.gate.events):
+        noise = 0.5 if number % 2 else -0.5
+        line.evidence.newest = line.evidence.newest.added(0.5 + difference + noise, 0.5, START_MS + number)
+    seen = line.evidence.newest.events
+    assert line.judge().outcome is Outcome.WAITING
+    assert line.evidence.newest.events == (seen if kept else 0)
+
+
 def test_the_bundle_ranks_as_the_line_does(parent: Bundle, step: Step) -> None:
     line = line_of(parent, step)
     learn(line, events(600))
