@@ -29,6 +29,7 @@ FOLLOWED_S = 10.0
 """From a publish or a rollback on: then there is no list and no answer of another model."""
 
 WATCHED_S = 3.0
+LISTS_BEHIND = 12
 LISTS = f"{KeySpace().prefix}{{s*}}:top:*"
 NO_LIST_CHECK = "no-list-check"
 
@@ -150,6 +151,23 @@ def _roll_back(stage: Stage, _seed: int) -> Moved:
     return Moved(before, finish)
 
 
+def _take_back(stage: Stage, seed: int) -> Moved:
+    """An increment has lists of its own beside those that it serves on, and is rolled back."""
+    path, before = _bundle(stage, seed + 2), _version(stage, KeySpace().model_current)
+
+    async def publish(store: RedisStore) -> None:
+        now_ms, current = time.time_ns() // 1_000_000, await store.model()
+        assert current is not None
+        line = current.line_after(LISTS_BEHIND)
+        await publish_bundle(store, path, replacing=current, at_ms=now_ms, keep=KEPT, line=line)
+
+    _on_redis(stage, publish)
+    stage.wait(FOLLOWED_S / 2)  # any other publication would have deleted the lists of before by now
+    found = _versions(stage)
+    assert min(found[path.name], found[before]) > 0, found
+    return _roll_back(stage, seed)
+
+
 def _version(stage: Stage, key: str) -> str:
     value: Any = stage.client.get(key)
     return str(json.loads(value)["version"])
@@ -170,5 +188,6 @@ PUBLISHERS: dict[str, Callable[[Stage, int], Moved]] = {
     "publisher killed": _publish_and_die,
     "rollback": _roll_back,
     "publish": _publish,
+    "increment taken back": _take_back,
 }
 """Name → publishes another model."""
