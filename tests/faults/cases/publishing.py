@@ -188,6 +188,6 @@ PUBLISHERS: dict[str, Callable[[Stage, int], Moved]] = {
     "publisher killed": _publish_and_die,
     "rollback": _roll_back,
     "publish": _publish,
-    "increment taken back": _take_back,
+    "rolled-back increment": _take_back,
 }
 """Name → publishes another model."""
