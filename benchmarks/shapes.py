@@ -58,6 +58,7 @@ SHAPES = {
     "dense": Shape(6000, 3700, 165, 1.6, taste=1.5, drift=0.5),
     "sparse": Shape(30_000, 5000, 6, 3.0),
     "wide": Shape(12_000, 8000, 40, 8.0, types=("view", "click", "bookmark", "complete")),
+    "wide, sparse": Shape(2500, 8000, 6, 3.0, types=("view", "click", "bookmark")),
     "no text": Shape(4000, 1500, 25, 5.0, text=False),
     "few instants": Shape(3000, 1000, 20, 4.0, instants=12),
     "small": Shape(130, 300, 12, 5.0, taste=0.8),
