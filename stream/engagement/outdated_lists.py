@@ -14,7 +14,7 @@ Nothing is ranked here; the refresh finds the marks at its next sweep.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import NoReturn
 
 import structlog
@@ -43,7 +43,7 @@ class OutdatedLists:
         self._store, self._shards, self._poll_s = store, shards, poll_s
         self._at_once, self._allowed = renewals_per_s * poll_s, 0.0
         self._cleared: dict[Shard, ModelPointer] = {}
-        self._renewing: dict[Shard, AsyncIterator[int]] = {}
+        self._renewing: dict[Shard, AsyncGenerator[int, None]] = {}
         self._named: set[str] = set()
 
     async def run(self) -> NoReturn:
@@ -65,7 +65,8 @@ class OutdatedLists:
         """
         owned = sorted(set(self._shards()))
         self._cleared = {shard: pointer for shard, pointer in self._cleared.items() if shard in owned}
-        self._renewing = {shard: walk for shard, walk in self._renewing.items() if shard in owned}
+        for shard in self._renewing.keys() - set(owned):
+            await self._renewing.pop(shard).aclose()
         problems: set[str] = set()
         try:
             published = await self._store.sync_publication(owned)
@@ -82,7 +83,8 @@ class OutdatedLists:
     async def _clear(self, shard: Shard, published: ModelPointer) -> None:
         dropped = await self._store.drop_outdated_lists(shard)
         self._cleared[shard] = published
-        self._renewing.pop(shard, None)
+        if shard in self._renewing:
+            await self._renewing.pop(shard).aclose()
         if published.line is not None:
             self._renewing[shard] = self._store.mark_due_lists(shard, published.line)
         if dropped:

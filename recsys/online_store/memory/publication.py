@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from recsys.keys import Shard
 from recsys.online_store.memory.shard import ShardTable
@@ -53,7 +53,7 @@ class MemoryPublication:
             del state.tops[user]
         return len(outdated)
 
-    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncIterator[int]:
+    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncGenerator[int, None]:
         state = self._shards[shard]
         for user, packed in list(state.tops.items()):
             due = line.is_due(user, unpack_top(packed).model_version)

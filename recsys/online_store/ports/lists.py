@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from recsys.keys import Shard
@@ -84,7 +84,7 @@ class Lists(Protocol):
         """
         ...
 
-    def mark_due_lists(self, shard: Shard, line: Line) -> AsyncIterator[int]:
+    def mark_due_lists(self, shard: Shard, line: Line) -> AsyncGenerator[int, None]:
         """Marks the learners whose older list is due after an increment (`Line.is_due`); the lists stay.
 
         Nothing is marked where the shard's copy of the pointer is of no increment any more.

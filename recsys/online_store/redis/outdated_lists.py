@@ -6,7 +6,7 @@ at which they run, whatever the process that calls them knows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from redis.asyncio import Redis
 
@@ -94,7 +94,7 @@ class RedisOutdatedLists:
                 dropped += await self._drop_outdated(keys=keys, args=[self._keys.tag(shard), *users])
         return dropped
 
-    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncIterator[int]:
+    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncGenerator[int, None]:
         keys = [self._keys.published(shard), self._keys.dirty(shard)]
         async for users in self._users.slices(shard):
             in_turn = [user for user in users if line.in_turn(user)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -38,7 +38,7 @@ class Store(MemoryStore):
         self.walked.append(shard)
         return await super().drop_outdated_lists(shard)
 
-    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncIterator[int]:
+    async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncGenerator[int, None]:
         if self.walks_fail:
             raise ServiceUnavailable("no answer from Redis")
         async for marked in super().mark_due_lists(shard, line):
