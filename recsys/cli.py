@@ -65,6 +65,8 @@ class _LazyGroup(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
+            if not _is_not_installed(error):
+                raise
             raise ConfigurationError(
                 f"`recsys {cmd_name}` is not part of this installation: {_missing(error)}"
             ) from None
@@ -83,6 +85,14 @@ def recsys() -> None:
     Services come from KAFKA_BOOTSTRAP_SERVERS and REDIS_URL; every other setting has the prefix RECSYS_
     (`recsys settings` lists them). Start with `recsys demo`.
     """
+
+
+def _is_not_installed(error: ImportError) -> bool:
+    """Whether an installation lacks something; a name of our own that is not there is a fault of ours."""
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        return package not in {"recsys", "stream", "serving", "batch"} and not (error.name or "").startswith("infra.op")
+    return (error.path or "").endswith(".so")
 
 
 def _missing(error: ImportError) -> str:
@@ -108,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"recsys: {str(error.filename)[:200]}: {error.strerror}", err=True)
         sys.exit(InputError.exit_status)
     except ImportError as error:  # of what a command imports once it runs
-        if not isinstance(error, ModuleNotFoundError) and not (error.path or "").endswith(".so"):
+        if not _is_not_installed(error):
             raise
         click.echo(f"recsys: this installation lacks a part of the command: {_missing(error)}", err=True)
         sys.exit(ConfigurationError.exit_status)

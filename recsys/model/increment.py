@@ -25,7 +25,7 @@ from recsys.model.course_features import NAMES
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.links import ItemItem
 from recsys.model.ranker import Ranker
-from recsys.model.signals import SIGNALS, SignalModel, positive, standardised
+from recsys.model.signals import SIGNALS, positive, standardised
 
 _TOWERS = SIGNALS.index("towers")
 INPUTS = len(SIGNALS) + len(NAMES)
@@ -92,7 +92,8 @@ class IncrementModel:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int, *, rank: int) -> None:
         self._arrays, self._history_length = arrays, history_length
-        self._ranker, self._signals = Ranker(arrays, history_length), SignalModel(arrays, history_length)
+        self._ranker = Ranker(arrays, history_length)
+        self._signals = self._ranker.signals
         vectors = np.asarray(arrays["course_vectors"], np.float64)
         self.courses, size = vectors.shape
         self.rank = min(rank, size)

@@ -27,11 +27,14 @@ class Ranker:
             `(members, h)`, `mixer_output_kernel` `(members, h, s + f)`, `mixer_output_bias` `(members, s + f)`,
             `newcomer_weights` `(f,)`.
         history_length: Most courses the user tower pools.
+
+    Attributes:
+        signals: What it weighs beside the course features.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
         self._arrays = arrays
-        self._signals = SignalModel(arrays, history_length)
+        self.signals = SignalModel(arrays, history_length)
         self._use(arrays["features"])
 
     def with_features(self, features: Floats) -> Ranker:
@@ -65,7 +68,7 @@ class Ranker:
         liked = positive_entries(histories)
         counts = np.bincount(liked.owner, minlength=len(users))
         some = counts > 0
-        if some.all():
+        if len(users) and some.all():
             return self._mixed(users, counts, liked, histories)
         scores = np.empty((len(users), self._features.shape[1]), np.float32)
         scores[~some] = self._newcomers
@@ -79,7 +82,7 @@ class Ranker:
     def _mixed(self, users: NDArray[np.intp], counts: NDArray[np.intp], liked: Entries, touched: Entries) -> Floats:
         engagement = np.bincount(liked.owner, liked.scores, minlength=len(users))
         weights = mixed_weights(self._arrays, log_context(counts, engagement))
-        signals = self._signals.signals_of(users, liked, touched.owner, touched.rows)
+        signals = self.signals.signals_of(users, liked, touched.owner, touched.rows)
         # Products of one learner each: of several together the last bits would depend on how many.
         mixed: Floats = np.matmul(weights[:, None, len(SIGNALS) :], self._features)[:, 0]
         mixed += np.matmul(weights[:, None, : len(SIGNALS)], signals)[:, 0]
@@ -92,7 +95,7 @@ class Ranker:
     def inputs(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
         """Signals and features of one learner, `(s + f, n)`; their sum by `weights` is the score."""
         liked, engagement = positive(rows, scores)
-        return np.concatenate([self._signals.signals(user_row, liked, engagement, rows), self._features])
+        return np.concatenate([self.signals.signals(user_row, liked, engagement, rows), self._features])
 
 
 def mixed_weights(arrays: Mapping[str, NDArray[Any]], context: Floats) -> Floats:

@@ -83,15 +83,19 @@ class SignalModel:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
         self._arrays, self._length = arrays, history_length
         self.n_courses = len(arrays["course_bias"])
-        matrices = [_padded(arrays, name) for name in ITEM_ITEM]
-        width = max(1, *(columns.shape[1] for columns, _ in matrices))
-        # Row m of course r is that of matrix m, whose columns come after those of the matrices before it.
-        self._links = np.zeros((self.n_courses, len(ITEM_ITEM), width), np.intp)
+        lengths = np.stack([np.diff(arrays[f"{name}_indptr"]) for name in ITEM_ITEM])
+        width = _width(lengths.max(axis=0, initial=0))
+        # A course has as many blocks as its longest row fills, one behind the other, and at least one.
+        self._blocks = np.maximum(1, -(-lengths.max(axis=0, initial=0) // width))
+        self._first = self._blocks.cumsum() - self._blocks
+        self._links = np.zeros((int(self._blocks.sum()), len(ITEM_ITEM), width), np.intp)
         self._link_weights = np.zeros(self._links.shape, np.float32)
-        for place, (columns, weights) in enumerate(matrices):
-            self._links[:, place, : columns.shape[1]] = columns
-            self._links[:, place] += place * self.n_courses
-            self._link_weights[:, place, : weights.shape[1]] = weights
+        for place, name in enumerate(ITEM_ITEM):
+            course = np.arange(self.n_courses).repeat(lengths[place])
+            nth = np.arange(len(course)) - arrays[f"{name}_indptr"][course]
+            at = self._first[course] + nth // width, place, nth % width
+            self._links[at], self._link_weights[at] = arrays[f"{name}_indices"], arrays[f"{name}_weights"]
+            self._links[:, place] += place * self.n_courses  # its columns come after those of the matrices before it
 
     def signals(self, user_row: int, rows: Rows, scores: Doubles, touched: Rows) -> Floats:
         """Of one learner, `(len(SIGNALS), n)`.
@@ -164,30 +168,31 @@ class SignalModel:
     def _item_item(self, liked: Entries, signals: Floats) -> None:
         """Fills in the item-item signals, `(learners, len(ITEM_ITEM), n)`, for as many learners at a time as fit."""
         cells, learners = len(ITEM_ITEM) * self.n_courses, len(signals)
-        roots = np.sqrt(liked.scores).astype(np.float32)
-        ends = np.bincount(liked.owner, minlength=learners).cumsum()
+        counts = self._blocks[liked.rows]
+        nth = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts)
+        blocks, owner = self._first[liked.rows].repeat(counts) + nth, liked.owner.repeat(counts)
+        roots = np.sqrt(liked.scores).astype(np.float32).repeat(counts)
+        ends = np.bincount(owner, minlength=learners).cumsum()
         most = max(1, LINKS_AT_A_TIME // self._links[0].size)
         first = start = 0
         while first < learners:
             last = max(first + 1, int(np.searchsorted(ends, start + most, side="right")))
             some = slice(start, int(ends[last - 1]))
-            columns = self._links[liked.rows[some]]
+            columns = self._links[blocks[some]]
             if last > first + 1:
-                columns += ((liked.owner[some] - first) * cells)[:, None, None]
-            weights = self._link_weights[liked.rows[some]] * roots[some, None, None]
+                columns += ((owner[some] - first) * cells)[:, None, None]
+            weights = self._link_weights[blocks[some]] * roots[some, None, None]
             summed = np.bincount(columns.ravel(), weights.ravel(), minlength=(last - first) * cells)
             signals[first:last] = summed.reshape(last - first, len(ITEM_ITEM), self.n_courses)
             first, start = last, some.stop
 
 
-def _padded(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[NDArray[np.intp], Floats]:
-    """A matrix as the columns and weights of each row's links `(n, most)`; what pads a row weighs 0."""
-    bounds, columns, weights = (arrays[f"{name}_{part}"] for part in ("indptr", "indices", "weights"))
-    lengths = np.diff(bounds)
-    there = np.arange(lengths.max(initial=0)) < lengths[:, None]
-    padded = np.zeros(there.shape, np.intp), np.zeros(there.shape, np.float32)
-    padded[0][there], padded[1][there] = columns, weights
-    return padded
+def _width(lengths: NDArray[np.intp]) -> int:
+    """The width of blocks that hold rows of these lengths `(n,)` in the least memory; rows are seldom of one length."""
+    if not len(lengths):
+        return 1
+    widths = {max(1, int(np.quantile(lengths, share, method="higher"))) for share in (0.25, 0.5, 0.75, 0.9, 1.0)}
+    return min(sorted(widths), key=lambda width: int(np.maximum(1, -(-lengths // width)).sum()) * width)
 
 
 def positive(rows: Rows, scores: Doubles) -> tuple[Rows, Doubles]:

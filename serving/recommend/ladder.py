@@ -148,7 +148,9 @@ class Ladder:
 
     async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
         cached = self._from_cache(query, learner, model, now_ms)
-        outdated = model is not None and (_given_back_since(learner, now_ms) or _behind(learner, query.after))
+        outdated = model is not None and (
+            _given_back_since(learner, now_ms) or _behind(learner, query.after) or self._is_older_and_marked(learner)
+        )
         if cached is not None and len(cached.courses) == query.n and not outdated:
             return cached
         engagement = await self._learners.engagement(query.user_id, learner)
@@ -183,6 +185,14 @@ class Ladder:
         # A list in Redis already leaves out what its learner had seen; what they finished since is left out here.
         exclude = query.exclude | {course for course, until in learner.done.items() if until > now_ms}
         return _picked(ranking, query, exclude, None if model is None else model.courses)
+
+    def _is_older_and_marked(self, learner: Learner) -> bool:
+        """Whether an event came after a list of the increment before, which no worker may have loaded yet.
+
+        Workers rank with what is published alone, so such a list may stay for as long as they cannot load that.
+        """
+        top, published = learner.top, self._models.published
+        return learner.marked and top is not None and published is not None and top.model_version != published.version
 
     def _ranked(
         self,

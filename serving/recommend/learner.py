@@ -25,6 +25,7 @@ class Learner:
         partition: That of the learner's events; None where it is not known or the learner was merged into another.
         fence: Last offset of it that is applied; None where that is not known.
         included_offset: That of the cached list (`Listed.included_offset`).
+        marked: Whether the list is to be ranked anew.
     """
 
     top: CachedTop | None
@@ -33,6 +34,7 @@ class Learner:
     partition: Partition | None = None
     fence: int | None = None
     included_offset: int | None = None
+    marked: bool = False
 
 
 class ServingStore(Lists, Control, Protocol):
@@ -72,8 +74,10 @@ class Learners:
         top = None if listed.top is None else replace(listed.top, included_offset=included)
         self._recent.remember(user_id, top, listed.done, now_ms=now_ms)
         if listed.merged:
-            return Learner(top, listed.done, Source.CACHED)
-        return Learner(top, listed.done, Source.CACHED, partition_of_shard(shard), listed.fence, included)
+            return Learner(top, listed.done, Source.CACHED, marked=listed.marked)
+        return Learner(
+            top, listed.done, Source.CACHED, partition_of_shard(shard), listed.fence, included, marked=listed.marked
+        )
 
     async def engagement(self, user_id: str, learner: Learner) -> Mapping[str, float] | None:
         """The stored engagement sums; None when they are not known, and Redis is not asked in vain twice.

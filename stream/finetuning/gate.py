@@ -54,8 +54,9 @@ class GateRules:
 
     Attributes:
         events: Positive events that must have been predicted since the last decision, at least 2.
-        confidence: Of the interval of the difference that must lie above 0: .8 leaves one neutral increment in ten to
-            chance, where asking for a mean above 0 lets every second one pass.
+        confidence: Of the interval of the difference that must lie above 0. Of increments that do nothing .8 lets one
+            in ten pass at a verdict, about one in four at some verdict of many; a mean above 0 every second at the first.
+        evidence: How many times `events` what speaks for an increment adds up before it begins anew: it changes.
         moved: Least share of the top-10 of a sample that differs from what is published.
         agreement: Least share of it that does not: an increment that replaces lists is broken, as it may move little.
         old_ratio: Least NDCG@10 on the old slice, as a share of the parent's.
@@ -64,6 +65,7 @@ class GateRules:
 
     events: int = 200
     confidence: float = 0.8
+    evidence: int = 10
     moved: float = 0.01
     agreement: float = 0.2
     old_ratio: float = 0.97

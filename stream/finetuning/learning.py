@@ -225,9 +225,11 @@ class Line:
             agreement=lambda: evidence.agreement(as_in_use(self._candidate()), published),
             old=lambda: evidence.old_slice(self.variant),
         )
-        worse = (evidence.newest.difference.mean or 0.0) < 0
-        if verdict.outcome is Outcome.WAITING and evidence.newest.events >= gate.events and worse:
-            evidence.decided()  # it may be better by now than it was on average
+        newest = evidence.newest
+        speaks_for_it = (newest.difference.mean or 0.0) >= 0 and newest.events < gate.evidence * gate.events
+        undecided = verdict.outcome in {Outcome.WAITING, Outcome.UNCHANGED}
+        if undecided and newest.events >= gate.events and not speaks_for_it:
+            evidence.decided()  # it may be better by now than it was on average, or worse
         if verdict.outcome is Outcome.REJECTED:
             self.reject()
         return verdict

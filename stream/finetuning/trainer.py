@@ -193,11 +193,12 @@ class Trainer:
         line = self.line
         if line.lineage.proposed is not None:
             line.lineage.was_dropped()  # whoever had it died before it was published
+        predicted = line.evidence.newest.events
         verdict = line.judge()
         if verdict.outcome is Outcome.ROLL_BACK:
             return Proposal(verdict, self._models_dir / (line.lineage.before or ""), line.lineage.published)
-        if verdict.outcome is Outcome.REJECTED:
-            self._checkpoint()
+        if verdict.outcome is Outcome.REJECTED or line.evidence.newest.events != predicted:
+            self._checkpoint()  # a block learned again after a restart must find the evidence that this verdict left
         if verdict.outcome is not Outcome.PASSED:
             return Proposal(verdict)
         draft = line.draft(verdict, at_ms=at_ms)

@@ -164,6 +164,17 @@ async def test_a_retired_course_is_left_out_of_a_list_that_an_increment_serves_o
     assert (answer["source"], answer["model_version"], ids_of(answer)) == ("cached", retrain.name, ["c1", "c2"])
 
 
+async def test_who_acted_since_is_not_served_an_older_list_though_no_worker_has_loaded_the_increment(
+    world: Any,
+) -> None:
+    """Workers rank with what is published alone: until one has loaded it, the list of before stays, marked."""
+    _, increment = await older_list(world, "c1", "c2")
+    await world.engage("ada", c1=5.0)
+    answer = await world.recommend("ada", n=2)
+    assert (answer["source"], answer["model_version"]) == ("model", increment.name)
+    assert "c1" not in ids_of(answer)
+
+
 async def test_a_list_further_behind_than_the_line_is_passed_by(world: Any) -> None:
     _, increment = await older_list(world, "c1", "c2")
     later = world.draw(seed=2, created_at_ms=NOW_MS + 2000)

@@ -20,7 +20,7 @@ from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.mixed_affinity import decayed
 from recsys.model.ranker import mixed_weights
 from recsys.model.scorer import Learner, Scorer
-from recsys.model.signals import ITEM_ITEM, LINKS_AT_A_TIME, SIGNALS, log_context, standardised
+from recsys.model.signals import ITEM_ITEM, LINKS_AT_A_TIME, SIGNALS, SignalModel, log_context, standardised
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -110,6 +110,25 @@ def test_scores_are_the_mixed_signals_and_features(mixed: Draft) -> None:
     weights = mixed_weights(a, log_context(len(rows), values.sum()))
     expected = np.stack(signals).T @ weights[:3] + a["features"] @ weights[4:]
     np.testing.assert_allclose(scorer.score("x", engagement, at_ms=NOW), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_rows_of_any_length_are_summed_and_one_wide_row_makes_no_other_wide(mixed: Draft) -> None:
+    """Ties at the last place are kept, so courses of one text have rows as long as there are such courses."""
+    rng, n = np.random.default_rng(3), len(mixed.courses)
+    lengths = rng.integers(0, 4, n)
+    lengths[5], lengths[9] = 39, 23
+    links = np.concatenate([rng.permutation(n)[:length] for length in lengths]).astype(np.int32)
+    weights = rng.normal(size=len(links)).astype(np.float32)
+    uneven = {"ease_indptr": np.concatenate([[0], lengths.cumsum()]), "ease_indices": links, "ease_weights": weights}
+    model = SignalModel({**mixed.arrays, **uneven}, 50)
+    dense = np.zeros((n, n))
+    dense[np.arange(n).repeat(lengths), links] = weights
+    rows, scores = np.array([9, 5, 0, 2], np.int32), np.array([5.0, 4.0, 2.0, 1.0])
+    none = np.zeros(0, np.int32)
+    ease = model.signals(0, rows, scores, none)[0]
+    expected = standardised((np.sqrt(scores) @ dense[rows]).astype(np.float32), none)
+    np.testing.assert_allclose(ease, expected, rtol=1e-4, atol=1e-4)
+    assert model._links.shape[0] * model._links.shape[2] < 3 * n * LINKS  # by one width for all: 39 times n
 
 
 def _with_history(mixed: Draft) -> Draft:

@@ -45,13 +45,15 @@ def test_what_learners_take_now_rises(parent: Bundle, step: Step) -> None:
     assert line.increment.bias[[1, 2, 3]].min() > np.median(line.increment.bias)
 
 
-@pytest.mark.parametrize(("difference", "kept"), [(0.01, True), (-0.01, False)])
+@pytest.mark.parametrize(
+    ("difference", "looks", "kept"), [(0.01, 2, True), (-0.01, 2, False), (0.001, LEARNING.gate.evidence, False)]
+)
 def test_what_speaks_for_an_increment_adds_up_until_it_is_shown(
-    parent: Bundle, step: Step, difference: float, *, kept: bool
+    parent: Bundle, step: Step, difference: float, looks: int, *, kept: bool
 ) -> None:
-    """Of one that was worse on average nothing is kept: it may be better by now."""
+    """Of one that was worse on average nothing is kept, nor for ever of any: it may be another by now."""
     line = line_of(parent, step)
-    for number in range(2 * LEARNING.gate.events):
+    for number in range(looks * LEARNING.gate.events):
         noise = 0.5 if number % 2 else -0.5
         line.evidence.newest = line.evidence.newest.added(0.5 + difference + noise, 0.5, START_MS + number)
     seen = line.evidence.newest.events
