@@ -55,7 +55,7 @@ class GateRules:
     Attributes:
         events: Positive events that must have been predicted since the last decision, at least 2.
         confidence: Of the interval of the difference that must lie above 0. Of increments that do nothing .8 lets one
-            in ten pass at a verdict, about one in four at some verdict of many; a mean above 0 every second at the first.
+            in ten pass at a verdict, about one in four at some verdict of many; by a mean above 0 every second.
         evidence: How many times `events` what speaks for an increment adds up before it begins anew: it changes.
         moved: Least share of the top-10 of a sample that differs from what is published.
         agreement: Least share of it that does not: an increment that replaces lists is broken, as it may move little.
