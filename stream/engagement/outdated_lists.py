@@ -104,14 +104,15 @@ class OutdatedLists:
         problems: set[str] = set()
         while self._renewing and self._allowed > 0:
             shard = next(iter(self._renewing))
+            walk = self._renewing.pop(shard)
             try:
-                marked = await anext(self._renewing[shard], None)
+                marked = await anext(walk, None)
             except (ServiceUnavailable, UnreadableState) as error:
                 problems.add(str(error))
                 marked = None
             if marked is None:
-                del self._renewing[shard]
                 continue
+            self._renewing[shard] = walk  # behind the others: a slice of each shard in turn
             metrics.RENEWALS.inc(marked)
             self._allowed -= max(marked, 1)  # a slice of learners of whom none is due costs something, too
         return problems

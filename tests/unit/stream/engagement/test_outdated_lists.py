@@ -26,6 +26,8 @@ class Store(MemoryStore):
         self.walked: list[int] = []
         self.unreadable: set[int] = set()
         self.away = self.walks_fail = False
+        self.slices: dict[int, list[int]] = {}
+        self.taken: list[tuple[int, int]] = []
 
     async def sync_publication(self, shards: Sequence[Shard]) -> ModelPointer | None:
         if self.away:
@@ -41,6 +43,11 @@ class Store(MemoryStore):
     async def mark_due_lists(self, shard: Shard, line: Line) -> AsyncGenerator[int, None]:
         if self.walks_fail:
             raise ServiceUnavailable("no answer from Redis")
+        if shard in self.slices:
+            for marked in self.slices[shard]:
+                self.taken.append((shard, marked))
+                yield marked
+            return
         async for marked in super().mark_due_lists(shard, line):
             yield marked
 
@@ -183,6 +190,19 @@ async def test_learners_in_turn_are_marked_at_the_rate_and_their_lists_stay(busy
     assert max(later - sooner for sooner, later in pairwise(counts)) == 2
     assert 10 < counts[-1] < 31  # half of 41 learners are in turn
     assert await busy.version(0) == "v1"
+
+
+async def test_a_slice_takes_of_the_rate_what_it_marked_and_shards_have_a_slice_each_in_turn(worker: Worker) -> None:
+    """Redis answers in slices of some hundred learners, of whom any number is due: two a second are asked for here."""
+    worker.store.slices = {0: [5, 0, 0, 0], 1: [0, 0, 0, 0]}
+    await worker.publish(ModelPointer("v2", "/models/v2", 2, Line(("v1",), 1, 3)))
+    await worker.lists.check()
+    found = []
+    for _ in range(4):
+        before = len(worker.store.taken)
+        await worker.lists.renew()
+        found.append(worker.store.taken[before:])
+    assert found == [[(0, 5)], [], [(1, 0)], [(0, 0), (1, 0)]]
 
 
 async def test_a_rollback_in_the_middle_of_a_walk_takes_every_other_list_at_once(busy: Worker) -> None:
