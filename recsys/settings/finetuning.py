@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recsys.settings.section import Folder, Name, Section
 
@@ -73,3 +73,13 @@ class FinetuningSettings(Section):
         le=10_000_000,
         description="Learners whose records the fine-tuner remembers; who did nothing for longest is forgotten first.",
     )
+
+    @model_validator(mode="after")
+    def _something_can_pass(self) -> FinetuningSettings:
+        if self.finetune_gate_agreement + self.finetune_gate_moved > 1:
+            raise ValueError(
+                f"RECSYS_FINETUNE_GATE_AGREEMENT={self.finetune_gate_agreement:g} and "
+                f"RECSYS_FINETUNE_GATE_MOVED={self.finetune_gate_moved:g} let no increment pass: "
+                "expected a sum of at most 1"
+            )
+        return self

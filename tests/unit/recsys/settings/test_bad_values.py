@@ -129,7 +129,7 @@ BAD: dict[str, tuple[str | Mapping[str, str], ...]] = {
     "RECSYS_FINETUNE_CHECKPOINT_BLOCKS": (*NOT_A_COUNT, "0", "10001"),
     "RECSYS_FINETUNE_GATE_SECONDS": (*NOT_A_NUMBER, *TOO_MUCH, "0", "-1"),
     "RECSYS_FINETUNE_GATE_EVENTS": (*NOT_A_COUNT, "1"),
-    "RECSYS_FINETUNE_GATE_MOVED": (*NOT_A_NUMBER, "-1", "1.1"),
+    "RECSYS_FINETUNE_GATE_MOVED": (*NOT_A_NUMBER, "-1", "1.1", "0.9"),  # nothing could pass: agreement is 0.2
     "RECSYS_FINETUNE_GATE_AGREEMENT": (*NOT_A_NUMBER, "-1", "1.1"),
     "RECSYS_FINETUNE_LISTS_BEHIND": (*NOT_A_COUNT, "-1"),
     "RECSYS_FINETUNE_REJECTIONS": (*NOT_A_COUNT, "0"),
