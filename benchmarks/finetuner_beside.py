@@ -78,7 +78,8 @@ def rounds(arguments: argparse.Namespace, system: System, env: dict[str, str]) -
     without, beside, port = Side(), Side(), free_port()
     env = {**env, "RECSYS_FINETUNE_METRICS_PORT": str(port)}
     history = len(read_interactions(arguments.interactions))
-    for _ in range(arguments.rounds):
+    for number in range(arguments.rounds):
+        env["RECSYS_FINETUNE_DIR"] = f"{arguments.interactions.parent}/finetune-{number}"  # none has read anything yet
         without.add(measure(system, arguments, arguments.rate, users, courses))
         with running(["finetune"], env):
             wait_until_read(f"http://127.0.0.1:{port}", history // 2)
@@ -101,8 +102,7 @@ def main() -> None:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         arguments.interactions, arguments.courses = files(folder)
         system = stack.enter_context(everything(arguments))
-        env = {**system.env, "RECSYS_FINETUNE_DIR": f"{folder}/finetune"}
-        env |= {"RECSYS_FINETUNE_GATE_SECONDS": str(arguments.gate_seconds)}
+        env = {**system.env, "RECSYS_FINETUNE_GATE_SECONDS": str(arguments.gate_seconds)}
         without, beside = (side.figures() for side in rounds(arguments, system, env))
     table = Table(title=f"clicks beside {arguments.rate:g} events/s, without the fine-tuner and with it")
     for heading in ("", "without", "with", "change"):
