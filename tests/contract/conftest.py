@@ -18,3 +18,11 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
     redis = RedisStore.for_stream(request.getfixturevalue("redis_url"))
     yield redis
     await redis.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[RedisStore]:
+    """The adapter to Redis, empty."""
+    store = RedisStore.for_stream(redis_url)
+    yield store
+    await store.close()

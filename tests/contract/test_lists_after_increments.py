@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store import CachedTop, Line, ModelPointer, OnlineStore
-from recsys.online_store.memory import MemoryStore
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
 
@@ -18,23 +17,6 @@ SHARD = Shard(0)
 RETRAIN = ModelPointer("r", "/models/r", 1)
 USERS = [f"u{n}" for n in range(40)]
 BEHIND = 3
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"))
-    yield redis
-    await redis.close()
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[RedisStore]:
-    store = RedisStore.for_stream(redis_url)
-    yield store
-    await store.close()
 
 
 async def publish(store: OnlineStore, pointer: ModelPointer) -> ModelPointer:

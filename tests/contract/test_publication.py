@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from recsys.errors import UnreadableState
 from recsys.keys import Shard
 from recsys.online_store import CachedTop, ModelPointer, OnlineStore
-from recsys.online_store.memory import MemoryStore
 from recsys.online_store.packing import pack_top
 from recsys.online_store.redis.store import RedisStore
 from tests.doubles.effects import effects
@@ -21,23 +20,6 @@ GROUP = "g"
 SHARDS = [Shard(0), Shard(1)]
 OLD, NEW, NEWEST = (ModelPointer(f"v{n}", f"/models/v{n}", n) for n in (1, 2, 3))
 USERS = [f"u{n}" for n in range(40)]
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[OnlineStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    redis = RedisStore.for_stream(request.getfixturevalue("redis_url"))
-    yield redis
-    await redis.close()
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[RedisStore]:
-    store = RedisStore.for_stream(redis_url)
-    yield store
-    await store.close()
 
 
 async def engage(store: OnlineStore, shard: Shard, users: Sequence[str], offset: int = 10) -> None:

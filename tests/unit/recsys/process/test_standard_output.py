@@ -157,3 +157,16 @@ main(["stream"])
     assert done.returncode == 2
     assert done.stderr.startswith("recsys: this installation lacks a part of the command: selectolax: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_module_of_our_own_that_is_not_there_is_a_traceback() -> None:
+    """It is a fault of ours and not of the installation."""
+    program = """
+import sys
+sys.modules["stream.engagement.process"] = None
+from recsys.cli import main
+main(["stream"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr

@@ -16,9 +16,9 @@ from recsys.errors import BundleError
 from recsys.model.bundle import load_bundle, load_manifest, write_bundle
 from recsys.model.increment import Increment
 from stream.finetuning.checkpoint import FILE, write_checkpoint
-from stream.finetuning.gate import Outcome
+from stream.finetuning.gate import Outcome, Trial
 from stream.finetuning.trainer import Trainer, broken_arrays
-from tests.unit.stream.finetuning.drawn import START_MS, blocks, events, hybrid
+from tests.unit.stream.finetuning.drawn import LEARNING, START_MS, blocks, events, hybrid
 
 New = Callable[..., Trainer]
 NOW = START_MS + 10**9
@@ -60,6 +60,25 @@ def test_kill_minus_9_at_random_moments_changes_no_bit(tmp_path: Path) -> None:
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "same bytes: True" in done.stdout
+
+
+def test_evidence_that_a_verdict_left_behind_does_not_come_back_with_a_restart(
+    new_trainer: New, parent_path: Path
+) -> None:
+    trainer = new_trainer(checkpoint_blocks=1000)
+    trainer.follow(parent_path)
+    for block in blocks(events(600)):
+        trainer.learn(block)
+    evidence = trainer.line.evidence
+    evidence.newest = Trial()
+    for number in range(2 * LEARNING.gate.events):
+        evidence.newest = evidence.newest.added(0.49 + (0.5 if number % 2 else -0.5), 0.5, number)
+    assert trainer.propose(1).verdict.outcome is Outcome.WAITING
+    assert evidence.newest.events == 0
+    again = new_trainer(checkpoint_blocks=1000)
+    standing = again.follow(parent_path)
+    assert not standing.repeated
+    assert again.line.evidence.newest.events == 0
 
 
 def test_a_checkpoint_that_was_changed_is_refused_by_name(new_trainer: New, parent_path: Path, tmp_path: Path) -> None:
