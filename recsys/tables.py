@@ -2,7 +2,7 @@
 
 A table is read as it stands or refused; a field is never moved into another column. Text fields stay text, "" where
 empty; Parquet columns keep the type of the file. What a column must hold is decided by who asked for it
-(`recsys.columns` for the neutral files, `batch.datasets.importers.reading` for publishers' files).
+(`recsys.columns` for the neutral files, `batch.datasets.importers.fields` for publishers' files).
 
 Refused are: a row with more or fewer fields than the header, a column name given twice, a missing column, bytes that
 are no text in any of the layout's encodings or are another kind of file, quotes that do not match. Read right are:
