@@ -17,9 +17,9 @@ from recsys.model.scorer import Learner, Scorer
 from recsys.online_store import CachedTop, Effects
 from recsys.online_store.operations import Operation, PutValues, SortedSetMark
 from recsys.online_store.redis.store import RedisStore
+from recsys.process.tasks import cancelled
 from recsys.record import FOREVER_MS, Record, pack
 from stream.engagement.refresh import Refresher
-from stream.engagement.shutdown import cancelled
 
 TOP_N, PARTITIONS, GROUP = 50, 6, "engagement"
 LOOK_EVERY_S = 0.05

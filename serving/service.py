@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -21,6 +22,7 @@ from recsys.model.live_features import LiveFeatures
 from recsys.model.scorer import Scorer
 from recsys.owner import check_deployment
 from recsys.process.clock import now_ms
+from recsys.process.tasks import cancelled
 from recsys.settings import Settings
 from serving.events.producer import EventProducer, KafkaEventProducer
 from serving.metrics import Metrics
@@ -155,27 +157,24 @@ class Service:
         )
         return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock, topic)
 
-    async def start(self) -> asyncio.Task[None]:
-        """Starts to follow the store and to connect to Kafka, and waits a bounded time for both; neither is needed."""
-        task = asyncio.create_task(self._follow(), name="follower")
+    async def start(self) -> Sequence[asyncio.Task[None]]:
+        """Starts to follow store and catalogue and to connect to Kafka; waits a bounded time, and needs none of them.
+
+        Returns:
+            What `close` ends.
+        """
+        tasks = [asyncio.create_task(self.follower.run(self.settings.model_poll_seconds), name="follower")]
+        if self.catalogue is not None:
+            tasks.append(asyncio.create_task(self.catalogue.run(), name="catalogue"))
         await self.producer.start(FIRST_CONNECTION_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_POLL_S):
                 await self.follower.polled.wait()
-        return task
+        return tasks
 
-    async def _follow(self) -> None:
-        """The store, and beside it the catalogue."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.follower.run(self.settings.model_poll_seconds))
-            if self.catalogue is not None:
-                group.create_task(self.catalogue.run())
-
-    async def close(self, task: asyncio.Task[None]) -> None:
+    async def close(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Ends what `start` began, keeps the latest trending on disk, and releases the connections."""
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await cancelled(tasks)
         await asyncio.to_thread(self.trending.save, self.clock(), interval_ms=0)
         await self.producer.close()
         await self.store.close()

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from recsys.errors import ServiceUnavailable
 from recsys.events import Interaction, encode
 from recsys.kafka.acknowledged import ACKNOWLEDGED, close, must_be_replaced
+from recsys.process.tasks import cancelled
 
 CONNECT_TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 0.2
@@ -133,9 +134,7 @@ class KafkaEventProducer:
     async def close(self) -> None:
         """Ends the connection in bounded time."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await cancelled([self._task])
         await self._discard()
 
     async def _deliver(self, events: Sequence[Interaction], arrival_ms: int) -> Sequence[Stored]:

@@ -43,13 +43,13 @@ def create_app(service: Service, *, freeze_heap: bool = False) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = await service.start()
+        tasks = await service.start()
         if freeze_heap:
             exempt_what_is_there()
         try:
             yield
         finally:
-            await service.close(task)
+            await service.close(tasks)
 
     root_path = service.settings.serving_root_path
     app = FastAPI(title=TITLE, version=version(DISTRIBUTION), lifespan=lifespan)

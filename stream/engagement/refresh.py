@@ -39,7 +39,8 @@ INLINE_USERS = 4
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
     """Returns when the event is set, or after `seconds`."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # `asyncio.wait_for` may lose a cancellation: see `recsys.process.tasks`
+            await event.wait()
 
 
 class Refresher:

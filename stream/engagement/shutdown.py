@@ -6,8 +6,8 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Iterable
-from typing import Any, NoReturn
+from collections.abc import Awaitable
+from typing import NoReturn
 
 from recsys.errors import RecsysError
 
@@ -19,8 +19,6 @@ STOP_S = 6.0
 RELEASE_S = 1.0
 LAST_RESORT_S = 13.0
 """The process ends within 15 s of SIGTERM whatever hangs."""
-
-CANCEL_AGAIN_S = 0.1
 
 
 def end_process(error: BaseException) -> NoReturn:
@@ -38,21 +36,8 @@ def end_process(error: BaseException) -> NoReturn:
 async def within(seconds: float, work: Awaitable[object]) -> bool:
     """Whether the work ended in time."""
     try:
-        await asyncio.wait_for(work, seconds)
+        async with asyncio.timeout(seconds):  # `wait_for` may lose a cancellation: see `recsys.process.tasks`
+            await work
     except TimeoutError:
         return False
     return True
-
-
-async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels tasks until they have ended; how they end does not matter any more.
-
-    Once is not enough: `asyncio.wait_for` of Python 3.11, in which redis-py sends its commands, returns as if nobody
-    had cancelled where what it waits for is done in the same turn of the event loop (python/cpython#86296, mended in
-    3.12). An endless task then goes on.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)

@@ -61,7 +61,8 @@ class KafkaSideOutputs:
         if not refused and not misrouted:
             return
         try:
-            await asyncio.wait_for(self._send(refused, misrouted, partition, now_ms), self._within_s)
+            async with asyncio.timeout(self._within_s):
+                await self._send(refused, misrouted, partition, now_ms)
         except (KafkaError, OSError, TimeoutError) as error:
             self._give_up()
             raise ServiceUnavailable(f"Kafka did not acknowledge a dead letter or reroute: {error!r}") from error

@@ -23,6 +23,7 @@ from recsys.keys import Partition, Topology
 from recsys.online_store import OnlineStore
 from recsys.owner import StateOwner
 from recsys.process.clock import now_ms
+from recsys.process.tasks import cancelled
 from recsys.settings import Settings
 from stream.engagement import metrics
 from stream.engagement.cached_lists import CachedLists
@@ -37,7 +38,6 @@ from stream.engagement.shutdown import (
     RELEASE_S,
     RESTART_EXIT_STATUS,
     STOP_S,
-    cancelled,
     end_process,
     within,
 )

@@ -20,9 +20,10 @@ from recsys.errors import BundleError
 from recsys.kafka.records import Chunk
 from recsys.online_store import ModelPointer, OnlineStore
 from recsys.process.clock import now_ms
+from recsys.process.tasks import cancelled
 from recsys.settings import Settings
 from stream.engagement.quietly import quietly
-from stream.engagement.shutdown import STOP_S, cancelled, end_process, within
+from stream.engagement.shutdown import STOP_S, end_process, within
 from stream.finetuning import metrics
 from stream.finetuning.blocks import Blocks, Ready
 from stream.finetuning.gate import AGREEMENT_AT_10, Outcome

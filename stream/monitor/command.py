@@ -21,10 +21,10 @@ from recsys.process.clock import now_ms
 from recsys.process.garbage import collect_rarely
 from recsys.process.logs import configure_logging
 from recsys.process.metrics_server import serve_metrics
+from recsys.process.tasks import cancelled
 from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store
 from stream.engagement.quietly import quietly
-from stream.engagement.shutdown import cancelled
 from stream.monitor.consume import consume, consumer_of
 from stream.monitor.figures import HOUR_MS, LISTS, WINDOWS, Drift, Figures
 from stream.monitor.judge import Judge

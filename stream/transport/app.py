@@ -156,7 +156,8 @@ class ConsumerLog:
     async def _answer(self, call: Awaitable[Any]) -> Any:
         about = f"partition {self.tp.partition} of {self.tp.topic}"
         try:
-            return await asyncio.wait_for(call, ANSWER_WITHIN_S)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await call
         except TimeoutError as error:
             raise ConsumerSilent(f"Kafka did not answer about {about} within {ANSWER_WITHIN_S:g} s") from error
         except Exception as error:  # whatever else the driver raises means the same here

@@ -21,6 +21,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from recsys.errors import REBUILD, ConfigurationError, ServiceUnavailable, UnreadableState
 from recsys.keys import KeySpace
+from recsys.process.tasks import cancellable
 from recsys.process.tls import client_context
 from recsys.settings.redis import RedisAddress
 
@@ -64,9 +65,11 @@ async def answering(key: str = "", *, remedy: str = REBUILD) -> AsyncIterator[No
     Raises:
         ServiceUnavailable: No answer (connection, time-out), or one that passes by itself (`refusal`).
         UnreadableState: An error reply that no retry mends: another type, a missing right, an unknown command.
+        CancelledError: The task was cancelled meanwhile; redis-py may lose that (`recsys.process.tasks`).
     """
     try:
-        yield
+        with cancellable():
+            yield
     except ResponseError as error:
         # redis-py takes the code off the text of those that it has classes for.
         code = getattr(error, "status_code", None)

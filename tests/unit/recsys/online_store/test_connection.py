@@ -105,3 +105,21 @@ async def test_what_a_learner_is_called_never_decides_what_an_error_means(learne
     with pytest.raises(ServiceUnavailable):
         async with answering("{s0}"):
             raise full
+
+
+async def test_a_cancellation_that_a_command_lost_is_raised() -> None:
+    asked = asyncio.Event()
+
+    async def read() -> None:
+        async with answering():
+            try:
+                asked.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise RedisConnectionError("reset") from None
+
+    task = asyncio.create_task(read())
+    await asked.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
