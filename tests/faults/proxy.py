@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from infra.devtools.processes import free_port
+from recsys.process.tasks import cancelled
 
 READ_BYTES = 65_536
 SLICED_BYTES = 2048
@@ -90,9 +91,7 @@ class Proxy:
         self._listening.set()
         await self._end.wait()
         server.close()
-        for task in tuple(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        await cancelled(self._open)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

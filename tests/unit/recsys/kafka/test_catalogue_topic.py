@@ -17,6 +17,7 @@ from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.processes import free_port
 from recsys.errors import ServiceUnavailable
 from recsys.kafka.catalogue_topic import CatalogueTopic, Records
+from recsys.process.tasks import cancelled
 
 TOPIC = "courses"
 WAIT_S = 60
@@ -53,8 +54,7 @@ async def following(reader: Reader) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await cancelled([task])
 
 
 async def send(broker: EmbeddedKafka, *records: tuple[bytes, bytes | None]) -> None:
@@ -140,8 +140,7 @@ async def test_tries_that_find_no_kafka_leave_nothing_open() -> None:
         async with asyncio.timeout(WAIT_S):
             while tries < 4:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
-        task.cancel()
-        await asyncio.wait({task})
+        await cancelled([task])
     gc.collect()
     assert complaints == []
     assert [line["event"] for line in logs] == ["catalogue_not_followed"]
@@ -177,7 +176,6 @@ async def test_a_catalogue_that_is_edited_all_the_time_is_told_of_now_and_then()
     async with asyncio.timeout(WAIT_S):
         while told[-1:] != [50]:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait({task})
+    await cancelled([task])
     assert (told[0], told[-1]) == (1, 50)
     assert len(told) <= 2 + (time.monotonic() - begun) / 0.3

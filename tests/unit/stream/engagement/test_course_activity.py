@@ -15,6 +15,7 @@ from recsys.keys import TREND, KeySpace, Partition, Shard, Topology
 from recsys.online_store import AllActivity, Effects
 from recsys.online_store.memory import MemoryStore
 from recsys.online_store.operations import SHARD_ITSELF, PutValues
+from recsys.process.tasks import cancelled
 from recsys.settings import load_settings
 from stream.engagement.course_activity import ANYWAY_EVERY_MS, ActivityMerge
 from tests.doubles.effects import summed
@@ -99,6 +100,5 @@ async def test_a_shard_that_cannot_be_read_leaves_what_was_merged_and_is_named_o
     with capture_logs() as said:
         task = asyncio.create_task(merges.merge_for_all())
         await until(lambda: turns > 3)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancelled([task])
     assert [line["event"] for line in said] == ["activity_not_merged"]

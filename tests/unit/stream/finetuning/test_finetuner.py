@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from recsys.process.tasks import cancelled
 from stream.finetuning.blocks import BlockId, Blocks, Ready
 from stream.finetuning.finetuner import MOST_WAITING, Finetuner
 
@@ -50,5 +51,4 @@ async def test_the_block_to_repeat_is_read_though_more_blocks_than_may_wait_lie_
     learning = asyncio.create_task(tuner._learn())
     await asyncio.wait_for(read(), 20)
     await asyncio.wait_for(tuner._training.learned.wait(), 20)
-    learning.cancel()
-    await asyncio.gather(learning, return_exceptions=True)
+    await cancelled([learning])
