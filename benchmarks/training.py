@@ -21,7 +21,10 @@ if TYPE_CHECKING:  # TensorFlow
     from benchmarks.towers import Comparison
 
 EVENTS_A_LEARNER = 50
-EXAMPLES = 8192
+EXAMPLES = 10_240
+"""The fewest that make a retrain's batches as large as they get."""
+
+PASSES = (20, 5)
 
 
 class Cost(NamedTuple):
@@ -42,6 +45,14 @@ def main() -> None:
         "--folder", type=Path, action="append", default=[], help="of interactions.parquet and courses.parquet"
     )
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="most examples of the towers")
+    parser.add_argument(
+        "--passes",
+        type=int,
+        nargs=2,
+        default=PASSES,
+        metavar=("ALL", "ONE"),
+        help="most passes of Keras `fit` with all targets a sample, and with one, to the NDCG@10 of the retrain's way",
+    )
     parser.add_argument("--no-retrain", action="store_true", help="the towers alone")
     parser.add_argument("--no-towers", action="store_true", help="leave the comparison with Keras `fit` out")
     options = parser.parse_args()
@@ -59,7 +70,7 @@ def main() -> None:
                 print(_row(title, retrain(folder)), flush=True)
         if not options.no_towers:
             for title, folder in histories.items():
-                found = towers(folder, HyperParameters(max_examples=options.examples))
+                found = towers(folder, HyperParameters(max_examples=options.examples), tuple(options.passes))
                 print(f"\n{title}", *found.lines(), sep="\n", flush=True)
 
 
@@ -88,7 +99,7 @@ def simulate(folder: Path, *, events: int, courses: int) -> int:
     return len(found.interactions)
 
 
-def towers(folder: Path, settings: HyperParameters) -> Comparison:
+def towers(folder: Path, settings: HyperParameters, passes: tuple[int, int]) -> Comparison:
     """The towers' training beside Keras `fit` and implicit ALS, on the files of a folder."""
     from batch.history import from_files  # noqa: PLC0415 - not needed for retrains
     from batch.preparation import prepare, rule_of  # noqa: PLC0415 - as above
@@ -100,7 +111,7 @@ def towers(folder: Path, settings: HyperParameters) -> Comparison:
     history = from_files(folder / "interactions.parquet", folder / "courses.parquet")
     configured = load_settings()
     prepared = prepare(history, at_ms=time.time_ns() // 1_000_000, rules=configured.record_rules)
-    return compare(prepared.events, prepared.courses, rule_of(configured), settings)
+    return compare(prepared.events, prepared.courses, rule_of(configured), settings, passes=passes)
 
 
 def _row(name: str, cost: Cost) -> str:
