@@ -84,21 +84,25 @@ class IncrementModel:
         arrays: Of a bundle that `recsys.model.ranker` ranks.
         history_length: Most courses the user tower pools.
         rank: Directions along which courses may move, at least 1.
+        own: Courses of the parent, the first rows: basis and scales are made of them, so that courses placed after them
+            (`recsys.model.placed_courses`) leave what was learned as it is. None for all.
 
     Attributes:
         courses: Courses of the bundle.
         rank: As given, at most the vectors' length.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int, *, rank: int) -> None:
+    def __init__(
+        self, arrays: Mapping[str, NDArray[Any]], history_length: int, *, rank: int, own: int | None = None
+    ) -> None:
         self._arrays, self._history_length = arrays, history_length
         self._ranker = Ranker(arrays, history_length)
         self._signals = self._ranker.signals
         vectors = np.asarray(arrays["course_vectors"], np.float64)
         self.courses, size = vectors.shape
         self.rank = min(rank, size)
-        self._basis: Floats = _directions(vectors, self.rank)
-        self._scale, self._length = self._scales()
+        self._basis: Floats = _directions(vectors[:own], self.rank)
+        self._scale, self._length = self._scales(own)
 
     def with_features(self, features: Floats) -> IncrementModel:
         """The same with other standardised course features `(n, f)`."""
@@ -164,12 +168,12 @@ class IncrementModel:
             "mixer_weights": (a["mixer_weights"] + increment.weights).astype(np.float32),
         }
 
-    def _scales(self) -> tuple[float, float]:
+    def _scales(self, own: int | None) -> tuple[float, float]:
         """The parent's typical deviation of affinities over courses, and length of user vectors, without history."""
         none, nothing = np.empty(0, np.int32), np.empty(0)
         users = range(min(_USERS_FOR_SCALE, len(self._arrays["user_embeddings"])))
         vectors = np.stack([self._signals.user_vector(user, none, nothing) for user in users])
-        affinities = vectors @ self._arrays["course_vectors"].T + self._arrays["course_bias"]
+        affinities = vectors @ self._arrays["course_vectors"][:own].T + self._arrays["course_bias"][:own]
         deviation = float(np.median(affinities.std(axis=1)))
         length = float(np.median(np.linalg.norm(vectors, axis=1)))
         return max(deviation, _SMALLEST_SCALE), max(length, _SMALLEST_SCALE)

@@ -59,6 +59,14 @@ class OptimizerState(NamedTuple):
         return cls(increment, Increment(*(np.full_like(each, FIRST_ACCUMULATED) for each in increment)))
 
 
+_AXES = (2, 1, 2, 2, 3, 2, 1)
+_INCREMENT = tuple(tf.TensorSpec((None,) * axes) for axes in (1, 2, 1))
+_EXAMPLES = tuple(
+    tf.TensorSpec((None,) * axes, tf.int32 if name == "courses" else tf.float32)
+    for name, axes in zip(Examples._fields, _AXES, strict=True)
+)
+
+
 class IncrementTraining:
     """Training steps over batches of one shape.
 
@@ -71,7 +79,8 @@ class IncrementTraining:
 
     def __init__(self, *, rates: tuple[float, float, float], l2: float, clip: float, bound: float) -> None:
         self._rates, self._l2, self._clip, self._bound = rates, l2, clip, bound
-        self._step = tf.function(self._one, reduce_retracing=True)
+        # One graph for any count of courses: a restart must not compute with another one than the run before it.
+        self._step = tf.function(self._one, input_signature=(_INCREMENT, _INCREMENT, _EXAMPLES))
 
     def step(self, state: OptimizerState, examples: Examples) -> tuple[OptimizerState, float]:
         """One step.

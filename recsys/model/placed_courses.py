@@ -23,6 +23,7 @@ from recsys.model.bundle import MIXER, Bundle
 from recsys.model.course_features import course_features
 from recsys.model.inputs import Doubles, Floats
 from recsys.model.signals import ITEM_ITEM
+from recsys.model.terms import VERSION
 from recsys.model.text import COMPONENTS, TFIDF_FILE, SparseRows, TextModel
 
 LENDERS = 10
@@ -55,6 +56,13 @@ class BundleTexts:
     def __init__(self, bundle: Bundle, *, most: int = MOST_PLACED) -> None:
         self._bundle, self._most = bundle, most
         self._rows = {course.course_id: row for row, course in enumerate(bundle.courses)}
+
+    @property
+    def can_place(self) -> bool:
+        """Whether the bundle has what places a course that it does not know, and a text that this program reads."""
+        documents, arrays = self._bundle.documents, self._bundle.arrays
+        is_read = TFIDF_FILE in documents and documents[TFIDF_FILE].get("analyser", 1) == VERSION
+        return is_read and arrays.keys() >= _NEEDED
 
     def with_catalogue(self, courses: Mapping[str, Course], retired: Collection[str]) -> Bundle:
         """The bundle with a catalogue's courses; itself where they are its own.

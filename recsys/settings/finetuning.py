@@ -73,6 +73,21 @@ class FinetuningSettings(Section):
         le=10_000_000,
         description="Learners whose records the fine-tuner remembers; who did nothing for longest is forgotten first.",
     )
+    finetune_new_courses: int = Field(
+        default=100,
+        ge=0,
+        le=500,
+        description="Courses that came after the retrain and have rows of their own in increments, at most; 0 is off.",
+    )
+    finetune_new_course_events: int = Field(
+        default=20, ge=1, le=1_000_000, description="Trusted events that like a new course before it has rows."
+    )
+    finetune_new_course_learners: int = Field(
+        default=10, ge=1, le=10_000, description="Different learners that they must be of."
+    )
+    finetune_new_course_days: float = Field(
+        default=7.0, gt=0, le=3650, description="Days without such an event after which the rows of a new course go."
+    )
 
     @model_validator(mode="after")
     def _something_can_pass(self) -> FinetuningSettings:

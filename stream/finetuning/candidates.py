@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from numpy.typing import NDArray
 
+from recsys.catalog import Course
 from recsys.model.bundle import Bundle, Draft
 from stream.finetuning.gate import Verdict
 
@@ -19,6 +20,7 @@ def candidate(
     parent: Bundle,
     verdict: Verdict,
     *,
+    courses: Sequence[Course],
     arrays: Mapping[str, NDArray[Any]],
     positions: Mapping[int, int],
     learned: int,
@@ -31,6 +33,7 @@ def candidate(
     Args:
         parent: The retrain.
         verdict: Of the gate.
+        courses: The parent's, then those that have rows of their own since.
         arrays: Of the increment.
         positions: Partition → offset after what it has seen.
         learned: Examples it learned from.
@@ -46,12 +49,15 @@ def candidate(
         last_ms=last_ms,
         offsets={**manifest.data.offsets, **offsets},
     )
+    new = len(courses) - len(parent.courses)
+    of_new = f" and {new} new course{'s' * (new != 1)}" if new else ""
     metrics = {
         "model": INCREMENT,
-        "headline": f"An increment of {manifest.version}, in place of {replaces}. Gate: {verdict.reason}.",
+        "headline": f"An increment of {manifest.version}{of_new}, in place of {replaces}. Gate: {verdict.reason}.",
         "ndcg@10": verdict.figures.get("ndcg@10", 0.0),
         "gate": dict(verdict.figures),
         "replaces": replaces,
+        "new_courses": new,
     }
     return Draft(
         parent=manifest.version,
@@ -61,7 +67,7 @@ def candidate(
         engagement=manifest.engagement,
         metrics=metrics,
         users=parent.users,
-        courses=parent.courses,
+        courses=courses,
         arrays=arrays,
         documents=parent.documents,
     )

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.course_sums.activity import FIRST_TOUCH_DAYS, POPULARITY_DAYS, Terms, activity, added
+from recsys.course_sums.activity import FIRST_TOUCH_DAYS, POPULARITY_DAYS, Terms, activity, added, untouched
 from recsys.model.course_features import course_features
 from recsys.model.inputs import Doubles, Floats
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.record import RecordRules
 from stream.finetuning.learners import Change
+from stream.finetuning.moved_rows import MovedRows
 
 _LIKES = len(POPULARITY_DAYS) + FIRST_TOUCH_DAYS.index(np.inf)
 
@@ -35,6 +36,26 @@ class CourseActivity:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], row_of: Mapping[str, int], rules: RecordRules) -> None:
         self._arrays, self._row_of, self._rules = arrays, row_of, rules
         self._vectors: Doubles | None = arrays.get(ACTIVITY)
+
+    def move(
+        self,
+        moved: MovedRows,
+        arrays: Mapping[str, NDArray[Any]],
+        row_of: Mapping[str, int],
+        records: Sequence[Change],
+    ) -> None:
+        """Goes over to other courses behind the parent's own.
+
+        Args:
+            moved: The rows.
+            arrays: Of the parent with these courses.
+            row_of: Course → row.
+            records: Of the courses that came, as changes from nothing.
+        """
+        self._arrays, self._row_of = arrays, row_of
+        if self._vectors is not None:
+            self._vectors = moved.taken(self._vectors, untouched(1))
+        self.add(records)
 
     def add(self, changes: Sequence[Change]) -> None:
         """Takes in what became of records, in their order."""

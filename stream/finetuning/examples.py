@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.model.increment import IncrementModel, Situation
 from recsys.model.inputs import Doubles, Floats, Rows
+from stream.finetuning.moved_rows import MovedRows
 
 NEVER = 1e9
 """In the place of a log-probability: takes the course out of the softmax."""
@@ -49,6 +50,10 @@ class Frequencies:
             return np.asarray(uniform, np.float64)
         mixed: Doubles = _UNIFORM_SHARE * uniform + (1 - _UNIFORM_SHARE) * often / total
         return mixed
+
+    def move(self, moved: MovedRows) -> None:
+        """Goes over to other courses behind the parent's own."""
+        self.counts = moved.taken(self.counts)
 
     def state(self) -> Sequence[Any]:
         """For the checkpoint."""
@@ -166,6 +171,14 @@ class Reservoir:
             return []
         return [self._examples[place] for place in rng.integers(len(self._examples), size=count)]
 
+    def move(self, now: Rows) -> None:
+        """Goes over to other course rows; an example of a course that went goes with it.
+
+        Args:
+            now: The row of each course from here on; −1 for one that went, which counts in no example any more.
+        """
+        self._examples = [_moved(each, now) for each in self._examples if now[each.columns["courses"][0]] >= 0]
+
     def forget(self, user: str) -> None:
         """Drops a learner's examples."""
         self._examples = [each for each in self._examples if each.user != user]
@@ -183,6 +196,12 @@ class Reservoir:
         self._examples = [
             Example(user, {name: columns[name][place] for name in _FIELDS}) for place, user in enumerate(state["users"])
         ]
+
+
+def _moved(one: Example, now: Rows) -> Example:
+    rows = now[one.columns["courses"]]
+    log_q = np.where(rows < 0, np.float32(NEVER), one.columns["log_q"])
+    return Example(one.user, {**one.columns, "courses": np.maximum(rows, 0), "log_q": log_q})
 
 
 def batch(examples: Sequence[Example], size: int) -> Sequence[Any]:

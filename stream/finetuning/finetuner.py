@@ -17,6 +17,8 @@ import structlog
 from faust.types.tuples import TP
 
 from recsys.errors import BundleError
+from recsys.kafka.catalogue_topic import CatalogueTopic
+from recsys.kafka.clients import aiokafka_options
 from recsys.kafka.records import Chunk
 from recsys.online_store import ModelPointer, OnlineStore
 from recsys.process.clock import now_ms
@@ -26,7 +28,9 @@ from stream.engagement.quietly import quietly
 from stream.engagement.shutdown import STOP_S, end_process, within
 from stream.finetuning import metrics
 from stream.finetuning.blocks import Blocks, Ready
+from stream.finetuning.catalogue import CatalogueChanges
 from stream.finetuning.gate import AGREEMENT_AT_10, Outcome
+from stream.finetuning.newcomers import NewcomerRules
 from stream.finetuning.publication import publish_proposal
 from stream.finetuning.trainer import Standing
 from stream.finetuning.training_process import TrainingProcess
@@ -56,6 +60,10 @@ class Finetuner:
         self._training = TrainingProcess(settings)
         self._app = create_app(settings, None, self._deliver, name="finetuning", group=settings.finetune_group)
         cast("Any", self._app.on_partitions_assigned).connect(self._assigned)
+        changes = CatalogueChanges(self._training.offer, most=NewcomerRules().offered)
+        self._courses = CatalogueTopic(
+            aiokafka_options(settings), settings.courses_topic, take=changes.add, tell=changes.tell
+        )
         self._epochs: dict[int, int] = {}
         self._blocks = Blocks(settings.finetune_block_offsets, {})
         self._ready = Ready()
@@ -71,7 +79,11 @@ class Finetuner:
         Raises:
             RecsysError: The start fails: a service, or the checkpoint.
         """
-        works = [asyncio.create_task(self._or_die(self._work), name="work"), asyncio.create_task(stop.wait())]
+        works = [
+            asyncio.create_task(self._or_die(self._work), name="work"),
+            asyncio.create_task(self._or_die(self._courses.run), name="courses"),
+            asyncio.create_task(stop.wait()),
+        ]
         await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
         self._stopping = True
         self._room.set()

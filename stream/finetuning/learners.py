@@ -6,7 +6,7 @@ same joins as the workers' (`recsys.record`), the bot rules the same rules (`rec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,6 +109,16 @@ class Learners:
                     courses.append(row)
                     times.append(record.touch_ms)
         return LikedPairs(np.array(users, np.int32), np.array(courses, np.int32), np.array(times, np.int64))
+
+    def records_of(self, courses: Collection[str]) -> list[Change]:
+        """The records of some courses, of learners that are no bots, as changes from nothing."""
+        learners = (learner for learner in self._known.values() if learner.bot.state() != "bot")
+        return [
+            Change(course, EMPTY, learner.courses[course])
+            for learner in learners
+            for course in courses
+            if course in learner.courses
+        ]
 
     def owner(self, user: str) -> str:
         """Who has a learner's records after merges."""

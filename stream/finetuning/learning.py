@@ -6,8 +6,9 @@ then becomes an example; once the whole block is predicted, its examples are lea
 brought up to date (`course_activity`) and, now and then, the item-item matrices (`matrices`). So nothing of a block is
 known when its events are predicted but what the learner did before.
 
-A learner needs no row of their own, because the user tower pools their history; a course unknown to the parent waits
-for the next retrain.
+A learner needs no row of their own, because the user tower pools their history. A course unknown to the parent is
+placed by its text, and has rows of its own from when it is admitted (`newcomers`); which have them changes between two
+blocks, when `take_over` is called, and what was learned by row moves along.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from recsys.handed_on import is_handed_on
 from recsys.model.bundle import Bundle, Draft
 from recsys.model.increment import Increment
 from recsys.model.mixed_affinity import decayed
+from recsys.model.placed_courses import BundleTexts
 from recsys.record import RecordRules
 from stream.finetuning.blocks import Block, LogRecord
 from stream.finetuning.candidates import candidate
@@ -37,6 +39,8 @@ from stream.finetuning.learners import Change, Learners
 from stream.finetuning.lineage import Lineage, Variant
 from stream.finetuning.matrices import Matrices
 from stream.finetuning.moments import Moment
+from stream.finetuning.moved_rows import MovedRows
+from stream.finetuning.newcomers import Newcomers, OfferedCourses
 from stream.finetuning.rules import LABELS, LearningRules
 from stream.finetuning.shadow import as_in_use
 from stream.finetuning.situations import Situations
@@ -85,6 +89,9 @@ class Line:
         self.lineage = Lineage(manifest.version, origin)
         self.evidence = Evidence(rules, self.situations)
         self._rng = np.random.default_rng(manifest.settings.seed)
+        self._texts = BundleTexts(parent, most=rules.newcomers.rows)
+        places = rules.newcomers if self._texts.can_place else replace(rules.newcomers, rows=0)
+        self._newcomers = Newcomers(places, self.situations.row_of.keys())
         self._frequencies = Frequencies(len(parent.courses), rules.frequency_half_life)
         self._activity = CourseActivity(parent.arrays, self.situations.row_of, records)
         self._matrices = Matrices(
@@ -154,10 +161,13 @@ class Line:
         if touch is None:
             if event.type == "erase":
                 self._steps.forget(user)
+                self._newcomers.forget(user)
                 self.evidence.forget(user)
             return "control"
         if touch.bot:
             return "bot"
+        if new and touch.liked and event.type in LABELS:
+            self._newcomers.saw(event.course_id, touch.user, event.timestamp)
         is_label = event.type in LABELS and touch.first and touch.liked and touch.history
         if not (is_label and self.situations.is_offered(event.course_id)):
             return "folded"
@@ -209,6 +219,38 @@ class Line:
         now = decayed(sums, at_ms=event.timestamp, half_life_days=half_life_days)
         return Moment(user, list(engagement), now, event.course_id, partition, offset, event.timestamp)
 
+    def take_over(self, offered: OfferedCourses) -> Counter[str]:
+        """Lets courses that came after the parent have rows, and takes them from those that went.
+
+        Not a part of learning a block: a checkpoint must follow before the next one, because a replay of blocks does
+        not know what the catalogue said.
+
+        Returns:
+            Rows that came and went.
+        """
+        before = set(self._newcomers.admitted)
+        if not self._newcomers.take_over(offered, self.last_ms):
+            return Counter()
+        self._place()
+        after = set(self._newcomers.admitted)
+        return Counter(rows_admitted=len(after - before), rows_expired=len(before - after))
+
+    def _place(self) -> None:
+        """Moves everything that is by row to the parent's courses and those admitted."""
+        ids = [course.course_id for course in self.situations.courses]
+        newcomers, situations = self._newcomers, self.situations
+        bundle = self._texts.with_catalogue(newcomers.admitted, newcomers.retired)
+        situations.go_over(bundle)
+        moved = MovedRows(ids, [course.course_id for course in bundle.courses])
+        came = newcomers.admitted.keys() - set(ids)
+        records = self.learners.records_of([course for course in newcomers.admitted if course in came])
+        self._activity.move(moved, bundle.arrays, situations.row_of, records)
+        item_item = self._matrices.move(moved, situations.origin.item_item, bundle.arrays, situations.row_of)
+        self.lineage.move(lambda each: Variant(moved.increment(each.increment), item_item(each.item_item)))
+        self._steps.move(moved)
+        self._frequencies.move(moved)
+        situations.now(self._activity.features(self.last_ms))
+
     def judge(self) -> Verdict:
         """The verdict on the increment as it is; one that is rejected is gone with it."""
         if self.frozen:
@@ -249,6 +291,7 @@ class Line:
         return candidate(
             self.parent,
             verdict,
+            courses=self.situations.courses,
             arrays=self._candidate().arrays,
             positions=self.positions,
             learned=self.learned,
@@ -260,7 +303,8 @@ class Line:
     def _candidate(self) -> Bundle:
         """The parent with the increment as it is, and the course features of the latest event."""
         arrays = self.situations.model(self._matrices.current).arrays(self.increment)
-        return replace(self.parent, arrays=arrays | self._activity.arrays(self.last_ms))
+        arrays |= self._activity.arrays(self.last_ms)
+        return replace(self.parent, courses=self.situations.courses, arrays=arrays)
 
     def propose(self, version: str) -> None:
         """The increment as it is was written as a bundle, and is to be published."""
@@ -291,12 +335,14 @@ class Line:
             "frequencies": self._frequencies.state(),
             "activity": self._activity.state(),
             "matrices": self._matrices.state(),
+            "newcomers": self._newcomers.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From the checkpoint of a line with this parent."""
         self._rng.bit_generator.state = json.loads(state["rng"])
         self.learners.restore(state["learners"])
+        self._restore_newcomers(state["newcomers"])
         self._matrices.restore(state["matrices"])
         self.lineage.restore(state["lineage"], self.situations.origin.item_item, self._matrices.current)
         self.evidence.restore(state["evidence"])
@@ -306,11 +352,17 @@ class Line:
         self.positions, self.last_ms = dict(state["positions"]), state["last_ms"]
         self.situations.now(self._activity.features(self.last_ms))
 
+    def _restore_newcomers(self, state: Mapping[str, Any]) -> None:
+        self._newcomers.restore(state)
+        if self._newcomers.admitted or self._newcomers.retired:
+            self._place()
+
     def go_on_from(self, state: Mapping[str, Any]) -> None:
         """From a line with another parent: learners, offsets, and what the new parent has seen as its old slice."""
         self.learners.restore(state["learners"])
         self.evidence.go_on_from(state["evidence"], self._rng)
         self.positions = dict(state["positions"])
+        self._restore_newcomers(state["newcomers"])
 
 
 def _event(record: LogRecord) -> Interaction | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from recsys.model.increment import Increment
@@ -61,6 +61,12 @@ class Lineage:
             raise ValueError("nothing was published before")
         self.published, self.of_published = self.before, self.of_before
         self.before = None
+
+    def move(self, of: Callable[[Variant], Variant]) -> None:
+        """Goes over to other courses behind the parent's own; `of` gives a variant with them."""
+        self.of_published, self.of_before, self._of_proposed = (
+            of(each) for each in (self.of_published, self.of_before, self._of_proposed)
+        )
 
     def state(self) -> Mapping[str, Any]:
         """For the checkpoint; matrices that several share are in it once, those of the parent not at all."""

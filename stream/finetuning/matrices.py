@@ -7,18 +7,15 @@ are published.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from recsys.model.links import ItemItem, LikedPairs, Links
 from stream.finetuning.learners import Learners
+from stream.finetuning.moved_rows import MovedRows, as_links
 from stream.finetuning.rules import LearningRules
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 
 class Matrices:
@@ -48,9 +45,38 @@ class Matrices:
         per_row: int,
         likes: float,
     ) -> None:
-        self._rules, self._row_of, self._l2, self._per_row = rules, row_of, l2, per_row
-        self._text: Links = (arrays["text_indptr"], arrays["text_indices"], arrays["text_weights"])
+        self._rules, self._l2, self._per_row = rules, l2, per_row
         self.current, self._number, self._likes = origin, 0, likes
+        self._of_courses(arrays, row_of)
+
+    def _of_courses(self, arrays: Mapping[str, NDArray[Any]], row_of: Mapping[str, int]) -> None:
+        self._row_of = row_of
+        self._text: Links = (arrays["text_indptr"], arrays["text_indices"], arrays["text_weights"])
+
+    def move(
+        self, moved: MovedRows, origin: ItemItem, arrays: Mapping[str, NDArray[Any]], row_of: Mapping[str, int]
+    ) -> Callable[[ItemItem], ItemItem]:
+        """Goes over to other courses behind the parent's own.
+
+        Args:
+            moved: The rows.
+            origin: Those of the parent with these courses.
+            arrays: The same.
+            row_of: Course → row.
+
+        Returns:
+            What gives any matrices of this parent with these courses, those of equal number once.
+        """
+        self._of_courses(arrays, row_of)
+        known = {origin.number: origin}
+
+        def of(matrices: ItemItem) -> ItemItem:
+            if matrices.number not in known:
+                known[matrices.number] = moved.item_item(matrices, self._text, self._per_row)
+            return known[matrices.number]
+
+        self.current = of(self.current)
+        return of
 
     def refresh(self, learners: Learners, likes: float, at_ms: int) -> str:
         """Makes them anew where that is due.
@@ -110,11 +136,7 @@ def made_anew(pairs: LikedPairs, text: Links, *, at_ms: int, l2: float, per_row:
     inverse = gram.inverse(l2)
     texts = sparse.csr_array((text[2], text[1], text[0]), shape=(n, n))
     ease, future = (
-        _links(with_lent_columns(matrix, texts, gram.counts == 0, per_row))
+        as_links(with_lent_columns(matrix, texts, gram.counts == 0, per_row))
         for matrix in (inverse.pruned_ease(per_row), inverse.pruned_future(per_row))
     )
     return ease, future
-
-
-def _links(matrix: sparse.csr_array) -> Links:
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float32)

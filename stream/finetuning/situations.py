@@ -28,9 +28,10 @@ class Situations:
         rank: Directions along which courses may move.
 
     Attributes:
+        courses: The parent's, and behind them those that were placed since, `n` in all.
         row_of: Course → row.
         offered: Which courses are not retired `(n,)`.
-        origin: The parent itself.
+        origin: The parent itself, with all of these courses.
 
     Raises:
         BundleError: The parent is none that the ranker ranks: a baseline has nothing to fine-tune.
@@ -40,17 +41,24 @@ class Situations:
         manifest = parent.manifest
         if MIXER not in parent.arrays:
             raise BundleError(f"expected a hybrid model to fine-tune, received the baseline {manifest.version}")
-        model = IncrementModel(parent.arrays, manifest.settings.history_length, rank=rank)
-        self.origin = Variant(Increment.none(model.courses, model.rank), ItemItem.of(parent.arrays))
-        self._frozen: dict[int, IncrementModel] = {0: model}
-        self._now: dict[int, IncrementModel] = {}
-        self._features: Floats = parent.arrays["features"]
-        self._courses = [course.course_id for course in parent.courses]
-        self.row_of = {course: row for row, course in enumerate(self._courses)}
-        self.offered: NDArray[np.bool_] = np.array([not course.retired for course in parent.courses], dtype=bool)
+        self._rank, self._own = rank, len(parent.courses)
+        self._history_length = manifest.settings.history_length
+        self.go_over(parent)
         self._user_row = {user: row for row, user in enumerate(parent.users, start=1)}
         self._seen_until = {int(partition): end for partition, (_, end) in manifest.data.offsets.items()}
         self._last_ms = manifest.data.last_ms
+
+    def go_over(self, bundle: Bundle) -> None:
+        """Goes over to the parent with other courses behind its own, and the course features that it has."""
+        model = IncrementModel(bundle.arrays, self._history_length, rank=self._rank, own=self._own)
+        self.origin = Variant(Increment.none(model.courses, model.rank), ItemItem.of(bundle.arrays))
+        self._frozen: dict[int, IncrementModel] = {0: model}
+        self._now: dict[int, IncrementModel] = {}
+        self._features: Floats = bundle.arrays["features"]
+        self.courses = bundle.courses
+        self._ids = [course.course_id for course in bundle.courses]
+        self.row_of = {course: row for row, course in enumerate(self._ids)}
+        self.offered: NDArray[np.bool_] = np.array([not course.retired for course in bundle.courses], dtype=bool)
 
     def now(self, features: Floats) -> None:
         """Goes over to the course features of an instant, standardised `(n, f)`."""
@@ -68,7 +76,7 @@ class Situations:
         return self.is_new(moment.partition, moment.offset, moment.at_ms)
 
     def is_offered(self, course_id: str) -> bool:
-        """Whether the parent knows a course that is not retired."""
+        """Whether a course has a row and is not retired."""
         row = self.row_of.get(course_id)
         return row is not None and bool(self.offered[row])
 
@@ -110,7 +118,7 @@ class Situations:
     def top(self, situation: Situation, increment: Increment) -> list[str]:
         """The courses of the top-10."""
         scores = np.where(self._hidden(situation.touched), -np.inf, self._frozen[0].scores(situation, increment))
-        return [self._courses[row] for row in top_rows(scores.astype(np.float32), TOP)]
+        return [self._ids[row] for row in top_rows(scores.astype(np.float32), TOP)]
 
     def _hidden(self, touched: Rows) -> NDArray[np.bool_]:
         hidden = ~self.offered

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from recsys.model.increment import Increment
 from stream.finetuning.examples import Example, Reservoir, batch
 from stream.finetuning.losses import Losses
+from stream.finetuning.moved_rows import MovedRows
 from stream.finetuning.rules import LearningRules
 
 Step = Callable[[Any, Sequence[Any]], tuple[Any, float]]
@@ -86,6 +87,12 @@ class Steps:
         """Takes back what was learned since an increment."""
         self._state = self._start(increment)
         self._losses.reset()
+
+    def move(self, moved: MovedRows) -> None:
+        """Goes over to other courses behind the parent's own; those that came begin as the parent's."""
+        fresh = self._start(moved.increment(self._state.increment))
+        self._state = fresh._replace(squares=moved.increment(self._state.squares, fresh.squares))
+        self._reservoir.move(moved.now)
 
     def forget(self, user: str) -> None:
         """Drops a learner's examples."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys.catalog import Course
 from recsys.errors import BundleError
 from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
 from recsys.model.scorer import Scorer
@@ -21,11 +22,12 @@ from stream.finetuning.blocks import Block, BlockId
 from stream.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from stream.finetuning.gate import Outcome, Verdict
 from stream.finetuning.learning import Line
+from stream.finetuning.newcomers import OfferedCourses
 from stream.finetuning.order import BlockOrder
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.steps import Start, Step
 
-FORMAT = 2
+FORMAT = 3
 """Of checkpoints."""
 
 
@@ -101,6 +103,7 @@ class Trainer:
         self._order = BlockOrder(folder)
         self._number, self._since = 0, 0
         self._line: Line | None = None
+        self._offered = OfferedCourses(rules.newcomers.offered)
 
     @property
     def line(self) -> Line:
@@ -171,6 +174,14 @@ class Trainer:
     def _new(self, parent: Bundle) -> Line:
         return Line(parent, self._rules, self._records, step=self._step, start=self._start)
 
+    def offer(self, changes: Sequence[tuple[str, Course | None]]) -> None:
+        """Tells what changed in the catalogue; it is taken over with the next checkpoint between blocks.
+
+        Args:
+            changes: Course id and its newest state; None is one that is retired.
+        """
+        self._offered.add(changes)
+
     def learn(self, block: Block) -> Learned:
         """Learns a block."""
         line = self.line
@@ -179,6 +190,7 @@ class Trainer:
         counts = line.learn(block)
         self._since += 1
         if self._since >= self._checkpoint_blocks:
+            counts += line.take_over(self._offered)
             self._checkpoint()
         trial = line.evidence.newest
         ndcg = None if trial.model.mean is None or trial.other.mean is None else (trial.model.mean, trial.other.mean)

@@ -7,7 +7,7 @@ import fcntl
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,12 +15,14 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from recsys.catalog import Course
 from recsys.errors import BundleError, RecsysError
 from recsys.process.native_logs import import_tensorflow
 from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.finetuning.blocks import Block
 from stream.finetuning.gate import GateRules
+from stream.finetuning.newcomers import NewcomerRules
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Learned, Proposal, Standing, Trainer
 
@@ -53,10 +55,16 @@ class TrainerRules:
             agreement=settings.finetune_gate_agreement,
             rejections=settings.finetune_rejections,
         )
+        newcomers = NewcomerRules(
+            rows=settings.finetune_new_courses,
+            events=settings.finetune_new_course_events,
+            learners=settings.finetune_new_course_learners,
+            days=settings.finetune_new_course_days,
+        )
         return cls(
             settings.finetune_dir.absolute(),
             settings.models_dir.absolute(),
-            LearningRules(learners=settings.finetune_max_learners, gate=gate),
+            LearningRules(learners=settings.finetune_max_learners, newcomers=newcomers, gate=gate),
             settings.record_rules,
             settings.finetune_checkpoint_blocks,
         )
@@ -145,6 +153,10 @@ class TrainingProcess:
         """See `Trainer.follow`."""
         found: Standing = await self._call("follow", published)
         return found
+
+    async def offer(self, changes: Sequence[tuple[str, Course | None]]) -> None:
+        """See `Trainer.offer`."""
+        await self._call("offer", changes)
 
     async def learn(self, block: Block) -> Learned:
         """See `Trainer.learn`."""

@@ -18,9 +18,12 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.model.signals import ITEM_ITEM, SIGNALS
+from recsys.model.terms import VERSION
+from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel
 from recsys.vocabulary import DEFAULT_WEIGHTS
 from stream.finetuning.blocks import Block, BlockId, LogRecord
 from stream.finetuning.gate import GateRules
+from stream.finetuning.newcomers import NewcomerRules
 from stream.finetuning.rules import LearningRules
 
 N_COURSES = 40
@@ -35,17 +38,25 @@ LEARNING = LearningRules(
     held=20,
     sample=20,
     refresh_growth=2.0,
+    newcomers=NewcomerRules(rows=2, events=6, learners=3, days=1.0, watched=5, offered=8),
     gate=GateRules(events=40, moved=0.01, rejections=2),
 )
 LINKS, MEMBERS, UNITS = 4, 2, 3
+SUBJECTS = ("streaming", "painting", "chemistry")
 
 
-def hybrid(*, seen_until: int = 0, live: bool = False) -> Draft:
+def course_of(number: int, course_id: str = "") -> Course:
+    """Of the subject `number % 3`."""
+    title = f"Course {number} {SUBJECTS[number % 3]}"
+    return Course(course_id=course_id or f"c{number}", title=title, retired=not course_id and number == 7)
+
+
+def hybrid(*, seen_until: int = 0, live: bool = False, more: Sequence[Course] = ()) -> Draft:
     """A hybrid model of drawn weights, trained on the first `seen_until` offsets of partition 0.
 
-    A `live` one says what its course features are made of.
+    A `live` one says what its course features are made of, and has a text; `more` are courses behind its 40.
     """
-    rng, n, d, width = np.random.default_rng(0), N_COURSES, SETTINGS.vector_dim, len(SIGNALS) + len(NAMES)
+    rng, n, d, width = np.random.default_rng(0), N_COURSES + len(more), SETTINGS.vector_dim, len(SIGNALS) + len(NAMES)
 
     def normal(*shape: int) -> Any:
         return rng.normal(size=shape).astype(np.float32)
@@ -73,8 +84,12 @@ def hybrid(*, seen_until: int = 0, live: bool = False) -> Draft:
         arrays[f"{name}_indptr"] = np.arange(n + 1, dtype=np.int64) * LINKS
         arrays[f"{name}_indices"] = rng.integers(0, n, n * LINKS).astype(np.int32)
         arrays[f"{name}_weights"] = normal(n * LINKS)
+    documents = {}
     if live:
-        arrays |= _features(n)
+        arrays |= _features(n) | {COMPONENTS: normal(len(SUBJECTS), 4)}
+        words = {word: place for place, word in enumerate(SUBJECTS)}
+        text = TextModel(words, [1.0] * len(words), {}, arrays[COMPONENTS])
+        documents[TFIDF_FILE] = {**text.document(), "analyser": VERSION}
     return Draft(
         parent=None,
         created_at_ms=START_MS,
@@ -83,8 +98,9 @@ def hybrid(*, seen_until: int = 0, live: bool = False) -> Draft:
         engagement=EngagementTable(half_life_days=30.0, landmark_ms=LANDMARK_MS, weights=dict(DEFAULT_WEIGHTS)),
         metrics={"model": "hybrid"},
         users=["ada", "bob"],
-        courses=[Course(course_id=f"c{i}", title=f"Course {i}", retired=i == 7) for i in range(n)],
+        courses=[*(course_of(number) for number in range(N_COURSES)), *more],
         arrays=arrays,
+        documents=documents,
         blobs={"user_tower.weights.h5": b"not opened here"},
     )
 
@@ -100,15 +116,22 @@ def _features(courses: int) -> dict[str, Any]:
 
 
 def events(
-    count: int, *, seed: int = 0, learners: int = 60, favourites: Sequence[int] = (1, 2, 3)
+    count: int,
+    *,
+    seed: int = 0,
+    learners: int = 60,
+    favourites: Sequence[int] = (1, 2, 3),
+    new: Sequence[str] = (),
+    start_ms: int = START_MS,
 ) -> list[Interaction]:
-    """Clicks of learners who take one of a few favourites half of the time."""
+    """Clicks of learners who take one of a few favourites half of the time, and then one of the new ones in five."""
     rng = np.random.default_rng(seed)
     found = []
     for number in range(count):
         course = int(rng.choice(favourites)) if rng.random() < 0.5 else int(rng.integers(N_COURSES))
-        user, at_ms = f"u{rng.integers(learners)}", START_MS + 1000 * (number + 1)
-        found.append(Interaction(f"e{number}", user, f"c{course}", "click", at_ms))
+        user, at_ms = f"u{rng.integers(learners)}", start_ms + 1000 * (number + 1)
+        course_id = str(rng.choice(new)) if new and rng.random() < 0.2 else f"c{course}"
+        found.append(Interaction(f"e{number}", user, course_id, "click", at_ms))
     return found
 
 

@@ -20,10 +20,12 @@ from recsys.record import RecordRules
 from stream.finetuning.blocks import Block, BlockId, Ready
 from stream.finetuning.checkpoint import FILE, read_checkpoint
 from stream.finetuning.trainer import Trainer
-from tests.unit.stream.finetuning.drawn import LEARNING, blocks, events, hybrid
+from tests.unit.stream.finetuning.drawn import LEARNING, blocks, course_of, events, hybrid
 from tests.unit.stream.finetuning.reference import NumpyState, numpy_step
 
 PARTITIONS, EVENTS, SIZE = 2, 1000, 25
+NEW = "new", "newer"
+"""Courses that came after the parent; their rows are in the last checkpoint."""
 
 
 def trainer_in(folder: Path, models_dir: Path) -> Trainer:
@@ -36,6 +38,7 @@ def trainer_in(folder: Path, models_dir: Path) -> Trainer:
 def run(folder: Path, models_dir: Path, bundle: Path, every: Iterable[Block], log: Path) -> None:
     """Learns the blocks that are left, in the order in which they come; those begun before a restart first."""
     trainer = trainer_in(folder, models_dir)
+    trainer.offer([(course_id, course_of(number, course_id)) for number, course_id in enumerate(NEW)])
     standing = trainer.follow(bundle)
     ready = Ready(standing.repeated)
     ready.add(each for each in every if each.place.start >= standing.positions.get(each.place.partition, 0))
@@ -47,7 +50,10 @@ def run(folder: Path, models_dir: Path, bundle: Path, every: Iterable[Block], lo
 
 def shuffled(rng: random.Random) -> list[Block]:
     """The blocks of all partitions, each partition's in its order, and the partitions as chance has it."""
-    left = {number: blocks(events(EVENTS, seed=number), size=SIZE, partition=number) for number in range(PARTITIONS)}
+    left = {
+        number: blocks(events(EVENTS, seed=number, new=NEW), size=SIZE, partition=number)
+        for number in range(PARTITIONS)
+    }
     found = []
     while any(left.values()):
         found.append(left[rng.choice([number for number, some in left.items() if some])].pop(0))
@@ -56,7 +62,7 @@ def shuffled(rng: random.Random) -> list[Block]:
 
 def main(folder: Path, kills: int, seed: int) -> None:
     rng, models_dir, log = random.Random(seed), folder / "models", folder / "all.log"
-    bundle = write_bundle(models_dir, hybrid())
+    bundle = write_bundle(models_dir, hybrid(live=True))
     done = killed = 0
     began = time.monotonic()
     while not done:
@@ -81,6 +87,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
     by_place = {each.place: each for each in shuffled(rng)}
     assert sorted(order) == sorted(by_place), "a block was left out"
     run(folder / "undisturbed", models_dir, bundle, [by_place[place] for place in order], folder / "once.log")
+    admitted = read_checkpoint(folder / "killed")["line"]["newcomers"]["admitted"]
+    assert len(admitted) == len(NEW), "the new courses have no rows"
     same = (folder / "killed" / FILE).read_bytes() == (folder / "undisturbed" / FILE).read_bytes()
     sys.stdout.write(f"{killed} kills in {time.monotonic() - began:.1f} s, same bytes: {same}\n")
     sys.exit(0 if same else 1)

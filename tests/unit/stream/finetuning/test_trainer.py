@@ -18,7 +18,7 @@ from recsys.model.increment import Increment
 from stream.finetuning.checkpoint import FILE, write_checkpoint
 from stream.finetuning.gate import Outcome, Trial
 from stream.finetuning.trainer import Trainer, broken_arrays
-from tests.unit.stream.finetuning.drawn import LEARNING, START_MS, blocks, events, hybrid
+from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, course_of, events, hybrid
 
 New = Callable[..., Trainer]
 NOW = START_MS + 10**9
@@ -28,14 +28,16 @@ NOW = START_MS + 10**9
 def test_a_restart_goes_on_bit_for_bit(
     new_trainer: New, models_dir: Path, tmp_path: Path, restarts: Any, live: bool
 ) -> None:
-    """With live course features also through a refresh of the item-item matrices."""
+    """With live course features also through a refresh of the item-item matrices, and a new course's admission."""
     parent_path = write_bundle(models_dir, hybrid(live=live))
-    stream = blocks(events(600, learners=200))
+    stream = blocks(events(600, learners=200, new=["new"]))
     whole = new_trainer("undisturbed")
+    whole.offer([("new", course_of(42, "new"))])
     whole.follow(parent_path)
     for block in stream:
         whole.learn(block)
     trainer = new_trainer()
+    trainer.offer([("new", course_of(42, "new"))])
     standing = trainer.follow(parent_path)
     learned = 0
     for until in (*restarts, len(stream)):
@@ -46,12 +48,37 @@ def test_a_restart_goes_on_bit_for_bit(
             learned += 1
         if until < len(stream):
             trainer = new_trainer()
+            trainer.offer([("new", course_of(42, "new"))])
             standing = trainer.follow(parent_path)
     assert learned > len(stream)
     assert (tmp_path / "state" / FILE).read_bytes() == (tmp_path / "undisturbed" / FILE).read_bytes()
     assert np.array_equal(trainer.line.increment.rows, whole.line.increment.rows)
     assert trainer.line.increment.rows.any()
     assert (trainer.line.variant.item_item.number > 0) == live
+    assert bool(trainer.line.increment.bias[N_COURSES:].any()) == live
+
+
+def test_what_is_replayed_after_a_restart_is_learned_with_the_courses_of_then(
+    new_trainer: New, models_dir: Path, tmp_path: Path
+) -> None:
+    """The catalogue may come late after a restart: what it said before is in the checkpoint."""
+    parent_path = write_bundle(models_dir, hybrid(live=True))
+    stream = blocks(events(600, learners=200, new=["new"]))
+    whole, trainer = new_trainer("undisturbed"), new_trainer()
+    for each in (whole, trainer):
+        each.offer([("new", course_of(42, "new"))])
+        each.follow(parent_path)
+    for block in stream:
+        whole.learn(block)
+    for block in stream[:10]:
+        trainer.learn(block)
+    again = new_trainer()
+    standing = again.follow(parent_path)
+    assert standing.repeated
+    for block in stream:
+        if block.place.start >= standing.positions[0]:
+            again.learn(block)
+    assert (tmp_path / "state" / FILE).read_bytes() == (tmp_path / "undisturbed" / FILE).read_bytes()
 
 
 def test_kill_minus_9_at_random_moments_changes_no_bit(tmp_path: Path) -> None:

@@ -23,6 +23,18 @@ def test_the_gate_is_as_the_settings_say(tmp_path: Path) -> None:
     assert TrainerRules.of(settings).learning.gate == GateRules(events=7, moved=0.25, agreement=0.5, rejections=3)
 
 
+def test_new_courses_have_rows_as_the_settings_say(tmp_path: Path) -> None:
+    settings = load_settings(
+        finetune_dir=tmp_path,
+        finetune_new_courses=7,
+        finetune_new_course_events=5,
+        finetune_new_course_learners=3,
+        finetune_new_course_days=2.5,
+    )
+    rules = TrainerRules.of(settings).learning.newcomers
+    assert (rules.rows, rules.events, rules.learners, rules.days) == (7, 5, 3, 2.5)
+
+
 def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
     entered = threading.Event()
 
