@@ -6,12 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recsys.catalog import encode_course
 from recsys.events import encode
 from recsys.kafka.bulk_producer import Record, connect, produce
 from recsys.model.bundle import load_manifest, write_bundle
@@ -19,7 +20,7 @@ from recsys.model.publications import read_publications
 from recsys.settings import load_settings
 from stream.finetuning.checkpoint import read_checkpoint
 from tests.doubles.commands import Recsys, wait_until
-from tests.unit.stream.finetuning.drawn import events, hybrid
+from tests.unit.stream.finetuning.drawn import course_of, events, hybrid
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # two starts of TensorFlow
 
@@ -55,7 +56,7 @@ def platform(recsys: Recsys, tmp_path: Path) -> Recsys:
         "RECSYS_MODEL_POLL_SECONDS": "0.1",
     }
     recsys.run("topics", "--partitions", "1")
-    bundle = write_bundle(tmp_path / "models", hybrid())
+    bundle = write_bundle(tmp_path / "models", hybrid(text=True))
     recsys.run("models", "rollback", bundle.name, "--never-published")
     return recsys
 
@@ -75,12 +76,15 @@ def finetuners(platform: Recsys, tmp_path: Path) -> Iterator[Any]:
         each.process.wait()
 
 
-def send(platform: Recsys, count: int, *, seed: int) -> None:
-    settings = load_settings(kafka_bootstrap_servers=platform.kafka)
-    topic = platform.extra["RECSYS_INTERACTIONS_TOPIC"]
-    producer = connect(settings, topic)
-    clicks = events(count, seed=seed, learners=300)
-    produce(producer, topic, [Record(each.user_id.encode(), encode(each)) for each in clicks])
+def send(platform: Recsys, count: int, *, seed: int, new: Sequence[str] = ()) -> None:
+    clicks = events(count, seed=seed, learners=300, new=new)
+    into(platform, "RECSYS_INTERACTIONS_TOPIC", [Record(each.user_id.encode(), encode(each)) for each in clicks])
+
+
+def into(platform: Recsys, topic_setting: str, records: list[Record]) -> None:
+    topic = platform.extra[topic_setting]
+    producer = connect(load_settings(kafka_bootstrap_servers=platform.kafka), topic)
+    produce(producer, topic, records)
     producer.close()
 
 
@@ -105,14 +109,18 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
     finetuner.process.wait()
     at_kill = read_checkpoint(tmp_path / "finetune")
     assert at_kill is not None
-    send(platform, 1500, seed=1)
+    send(platform, 1500, seed=1, new=["new"])
+    into(platform, "RECSYS_COURSES_TOPIC", [Record(b"new", encode_course(course_of(42, "new")))])
     again = finetuners()
 
     def through() -> bool:
         found = read_checkpoint(tmp_path / "finetune")
-        return again.check() and found is not None and found["line"]["positions"].get(0, 0) >= 3500
+        if not again.check() or found is None:
+            return False
+        line = found["line"]
+        return line["positions"].get(0, 0) >= 3500 and len(line["newcomers"]["admitted"]) == 1
 
-    wait_until(through, within_s=WITHIN_S, what="the rest of the events")
+    wait_until(through, within_s=WITHIN_S, what="the rest of the events, and rows of the new course")
     after = read_checkpoint(tmp_path / "finetune")
     assert after is not None
     assert after["line"]["parent"] == parent

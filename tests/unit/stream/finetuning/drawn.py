@@ -18,7 +18,6 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.model.signals import ITEM_ITEM, SIGNALS
-from recsys.model.terms import VERSION
 from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel
 from recsys.vocabulary import DEFAULT_WEIGHTS
 from stream.finetuning.blocks import Block, BlockId, LogRecord
@@ -51,10 +50,10 @@ def course_of(number: int, course_id: str = "") -> Course:
     return Course(course_id=course_id or f"c{number}", title=title, retired=not course_id and number == 7)
 
 
-def hybrid(*, seen_until: int = 0, live: bool = False, more: Sequence[Course] = ()) -> Draft:
+def hybrid(*, seen_until: int = 0, live: bool = False, text: bool = False, more: Sequence[Course] = ()) -> Draft:
     """A hybrid model of drawn weights, trained on the first `seen_until` offsets of partition 0.
 
-    A `live` one says what its course features are made of, and has a text; `more` are courses behind its 40.
+    A `live` one says what its course features are made of. It has a `text` then, too; `more` are courses behind its 40.
     """
     rng, n, d, width = np.random.default_rng(0), N_COURSES + len(more), SETTINGS.vector_dim, len(SIGNALS) + len(NAMES)
 
@@ -85,11 +84,12 @@ def hybrid(*, seen_until: int = 0, live: bool = False, more: Sequence[Course] = 
         arrays[f"{name}_indices"] = rng.integers(0, n, n * LINKS).astype(np.int32)
         arrays[f"{name}_weights"] = normal(n * LINKS)
     documents = {}
-    if live:
-        arrays |= _features(n) | {COMPONENTS: normal(len(SUBJECTS), 4)}
+    if live or text:
+        features = _features(n)
+        arrays |= features if live else {name: features[name] for name in ("feature_mean", "feature_scale")}
         words = {word: place for place, word in enumerate(SUBJECTS)}
-        text = TextModel(words, [1.0] * len(words), {}, arrays[COMPONENTS])
-        documents[TFIDF_FILE] = {**text.document(), "analyser": VERSION}
+        arrays[COMPONENTS] = normal(len(words), 4)
+        documents[TFIDF_FILE] = TextModel(words, [1.0] * len(words), {}, arrays[COMPONENTS]).document()
     return Draft(
         parent=None,
         created_at_ms=START_MS,

@@ -87,7 +87,9 @@ def main(folder: Path, kills: int, seed: int) -> None:
     by_place = {each.place: each for each in shuffled(rng)}
     assert sorted(order) == sorted(by_place), "a block was left out"
     run(folder / "undisturbed", models_dir, bundle, [by_place[place] for place in order], folder / "once.log")
-    admitted = read_checkpoint(folder / "killed")["line"]["newcomers"]["admitted"]
+    ended = read_checkpoint(folder / "killed")
+    assert ended is not None
+    admitted = ended["line"]["newcomers"]["admitted"]
     assert len(admitted) == len(NEW), "the new courses have no rows"
     same = (folder / "killed" / FILE).read_bytes() == (folder / "undisturbed" / FILE).read_bytes()
     sys.stdout.write(f"{killed} kills in {time.monotonic() - began:.1f} s, same bytes: {same}\n")
