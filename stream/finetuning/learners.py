@@ -174,9 +174,11 @@ class Learners:
         learner = self._of(target)
         changes = []
         for course, record in courses.items():
+            changes.append(Change(course, record, EMPTY))
             before = learner.courses.get(course, EMPTY)
-            learner.courses[course] = join(before, record)
-            changes += [Change(course, record, EMPTY), Change(course, before, learner.courses[course])]
+            if before.touch_ms or len(learner.courses) < self._max_courses:
+                learner.courses[course] = join(before, record)
+                changes.append(Change(course, before, learner.courses[course]))
         return changes
 
     def _erase(self, user: str, at_ms: int) -> list[Change]:
