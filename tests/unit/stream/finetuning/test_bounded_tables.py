@@ -59,7 +59,7 @@ def peaks(folder: Path, rules: LearningRules) -> Iterator[Counter[str]]:
     changes = CatalogueChanges(_nothing, most=rules.newcomers.offered)
     for number in range(ROUNDS):
         first = number * OF_A_ROUND
-        ready.add(blocks.add(0, records(crowd(number), first=first)))  # type: ignore[arg-type] # as read from Kafka
+        ready.add(blocks.add(0, records(crowd(number), first=first)))
         catalogue = [Course(course_id=f"n{each}", title="streaming") for each in range(first // 60, first // 60 + 10)]
         changes.add((b"", encode_course(each), 0) for each in catalogue)
         trainer.offer([(each.course_id, each) for each in catalogue])
