@@ -129,10 +129,9 @@ class IncrementModel:
         if not len(liked):
             return None
         user = self._signals.user_vector(user_row, liked, engagement)
-        raw = self._arrays["course_vectors"] @ user + self._arrays["course_bias"]
         return Situation(
             projected=(self._basis @ user / self._length).astype(np.float32),
-            raw=raw.astype(np.float32),
+            raw=self._signals.affinities(user[None])[0],
             inputs=self._ranker.inputs(user_row, rows, scores),
             weights=self._ranker.weights(len(liked), float(engagement.sum())),
             touched=rows,

@@ -63,9 +63,8 @@ def standardised_rows(signals: Floats, owner: NDArray[np.intp], touched: Rows) -
     squares = np.matmul(signals[:, None], signals[:, :, None])[:, 0, 0] / others
     deviation = np.sqrt(np.maximum(0.0, squares - np.square(mean))) + _SMALLEST_DEVIATION
     signals -= mean.astype(np.float32)[:, None]
-    signals /= deviation.astype(np.float32)[:, None]
-    np.maximum(signals, np.float32(LOWEST), out=signals)
-    np.minimum(signals, np.float32(HIGHEST), out=signals)
+    signals *= (1.0 / deviation).astype(np.float32)[:, None]
+    np.clip(signals, np.float32(LOWEST), np.float32(HIGHEST), out=signals)
     signals[owner, touched] = 0.0
     return signals
 
@@ -83,6 +82,7 @@ class SignalModel:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
         self._arrays, self._length = arrays, history_length
         self.n_courses = len(arrays["course_bias"])
+        self._course_vectors = np.ascontiguousarray(arrays["course_vectors"].T)
         lengths = np.stack([np.diff(arrays[f"{name}_indptr"]) for name in ITEM_ITEM])
         width = _width(lengths.max(axis=0, initial=0))
         # A course has as many blocks as its longest row fills, one behind the other, and at least one.
@@ -122,11 +122,17 @@ class SignalModel:
         learners = len(users)
         found = np.empty((learners, len(SIGNALS), self.n_courses), np.float32)
         self._item_item(liked, found[:, :_TOWERS])
-        towers = found[:, _TOWERS]
-        np.matmul(self._arrays["course_vectors"], self.user_vectors(users, liked)[:, :, None], out=towers[:, :, None])
-        towers += self._arrays["course_bias"]
+        self.affinities(self.user_vectors(users, liked), out=found[:, _TOWERS])
         rows = (owner[:, None] * len(SIGNALS) + np.arange(len(SIGNALS))).ravel()
         standardised_rows(found.reshape(-1, self.n_courses), rows, touched.repeat(len(SIGNALS)))
+        return found
+
+    def affinities(self, users: Floats, out: Floats | None = None) -> Floats:
+        """The towers' signal before it is standardised, `(learners, n)`, of user vectors `(learners, vector_dim)`."""
+        found = np.empty((len(users), self.n_courses), np.float32) if out is None else out
+        # A product for each learner, because of the last bits; the course vectors lie so that it is fast.
+        np.matmul(users[:, None], self._course_vectors, out=found[:, None])
+        found += self._arrays["course_bias"]
         return found
 
     def user_vector(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
@@ -166,25 +172,21 @@ class SignalModel:
         return pooled.reshape(len(counts), -1)
 
     def _item_item(self, liked: Entries, signals: Floats) -> None:
-        """Fills in the item-item signals, `(learners, len(ITEM_ITEM), n)`, for as many learners at a time as fit."""
-        cells, learners = len(ITEM_ITEM) * self.n_courses, len(signals)
+        """Fills in the item-item signals, `(learners, len(ITEM_ITEM), n)`, of one learner after the other."""
         counts = self._blocks[liked.rows]
         nth = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts)
-        blocks, owner = self._first[liked.rows].repeat(counts) + nth, liked.owner.repeat(counts)
+        blocks = self._first[liked.rows].repeat(counts) + nth
         roots = np.sqrt(liked.scores).astype(np.float32).repeat(counts)
-        ends = np.bincount(owner, minlength=learners).cumsum()
+        ends = np.bincount(liked.owner.repeat(counts), minlength=len(signals)).cumsum()
         most = max(1, LINKS_AT_A_TIME // self._links[0].size)
-        first = start = 0
-        while first < learners:
-            last = max(first + 1, int(np.searchsorted(ends, start + most, side="right")))
-            some = slice(start, int(ends[last - 1]))
-            columns = self._links[blocks[some]]
-            if last > first + 1:
-                columns += ((owner[some] - first) * cells)[:, None, None]
-            weights = self._link_weights[blocks[some]] * roots[some, None, None]
-            summed = np.bincount(columns.ravel(), weights.ravel(), minlength=(last - first) * cells)
-            signals[first:last] = summed.reshape(last - first, len(ITEM_ITEM), self.n_courses)
-            first, start = last, some.stop
+        signals.fill(0.0)
+        for learner, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
+            summed = signals[learner].reshape(-1)  # a view
+            for first in range(start, end, most):
+                some = slice(first, min(end, first + most))
+                weights = self._link_weights[blocks[some]]
+                weights *= roots[some, None, None]
+                np.add.at(summed, self._links[blocks[some]].ravel(), weights.ravel())
 
 
 def _width(lengths: NDArray[np.intp]) -> int:

@@ -13,6 +13,12 @@ Indices = NDArray[np.intp]
 Exact = Callable[[Indices, Indices], Scores]
 """Scores of single cells, from their rows `(c,)` and columns `(c,)`."""
 
+GROUP = 8
+"""Columns whose highest score stands for them in the first look."""
+
+LEAST_GROUPS = 4
+"""Groups for each place of a list, from which that look is worth its while."""
+
 
 class TopK(NamedTuple):
     """The chosen columns of every row, one row after the other, best first within a row.
@@ -47,7 +53,7 @@ def top_k(scores: Scores, k: int, *, slack: float | Scores = 0.0, exact: Exact |
         return TopK(np.zeros(rows, np.intp), np.zeros(0, np.intp), np.zeros(0, scores.dtype))
     if not (scores.max(axis=1) < np.inf).all():  # false for NaN, too
         scores = np.where(np.isfinite(scores), scores, -np.inf).astype(scores.dtype)
-    floor = np.partition(scores, columns - k, axis=1)[:, columns - k]
+    floor = _floor(scores, k)
     lowest = np.maximum(floor - slack, np.finfo(scores.dtype).min)  # never -inf: those are not to be chosen
     # Everything tied with the last place takes part, so that ties fall by column and not by what partition left.
     owner, column = np.divmod(np.flatnonzero(scores >= lowest[:, None].astype(scores.dtype)), columns)
@@ -57,6 +63,20 @@ def top_k(scores: Scores, k: int, *, slack: float | Scores = 0.0, exact: Exact |
     found = np.bincount(owner, minlength=rows)
     chosen = np.arange(len(owner)) - (found.cumsum() - found)[owner] < k
     return TopK(np.minimum(found, k), column[chosen], values[chosen])
+
+
+def _floor(scores: Scores, k: int) -> Scores:
+    """Of each row a number that at least `k` of its scores reach, `(rows,)`, and few others do.
+
+    Where the highest scores of `k` groups of columns reach a number, `k` scores do. So the k-th highest of the groups'
+    highest is such a number, and it is found among fewer than the k-th highest of all.
+    """
+    rows, columns = scores.shape
+    groups = columns // GROUP
+    if groups < LEAST_GROUPS * k:  # then too many others would reach it
+        return np.partition(scores, columns - k, axis=1)[:, columns - k]
+    highest: Scores = scores[:, : groups * GROUP].reshape(rows, GROUP, groups).max(axis=1)
+    return np.partition(highest, groups - k, axis=1)[:, groups - k]
 
 
 def top_rows(scores: Scores, n: int) -> list[int]:

@@ -77,11 +77,12 @@ def test_a_learner_is_ranked_alike_in_every_batch_to_the_last_bit(mixed: Draft) 
 
 
 def test_learners_of_many_links_are_ranked_alike_in_every_batch(tmp_path: Path) -> None:
-    """As many courses as a real catalogue has: links are then summed for some learners at a time."""
+    """As many links as of a real catalogue; those of a long history are summed in parts."""
     scorer = Scorer.load(draw_bundle(tmp_path, courses=500, users=3))
     learners = draw_learners(60, courses=500, at_ms=NOW)
     learners[7], learners[31] = (Learner("u1", {}, ()) for _ in range(2))  # newcomers among the others
-    assert sum(len(learner.engagement) for learner in learners) * 3 * 200 > 10 * LINKS_AT_A_TIME
+    learners[40] = Learner("u2", {f"c{row}": 1.0 + row for row in range(100)}, ())
+    assert len(learners[40].engagement) * 3 * 200 > 3 * LINKS_AT_A_TIME
     alone = [scorer.rank_many([learner], at_ms=NOW, n=20)[0] for learner in learners]
     for size in (2, 7, 60):
         batches = (learners[start : start + size] for start in range(0, 60, size))

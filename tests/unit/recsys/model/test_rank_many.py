@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from recsys.model import scorer as scorer_module
 from recsys.model.bundle import Draft, write_bundle
 from recsys.model.scorer import Learner, Scorer
-from recsys.model.top_k import top_k
+from recsys.model.top_k import GROUP, LEAST_GROUPS, top_k
 from tests.unit.recsys.model.conftest import N_COURSES
 
 NOW = 1_700_000_000_000
@@ -87,6 +88,19 @@ def test_nobody_gets_no_list(scorer: Scorer) -> None:
     assert scorer.rank_many([], at_ms=NOW, n=5) == []
 
 
+def check_top_k(scores: NDArray[np.float32], k: int) -> None:
+    """Against a full stable sort of each row."""
+    found = top_k(scores, k)
+    start = 0
+    for row, count in zip(scores, found.counts.tolist(), strict=True):
+        ranked = np.where(np.isfinite(row), row, -np.inf)
+        expected = [c for c in np.argsort(-ranked, kind="stable").tolist() if np.isfinite(row[c])][:k]
+        assert found.columns[start : start + count].tolist() == expected
+        assert found.scores[start : start + count].tolist() == row[expected].tolist()
+        start += count
+    assert start == len(found.columns)
+
+
 @given(
     st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 9]), min_size=6, max_size=6), min_size=1, max_size=5),
     st.integers(0, 8),
@@ -95,14 +109,21 @@ def test_top_k_of_each_row_equals_a_full_stable_sort(values: list[list[int]], k:
     scores = np.array(values, dtype=np.float32)
     scores[scores == 0] = -np.inf
     scores[scores == 9] = np.nan
-    found = top_k(scores, k)
-    start = 0
-    for row, count in zip(scores, found.counts.tolist(), strict=True):
-        ranked = np.where(np.isnan(row), -np.inf, row)
-        expected = [c for c in np.argsort(-ranked, kind="stable").tolist() if np.isfinite(row[c])][:k]
-        assert found.columns[start : start + count].tolist() == expected
-        start += count
-    assert start == len(found.columns)
+    check_top_k(scores, k)
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 6), st.integers(0, 9), st.sampled_from([2, 50, 10_000])
+)
+def test_so_it_does_among_many_columns(seed: int, rows: int, k: int, over: int, values: int) -> None:
+    """Enough columns for the look at groups of them, and up to nine that fill no group; few values make many ties."""
+    rng = np.random.default_rng(seed)
+    columns = LEAST_GROUPS * k * GROUP + over
+    scores = rng.integers(0, values, (rows, columns)).astype(np.float32)
+    scores[:, rng.random(columns) < rng.random()] = -np.inf
+    check_top_k(scores, k)
+    scores[0, rng.integers(0, columns)] = np.nan
+    check_top_k(scores, k)
 
 
 def test_a_cell_that_rounding_put_below_the_last_place_is_found_by_its_exact_score() -> None:
