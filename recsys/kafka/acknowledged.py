@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 ACKNOWLEDGED = {"acks": "all", "enable_idempotence": True}
@@ -36,7 +37,8 @@ async def close(producer: Any, within_s: float = CLOSE_TIMEOUT_S) -> None:
 
     Its `stop()` waits for acknowledgements without a limit, and being idempotent it retries without one. Where it
     does not end in time its parts are ended, for which there is no public way: the connections first, so that requests
-    on their way fail now; last the batches that nobody will send. Who waited for them is told `ProducerClosed`.
+    on their way fail now; last the batches that nobody will send. Who waited for them is told `ProducerClosed`; that
+    nobody waits any more, because the caller's time was over, is no fault for asyncio to report.
     A part may wait for ever, too: the sender for metadata that a client which was closed will never have.
     """
     from aiokafka.errors import ProducerClosed  # noqa: PLC0415 - see clients
@@ -50,3 +52,16 @@ async def close(producer: Any, within_s: float = CLOSE_TIMEOUT_S) -> None:
                 async with asyncio.timeout(within_s):  # and what it waits for is cancelled
                     await part.close()
         producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - see above
+    _take_note_of_failures(producer._message_accumulator)  # noqa: SLF001 - see above
+
+
+def _take_note_of_failures(accumulator: Any) -> None:
+    """Reads the exceptions of batches that failed, so that asyncio does not log each as "never retrieved".
+
+    A batch has a future for every message and one, `_drain_waiter`, that is awaited only by who finds the batch full.
+    """
+    for batch in (*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches):  # noqa: SLF001
+        messages = (future for future, _ in batch._msg_futures)  # noqa: SLF001 - aiokafka has no public way
+        for future in (batch._drain_waiter, *messages):  # noqa: SLF001 - aiokafka has no public way
+            if future.done() and not future.cancelled():
+                future.exception()
