@@ -186,11 +186,14 @@ def ndcg_of(scores: Floats, row: int, hidden: NDArray[np.bool_]) -> float:
 
 
 def agreement_of(lists: Iterable[tuple[Collection[str], Collection[str]]]) -> float:
-    """agreement@k: the share of the places of lists whose course is on the list beside, too; 1 without any.
+    """agreement@k (overlap@k): the share of places whose course is on both lists of a pair; 1 without any place.
+
+    Where lists differ in length the longer one's places count, so a list that shows less does not agree. The order
+    within a list counts for nothing.
 
     Args:
-        lists: Pairs of lists of up to k courses, each without repeats.
+        lists: Pairs of lists of up to k courses, each without repeats; the pair's order does not matter.
     """
     pairs = [(set(mine), set(theirs)) for mine, theirs in lists]
-    places = sum(len(mine) for mine, _ in pairs)
+    places = sum(max(len(mine), len(theirs)) for mine, theirs in pairs)
     return sum(len(mine & theirs) for mine, theirs in pairs) / places if places else 1.0

@@ -23,7 +23,8 @@ NDCG = Gauge(
 )
 AGREEMENT = Gauge(
     "recsys_finetune_agreement",
-    "agreement@10 of the latest candidate with what is published: the share of recent learners' top-10 on both lists.",
+    "agreement@10 (overlap@10) of the latest candidate with what is published: the share of the places of recent "
+    "learners' top-10, of the longer list where they differ, whose course is on both lists, in any order.",
 )
 PROPOSALS = Counter(
     "recsys_finetune_proposals",

@@ -18,9 +18,9 @@ from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.mixed_affinity import decayed
-from recsys.model.ranker import mixed_weights
+from recsys.model.ranker import Ranker, mixed_weights
 from recsys.model.scorer import Learner, Scorer
-from recsys.model.signals import ITEM_ITEM, LINKS_AT_A_TIME, SIGNALS, SignalModel, log_context, standardised
+from recsys.model.signals import ITEM_ITEM, LINKS_AT_A_TIME, SIGNALS, Entries, SignalModel, log_context, standardised
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
@@ -60,6 +60,14 @@ def _engagement(rng: np.random.Generator, size: int) -> dict[str, float]:
     decay = ForwardDecay(30.0)
     rows = rng.permutation(40)[:size]
     return {f"c{row}": decay.stored(float(rng.integers(1, 9)), NOW - int(rng.integers(0, 90)) * DAY) for row in rows}
+
+
+def test_a_batch_of_nobody_has_no_scores(mixed: Draft) -> None:
+    nobody = np.zeros(0, np.intp)
+    ranker = Ranker(mixed.arrays, mixed.settings.history_length)
+    scores = ranker.scores_of(nobody, Entries(nobody, nobody, np.zeros(0)))
+    assert (scores.shape, scores.dtype) == ((0, len(mixed.courses)), np.float32)
+    assert Scorer(as_bundle(mixed)).rank_many([], at_ms=NOW, n=10) == []
 
 
 def test_a_learner_is_ranked_alike_in_every_batch_to_the_last_bit(mixed: Draft) -> None:

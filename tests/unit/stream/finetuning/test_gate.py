@@ -81,9 +81,13 @@ def test_a_candidate_that_lists_other_courses_is_rejected_whatever_was_predicted
     assert verdict(trial([0.1] * 30), agreement=lambda: 0.2).outcome is Outcome.PASSED
 
 
-def test_agreement_is_the_share_of_places_whose_course_is_on_the_list_beside() -> None:
+def test_agreement_is_the_share_of_places_whose_course_is_on_both_lists() -> None:
     assert agreement_of([("abcd", "dcba"), ("bcd", "abc"), ("ab", "xy")]) == 6 / 9
     assert agreement_of([]) == 1.0
+
+
+def test_a_list_that_shows_less_does_not_agree_whichever_it_is() -> None:
+    assert agreement_of([("ab", "abcdefgh")]) == agreement_of([("abcdefgh", "ab")]) == 2 / 8
 
 
 def test_a_verdict_shows_the_agreement_of_the_candidate_that_was_ranked_last() -> None:
