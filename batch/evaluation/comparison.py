@@ -13,7 +13,7 @@ from batch.encoding import EncodedEvents, EngagementRule, encode
 from batch.evaluation.cases import Case, Recommender, build_cases, warm
 from batch.evaluation.evaluate import CatalogueFacts, Evaluation, evaluate, ndcg
 from batch.evaluation.experiment import HYBRID, Experiment
-from batch.evaluation.leakage import checks_of_history, checks_of_model, require_no_leak
+from batch.evaluation.leakage import Check, checks_of_history, checks_of_model, require_no_leak
 from batch.evaluation.served import recommender
 from batch.evaluation.tuning import METRIC, Slice, sampled, tune_baselines
 from batch.features import fit_text, tfidf_matrix
@@ -64,17 +64,11 @@ def run_experiment(
         InputError: When the history is too small to cut or to train on, or nobody is left to test on.
         LeakFound: What is evaluated knows what it is asked for.
     """
-    _require_likes(events, courses, rule)
-    test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
-    outer = _slice(test, courses, hyperparameters, rule)
-    found = _require_somebody(warm(outer.cases), test.cutoff_ms)
-    checks = checks_of_history(events, outer.encoded, outer.cases, rule, test.cutoff_ms)
-    require_no_leak(checks)
-    validation = split_share(test.before, TRAIN_SHARE)
-    inner = _slice(validation, courses, hyperparameters, rule)
+    sides = _cut(events, courses, hyperparameters, rule, cutoff_ms)
+    outer, checks = sides.outer, sides.checks
     stage("tuning the baselines")
-    tuned = tune_baselines(replace(inner, cases=warm(inner.cases)), seed=hyperparameters.seed)
-    cases = sampled(found, MAX_LEARNERS, hyperparameters.seed)
+    tuned = tune_baselines(sides.inner, seed=hyperparameters.seed)
+    cases = sampled(sides.found, MAX_LEARNERS, hyperparameters.seed)
     unknown = sampled([case for case in outer.cases if case.user_row < 0], MAX_COLD, hyperparameters.seed)
     stage("training on the part before the test")
     fitted = fit_hybrid(outer.encoded, hyperparameters, rule, encoder=encoder, stage=stage)
@@ -86,7 +80,7 @@ def run_experiment(
     more = _MoreHybrids(outer, cases, hyperparameters, rule, stage)
     by_seed = {hyperparameters.seed: results[HYBRID].per_user[METRIC]} | more.of_other_seeds(seeds - 1, encoder)
     alternatives = {} if encoder.name == TFIDF else {f"{HYBRID} with TF-IDF": more.with_tfidf()}
-    checks += checks_of_model(events, outer.encoded, fitted.draft, rule, test.cutoff_ms)
+    checks = [*checks, *checks_of_model(events, outer.encoded, fitted.draft, rule, sides.times[-1])]
     require_no_leak(checks)
     return Experiment(
         encoded=outer.encoded,
@@ -95,7 +89,7 @@ def run_experiment(
         exclusion=rule.exclusion,
         tuned=tuned,
         cases=cases,
-        found=len(found),
+        found=len(sides.found),
         facts=outer.facts,
         hybrid=results.pop(HYBRID),
         baselines=results,
@@ -106,8 +100,46 @@ def run_experiment(
         checks=checks,
         event_types={str(kind): int(number) for kind, number in events["type"].value_counts().items()},
         half_life_days=rule.decay.half_life_days,
-        times=(int(events["timestamp"].min()), validation.cutoff_ms, test.cutoff_ms, int(events["timestamp"].max())),
+        times=(int(events["timestamp"].min()), *sides.times, int(events["timestamp"].max())),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """A history cut twice in time: the test side behind the training side, whose own end is the validation slice.
+
+    Attributes:
+        outer: All before the test side, with the cases of it.
+        inner: The training side of the validation slice, with the cases of that; learners with a history only.
+        found: Cases of the test side whose learners have a history.
+        checks: That nothing of the test side is known on the training side.
+        times: Where the validation slice and the test side begin, ms since 1970 UTC.
+    """
+
+    outer: Slice
+    inner: Slice
+    found: Sequence[Case]
+    checks: list[Check]
+    times: tuple[int, int]
+
+
+def _cut(
+    events: pd.DataFrame,
+    courses: Sequence[Course],
+    hyperparameters: HyperParameters,
+    rule: EngagementRule,
+    cutoff_ms: int | None,
+) -> _Sides:
+    """Raises as `run_experiment` does."""
+    _require_likes(events, courses, rule)
+    test = split_share(events, TRAIN_SHARE) if cutoff_ms is None else split_at(events, cutoff_ms)
+    outer = _slice(test, courses, hyperparameters, rule)
+    found = _require_somebody(warm(outer.cases), test.cutoff_ms)
+    checks = checks_of_history(events, outer.encoded, outer.cases, rule, test.cutoff_ms)
+    require_no_leak(checks)
+    validation = split_share(test.before, TRAIN_SHARE)
+    inner = _slice(validation, courses, hyperparameters, rule)
+    return _Sides(outer, replace(inner, cases=warm(inner.cases)), found, checks, (validation.cutoff_ms, test.cutoff_ms))
 
 
 def _require_likes(events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule) -> None:
