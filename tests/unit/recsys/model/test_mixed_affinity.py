@@ -65,8 +65,9 @@ def _engagement(rng: np.random.Generator, size: int) -> dict[str, float]:
 def test_a_batch_of_nobody_has_no_scores(mixed: Draft) -> None:
     nobody = np.zeros(0, np.intp)
     ranker = Ranker(mixed.arrays, mixed.settings.history_length)
-    scores = ranker.scores_of(nobody, Entries(nobody, nobody, np.zeros(0)))
-    assert (scores.shape, scores.dtype) == ((0, len(mixed.courses)), np.float32)
+    scores = ranker.scores_of(nobody, Entries(nobody, np.zeros(0, np.int32), np.zeros(0)))
+    assert scores.shape == (0, len(mixed.courses))
+    assert scores.dtype == np.float32
     assert Scorer(as_bundle(mixed)).rank_many([], at_ms=NOW, n=10) == []
 
 
