@@ -30,7 +30,7 @@ from stream.finetuning import metrics
 from stream.finetuning.blocks import Blocks, Ready
 from stream.finetuning.catalogue import CatalogueChanges
 from stream.finetuning.gate import AGREEMENT_AT_10, Outcome
-from stream.finetuning.newcomers import NewcomerRules
+from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.publication import publish_proposal
 from stream.finetuning.trainer import Standing
 from stream.finetuning.training_process import TrainingProcess
@@ -60,7 +60,7 @@ class Finetuner:
         self._training = TrainingProcess(settings)
         self._app = create_app(settings, None, self._deliver, name="finetuning", group=settings.finetune_group)
         cast("Any", self._app.on_partitions_assigned).connect(self._assigned)
-        changes = CatalogueChanges(self._training.offer, most=NewcomerRules().offered)
+        changes = CatalogueChanges(self._training.offer, most=NewCourseRules().offered)
         self._courses = CatalogueTopic(
             aiokafka_options(settings), settings.courses_topic, take=changes.add, tell=changes.tell
         )

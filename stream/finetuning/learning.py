@@ -7,8 +7,8 @@ brought up to date (`course_activity`) and, now and then, the item-item matrices
 known when its events are predicted but what the learner did before.
 
 A learner needs no row of their own, because the user tower pools their history. A course unknown to the parent is
-placed by its text, and has rows of its own from when it is admitted (`newcomers`); which have them changes between two
-blocks, when `take_over` is called, and what was learned by row moves along.
+placed by its text, and has rows of its own from when it is admitted (`new_courses`); which have them changes between
+two blocks, when `take_over` is called, and what was learned by row moves along.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from stream.finetuning.lineage import Lineage, Variant
 from stream.finetuning.matrices import Matrices
 from stream.finetuning.moments import Moment
 from stream.finetuning.moved_rows import MovedRows
-from stream.finetuning.newcomers import Newcomers, OfferedCourses
+from stream.finetuning.new_courses import NewCourses, OfferedCourses
 from stream.finetuning.rules import LABELS, LearningRules
 from stream.finetuning.shadow import as_in_use
 from stream.finetuning.situations import Situations
@@ -89,9 +89,9 @@ class Line:
         self.lineage = Lineage(manifest.version, origin)
         self.evidence = Evidence(rules, self.situations)
         self._rng = np.random.default_rng(manifest.settings.seed)
-        self._texts = BundleTexts(parent, most=rules.newcomers.rows)
-        places = rules.newcomers if self._texts.can_place else replace(rules.newcomers, rows=0)
-        self._newcomers = Newcomers(places, self.situations.row_of.keys())
+        self._texts = BundleTexts(parent, most=rules.new_courses.rows)
+        places = rules.new_courses if self._texts.can_place else replace(rules.new_courses, rows=0)
+        self._new_courses = NewCourses(places, self.situations.row_of.keys())
         self._frequencies = Frequencies(len(parent.courses), rules.frequency_half_life)
         self._activity = CourseActivity(parent.arrays, self.situations.row_of, records)
         self._matrices = Matrices(
@@ -161,13 +161,13 @@ class Line:
         if touch is None:
             if event.type == "erase":
                 self._steps.forget(user)
-                self._newcomers.forget(user)
+                self._new_courses.forget(user)
                 self.evidence.forget(user)
             return "control"
         if touch.bot:
             return "bot"
         if new and touch.liked and event.type in LABELS:
-            self._newcomers.saw(event.course_id, touch.user, event.timestamp)
+            self._new_courses.saw(event.course_id, touch.user, event.timestamp)
         is_label = event.type in LABELS and touch.first and touch.liked and touch.history
         if not (is_label and self.situations.is_offered(event.course_id)):
             return "folded"
@@ -228,22 +228,22 @@ class Line:
         Returns:
             Rows that came and went.
         """
-        before = set(self._newcomers.admitted)
-        if not self._newcomers.take_over(offered, self.last_ms):
+        before = set(self._new_courses.admitted)
+        if not self._new_courses.take_over(offered, self.last_ms):
             return Counter()
         self._place()
-        after = set(self._newcomers.admitted)
+        after = set(self._new_courses.admitted)
         return Counter(rows_admitted=len(after - before), rows_expired=len(before - after))
 
     def _place(self) -> None:
         """Moves everything that is by row to the parent's courses and those admitted."""
         ids = [course.course_id for course in self.situations.courses]
-        newcomers, situations = self._newcomers, self.situations
-        bundle = self._texts.with_catalogue(newcomers.admitted, newcomers.retired)
+        new_courses, situations = self._new_courses, self.situations
+        bundle = self._texts.with_catalogue(new_courses.admitted, new_courses.retired)
         situations.go_over(bundle)
         moved = MovedRows(ids, [course.course_id for course in bundle.courses])
-        came = newcomers.admitted.keys() - set(ids)
-        records = self.learners.records_of([course for course in newcomers.admitted if course in came])
+        came = new_courses.admitted.keys() - set(ids)
+        records = self.learners.records_of([course for course in new_courses.admitted if course in came])
         self._activity.move(moved, bundle.arrays, situations.row_of, records)
         item_item = self._matrices.move(moved, situations.origin.item_item, bundle.arrays, situations.row_of)
         self.lineage.move(lambda each: Variant(moved.increment(each.increment), item_item(each.item_item)))
@@ -335,14 +335,14 @@ class Line:
             "frequencies": self._frequencies.state(),
             "activity": self._activity.state(),
             "matrices": self._matrices.state(),
-            "newcomers": self._newcomers.state(),
+            "new_courses": self._new_courses.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From the checkpoint of a line with this parent."""
         self._rng.bit_generator.state = json.loads(state["rng"])
         self.learners.restore(state["learners"])
-        self._restore_newcomers(state["newcomers"])
+        self._restore_new_courses(state["new_courses"])
         self._matrices.restore(state["matrices"])
         self.lineage.restore(state["lineage"], self.situations.origin.item_item, self._matrices.current)
         self.evidence.restore(state["evidence"])
@@ -352,9 +352,9 @@ class Line:
         self.positions, self.last_ms = dict(state["positions"]), state["last_ms"]
         self.situations.now(self._activity.features(self.last_ms))
 
-    def _restore_newcomers(self, state: Mapping[str, Any]) -> None:
-        self._newcomers.restore(state)
-        if self._newcomers.admitted or self._newcomers.retired:
+    def _restore_new_courses(self, state: Mapping[str, Any]) -> None:
+        self._new_courses.restore(state)
+        if self._new_courses.admitted or self._new_courses.retired:
             self._place()
 
     def go_on_from(self, state: Mapping[str, Any]) -> None:
@@ -362,7 +362,7 @@ class Line:
         self.learners.restore(state["learners"])
         self.evidence.go_on_from(state["evidence"], self._rng)
         self.positions = dict(state["positions"])
-        self._restore_newcomers(state["newcomers"])
+        self._restore_new_courses(state["new_courses"])
 
 
 def _event(record: LogRecord) -> Interaction | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stream.finetuning.gate import GateRules
-from stream.finetuning.newcomers import NewcomerRules
+from stream.finetuning.new_courses import NewCourseRules
 
 LABELS = frozenset({"view", "click", "play", "bookmark", "enroll", "rate"})
 """Event types that may be labels, where they are a learner's first touch of a course and leave it liked.
@@ -37,7 +37,7 @@ class LearningRules:
         refresh_growth: Share by which the liked pairs grow before the item-item matrices are made anew.
         refresh_known: Least share of them that the learners remembered must hold. A topic without the parent's
             history, or more learners than are remembered, would give worse matrices than the parent's.
-        newcomers: When a course that came after the parent has a row.
+        new_courses: When a course that came after the parent has a row.
         gate: When an increment passes.
     """
 
@@ -57,5 +57,5 @@ class LearningRules:
     max_courses: int = 500
     refresh_growth: float = 0.05
     refresh_known: float = 0.8
-    newcomers: NewcomerRules = field(default_factory=NewcomerRules)
+    new_courses: NewCourseRules = field(default_factory=NewCourseRules)
     gate: GateRules = field(default_factory=GateRules)

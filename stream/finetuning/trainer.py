@@ -22,7 +22,7 @@ from stream.finetuning.blocks import Block, BlockId
 from stream.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from stream.finetuning.gate import Outcome, Verdict
 from stream.finetuning.learning import Line
-from stream.finetuning.newcomers import OfferedCourses
+from stream.finetuning.new_courses import OfferedCourses
 from stream.finetuning.order import BlockOrder
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.steps import Start, Step
@@ -103,7 +103,7 @@ class Trainer:
         self._order = BlockOrder(folder)
         self._number, self._since = 0, 0
         self._line: Line | None = None
-        self._offered = OfferedCourses(rules.newcomers.offered)
+        self._offered = OfferedCourses(rules.new_courses.offered)
 
     @property
     def line(self) -> Line:

@@ -22,7 +22,7 @@ from recsys.record import RecordRules
 from recsys.settings import Settings
 from stream.finetuning.blocks import Block
 from stream.finetuning.gate import GateRules
-from stream.finetuning.newcomers import NewcomerRules
+from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Learned, Proposal, Standing, Trainer
 
@@ -55,7 +55,7 @@ class TrainerRules:
             agreement=settings.finetune_gate_agreement,
             rejections=settings.finetune_rejections,
         )
-        newcomers = NewcomerRules(
+        new_courses = NewCourseRules(
             rows=settings.finetune_new_courses,
             events=settings.finetune_new_course_events,
             learners=settings.finetune_new_course_learners,
@@ -64,7 +64,7 @@ class TrainerRules:
         return cls(
             settings.finetune_dir.absolute(),
             settings.models_dir.absolute(),
-            LearningRules(learners=settings.finetune_max_learners, newcomers=newcomers, gate=gate),
+            LearningRules(learners=settings.finetune_max_learners, new_courses=new_courses, gate=gate),
             settings.record_rules,
             settings.finetune_checkpoint_blocks,
         )

@@ -118,7 +118,7 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
         if not again.check() or found is None:
             return False
         line = found["line"]
-        return line["positions"].get(0, 0) >= 3500 and len(line["newcomers"]["admitted"]) == 1
+        return line["positions"].get(0, 0) >= 3500 and len(line["new_courses"]["admitted"]) == 1
 
     wait_until(through, within_s=WITHIN_S, what="the rest of the events, and rows of the new course")
     after = read_checkpoint(tmp_path / "finetune")

@@ -22,7 +22,7 @@ from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel
 from recsys.vocabulary import DEFAULT_WEIGHTS
 from stream.finetuning.blocks import Block, BlockId, LogRecord
 from stream.finetuning.gate import GateRules
-from stream.finetuning.newcomers import NewcomerRules
+from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.rules import LearningRules
 
 N_COURSES = 40
@@ -37,7 +37,7 @@ LEARNING = LearningRules(
     held=20,
     sample=20,
     refresh_growth=2.0,
-    newcomers=NewcomerRules(rows=2, events=6, learners=3, days=1.0, watched=5, offered=8),
+    new_courses=NewCourseRules(rows=2, events=6, learners=3, days=1.0, watched=5, offered=8),
     gate=GateRules(events=40, moved=0.01, rejections=2),
 )
 LINKS, MEMBERS, UNITS = 4, 2, 3

@@ -89,7 +89,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     run(folder / "undisturbed", models_dir, bundle, [by_place[place] for place in order], folder / "once.log")
     ended = read_checkpoint(folder / "killed")
     assert ended is not None
-    admitted = ended["line"]["newcomers"]["admitted"]
+    admitted = ended["line"]["new_courses"]["admitted"]
     assert len(admitted) == len(NEW), "the new courses have no rows"
     same = (folder / "killed" / FILE).read_bytes() == (folder / "undisturbed" / FILE).read_bytes()
     sys.stdout.write(f"{killed} kills in {time.monotonic() - began:.1f} s, same bytes: {same}\n")

@@ -18,7 +18,7 @@ from recsys.record import RecordRules
 from stream.finetuning.blocks import Blocks, Ready
 from stream.finetuning.catalogue import CatalogueChanges
 from stream.finetuning.learners import Learners
-from stream.finetuning.newcomers import NewcomerRules
+from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
 from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, hybrid, records
@@ -30,7 +30,7 @@ BOUNDED = replace(
     learners=40,
     max_courses=12,
     refresh_known=0.0,
-    newcomers=NewcomerRules(rows=3, events=5, learners=3, days=0.01, watched=6, offered=8),
+    new_courses=NewCourseRules(rows=3, events=5, learners=3, days=0.01, watched=6, offered=8),
 )
 
 
@@ -56,7 +56,7 @@ def peaks(folder: Path, rules: LearningRules) -> Iterator[Counter[str]]:
     trainer = Trainer(folder, folder, rules, RecordRules(), checkpoint_blocks=4, step=numpy_step, start=NumpyState.at)
     trainer.follow(write_bundle(folder, hybrid(live=True)))
     blocks, ready = Blocks(BLOCK, {}), Ready()
-    changes = CatalogueChanges(_nothing, most=rules.newcomers.offered)
+    changes = CatalogueChanges(_nothing, most=rules.new_courses.offered)
     for number in range(ROUNDS):
         first = number * OF_A_ROUND
         ready.add(blocks.add(0, records(crowd(number), first=first)))
@@ -93,9 +93,9 @@ def test_no_table_grows_with_new_learners_and_courses(tmp_path: Path) -> None:
 
 
 def test_tables_without_their_bounds_would_be_found(tmp_path: Path) -> None:
-    newcomers = replace(BOUNDED.newcomers, watched=10**6, offered=10**6)
-    found = grown(tmp_path / "unbounded", replace(BOUNDED, learners=10**6, reservoir=10**6, newcomers=newcomers))
-    for table in ("learners._known", "_reservoir._examples", "_newcomers._watched", "_offered._states"):
+    new_courses = replace(BOUNDED.new_courses, watched=10**6, offered=10**6)
+    found = grown(tmp_path / "unbounded", replace(BOUNDED, learners=10**6, reservoir=10**6, new_courses=new_courses))
+    for table in ("learners._known", "_reservoir._examples", "_new_courses._watched", "_offered._states"):
         assert any(path.endswith(table) for path in found), table
 
 

@@ -31,7 +31,7 @@ def test_new_courses_have_rows_as_the_settings_say(tmp_path: Path) -> None:
         finetune_new_course_learners=3,
         finetune_new_course_days=2.5,
     )
-    rules = TrainerRules.of(settings).learning.newcomers
+    rules = TrainerRules.of(settings).learning.new_courses
     assert (rules.rows, rules.events, rules.learners, rules.days) == (7, 5, 3, 2.5)
 
 

@@ -20,7 +20,7 @@ _NOT_HELD = object()
 
 
 @dataclass(frozen=True, slots=True)
-class NewcomerRules:
+class NewCourseRules:
     """When a new course has a row.
 
     Attributes:
@@ -85,7 +85,7 @@ class _Watched:
         self.events, self.learners = events, set(learners)
 
 
-class Newcomers:
+class NewCourses:
     """Of one parent.
 
     Args:
@@ -97,7 +97,7 @@ class Newcomers:
         retired: Courses of the parent that the catalogue retired since.
     """
 
-    def __init__(self, rules: NewcomerRules, known: Collection[str]) -> None:
+    def __init__(self, rules: NewCourseRules, known: Collection[str]) -> None:
         self._rules, self._known = rules, frozenset(known)
         self.admitted: dict[str, Course] = {}
         self.retired: frozenset[str] = frozenset()
