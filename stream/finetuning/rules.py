@@ -55,7 +55,7 @@ class LearningRules:
     sample: int = 100
     learners: int = 50_000
     max_courses: int = 500
-    refresh_growth: float = 0.05
+    refresh_growth: float = 0.02
     refresh_known: float = 0.8
     new_courses: NewCourseRules = field(default_factory=NewCourseRules)
     gate: GateRules = field(default_factory=GateRules)
