@@ -1,8 +1,8 @@
 """`recsys demo`: the whole thing on one machine, without Docker, JVM or root.
 
 History is simulated, replayed through the embedded broker, folded by a worker and learned by the batch layer; then a
-learner clicks and the API's answer changes, and a new course comes onto their list and goes. Every part is the
-project's own command, run as its user would.
+learner clicks and the API's answer changes, others turn to the same subject and the fine-tuner learns from them, and a
+new course comes onto a list and goes. Every part is the project's own command, run as its user would.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,14 +21,17 @@ import click
 import msgspec
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
+from infra.devtools.demo_report import CLICKS, before_and_after, of_finetuning, of_new_course, places, summary
 from infra.devtools.live_learner import Answer, Change, LiveLearner
 from infra.devtools.new_course import CameAndWent, come_and_go, publisher
+from infra.devtools.running_finetuner import RunningFinetuner
 from infra.devtools.stack import DemoFailed, DemoStack
+from infra.devtools.taste_shift import TasteShift, choose_others, clicks_of_others, popular_now, tuned_list
 from infra.operator.status import read_status
 from recsys.errors import InputError, ServiceUnavailable
 from recsys.files import courses_in, read_courses, read_interactions
+from recsys.process.clock import now_ms
 from recsys.process.folders import require_writable
 
 PARTITIONS = 4
@@ -36,14 +39,14 @@ LEARNERS = 800
 COURSES = 300
 DAYS = 60
 EPOCHS = 3
-CLICKS = 3
 _CATCH_UP_SECONDS = 120.0
 _PUBLISHED_SECONDS = 30.0
+_FINETUNED_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
 
 @click.command("demo")
-@click.option("--once", is_flag=True, help="End after the live click, with exit status 0.")
+@click.option("--once", is_flag=True, help="End by itself, with exit status 0.")
 @click.option("--json", "out", type=click.Path(path_type=Path, dir_okay=False), help="Write before and after here.")
 @click.option(
     "--learners",
@@ -53,7 +56,7 @@ _POLL_SECONDS = 0.2
     help="Learners of the history.",
 )
 def command(once: bool, out: Path | None, learners: int) -> None:
-    """The whole thing on one machine: history, model, a live click, the changed list.
+    """The whole thing on one machine: history, model, live clicks, changed lists, a new course, fine-tuning.
 
     Needs no Docker, no JVM and no root. Without --once it stays up and prints the API's URL.
     """
@@ -68,11 +71,14 @@ def command(once: bool, out: Path | None, learners: int) -> None:
         DemoStack(Path(folder), PARTITIONS) as stack,
     ):
         url = bring_up(stack, console, learners)
-        change, course = live(stack, url)
+        change, course, shift = live(stack, console, url, learners)
         Console().print(before_and_after(change))
         click.echo(of_new_course(course))
+        Console().print(places(shift))
+        click.echo(of_finetuning(shift))
         if out is not None:
-            out.write_text(json.dumps(summary(change, course, url), ensure_ascii=False, indent=1) + "\n")
+            told = summary(change, course, shift, url)
+            out.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
         if not once:
             _stay_up(stack, url)
 
@@ -120,21 +126,59 @@ def bring_up(stack: DemoStack, console: Console, learners: int) -> str:
         return stack.start_api()
 
 
-def live(stack: DemoStack, url: str) -> tuple[Change, CameAndWent]:
-    """One learner of the history clicks on a subject they have not touched; then a course of that subject comes up."""
+def live(stack: DemoStack, console: Console, url: str, learners: int) -> tuple[Change, CameAndWent, TasteShift]:
+    """A learner clicks on a subject they have not touched, others follow; a course of that subject comes and goes."""
     history = stack.directory / "history"
-    courses = read_courses(history / "courses.parquet")
-    user_id, course_ids = choose_clicks(read_interactions(history / "interactions.parquet"), courses)
-    (first,) = courses_in(courses[courses["course_id"] == course_ids[0]])
-    new = msgspec.structs.replace(first, course_id=f"{first.course_id}-new", title=f"New: {first.title}")
+    courses, interactions = (
+        read_courses(history / "courses.parquet"),
+        read_interactions(history / "interactions.parquet"),
+    )
+    user_id, course_ids = choose_clicks(interactions, courses)
+    others = choose_others(interactions, courses, user_id, learners)
     learner = LiveLearner(url, user_id)
     try:
-        _wait(stack, lambda: learner.ask().model is not None, _PUBLISHED_SECONDS, "an answer ranked by the model")
-        learner.click_and_watch(course_ids[:1])  # the first request of a process pays for its connections
-        change = learner.click_and_watch(course_ids[1:])
-        return change, come_and_go(learner, publisher(stack.settings), new, course_ids)
+        with step(console, f"a learner clicks on {CLICKS} courses of another subject"):
+            _wait(stack, lambda: learner.ask().model is not None, _PUBLISHED_SECONDS, "an answer ranked by the model")
+            learner.click_and_watch(course_ids[:1])  # the first request of a process pays for its connections
+            change = learner.click_and_watch(course_ids[1:])
+        clicks = clicks_of_others(courses, others, course_ids, now_ms())
+        with step(console, f"{len(others)} others turn to that subject, too; start the fine-tuner"):
+            learner.with_others(clicks)
+            clicked_at = time.monotonic()
+            finetuner = RunningFinetuner(stack.log("finetune"))
+            stack.start("finetune", settings=finetuner.settings)
+        (first,) = courses_in(courses[courses["course_id"] == course_ids[0]])
+        new = msgspec.structs.replace(first, course_id=f"{first.course_id}-new", title=f"New: {first.title}")
+        with step(console, "a new course comes into the catalogue and is retired"):
+            came_and_went = come_and_go(learner, publisher(stack.settings), new, course_ids)
+        with step(console, "the fine-tuner learns from the clicks, and its gate judges"):
+            popular = popular_now(learner, course_ids[0], clicked_at)
+            tuned = _after_finetuning(stack, finetuner, learner, course_ids)
+        shift = TasteShift(
+            subject=str(courses.set_index("course_id").loc[course_ids[0], "category"]),
+            others=len(others),
+            clicks=len(clicks),
+            before=change.before,
+            clicked=change.after,
+            popular=popular if popular.model == change.after.model else None,
+            tuned=tuned,
+            learned=finetuner.learned,
+            verdicts=finetuner.verdicts(),
+        )
+        return change, came_and_went, shift
     finally:
         learner.close()
+
+
+def _after_finetuning(
+    stack: DemoStack, finetuner: RunningFinetuner, learner: LiveLearner, course_ids: Sequence[str]
+) -> Answer:
+    """The learner's list once the fine-tuner took all clicks in; ranked by its increment where it published one."""
+    status = asyncio.run(read_status(stack.settings))
+    logs = [(each.log_start or 0, each.log_end or 0) for each in status.partitions]
+    _wait(stack, lambda: finetuner.through(logs), _FINETUNED_SECONDS, "the fine-tuner's verdict")
+    published = asyncio.run(read_status(stack.settings)).model
+    return learner.settled() if published is None else tuned_list(learner, course_ids, published)
 
 
 def choose_clicks(interactions: pd.DataFrame, courses: pd.DataFrame) -> tuple[str, list[str]]:
@@ -155,56 +199,6 @@ def choose_clicks(interactions: pd.DataFrame, courses: pd.DataFrame) -> tuple[st
     category = min(roomy, key=lambda name: (known.get(name, 0), name))
     fresh = live[(live["category"] == category) & ~live["course_id"].isin(mine["course_id"])]
     return user_id, [str(course_id) for course_id in fresh["course_id"].head(CLICKS + 1)]
-
-
-def before_and_after(change: Change) -> Table:
-    """The two lists side by side; a course that moved in is marked."""
-    known = set(change.before.course_ids)
-    table = Table(
-        title=f"{CLICKS} clicks changed the list after {change.event_to_answer_ms:.0f} ms (model {change.after.model})",
-        title_justify="left",
-    )
-    for name in ("", "before", "after"):
-        table.add_column(name)
-    for rank, (old, new) in enumerate(zip(_named(change.before), _named(change.after), strict=False), 1):
-        mark = "" if new[0] in known else "[green]new[/] "
-        table.add_row(str(rank), old[1], mark + new[1])
-    return table
-
-
-def _named(answer: Answer) -> Iterator[tuple[str, str]]:
-    return zip(answer.course_ids, answer.titles, strict=True)
-
-
-def of_new_course(found: CameAndWent) -> str:
-    """What became of the new course, as one sentence."""
-    return (
-        f"A new course, {found.course.title!r}, was number {found.rank} of the list {found.listed_s:.1f} s after its "
-        "record in the catalogue's topic, with the learner's next event; retired, it was off the list after "
-        f"{found.gone_s:.1f} s."
-    )
-
-
-def summary(change: Change, course: CameAndWent, url: str) -> dict[str, object]:
-    """What a program wants to know of the demo."""
-    return {
-        "before": list(change.before.course_ids),
-        "after": list(change.after.course_ids),
-        "event_to_answer_ms": round(change.event_to_answer_ms, 3),
-        "model": change.after.model,
-        "source": change.after.source,
-        "new_course": {
-            "course_id": course.course.course_id,
-            "rank": course.rank,
-            "listed_s": round(course.listed_s, 3),
-            "gone_s": round(course.gone_s, 3),
-        },
-        "titles": {
-            **dict(_named(change.before)),
-            **dict(_named(change.after)),
-        },
-        "url": url,
-    }
 
 
 def _wait(stack: DemoStack, reached: Callable[[], bool], seconds: float, what: str) -> None:

@@ -17,7 +17,11 @@ from recsys.process.clock import now_ms
 _TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.001
 _SETTLED_SECONDS = 0.5
+_IDLE_SECONDS = 2.0
+"""Below the 5 s after which the API closes a connection that nobody uses."""
+
 _ACCEPTED = 202
+_EVENTS_OF_A_REQUEST = 100
 _OK = 200
 
 
@@ -36,6 +40,21 @@ class Answer:
     titles: tuple[str, ...]
     model: str | None
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A click of somebody.
+
+    Attributes:
+        user_id: Who.
+        course_id: On what.
+        at_ms: When, ms since 1970 UTC.
+    """
+
+    user_id: str
+    course_id: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ class LiveLearner:
         )
         self._path = f"/v1/users/{quote(user_id, safe='')}/recommendations?n={n}"
         self.user_id = user_id
+        self._used_at = time.monotonic()
 
     def ask(self) -> Answer:
         """The learner's list at this moment.
@@ -92,17 +112,16 @@ class LiveLearner:
             ServiceUnavailable: The API did not accept them.
         """
         at_ms = now_ms()
-        events = [
-            {
-                "event_id": uuid.uuid4().hex,
-                "user_id": self.user_id,
-                "course_id": course_id,
-                "type": kind,
-                "timestamp": at_ms,
-            }
-            for course_id in course_ids
-        ]
-        self._request("POST", "/v1/events", json.dumps(events), _ACCEPTED)
+        self._post((Click(self.user_id, course_id, at_ms) for course_id in course_ids), kind)
+
+    def with_others(self, clicks: Sequence[Click]) -> None:
+        """Sends the clicks of others over the same connection.
+
+        Raises:
+            ServiceUnavailable: The API did not accept them.
+        """
+        for start in range(0, len(clicks), _EVENTS_OF_A_REQUEST):
+            self._post(clicks[start : start + _EVENTS_OF_A_REQUEST], "click")
 
     def click_and_watch(self, course_ids: Sequence[str], *, seconds: float = 30.0) -> Change:
         """Clicks, and asks until the answer differs.
@@ -118,15 +137,18 @@ class LiveLearner:
                 raise ServiceUnavailable(f"the answer had not changed {seconds:g} s after the clicks")
             time.sleep(_POLL_SECONDS)
         event_to_answer_ms = (time.perf_counter() - start) * 1000
-        return Change(before, self._settled(answer), event_to_answer_ms)
+        return Change(before, self.settled(answer), event_to_answer_ms)
 
-    def close(self) -> None:
-        """Ends the connection."""
-        self._connection.close()
+    def settled(self, answer: Answer | None = None) -> Answer:
+        """The answer once it has not changed for a while: events may be applied in more than one step.
 
-    def _settled(self, answer: Answer) -> Answer:
-        """The answer once it has not changed for a while: the clicks may be applied in more than one step."""
-        since = time.perf_counter()
+        Args:
+            answer: The latest; None asks.
+
+        Raises:
+            ServiceUnavailable: The API does not answer.
+        """
+        answer, since = answer or self.ask(), time.perf_counter()
         while time.perf_counter() - since < _SETTLED_SECONDS:
             time.sleep(_SETTLED_SECONDS / 10)
             newest = self.ask()
@@ -134,12 +156,32 @@ class LiveLearner:
                 answer, since = newest, time.perf_counter()
         return answer
 
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
+
+    def _post(self, clicks: Iterable[Click], kind: str) -> None:
+        events = [
+            {
+                "event_id": uuid.uuid4().hex,
+                "user_id": each.user_id,
+                "course_id": each.course_id,
+                "type": kind,
+                "timestamp": each.at_ms,
+            }
+            for each in clicks
+        ]
+        self._request("POST", "/v1/events", json.dumps(events), _ACCEPTED)
+
     def _request(self, method: str, path: str, body: str | None, expected: int) -> Any:
         headers = {"Content-Type": "application/json"} if body else {}
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            self._connection.close()  # the API may be about to; the next request opens it again
         try:
             self._connection.request(method, path, body, headers)
             response = self._connection.getresponse()
             text = response.read().decode()
+            self._used_at = time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise ServiceUnavailable(f"the API does not answer: {error!r}") from error

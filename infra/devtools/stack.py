@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from infra.devtools.embedded import EmbeddedKafka
@@ -65,7 +66,7 @@ class DemoStack:
         Raises:
             DemoFailed: It ended with another status than 0.
         """
-        log = self._log(arguments[0])
+        log = self.log(arguments[0])
         with log.open("wb") as errors:
             done = subprocess.run(  # noqa: S603 - our own command line
                 self._command(arguments),
@@ -80,13 +81,18 @@ class DemoStack:
             raise DemoFailed(f"`recsys {arguments[0]}` ended with exit status {done.returncode}:\n{tail(log)}")
         return done.stdout.decode()
 
-    def start(self, *arguments: str) -> Child:
-        """Starts a `recsys` command that stays, until the `with` ends."""
+    def start(self, *arguments: str, settings: Mapping[str, str] = MappingProxyType({})) -> Child:
+        """Starts a `recsys` command that stays, until the `with` ends.
+
+        Args:
+            arguments: Of `recsys`.
+            settings: Further ones of its environment.
+        """
         child = Child(
             f"recsys {arguments[0]}",
             self._command(arguments),
-            log=self._log(arguments[0]),
-            environment=self._environment(),
+            log=self.log(arguments[0]),
+            environment={**self._environment(), **settings},
         )
         self._children.append(child)
         return child
@@ -105,7 +111,8 @@ class DemoStack:
             if child.exit_code is not None:
                 raise DemoFailed(f"{child.name} ended with exit status {child.exit_code}:\n{tail(child.log)}")
 
-    def _log(self, name: str) -> Path:
+    def log(self, name: str) -> Path:
+        """Where the standard error of a command goes."""
         return self.directory / f"{name}.log"
 
     @staticmethod
@@ -120,6 +127,7 @@ class DemoStack:
             "RECSYS_KAFKA_EMBEDDED": "true",
             "RECSYS_MODELS_DIR": str(self.directory / "models"),
             "RECSYS_REPORTS_DIR": str(self.directory / "reports"),
+            "RECSYS_FINETUNE_DIR": str(self.directory / "finetune"),
             "RECSYS_SERVING_STATE_DIR": str(self.directory / "serving"),
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(self.directory),  # what a child leaves behind goes with the rest

@@ -38,6 +38,12 @@ def test_one_command_ends_with_a_changed_list_and_leaves_nothing(tmp_path: Path)
     assert told["new_course"]["course_id"] not in told["titles"]
     assert 1 <= told["new_course"]["rank"] <= 10
     assert "retired, it was off the list" in ended.stdout
+    shift = told["taste_shift"]
+    assert len(shift["finetuned"]) == 10
+    assert shift["verdicts"]
+    assert shift["published"] == (shift["model"] != told["model"]) == ("published an increment" in ended.stdout)
+    a_baseline_won = shift["verdicts"][0].startswith("waiting_for_a_model")  # may be, with so few learners
+    assert shift["learned"] > 0 or a_baseline_won
     assert not list(scratch.iterdir())
     running = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
     assert str(scratch) not in running

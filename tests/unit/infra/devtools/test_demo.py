@@ -1,8 +1,7 @@
-"""The demo's own decisions: who clicks on what, and what is told of it."""
+"""The demo's own decisions: who clicks on what, and how the API is asked."""
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ from typing import Any, ClassVar, cast
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
-from infra.devtools.demo import CLICKS, before_and_after, choose_clicks, command, of_new_course, summary
-from infra.devtools.live_learner import Answer, Change, LiveLearner
-from infra.devtools.new_course import CameAndWent, come_and_go
+from infra.devtools.demo import choose_clicks, command
+from infra.devtools.demo_report import CLICKS
+from infra.devtools.live_learner import Answer, Click, LiveLearner
+from infra.devtools.new_course import come_and_go
 from recsys.catalog import Course
 from recsys.errors import InputError, ServiceUnavailable
 
@@ -31,6 +30,7 @@ class Api(BaseHTTPRequestHandler):
     changes: ClassVar[bool] = True
     posted: ClassVar[list[dict[str, object]]] = []
     asked_since: ClassVar[int] = 0
+    requests: ClassVar[int] = 0
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -44,6 +44,7 @@ class Api(BaseHTTPRequestHandler):
         self._reply(200, {"recommendations": courses, "model_version": answer.model, "source": answer.source})
 
     def do_POST(self) -> None:
+        type(self).requests += 1
         self.posted.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self._reply(202, {"accepted": len(self.posted)})
 
@@ -60,7 +61,7 @@ class Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api() -> Iterator[str]:
-    Api.posted, Api.asked_since, Api.changes = [], 0, True
+    Api.posted, Api.asked_since, Api.requests, Api.changes = [], 0, 0, True
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -85,6 +86,13 @@ def test_the_answers_before_and_after_the_clicks_and_the_time_between(learner: L
         ("learner 7/x", "y", "click"),
     ]
     assert len({event["event_id"] for event in Api.posted}) == 2
+
+
+def test_the_clicks_of_others_are_sent_in_requests_of_a_bounded_size(learner: LiveLearner) -> None:
+    learner.with_others([Click(f"u{number}", "x", number) for number in range(250)])
+    assert [(event["user_id"], event["timestamp"]) for event in Api.posted] == [(f"u{i}", i) for i in range(250)]
+    assert {event["type"] for event in Api.posted} == {"click"}
+    assert Api.requests == 3
 
 
 def test_an_answer_that_never_changes_is_told(learner: LiveLearner) -> None:
@@ -154,22 +162,6 @@ def test_clicks_go_to_live_courses_of_the_least_touched_category_that_has_enough
     user_id, course_ids = choose_clicks(touched, catalogue())
     assert user_id == "u"
     assert course_ids == [f"b{number}" for number in range(1, CLICKS + 2)]
-
-
-def test_the_summary_holds_what_the_contract_names_and_the_table_both_lists() -> None:
-    change = Change(BEFORE, AFTER, 12.34567)
-    course = CameAndWent(Course(course_id="n", title="New: Title"), 3, 1.23456, 0.5)
-    told = summary(change, course, "http://127.0.0.1:1")
-    assert told["before"] == ["a", "b"]
-    assert told["after"] == ["c", "a"]
-    assert (told["event_to_answer_ms"], told["model"]) == (12.346, "v1")
-    assert told["new_course"] == {"course_id": "n", "rank": 3, "listed_s": 1.235, "gone_s": 0.5}
-    assert "'New: Title', was number 3 of the list 1.2 s after" in of_new_course(course)
-    out = Console(file=io.StringIO(), width=120)
-    out.print(before_and_after(change))
-    shown = out.file.getvalue()  # type: ignore[attr-defined]  # the StringIO of the line above
-    assert "new Title C" in shown
-    assert "new Title A" not in shown
 
 
 def test_a_folder_that_is_not_there_is_noticed_before_anything_starts(tmp_path: Path) -> None:
