@@ -17,7 +17,7 @@ from recsys.process.standard_output import flush_standard_output, prepare_standa
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
         "infra.devtools.demo:command",
-        "The whole thing on one machine: history, model, a live click, the changed list.",
+        "Show all of it on this machine: history, model, clicks, changed lists, fine-tuning.",
     ),
     "simulate": (
         "batch.datasets.commands:simulate",
@@ -35,10 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "stream": ("stream.command:stream", "Run one engagement worker."),
     "monitor": ("stream.monitor.command:monitor", "Judge what would have been recommended before each event."),
     "finetune": ("stream.finetuning.command:finetune", "Learn increments of the published model from the stream."),
-    "retrain": ("batch.commands:retrain", "History to model bundle to published caches."),
-    "evaluate": ("batch.commands:evaluate", "Temporal split of files: the hybrid model beside its baselines."),
+    "retrain": ("batch.commands:retrain", "Train a model on the history; publish it if the gate lets it pass."),
+    "evaluate": ("batch.commands:evaluate", "Compare the hybrid model with its baselines on files, split in time."),
     "engagement": ("stream.engagement.commands:engagement", "Print the engagement scores the store holds."),
-    "status": ("infra.operator.commands:status", "Fences, counters and lag of every partition; the model in use."),
+    "status": ("infra.operator.commands:status", "Show fence, counters and lag of each partition; the model in use."),
     "doctor": (
         "infra.operator.doctor.command:command",
         "Check settings, Kafka, Redis, their agreement and the model; say what to do.",
@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("infra.operator.commands:resume", "Let a stopped partition go on."),
     "rebuild": ("stream.rebuild.command:rebuild", "Fold the topic into new shards, then switch to them."),
     "serve": ("serving.commands:serve", "Run the HTTP API."),
-    "recommend": ("serving.commands:recommend", "The API's answer for one learner, on the command line."),
+    "recommend": ("serving.commands:recommend", "Print the API's answer for one learner."),
     "settings": ("recsys.settings.table:command", "List every setting with its default and meaning."),
 }
 

@@ -56,7 +56,7 @@ _POLL_SECONDS = 0.2
     help="Learners of the history.",
 )
 def command(once: bool, out: Path | None, learners: int) -> None:
-    """The whole thing on one machine: history, model, live clicks, changed lists, a new course, fine-tuning.
+    """Show all of it on this machine: history, model, clicks, changed lists, a new course, fine-tuning.
 
     Needs no Docker, no JVM and no root. Without --once it stays up and prints the API's URL.
     """

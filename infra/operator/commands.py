@@ -22,7 +22,9 @@ from recsys.terminal_tables import print_table
 
 
 @click.command("topics")
-@click.option("--partitions", type=click.IntRange(1, 1024), default=6, show_default=True, help="Of `interactions`.")
+@click.option(
+    "--partitions", type=click.IntRange(1, 1024), default=6, show_default=True, help="Partitions of `interactions`."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def topics(partitions: int, as_json: bool) -> None:
     """Create the Kafka topics that are missing, check those that are there.

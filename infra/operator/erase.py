@@ -77,7 +77,9 @@ class _Kept:
     help="Seconds that the workers have to apply it.",
 )
 def command(user_id: str, dry_run: bool, wait_s: float) -> None:
-    """Erase a learner: what they did up to now is nothing, also where it is read again. Prints a receipt as JSON.
+    """Erase a learner: no event of theirs up to now counts, also when the topic is read again.
+
+    Prints a receipt as JSON.
 
     Deleted in one step, when the workers apply the event that this command sends: the records of the learner with their
     part of trending, the courses not to recommend, what the bot rules remember, the cached list. A register of the time

@@ -42,8 +42,8 @@ log = structlog.get_logger(__name__)
 def monitor() -> None:
     """Judge, before each positive event, what would have been recommended; until SIGTERM or Ctrl-C.
 
-    Hit rate and NDCG@10 of the cached lists, of the published model and of popularity, over the last hour and day, and
-    drift, as metrics on RECSYS_MONITOR_METRICS_PORT and as a line a minute. It changes nothing.
+    Reports hit rate and NDCG@10 of the cached lists, of the published model and of popularity, over the last hour and
+    day, and drift, as metrics on RECSYS_MONITOR_METRICS_PORT and as a line a minute. It changes nothing.
     """
     settings = load_settings()
     configure_logging(settings)
