@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from recsys.bots import BotFeatures
@@ -16,19 +17,24 @@ from recsys.events import Interaction
 from recsys.model.links import LikedPairs
 from recsys.record import EMPTY, Record, RecordRules, join, record_of, unpack
 
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 _HIGHEST_CHAIN = 16
 """Merges followed from one learner; a cycle ends there."""
 
 
 class _Learner:
-    """One learner: course → record, bot features, and until when they were erased (ms since 1970 UTC)."""
+    """One learner: course → record, bot features, and until when they were erased (ms since 1970 UTC).
 
-    __slots__ = ("bot", "courses", "erased_ms")
+    What the checkpoint has of them is kept until they act again: of many learners few do between two checkpoints.
+    """
+
+    __slots__ = ("bot", "courses", "encoded", "erased_ms")
 
     def __init__(self) -> None:
         self.courses: dict[str, Record] = {}
         self.bot = BotFeatures()
         self.erased_ms = 0
+        self.encoded: bytes | None = None
 
 
 class Touch(NamedTuple):
@@ -153,11 +159,13 @@ class Learners:
         return Folded(touch, [] if after is before else [Change(event.course_id, before, after)])
 
     def _of(self, user: str) -> _Learner:
+        """A learner who is about to change."""
         learner = self._known.pop(user, None)
         if learner is None:
             learner = _Learner()
             if len(self._known) >= self._limit:
                 del self._known[next(iter(self._known))]
+        learner.encoded = None
         self._known[user] = learner  # now the last to be forgotten
         return learner
 
@@ -191,21 +199,26 @@ class Learners:
 
     def state(self) -> Mapping[str, Any]:
         """For the checkpoint."""
-        return {"known": [self._packed(user, learner) for user, learner in self._known.items()], "merged": self._merged}
+        known = [self._encoded(user, learner) for user, learner in self._known.items()]
+        return {"known": known, "merged": self._merged}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From the checkpoint."""
-        self._known = dict(_unpacked(state["known"]))
+        self._known = dict(_decoded(state["known"]))
         self._merged = dict(state["merged"])
 
-    def _packed(self, user: str, learner: _Learner) -> Sequence[Any]:
-        courses = {course: self._rules.packed(record) for course, record in learner.courses.items()}
-        return user, learner.bot.packed(), learner.erased_ms, courses
+    def _encoded(self, user: str, learner: _Learner) -> bytes:
+        if learner.encoded is None:
+            courses = {course: self._rules.packed(record) for course, record in learner.courses.items()}
+            learner.encoded = _encode((user, learner.bot.packed(), learner.erased_ms, courses))
+        return learner.encoded
 
 
-def _unpacked(known: Sequence[Sequence[Any]]) -> Iterator[tuple[str, _Learner]]:
-    for user, bot, erased_ms, courses in known:
+def _decoded(known: Sequence[bytes]) -> Iterator[tuple[str, _Learner]]:
+    for encoded in known:
+        user, bot, erased_ms, courses = _decode(encoded)
         learner = _Learner()
         learner.bot, learner.erased_ms = BotFeatures(bot), erased_ms
         learner.courses = {course: unpack(packed) for course, packed in courses.items()}
+        learner.encoded = encoded
         yield user, learner
