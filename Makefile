@@ -21,7 +21,7 @@ test test-unit coverage: export OMP_NUM_THREADS ?= 1
 test test-unit coverage: export OPENBLAS_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train bench-finetune bench-beside soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train bench-finetune bench-beside bench-growth soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -105,6 +105,9 @@ bench-train: setup ## Wall, CPU and memory of a retrain, and samples/s of the to
 
 bench-finetune: setup ## Ten increments beside a full retrain to the same cut: NDCG@10 and CPU; ARGS="--folder DIR", ARGS="--scale 0.1".
 	$(BIN)/python -m benchmarks.finetuning $(ARGS)
+
+bench-growth: setup ## An hour of new learners and courses in minutes: memory and tables of fine-tuner and worker; ARGS="--scale 0.3".
+	$(BIN)/python -m benchmarks.growth $(ARGS)
 
 bench-beside: setup ## Clicks and commits with the fine-tuner beside them, and without.
 	$(BIN)/python -m benchmarks.finetuner_beside $(ARGS)
