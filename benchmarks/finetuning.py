@@ -4,9 +4,10 @@
 
 A model is fitted on the first 70 % of a history. The fine-tuner reads those (its start, which happens once), and then
 the next 15 % in ten parts, each followed by a verdict; what passes takes the place of the model. All models then rank
-for the learners of the last 15 %, from histories up to the cut: the first model, the fine-tuned one, and one fitted
-anew on 85 %. Each also ranks with the course features of the cut instead of those it was fitted with, as live features
-would have it. CPU is that of this process: of the fit alone, without evaluation, gate and files; and of ten parts.
+for the learners of the last 15 %, from histories up to the cut: the first model, what was published last (it is called
+fine-tuned), what is in training after the last part and waits for evidence, and one fitted anew on 85 %. Each also
+ranks with the course features of the cut instead of those it was fitted with, as live features would have it. CPU is
+that of this process: of the fit alone, without evaluation, gate and files; and of ten parts.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.increment_training import deterministic_tensorflow
 from recsys.model.inputs import Doubles
 from recsys.settings import load_settings
-from stream.finetuning.gate import GateRules, Outcome
+from stream.finetuning.gate import GateRules, Outcome, Verdict
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
 from stream.finetuning.training_process import TrainerRules, make_trainer
@@ -103,13 +104,13 @@ def compare(history: History, newest: int | None) -> dict[str, Any]:
     chosen = np.random.default_rng(0).permutation(len(cases))[:MOST_CASES]
     cases = [cases[place] for place in sorted(chosen)]
     with tempfile.TemporaryDirectory() as name:
-        tuned, learning = fine_tuned(parent, known, first, Path(name))
+        tuned, in_training, learning = fine_tuned(parent, known, first, Path(name))
     offered = np.array([not course.retired for course in courses])
 
     def judged(draft: Draft) -> Doubles:
         return ndcg(recommender(draft), cases, offered)
 
-    models = {"parent": parent, "fine-tuned": tuned, "retrained": retrained}
+    models = {"parent": parent, "fine-tuned": tuned, "in training": in_training, "retrained": retrained}
     frozen = {name: judged(draft) for name, draft in models.items()}
     live = {name: judged(with_features_of(draft, encoded, cut_ms)) for name, draft in models.items()}
     return {
@@ -118,8 +119,9 @@ def compare(history: History, newest: int | None) -> dict[str, Any]:
         "learners": len(cases),
         "ndcg@10": {name: round(float(values.mean()), 4) for name, values in frozen.items()},
         "ndcg@10, course features of the cut": {name: round(float(values.mean()), 4) for name, values in live.items()},
-        "fine-tuned / retrained": ratio(frozen),
-        "fine-tuned / retrained, course features of the cut": ratio(live),
+        "fine-tuned / retrained": ratio(frozen, "fine-tuned"),
+        "fine-tuned / retrained, course features of the cut": ratio(live, "fine-tuned"),
+        "in training / retrained, course features of the cut": ratio(live, "in training"),
         "fine-tuned - parent": list(paired_bootstrap(frozen["fine-tuned"], frozen["parent"], seed=0)),
         "fine-tuned - parent, course features of the cut": list(
             paired_bootstrap(live["fine-tuned"], live["parent"], seed=0)
@@ -130,9 +132,9 @@ def compare(history: History, newest: int | None) -> dict[str, Any]:
     }
 
 
-def ratio(values: dict[str, Doubles]) -> float:
-    """NDCG@10 of the fine-tuned model over that of the retrained one."""
-    return round(float(values["fine-tuned"].mean() / values["retrained"].mean()), 4)
+def ratio(values: dict[str, Doubles], name: str) -> float:
+    """NDCG@10 of a model over that of the retrained one."""
+    return round(float(values[name].mean() / values["retrained"].mean()), 4)
 
 
 def fitted(
@@ -159,8 +161,8 @@ def with_features_of(draft: Draft, encoded: EncodedEvents, at_ms: int) -> Draft:
     return replace(draft, arrays={**draft.arrays, "features": features})
 
 
-def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) -> tuple[Draft, dict[str, Any]]:
-    """The parent after ten increments, and what they took."""
+def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) -> tuple[Draft, Draft, dict[str, Any]]:
+    """What is published and what is in training after ten parts, and what they took."""
     bundle = write_bundle(folder / "models", parent)
     settings = load_settings(
         finetune_dir=folder / "state", models_dir=folder / "models", finetune_checkpoint_blocks=1000
@@ -194,7 +196,8 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) ->
         "cpu_of_increments_s": round(spent, 2),
         "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
     }
-    return replace(parent, arrays=dict(tuned.arrays)), figures
+    in_training = line.draft(Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
+    return replace(parent, arrays=dict(tuned.arrays)), in_training, figures
 
 
 def judged(trainer: Trainer, number: int) -> str:
