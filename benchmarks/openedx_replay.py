@@ -21,14 +21,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
 
+from benchmarks.openedx_figures import Replayed, report
 from benchmarks.openedx_model import catalogue, publish_drawn_model
 from benchmarks.openedx_state import PARTITIONS, compared_keys, progress
 from infra.devtools.local_kafka import LocalKafka
@@ -50,39 +50,6 @@ from recsys.settings import Settings, load_settings
 LATER_MS = 72 * 3_600_000
 PATIENCE_S = 300.0
 LEARNERS_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """What was seen.
-
-    Attributes:
-        lines: Of the log.
-        events: That they became.
-        learners: Of these events.
-        sent_lines_per_second: From the first line to the last acknowledgement of the first sending.
-        first: Records by outcome after the first sending.
-        second: After the second.
-        differences: Keys and answers that differ; empty.
-        recommended: Learner → courses, after the first sending.
-        sources: Where the answers came from.
-    """
-
-    lines: int
-    events: int
-    learners: int
-    sent_lines_per_second: float
-    first: Mapping[str, int]
-    second: Mapping[str, int]
-    differences: Sequence[str]
-    recommended: Mapping[str, Sequence[str]]
-    sources: Mapping[str, int]
-
-    @property
-    def holds(self) -> bool:
-        """Whether nothing differs, every record is accounted for, and the second sending changed nothing."""
-        accounted = sum(self.first.values()) == self.events and sum(self.second.values()) == 2 * self.events
-        return not self.differences and accounted and self.first.get("accepted") == self.second.get("accepted")
 
 
 class Replay:
@@ -232,11 +199,6 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RECSYS_REPORTS_DIR": str(folder / "reports"),
         "RECSYS_SERVING_STATE_DIR": str(folder / "serving"),
     }
-
-
-def report(seen: Replayed) -> str:
-    """The figures as JSON."""
-    return json.dumps({**asdict(seen), "holds": seen.holds}, indent=1)
 
 
 def main() -> None:

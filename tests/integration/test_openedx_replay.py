@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.openedx_replay import Replay, report
+from benchmarks.openedx_figures import report
+from benchmarks.openedx_replay import Replay
 from benchmarks.openedx_state import PARTITIONS
 from infra.devtools.embedded import EmbeddedKafka
 from infra.devtools.local_redis import LocalRedis
