@@ -70,8 +70,8 @@ def command(once: bool, out: Path | None, learners: int) -> None:
         tempfile.TemporaryDirectory(prefix="recsys-demo-") as folder,
         DemoStack(Path(folder), PARTITIONS) as stack,
     ):
-        url = bring_up(stack, console, learners)
-        change, course, shift = live(stack, console, url, learners)
+        url, finetuner = bring_up(stack, console, learners)
+        change, course, shift = live(stack, console, url, finetuner, learners)
         Console().print(before_and_after(change))
         click.echo(of_new_course(course))
         Console().print(places(shift))
@@ -106,8 +106,8 @@ def step(console: Console, text: str) -> Iterator[None]:
     console.print(f"[green]✓[/] {text} [dim]{time.perf_counter() - start:.1f} s[/]")
 
 
-def bring_up(stack: DemoStack, console: Console, learners: int) -> str:
-    """From nothing to an API that ranks with a trained model; returns its URL."""
+def bring_up(stack: DemoStack, console: Console, learners: int) -> tuple[str, RunningFinetuner]:
+    """From nothing to an API that ranks with a trained model, and a fine-tuner; returns the API's URL, too."""
     history = stack.directory / "history"
     with step(console, f"simulate {learners} learners on {COURSES} courses over {DAYS} days"):
         size = ("--learners", str(learners), "--courses", str(COURSES), "--days", str(DAYS), "--end", "now")
@@ -122,11 +122,15 @@ def bring_up(stack: DemoStack, console: Console, learners: int) -> str:
         _wait(stack, lambda: asyncio.run(read_status(stack.settings)).lag == 0, _CATCH_UP_SECONDS, "a lag of 0")
     with step(console, "train on the topic, evaluate, publish, fill the caches"):
         stack.run("retrain", "--from-topic", "--epochs", str(EPOCHS))
-    with step(console, "start the API"):
-        return stack.start_api()
+    with step(console, "start the API and the fine-tuner"):
+        finetuner = RunningFinetuner(stack.log("finetune"))
+        stack.start("finetune", settings=finetuner.settings)  # its imports take seconds, and nothing waits for them yet
+        return stack.start_api(), finetuner
 
 
-def live(stack: DemoStack, console: Console, url: str, learners: int) -> tuple[Change, CameAndWent, TasteShift]:
+def live(
+    stack: DemoStack, console: Console, url: str, finetuner: RunningFinetuner, learners: int
+) -> tuple[Change, CameAndWent, TasteShift]:
     """A learner clicks on a subject they have not touched, others follow; a course of that subject comes and goes."""
     history = stack.directory / "history"
     courses, interactions = (
@@ -142,11 +146,9 @@ def live(stack: DemoStack, console: Console, url: str, learners: int) -> tuple[C
             learner.click_and_watch(course_ids[:1])  # the first request of a process pays for its connections
             change = learner.click_and_watch(course_ids[1:])
         clicks = clicks_of_others(courses, others, course_ids, now_ms())
-        with step(console, f"{len(others)} others turn to that subject, too; start the fine-tuner"):
+        with step(console, f"{len(others)} others turn to that subject, too"):
             learner.with_others(clicks)
             clicked_at = time.monotonic()
-            finetuner = RunningFinetuner(stack.log("finetune"))
-            stack.start("finetune", settings=finetuner.settings)
         (first,) = courses_in(courses[courses["course_id"] == course_ids[0]])
         new = msgspec.structs.replace(first, course_id=f"{first.course_id}-new", title=f"New: {first.title}")
         with step(console, "a new course comes into the catalogue and is retired"):

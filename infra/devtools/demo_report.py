@@ -76,7 +76,8 @@ def of_finetuning(shift: TasteShift) -> str:
         done = f"published nothing: the list is still ranked by {shift.tuned.model}"
     verdicts = "; then ".join(str(each) for each in decisive(shift.verdicts))
     return (
-        f"The fine-tuner learned from {shift.learned} of the {shift.clicks} clicks of the others and {done}. "
+        f"Of the {shift.clicks} clicks of the others and the learner's own, the fine-tuner learned from "
+        f"{shift.learned} and {done}. "
         f"Its gate said: {verdicts or 'nothing yet'}."
     )
 

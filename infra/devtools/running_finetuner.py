@@ -48,11 +48,11 @@ class RunningFinetuner:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings to start it with: small blocks, judged every second, so that a demonstration sees it."""
+        """The settings to start it with: small blocks, judged every two seconds, so that a demonstration sees it."""
         return {
             "RECSYS_FINETUNE_METRICS_PORT": str(self._port),
             "RECSYS_FINETUNE_BLOCK_OFFSETS": str(BLOCK_OFFSETS),
-            "RECSYS_FINETUNE_GATE_SECONDS": "1",
+            "RECSYS_FINETUNE_GATE_SECONDS": "2",
             "RECSYS_FINETUNE_GATE_EVENTS": "50",
             "RECSYS_LOG_FORMAT": "json",
             "RECSYS_LOG_LEVEL": "info",

@@ -44,7 +44,7 @@ class TasteShift:
         popular: After the others' clicks, by the same model: what is popular has changed; None where an increment was
             published before the list was asked for.
         tuned: After the fine-tuner took all clicks in and judged; by the same model if it published nothing.
-        learned: Clicks that it learned from.
+        learned: Clicks that it learned from, the learner's own among them.
         verdicts: Of its gate, in their order.
     """
 

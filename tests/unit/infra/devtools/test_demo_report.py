@@ -70,7 +70,7 @@ def test_a_list_that_was_ranked_by_the_increment_already_is_not_called_one_of_th
 
 def test_what_passed_the_gate_is_told_with_all_that_the_gate_said() -> None:
     told = of_finetuning(SHIFT)
-    assert "learned from 40 of the 42 clicks" in told
+    assert "Of the 42 clicks of the others and the learner's own, the fine-tuner learned from 40 and published" in told
     assert "published an increment, v2. Its gate said: passed: better; then rejected: forgets." in told
 
 
