@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -54,10 +55,18 @@ def admitted(parent: Bundle, then: Sequence[str]) -> Line:
     return found
 
 
+@pytest.fixture(scope="module")
+def learned() -> dict[str, Any]:
+    """The state of one whose learners take it."""
+    return admitted(as_bundle(hybrid(live=True)), ["new"]).state()
+
+
 @pytest.fixture
-def line(live_parent: Bundle) -> Line:
-    """Of learners who take it."""
-    return admitted(live_parent, ["new"])
+def line(live_parent: Bundle, learned: dict[str, Any]) -> Line:
+    """One with that state."""
+    found = line_of(live_parent)
+    found.restore(deepcopy(learned))
+    return found
 
 
 def served(bundle: Bundle, liked: dict[str, float], at_ms: int, catalogue: Sequence[Course] = ()) -> dict[str, float]:
