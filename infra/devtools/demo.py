@@ -41,7 +41,7 @@ DAYS = 60
 EPOCHS = 3
 _CATCH_UP_SECONDS = 120.0
 _PUBLISHED_SECONDS = 30.0
-_FINETUNED_SECONDS = 120.0
+_FINETUNED_SECONDS = 200.0
 _POLL_SECONDS = 0.2
 
 
@@ -179,8 +179,7 @@ def _after_finetuning(
     status = asyncio.run(read_status(stack.settings))
     logs = [(each.log_start or 0, each.log_end or 0) for each in status.partitions]
     _wait(stack, lambda: finetuner.through(logs), _FINETUNED_SECONDS, "the fine-tuner's verdict")
-    published = asyncio.run(read_status(stack.settings)).model
-    return learner.settled() if published is None else tuned_list(learner, course_ids, published)
+    return tuned_list(learner, course_ids, lambda: asyncio.run(read_status(stack.settings)).model)
 
 
 def choose_clicks(interactions: pd.DataFrame, courses: pd.DataFrame) -> tuple[str, list[str]]:

@@ -16,6 +16,7 @@ from recsys.errors import ServiceUnavailable
 BLOCK_OFFSETS = 16
 _TIMEOUT_SECONDS = 5.0
 _OK = 200
+_PUBLISHES = frozenset({"passed", "roll_back"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ class RunningFinetuner:
         ]
 
     def through(self, logs: Iterable[tuple[int, int]]) -> bool:
-        """Whether it took in all whole blocks of the topic, and has judged what it learned from them.
+        """Whether it took in all whole blocks of the topic, judged what it learned, and published what passed.
+
+        What passed is published after its verdict and before the next one.
 
         Args:
             logs: First and next offset of each partition.
@@ -92,7 +95,7 @@ class RunningFinetuner:
             return False
         if self._verdicts_when_through is None:
             self._verdicts_when_through = len(verdicts)
-        return len(verdicts) > self._verdicts_when_through
+        return len(verdicts) > self._verdicts_when_through and verdicts[-1].outcome not in _PUBLISHES
 
     def _value(self, name: str, labels: dict[str, str]) -> float:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT_SECONDS)

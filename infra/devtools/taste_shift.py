@@ -7,7 +7,7 @@ fine-tuner's gate finds it shown to be better. Either way this module shows what
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, product
 
@@ -26,7 +26,7 @@ _APART_MS = 20
 _LIVE_FEATURES_SECONDS = 4.5
 """A worker merges popularity every 2 s, and reads what was merged every 2 s."""
 
-_SECONDS = 60.0
+_SECONDS = 120.0
 _ACTS_EVERY_S = 1.0
 _POLL_SECONDS = 0.05
 
@@ -130,19 +130,19 @@ def popular_now(
 def tuned_list(
     learner: LiveLearner,
     course_ids: Sequence[str],
-    model: str,
+    published: Callable[[], str | None],
     *,
     seconds: float = _SECONDS,
     acts_every_s: float = _ACTS_EVERY_S,
 ) -> Answer:
-    """The learner's list by a model that has just been published.
+    """The learner's list by the model that is published now.
 
     A list of the version before is served until its learner's next event, so the learner looks at courses again.
 
     Args:
         learner: Whose list.
         course_ids: Courses that the learner has clicked on.
-        model: The version.
+        published: Looks up the version, which may change meanwhile.
         seconds: How long the list may take to follow.
         acts_every_s: Seconds between two events of the learner.
 
@@ -151,6 +151,7 @@ def tuned_list(
     """
     start, acted_at = time.monotonic(), 0.0
     acts = cycle(product(("view", "play"), course_ids))
+    model = published()
     while learner.ask().model != model:
         now = time.monotonic()
         if now - start > seconds:
@@ -158,6 +159,6 @@ def tuned_list(
         if now - acted_at > acts_every_s:
             kind, course_id = next(acts)
             learner.act([course_id], kind)
-            acted_at = now
+            acted_at, model = now, published()
         time.sleep(_POLL_SECONDS)
     return learner.settled()

@@ -15,6 +15,7 @@ from infra.devtools.running_finetuner import RunningFinetuner, Verdict, decisive
 from recsys.errors import ServiceUnavailable
 
 WAITING, PASSED = Verdict("waiting", "few events"), Verdict("passed", "better")
+REJECTED = Verdict("rejected", "forgets")
 
 
 class Metrics(BaseHTTPRequestHandler):
@@ -59,6 +60,18 @@ def judged(verdict: Verdict) -> dict[str, Any]:
     return {"event": "judged", "outcome": verdict.outcome, "reason": verdict.reason, "agreement": None}
 
 
+def test_what_passed_is_published_by_the_next_verdict(tmp_path: Path, port: int) -> None:
+    log = tmp_path / "log"
+    write(log, judged(WAITING))
+    finetuner = RunningFinetuner(log, port)
+    Metrics.blocks = 2
+    assert not finetuner.through([(0, 33)])
+    write(log, judged(PASSED))
+    assert not finetuner.through([(0, 33)])
+    write(log, judged(WAITING))
+    assert finetuner.through([(0, 33)])
+
+
 def test_it_is_through_at_the_first_verdict_after_the_last_whole_block(tmp_path: Path, port: int) -> None:
     log = tmp_path / "log"
     log.write_text("a library says something\n")
@@ -69,9 +82,9 @@ def test_it_is_through_at_the_first_verdict_after_the_last_whole_block(tmp_path:
     Metrics.blocks = 3
     assert not finetuner.through(logs)  # what it said may have been before the last block
     assert not finetuner.through(logs)
-    write(log, judged(PASSED))
+    write(log, judged(REJECTED))
     assert finetuner.through(logs)
-    assert finetuner.verdicts() == [WAITING, PASSED]
+    assert finetuner.verdicts() == [WAITING, REJECTED]
     assert finetuner.learned == 42
 
 
@@ -99,7 +112,6 @@ def test_a_block_is_whole_once_a_record_lies_behind_it() -> None:
 
 
 def test_the_verdicts_that_something_followed_from_count_or_the_last_one() -> None:
-    rejected = Verdict("rejected", "forgets")
-    assert decisive([WAITING, PASSED, WAITING, rejected, WAITING]) == [PASSED, rejected]
+    assert decisive([WAITING, PASSED, WAITING, REJECTED, WAITING]) == [PASSED, REJECTED]
     assert decisive([WAITING, Verdict("waiting", "more events")]) == [Verdict("waiting", "more events")]
     assert decisive([]) == []

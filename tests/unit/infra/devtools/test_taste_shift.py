@@ -87,16 +87,17 @@ def test_a_look_at_a_course_has_the_list_ranked_by_what_is_popular_now() -> None
 
 def test_the_learner_looks_at_courses_until_the_list_is_of_the_increment() -> None:
     listed = Listed(after=3)
-    assert tuned_list(cast("Any", listed), ["c", "d"], "new", acts_every_s=0.0).model == "new"
+    versions = iter(["between", "new", "new", "new"])  # another increment is published meanwhile
+    assert tuned_list(cast("Any", listed), ["c", "d"], lambda: next(versions), acts_every_s=0.0).model == "new"
     assert listed.acts == [("view", "c"), ("view", "d"), ("play", "c")]
 
 
 def test_a_list_that_is_of_the_model_already_is_shown_as_it_is() -> None:
     listed = Listed()
-    tuned_list(cast("Any", listed), ["c"], "new")
+    tuned_list(cast("Any", listed), ["c"], lambda: "new")
     assert listed.acts == []
 
 
 def test_a_list_that_does_not_follow_an_increment_is_told() -> None:
     with pytest.raises(ServiceUnavailable, match=r"no list was ranked by new 0\.1 s after it was published"):
-        tuned_list(cast("Any", Listed(after=10**9)), ["c"], "new", seconds=0.1)
+        tuned_list(cast("Any", Listed(after=10**9)), ["c"], lambda: "new", seconds=0.1)
