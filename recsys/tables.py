@@ -5,7 +5,7 @@ empty; Parquet columns keep the type of the file. What a column must hold is dec
 (`recsys.columns` for the neutral files, `batch.datasets.importers.fields` for publishers' files).
 
 Refused are: a row with more or fewer fields than the header, a column name given twice, a missing column, bytes that
-are no text in any of the layout's encodings or are another kind of file, quotes that do not match. Read right are:
+are no text in any of the layout's encodings or are another kind of file, quotes that do not match. Read as meant are:
 blanks around header names (then also those around fields), invisible characters around them, lines without anything
 but blanks, a header line where a layout has its own names, and a delimiter at the end of every row.
 How text becomes rows is in `recsys.delimited`, how its encoding is found in `recsys.text_encodings`.

@@ -31,17 +31,17 @@ class Experiment:
     Attributes:
         encoded: The training side.
         fitted: The hybrid fitted on the training side (not the one to publish), and how its training went.
-        hyperparameters: With what the validation slice chose.
+        hyperparameters: Of `fitted`, with the values that the validation slice chose.
         exclusion: What every list leaves out.
         tuned: What the validation slice chose for the baselines.
         cases: Warm learners of the test side, with something relevant; `comparison.MAX_LEARNERS` of more.
-        found: How many there are of them.
-        facts: Of the training side.
+        found: How many such learners there were before some were drawn.
+        facts: What the training side knows of the courses, for the figures beyond accuracy.
         hybrid: Figures of the hybrid, aligned with `cases`.
         baselines: Figures of each baseline, the blend of all among them.
         cold: Figures of the hybrid (`hybrid`) and of each baseline on learners the training side does not know.
         seeds: Seed → NDCG@10 of the hybrid trained with it on each case `(u,)`; that of `hybrid` first.
-        encoder: Of the courses' texts.
+        encoder: What turned the courses' texts into vectors.
         alternatives: Figures of hybrids fitted in another way, to compare with.
         checks: The leakage checks, all passed.
         event_types: Type → events on both sides, the most frequent first.

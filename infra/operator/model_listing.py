@@ -49,7 +49,7 @@ class BundleRow:
     Attributes:
         version: Its version, which is its folder's name.
         state: `CURRENT`, `PREVIOUS` or "".
-        published: Whether it ever was published, as far as this folder's note goes.
+        published: Whether it ever was published, as far as `published.json` in this folder says.
         published_at_ms: When it was published last, ms since 1970 UTC; None where never.
         created_at_ms: When it was trained; None where the manifest cannot be read.
         parent: The version it was fine-tuned from; None for a retrain.

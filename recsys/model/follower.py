@@ -47,7 +47,7 @@ class ModelFollower(Generic[M]):
             "publications_unreadable".
         remember_in: File for the pointer this process read last, for a start without Redis; None keeps none.
         restore: Writes a pointer that Redis lost again; None where this process only reads.
-        listed: A loaded model with the catalogue of now (`recsys.model.live_catalogue`). Called in a thread.
+        listed: Gives a loaded model the catalogue of now (`recsys.model.live_catalogue`). Called in a thread.
         clock: Monotonic seconds.
 
     Attributes:

@@ -22,7 +22,7 @@ class HyperParameters:
         unknown_course_rate: Share of course ids hidden in training, so that new courses are served from their text.
         no_history_rate: Share of examples trained without their history.
         history_length: Most courses pooled for one user, highest engagement first.
-        pool_power: Of `recsys.model.affinity` alone: pooling weight is engagement to this power; 1 follows engagement.
+        pool_power: Read by `recsys.model.affinity` alone: the pooling weight is engagement to this power.
         batch_size: Most examples in a training step of the towers.
         epochs: Passes over the examples.
         learning_rate: Adam's step size after warm-up; it falls to a tenth.
