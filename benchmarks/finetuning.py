@@ -1,6 +1,6 @@
 """Fine-tuning beside a full retrain to the same cut: NDCG@10, the old slice, CPU.
 
-    python -m benchmarks.finetuning [--folder DIR] [--drawn sparse --scale 0.1] [--events N]
+    python -m benchmarks.finetuning [--folder DIR] [--drawn sparse --scale 0.1] [--events N] [--late-courses]
 
 A model is fitted on the first 70 % of a history. The fine-tuner reads those (its start, which happens once), and then
 the next 15 % in ten parts, each followed by a verdict; what passes takes the place of the model. All models then rank
@@ -8,6 +8,9 @@ for the learners of the last 15 %, from histories up to the cut: the first model
 fine-tuned), what is in training after the last part and waits for evidence, and one fitted anew on 85 %. Each also
 ranks with the course features of the cut instead of those it was fitted with, as live features would have it. CPU is
 that of this process: of the fit alone, without evaluation, gate and files; and of ten parts.
+
+With `--late-courses` the first model knows only the courses that were touched by then. The others come through the
+catalogue: all models have them placed by their text, and beside the fine-tuner stands one that gives them no rows.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,9 @@ import numpy as np
 import pandas as pd
 
 from batch.encoding import EncodedEvents, EngagementRule, encode
-from batch.evaluation.cases import build_cases, warm
+from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import ndcg
-from batch.evaluation.served import recommender
+from batch.evaluation.served import ScorerRecommender
 from batch.history import History, from_files
 from batch.metrics import paired_bootstrap
 from batch.preparation import prepare, rule_of
@@ -37,11 +40,13 @@ from benchmarks.log_blocks import blocks
 from recsys.catalog import Course
 from recsys.events import Interaction
 from recsys.files import INTERACTION_COLUMNS
-from recsys.model.bundle import Draft, load_bundle, write_bundle
+from recsys.model.bundle import Bundle, Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.course_features import course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.increment_training import deterministic_tensorflow
 from recsys.model.inputs import Doubles
+from recsys.model.placed_courses import BundleTexts
+from recsys.model.scorer import Scorer
 from recsys.settings import load_settings
 from stream.finetuning.gate import GateRules, Outcome, Verdict
 from stream.finetuning.rules import LearningRules
@@ -60,6 +65,7 @@ def main() -> None:
     parser.add_argument("--drawn", default="sparse", help="a shape of benchmarks/shapes.py, without --folder")
     parser.add_argument("--scale", type=float, default=0.1, help="of the drawn shape")
     parser.add_argument("--events", type=int, help="take the last so many events only")
+    parser.add_argument("--late-courses", action="store_true", help="courses come when they are touched first")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     deterministic_tensorflow()  # before anything trains here, on one thread: CPU seconds of both are alike
@@ -68,7 +74,7 @@ def main() -> None:
         if (options.folder)
         else drawn(options.drawn, options.scale)
     )
-    figures = compare(history, options.events)
+    figures = compare(history, options.events, late_courses=options.late_courses)
     print(json.dumps(figures, indent=1))
     if options.json:
         options.json.write_text(json.dumps(figures))
@@ -86,7 +92,7 @@ def drawn(shape: str, scale: float) -> History:
     return History(whole, tuple(courses), f"drawn {shape}")
 
 
-def compare(history: History, newest: int | None) -> dict[str, Any]:
+def compare(history: History, newest: int | None, *, late_courses: bool = False) -> dict[str, Any]:
     """All figures."""
     settings = load_settings()
     prepared = prepare(history, at_ms=FOREVER_MS, rules=settings.record_rules)
@@ -97,22 +103,33 @@ def compare(history: History, newest: int | None) -> dict[str, Any]:
     first, cut = int(len(events) * FIRST), int(len(events) * CUT)
     before, known, after = events.iloc[:first], events.iloc[:cut], events.iloc[cut:]
     cut_ms = int(after["timestamp"].iloc[0])
-    parent, _ = fitted(before, courses, rule, hyperparameters, end=first)
+    touched = set(before["course_id"])
+    late = [course for course in courses if late_courses and course.course_id not in touched]
+    parent, _ = fitted(before, [each for each in courses if each not in late], rule, hyperparameters, end=first)
     retrained, retrain_cpu_s = fitted(known, courses, rule, hyperparameters, end=cut)
     encoded = encode(known, courses, rule)
     cases = warm(build_cases(encoded, after, rule, cut_ms))
     chosen = np.random.default_rng(0).permutation(len(cases))[:MOST_CASES]
     cases = [cases[place] for place in sorted(chosen)]
-    with tempfile.TemporaryDirectory() as name:
-        tuned, in_training, learning = fine_tuned(parent, known, first, Path(name))
     offered = np.array([not course.retired for course in courses])
-
-    def judged(draft: Draft) -> Doubles:
-        return ndcg(recommender(draft), cases, offered)
-
+    with tempfile.TemporaryDirectory() as name:
+        tuned, in_training, learning = fine_tuned(parent, known, first, Path(name), late)
     models = {"parent": parent, "fine-tuned": tuned, "in training": in_training, "retrained": retrained}
-    frozen = {name: judged(draft) for name, draft in models.items()}
-    live = {name: judged(with_features_of(draft, encoded, cut_ms)) for name, draft in models.items()}
+    if late:
+        with tempfile.TemporaryDirectory() as name:
+            models["fine-tuned, no rows"], _, _ = fine_tuned(parent, known, first, Path(name), [])
+
+    def judged(model: Bundle, of: Sequence[Case]) -> Doubles:
+        return ndcg(ScorerRecommender(Scorer(model), courses), of, offered)
+
+    placed = {name: with_courses(draft, courses) for name, draft in models.items()}
+    at_cut = {name: with_features_of(model, encoded, cut_ms) for name, model in placed.items()}
+    frozen = {name: judged(model, cases) for name, model in placed.items()}
+    live = {name: judged(model, cases) for name, model in at_cut.items()}
+    if late:
+        learning |= of_late_courses(
+            late, courses, cases, lambda of: {n: judged(m, of) for n, m in at_cut.items()}, live
+        )
     return {
         "history": history.source,
         "events": len(events),
@@ -130,6 +147,33 @@ def compare(history: History, newest: int | None) -> dict[str, Any]:
         "retrain / fine-tuning, cpu": round(retrain_cpu_s / learning["cpu_of_increments_s"], 1),
         **learning,
     }
+
+
+def of_late_courses(
+    late: Sequence[Course],
+    courses: Sequence[Course],
+    cases: Sequence[Case],
+    judged: Callable[[Sequence[Case]], dict[str, Doubles]],
+    live: dict[str, Doubles],
+) -> dict[str, Any]:
+    """What rows of their own are worth, in all and where a late course is all that is asked for."""
+    is_late = np.isin([course.course_id for course in courses], [course.course_id for course in late])
+    narrowed = [case._replace(relevant=case.relevant[is_late[case.relevant]]) for case in cases]
+    found = judged([case for case in narrowed if case.relevant.size])
+    with_rows, without = "fine-tuned", "fine-tuned, no rows"
+    return {
+        "late courses": len(late),
+        "no rows / retrained, course features of the cut": ratio(live, without),
+        "rows add, course features of the cut": list(paired_bootstrap(live[with_rows], live[without], seed=0)),
+        "ndcg@10 of late courses": {name: round(float(values.mean()), 4) for name, values in found.items()},
+        "rows add to late courses": list(paired_bootstrap(found[with_rows], found[without], seed=0)),
+        "learners with late courses": len(found["parent"]),
+    }
+
+
+def with_courses(draft: Draft, courses: Sequence[Course]) -> Bundle:
+    """The draft with those courses that it does not know placed by their text, as in use."""
+    return BundleTexts(as_bundle(draft)).with_catalogue({course.course_id: course for course in courses}, ())
 
 
 def ratio(values: dict[str, Doubles], name: str) -> float:
@@ -154,23 +198,33 @@ def replace_offsets(draft: Draft, end: int) -> Any:
     return msgspec.structs.replace(draft.data, source="topic", offsets={"0": (0, end)})
 
 
-def with_features_of(draft: Draft, encoded: EncodedEvents, at_ms: int) -> Draft:
-    """The draft with the course features of an instant."""
-    found = course_features(activity_before(encoded, at_ms))
-    features = ((found - draft.arrays["feature_mean"]) / draft.arrays["feature_scale"]).astype(np.float32)
-    return replace(draft, arrays={**draft.arrays, "features": features})
+def with_features_of(model: Bundle, encoded: EncodedEvents, at_ms: int) -> Bundle:
+    """The model with the course features of an instant."""
+    row_of = {course.course_id: row for row, course in enumerate(encoded.courses)}
+    rows = [row_of[course.course_id] for course in model.courses]
+    found = course_features(activity_before(encoded, at_ms))[rows]
+    features = ((found - model.arrays["feature_mean"]) / model.arrays["feature_scale"]).astype(np.float32)
+    return replace(model, arrays={**model.arrays, "features": features})
 
 
-def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) -> tuple[Draft, Draft, dict[str, Any]]:
-    """What is published and what is in training after ten parts, and what they took."""
+def fine_tuned(
+    parent: Draft, events: pd.DataFrame, first: int, folder: Path, late: Sequence[Course]
+) -> tuple[Draft, Draft, dict[str, Any]]:
+    """What is published and what is in training after ten parts, and what they took.
+
+    Late courses are taken over as in use, with the checkpoints.
+    """
     bundle = write_bundle(folder / "models", parent)
     settings = load_settings(
-        finetune_dir=folder / "state", models_dir=folder / "models", finetune_checkpoint_blocks=1000
+        finetune_dir=folder / "state",
+        models_dir=folder / "models",
+        finetune_checkpoint_blocks=16 if late else 1000,
     )
     (folder / "state").mkdir()
     rules = TrainerRules.of(settings)
     gate = GateRules(events=100, moved=0.0, rejections=INCREMENTS + 1)
     trainer = make_trainer(replace(rules, learning=replace(LearningRules(), gate=gate)))
+    trainer.offer([(course.course_id, course) for course in late])
     trainer.follow(bundle)
     stream = blocks(interactions(events))
     start = [block for block in stream if block.place.stop <= first]
@@ -192,12 +246,13 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path) ->
     figures: dict[str, Any] = {
         "labels learned": line.learned,
         "old slice / parent": None if old is None else round(old[0] / old[1], 4),
+        "new courses with rows": len(line.situations.courses) - len(parent.courses),
         "verdicts": verdicts,
         "cpu_of_increments_s": round(spent, 2),
         "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
     }
     in_training = line.draft(Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
-    return replace(parent, arrays=dict(tuned.arrays)), in_training, figures
+    return replace(parent, courses=tuned.courses, arrays=dict(tuned.arrays)), in_training, figures
 
 
 def judged(trainer: Trainer, number: int) -> str:
