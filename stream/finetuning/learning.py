@@ -89,7 +89,7 @@ class Line:
         self.lineage = Lineage(manifest.version, origin)
         self.evidence = Evidence(rules, self.situations)
         self._rng = np.random.default_rng(manifest.settings.seed)
-        self._texts = BundleTexts(parent, most=rules.new_courses.rows)
+        self._texts = BundleTexts(parent)
         places = rules.new_courses if self._texts.can_place else replace(rules.new_courses, rows=0)
         self._new_courses = NewCourses(places, self.situations.row_of.keys())
         self._frequencies = Frequencies(len(parent.courses), rules.frequency_half_life)
@@ -342,7 +342,8 @@ class Line:
         """From the checkpoint of a line with this parent."""
         self._rng.bit_generator.state = json.loads(state["rng"])
         self.learners.restore(state["learners"])
-        self._restore_new_courses(state["new_courses"])
+        self._new_courses.restore(state["new_courses"])
+        self._place_new_courses()
         self._matrices.restore(state["matrices"])
         self.lineage.restore(state["lineage"], self.situations.origin.item_item, self._matrices.current)
         self.evidence.restore(state["evidence"])
@@ -352,8 +353,7 @@ class Line:
         self.positions, self.last_ms = dict(state["positions"]), state["last_ms"]
         self.situations.now(self._activity.features(self.last_ms))
 
-    def _restore_new_courses(self, state: Mapping[str, Any]) -> None:
-        self._new_courses.restore(state)
+    def _place_new_courses(self) -> None:
         if self._new_courses.admitted or self._new_courses.retired:
             self._place()
 
@@ -362,7 +362,8 @@ class Line:
         self.learners.restore(state["learners"])
         self.evidence.go_on_from(state["evidence"], self._rng)
         self.positions = dict(state["positions"])
-        self._restore_new_courses(state["new_courses"])
+        self._new_courses.go_on_from(state["new_courses"])
+        self._place_new_courses()
 
 
 def _event(record: LogRecord) -> Interaction | None:

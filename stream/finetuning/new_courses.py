@@ -7,7 +7,7 @@ it for long, or when the catalogue retires it. All tables are bounded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,7 +146,8 @@ class NewCourses:
             Whether anything changed.
         """
         oldest_ms = now_ms - self._rules.days * MS_PER_DAY
-        gone = [each for each, at_ms in self._liked_ms.items() if at_ms < oldest_ms or offered.is_retired(each)]
+        gone = {each for each, at_ms in self._liked_ms.items() if at_ms < oldest_ms or offered.is_retired(each)}
+        gone.update([each for each in self.admitted if each not in gone][self._rules.rows :])  # the limit was lowered
         for course_id in gone:
             del self.admitted[course_id], self._liked_ms[course_id]
         due = [(each, offered.get(each)) for each, watched in self._watched.items() if self._is_due(watched)]
@@ -170,15 +171,26 @@ class NewCourses:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """From the checkpoint, also of a line with another parent: what this one knows needs no row of its own."""
+        """From the checkpoint of a line with this parent.
+
+        What was learned by row is in it, too, so all rows are kept; those above a lowered limit go with `take_over`.
+        """
         admitted = [(msgspec.convert(course, Course), at_ms) for course, at_ms in state["admitted"]]
-        kept = [(course, at_ms) for course, at_ms in admitted if course.course_id not in self._known]
-        kept = kept[: self._rules.rows]
-        self.admitted = {course.course_id: course for course, _ in kept}
-        self._liked_ms = {course.course_id: at_ms for course, at_ms in kept}
+        self._admit(admitted)
         self.retired = frozenset(state["retired"]) & self._known
         self._watched = {
             each: _Watched(events, learners)
             for each, events, learners in state["watched"]
             if each not in self._known and self._rules.rows
         }
+
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """From a line with another parent: what this one knows needs no row of its own."""
+        self.restore(state)
+        kept = [(course, self._liked_ms[each]) for each, course in self.admitted.items() if each not in self._known]
+        self._admit(kept[: self._rules.rows])
+
+    def _admit(self, courses: Sequence[tuple[Course, int]]) -> None:
+        """These have rows and no others; with when each was liked last."""
+        self.admitted = {course.course_id: course for course, _ in courses}
+        self._liked_ms = {course.course_id: at_ms for course, at_ms in courses}

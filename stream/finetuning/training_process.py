@@ -179,7 +179,7 @@ class TrainingProcess:
             try:
                 answer = await asyncio.shield(asked)
             except asyncio.CancelledError:
-                await asyncio.wait({asked})  # the pipe is in use by its thread until then
+                await _ended(asked, END_S)  # the pipe is in use by its thread until then
                 raise
         if isinstance(answer, RecsysError):
             raise answer
@@ -201,3 +201,12 @@ class TrainingProcess:
         await asyncio.to_thread(self._process.join, END_S)
         if self._process.is_alive():
             self._process.kill()
+
+
+async def _ended(asked: asyncio.Future[Any], within_s: float) -> None:
+    """Waits a bounded time for a call, whoever cancels meanwhile: `recsys.process.tasks.cancelled` does, repeatedly."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + within_s
+    while not asked.done() and (left := until - clock()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({asked}, timeout=left)

@@ -217,6 +217,15 @@ def test_refreshed_matrices_of_what_is_published_move_along(live_parent: Bundle)
         assert np.array_equal(mine, line.draft(PASSED, at_ms=START_MS).arrays[name]), name
 
 
+def test_rows_go_after_a_restart_that_turned_them_off(live_parent: Bundle, learned: dict[str, Any]) -> None:
+    line = line_of(live_parent, replace(LEARNING, new_courses=replace(LEARNING.new_courses, rows=0)))
+    line.restore(deepcopy(learned))
+    learn(line, events(100, seed=3, learners=300, new=["new"]), first=900)
+    line.take_over(offered(NEW))
+    assert len(line.draft(PASSED, at_ms=START_MS).arrays["course_bias"]) == N_COURSES
+    assert line.increment.bias.any()
+
+
 def test_a_poisoned_course_of_few_learners_gets_no_rows(live_parent: Bundle) -> None:
     line: Any = line_of(live_parent)
     clicks = [Interaction(f"p{n}", f"u{n % 2}", "new", "click", START_MS + n * 60_000) for n in range(200)]

@@ -103,9 +103,20 @@ def test_the_next_parent_has_its_own_rows() -> None:
     like(new_courses, "newer")
     like(new_courses, "watched", events=1)
     new_courses.take_over(offered("new", "newer"), NOW)
-    following.restore(new_courses.state())
+    following.go_on_from(new_courses.state())
     assert list(following.admitted) == ["newer"]
     assert following.watched == 1
+
+
+def test_a_lowered_limit_lets_the_last_rows_go() -> None:
+    new_courses, again = NewCourses(RULES, {"c1"}), NewCourses(replace(RULES, rows=1), {"c1"})
+    like(new_courses, "new")
+    like(new_courses, "newer")
+    new_courses.take_over(offered("new", "newer"), NOW)
+    again.restore(new_courses.state())
+    assert list(again.admitted) == ["new", "newer"]  # as what the checkpoint has by row
+    assert again.take_over(offered(), NOW)
+    assert list(again.admitted) == ["new"]
 
 
 def test_an_erased_learner_does_not_count_any_more() -> None:

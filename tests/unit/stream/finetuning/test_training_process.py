@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from recsys.process.tasks import CANCEL_AGAIN_S, cancelled
 from recsys.settings import load_settings
 from stream.finetuning.gate import GateRules
 from stream.finetuning.training_process import TrainerRules, TrainingProcess, only_trainer
@@ -67,11 +68,12 @@ async def test_a_call_that_is_given_up_keeps_the_pipe_until_it_is_answered() -> 
     training = _Slow()
     first = asyncio.create_task(training.dropped())
     assert await asyncio.to_thread(training.called.wait, 10)
-    first.cancel()
+    ending = asyncio.create_task(cancelled([first]))  # more than once, as where the fine-tuner ends
     second = asyncio.create_task(training.dropped())
-    done, _ = await asyncio.wait({first, second}, timeout=0.2)
+    done, _ = await asyncio.wait({first, second}, timeout=3 * CANCEL_AGAIN_S)
     assert not done
     training.let.set()
     async with asyncio.timeout(10):
         await second
+        await ending
     assert first.cancelled()
