@@ -6,6 +6,7 @@ answered: a block is written down (`order`) before it is learned, and what canno
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,7 @@ class Trainer:
         self._number, self._since = 0, 0
         self._line: Line | None = None
         self._offered = OfferedCourses(rules.new_courses.offered)
+        self._rows = Counter[str]()  # that came and went since the last block that was told of
 
     @property
     def line(self) -> Line:
@@ -190,8 +192,9 @@ class Trainer:
         counts = line.learn(block)
         self._since += 1
         if self._since >= self._checkpoint_blocks:
-            counts += line.take_over(self._offered)
             self._checkpoint()
+        counts += self._rows
+        self._rows.clear()
         trial = line.evidence.newest
         ndcg = None if trial.model.mean is None or trial.other.mean is None else (trial.model.mean, trial.other.mean)
         return Learned(dict(counts), ndcg)
@@ -239,6 +242,11 @@ class Trainer:
         return state
 
     def _checkpoint(self) -> None:
+        """Writes what is known between two blocks, and with it what the catalogue says by now.
+
+        Each one takes that over: verdicts may write them more often than so many blocks come.
+        """
+        self._rows += self.line.take_over(self._offered)
         write_checkpoint(self._folder, {"format": FORMAT, "number": self._number + 1, "line": self.line.state()})
         self._number += 1
         self._since = 0

@@ -108,6 +108,22 @@ def test_evidence_that_a_verdict_left_behind_does_not_come_back_with_a_restart(
     assert again.line.evidence.newest.events == 0
 
 
+def test_a_new_course_does_not_wait_for_blocks_where_verdicts_write_checkpoints(
+    new_trainer: New, models_dir: Path
+) -> None:
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(350, learners=100, new=["new"]))
+    trainer.offer([("new", course_of(42, "new"))])
+    trainer.follow(write_bundle(models_dir, hybrid(live=True)))
+    for block in stream[:-1]:
+        trainer.learn(block)
+    trainer.line.evidence.newest = Trial()
+    for number in range(2 * LEARNING.gate.events):
+        trainer.line.evidence.newest = trainer.line.evidence.newest.added(0.0, 0.5, number)
+    assert trainer.propose(1).verdict.outcome is Outcome.REJECTED
+    assert len(trainer.line.situations.courses) == N_COURSES + 1
+    assert trainer.learn(stream[-1]).counts["rows_admitted"] == 1
+
+
 def test_a_checkpoint_that_was_changed_is_refused_by_name(new_trainer: New, parent_path: Path, tmp_path: Path) -> None:
     new_trainer().follow(parent_path)
     file = tmp_path / "state" / FILE
