@@ -134,6 +134,10 @@ class Learners:
             user = self._merged[user]
         return user
 
+    def names(self, user: str) -> set[str]:
+        """The ids of a learner: their own, and those that were merged into it."""
+        return {user, *(each for each in self._merged if self.owner(each) == user)}
+
     def apply(self, event: Interaction) -> Folded:
         """Folds one event."""
         learner = self._of(event.user_id)

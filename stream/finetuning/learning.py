@@ -160,9 +160,10 @@ class Line:
             block.changes += folded.changes
         if touch is None:
             if event.type == "erase":
-                self._steps.forget(user)
-                self._new_courses.forget(user)
-                self.evidence.forget(user)
+                for name in self.learners.names(user):
+                    self._steps.forget(name)
+                    self._new_courses.forget(name)
+                    self.evidence.forget(name)
             return "control"
         if touch.bot:
             return "bot"

@@ -226,6 +226,20 @@ def test_rows_go_after_a_restart_that_turned_them_off(live_parent: Bundle, learn
     assert line.increment.bias.any()
 
 
+def test_an_erasure_takes_what_was_learned_before_merges_too(live_parent: Bundle) -> None:
+    line, at_ms = line_of(live_parent), iter(range(START_MS + 1, START_MS + 100))
+    clicks = [Interaction(f"a{course}", "ada2", course, "click", next(at_ms)) for course in ("c1", "c2", "new")]
+    merges = [
+        Interaction(f"m{user}", user, "", "merge", next(at_ms), into=into)
+        for user, into in (("ada2", "ada3"), ("ada3", "ada4"))
+    ]
+    learn(line, [*clicks, *merges])
+    of = ("evidence", "steps", "new_courses")
+    assert all("ada2" in str(line.state()[name]) for name in of)
+    learn(line, [Interaction("x", "ada4", "", "erase", next(at_ms))], first=50)
+    assert not any("ada2" in str(line.state()[name]) for name in of)
+
+
 def test_a_poisoned_course_of_few_learners_gets_no_rows(live_parent: Bundle) -> None:
     line: Any = line_of(live_parent)
     clicks = [Interaction(f"p{n}", f"u{n % 2}", "new", "click", START_MS + n * 60_000) for n in range(200)]
