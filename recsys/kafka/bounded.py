@@ -107,5 +107,5 @@ class BoundedLog:
 
 
 def missing_topic(topic: str) -> str:
-    """What every command says of a topic that is not there."""
-    return f"Kafka has no topic {topic}: `recsys topics` creates it"
+    """What every command says of a topic that is not there, as far as its user is told."""
+    return f"Kafka has no topic {topic}: `recsys topics` creates it (one that this user may not describe looks the same)"
