@@ -108,4 +108,5 @@ class BoundedLog:
 
 def missing_topic(topic: str) -> str:
     """What every command says of a topic that is not there, as far as its user is told."""
-    return f"Kafka has no topic {topic}: `recsys topics` creates it (one that this user may not describe looks the same)"
+    remedy = "`recsys topics` creates it (one that this user may not describe looks the same)"
+    return f"Kafka has no topic {topic}: {remedy}"
