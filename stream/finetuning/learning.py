@@ -363,6 +363,7 @@ class Line:
         self.learners.restore(state["learners"])
         self.evidence.go_on_from(state["evidence"], self._rng)
         self.positions = dict(state["positions"])
+        self.last_ms = max(self.last_ms, state["last_ms"])  # else a course admitted now was liked at the retrain's end
         self._new_courses.go_on_from(state["new_courses"])
         self._place_new_courses()
 

@@ -226,6 +226,16 @@ def test_rows_go_after_a_restart_that_turned_them_off(live_parent: Bundle, learn
     assert line.increment.bias.any()
 
 
+def test_a_course_admitted_with_a_late_retrain_is_as_new_as_the_events_that_like_it(live_parent: Bundle) -> None:
+    line, following = line_of(live_parent), line_of(live_parent)
+    learn(line, events(300, learners=100, new=["new"], start_ms=LATER_MS))
+    following.go_on_from(line.state())
+    following.take_over(offered(NEW))
+    learn(following, [Interaction("next", "u1", "c2", "click", LATER_MS + 10**6)], first=300)
+    following.take_over(offered(NEW))
+    assert [*following.situations.courses][ROW:] == [NEW]
+
+
 def test_an_erasure_takes_what_was_learned_before_merges_too(live_parent: Bundle) -> None:
     line, at_ms = line_of(live_parent), iter(range(START_MS + 1, START_MS + 100))
     clicks = [Interaction(f"a{course}", "ada2", course, "click", next(at_ms)) for course in ("c1", "c2", "new")]
