@@ -70,7 +70,8 @@ class RunningFinetuner:
 
     def verdicts(self) -> list[Verdict]:
         """What its gate has said, in its order; why it has not begun, where no model can be fine-tuned."""
-        lines = (json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{"))
+        written, _, _ = self._log.read_text().rpartition("\n")  # the last line may be on its way
+        lines = (json.loads(line) for line in written.splitlines() if line.startswith("{"))
         return [
             Verdict(line.get("outcome", line["event"]), line["reason"])
             for line in lines

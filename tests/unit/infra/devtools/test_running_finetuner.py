@@ -88,6 +88,14 @@ def test_it_is_through_at_the_first_verdict_after_the_last_whole_block(tmp_path:
     assert finetuner.learned == 42
 
 
+def test_a_line_that_is_being_written_is_read_later(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write(log, judged(WAITING))
+    with log.open("a") as file:
+        file.write(json.dumps(judged(PASSED))[:30])
+    assert RunningFinetuner(log, 1).verdicts() == [WAITING]
+
+
 def test_a_model_that_cannot_be_fine_tuned_is_no_reason_to_wait(tmp_path: Path, port: int) -> None:
     log = tmp_path / "log"
     write(log, {"event": "waiting_for_a_model", "reason": "a baseline"})
