@@ -9,6 +9,7 @@ from __future__ import annotations
 from xdist.scheduler import LoadFileScheduling
 
 TRAINING = (
+    "tests/unit/benchmarks/test_towers.py",
     "tests/unit/batch/test_",
     "tests/unit/batch/evaluation/",
     "tests/unit/batch/ranking/",
@@ -16,6 +17,7 @@ TRAINING = (
     "tests/unit/recsys/model/test_increment_training.py",
     "tests/unit/stream/finetuning/test_learning.py",
     "tests/unit/stream/finetuning/test_matrices.py",
+    "tests/unit/stream/finetuning/test_shadow.py",
     "tests/unit/stream/finetuning/test_trainer.py",
     "tests/integration/test_comparisons.py",
     "tests/integration/test_notebook.py",
