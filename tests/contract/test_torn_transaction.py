@@ -28,6 +28,7 @@ GROUP, SHARD = "g", Shard(0)
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LocalRedis]:
     with LocalRedis(tmp_path) as redis:
+        redis.repairs = False
         yield redis
 
 
@@ -89,6 +90,22 @@ async def test_a_log_that_is_rewritten_holds_nothing_of_a_torn_commit(server: Lo
     async with store(server) as redis:
         with nullcontext() if rewritten else pytest.raises(UnreadableState, match="applied in part"):
             assert await redis.read_shard(SHARD, GROUP, [])
+
+
+async def test_a_log_that_is_repaired_before_the_start_holds_nothing_of_a_torn_commit(server: LocalRedis) -> None:
+    server.repairs = True
+    await commit(server, None, 1.0)
+    await commit(server, 0, 2.0)
+    tear(server, b"fence:g")
+    async with store(server) as redis:
+        assert await redis.commit(Shard(1), GROUP, None, 0, effects(counts={"accepted": 1}))
+    crash(server)
+    server.start()
+
+    assert await counts(server) == {"accepted": 1, "refused": 2}
+    async with store(server) as redis:
+        assert await redis.counts(Shard(1)) == {"accepted": 1}  # nor does what came after it go with it
+        assert await redis.read_shard(SHARD, GROUP, [])
 
 
 def persistence(server: LocalRedis) -> Mapping[str, Any]:
