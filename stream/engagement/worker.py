@@ -44,7 +44,7 @@ from stream.engagement.shutdown import (
 from stream.engagement.side_outputs import KafkaSideOutputs
 from stream.engagement.topology_watch import TopologyWatch
 from stream.engagement.worker_id import WorkerId
-from stream.transport.app import ConsumerLog, create_app
+from stream.transport.app import ConsumerLog, create_app, start_app
 from stream.transport.watchdog import Stalled
 
 log = structlog.get_logger(__name__)
@@ -126,7 +126,7 @@ class EngagementWorker:
 
         Raises:
             WorkerIdTaken: Another live worker has this worker id.
-            ServiceUnavailable: Redis does not answer at the start.
+            ServiceUnavailable: Redis or Kafka does not answer at the start.
         """
         if not await self._started(stop):
             os._exit(0)  # half a start is not worth an orderly end: nothing was acknowledged
@@ -171,7 +171,7 @@ class EngagementWorker:
     async def _start(self) -> None:
         await self._identity.claim()
         await self._lists.begin()
-        await self._app.start()
+        await start_app(self._app)
         log.info("worker_started", worker_id=self._worker_id, topic=self._settings.interactions_topic)
 
     async def _drop_partitions(self, _app: object, _partitions: Iterable[TP], **_signal: object) -> None:

@@ -34,7 +34,7 @@ from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.publication import publish_proposal
 from stream.finetuning.trainer import Standing
 from stream.finetuning.training_process import TrainingProcess
-from stream.transport.app import ConsumerLog, create_app
+from stream.transport.app import ConsumerLog, create_app, start_app
 
 MOST_WAITING = 64
 """Whole blocks that wait for the training process; then nothing more is taken from Faust, which fetches no more."""
@@ -98,7 +98,7 @@ class Finetuner:
         self._blocks = Blocks(self._settings.finetune_block_offsets, standing.positions)
         self._ready = Ready(standing.repeated)
         log.info("finetuner_started", published=standing.published, grows_from=standing.parent)
-        await self._app.start()
+        await start_app(self._app)
         await self._learn()
 
     async def _first_model(self) -> Standing:

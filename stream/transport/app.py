@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import faust
 import faust.streams
+from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
-from recsys.errors import ConfigurationError
+from recsys.errors import ConfigurationError, ServiceUnavailable
 from recsys.kafka.clients import faust_options
 from recsys.settings import Settings
 from stream.transport.chunks import ChunkConsumer, ChunkTransport
@@ -66,6 +67,18 @@ def create_app(
 
     app.agent(topic, name=name, concurrency=1)(agent)
     return app
+
+
+async def start_app(app: faust.App) -> None:
+    """Starts the app.
+
+    Raises:
+        ServiceUnavailable: Kafka went away since it was asked for the topic.
+    """
+    try:
+        await app.start()
+    except KafkaError as error:
+        raise ServiceUnavailable(f"Kafka cannot be reached: {error} (KAFKA_BOOTSTRAP_SERVERS)") from error
 
 
 def _options(settings: Settings, instance_id: str | None) -> dict[str, Any]:
