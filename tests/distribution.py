@@ -21,6 +21,7 @@ TRAINING = (
     "tests/unit/stream/finetuning/test_trainer.py",
     "tests/integration/test_comparisons.py",
     "tests/integration/test_notebook.py",
+    "tests/integration/test_towers.py",
 )
 
 

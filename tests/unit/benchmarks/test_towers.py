@@ -1,35 +1,20 @@
-"""The comparison of the towers' training with Keras `fit` runs, and says of each figure what it counts."""
+"""The comparison of the towers' training with Keras `fit` says of each figure what it counts."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks.towers import ALL, IALS, ONE, RETRAIN, Comparison, Trained, compare
+from benchmarks.towers import ALL, IALS, ONE, RETRAIN, Comparison, Trained
 from recsys.model.inputs import Doubles
-from tests.doubles.two_subjects import QUICK, RULE, draw_courses, draw_events
 
 NONE = float("nan")
-
-# Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def trained(samples_per_s: float, pairs_per_s: float, cpu_s: float, ndcg: float, *, reached: bool) -> Trained:
     return Trained("an example", samples_per_s, pairs_per_s, 2.0, cpu_s, np.full(4, ndcg), reached)
-
-
-def test_every_way_learns_from_the_same_pairs() -> None:
-    """A sample of `fit` with one target is a pair, and every other an example with all of its pairs."""
-    found = compare(draw_events(), draw_courses(), RULE, replace(QUICK, max_examples=256), passes=(1, 1))
-    assert list(found.by_name) == [RETRAIN, ALL, ONE, IALS]
-    assert found.examples < found.pairs
-    pairs_a_sample = [found.by_name[name].pairs_per_s / found.by_name[name].samples_per_s for name in (ALL, ONE)]
-    assert pairs_a_sample == pytest.approx([found.pairs / found.examples, 1.0])
-    assert all(len(each.ndcg) == len(found.by_name[RETRAIN].ndcg) > 0 for each in found.by_name.values())
 
 
 def test_each_reading_of_the_speed_is_said() -> None:
