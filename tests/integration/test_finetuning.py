@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.unit.stream.finetuning.drawn import course_of, events, hybrid
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]  # two starts of TensorFlow
 
 WITHIN_S = 250
+MORE_AFTER_S, MORE_EVERY_S = 30.0, 5.0
 
 
 class Finetuner:
@@ -76,8 +78,8 @@ def finetuners(platform: Recsys, tmp_path: Path) -> Iterator[Any]:
         each.process.wait()
 
 
-def send(platform: Recsys, count: int, *, seed: int, new: Sequence[str] = ()) -> None:
-    clicks = events(count, seed=seed, learners=300, new=new)
+def send(platform: Recsys, count: int, *, seed: int, learners: int = 300, new: Sequence[str] = ()) -> None:
+    clicks = events(count, seed=seed, learners=learners, new=new)
     into(platform, "RECSYS_INTERACTIONS_TOPIC", [Record(each.user_id.encode(), encode(each)) for each in clicks])
 
 
@@ -97,8 +99,17 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
 
     parent = published()
     send(platform, 3000, seed=0)
-    finetuner = finetuners()
-    wait_until(lambda: finetuner.check() and published() != parent, within_s=WITHIN_S, what="an increment")
+    finetuner, sent, more_at = finetuners(), 3000, time.monotonic() + MORE_AFTER_S
+
+    def increment_is_published() -> bool:
+        """Clicks go on: what a verdict has for evidence depends on when it comes, and none may have enough."""
+        nonlocal sent, more_at
+        if time.monotonic() > more_at:
+            send(platform, 500, seed=sent, learners=1000)
+            sent, more_at = sent + 500, time.monotonic() + MORE_EVERY_S
+        return finetuner.check() and published() != parent
+
+    wait_until(increment_is_published, within_s=WITHIN_S, what="an increment")
     increment = load_manifest(tmp_path / "models" / published())
     assert (increment.parent, increment.metrics["model"]) == (parent, "increment")
     listed = json.loads(platform.run("models", "list", "--json"))
@@ -118,7 +129,7 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
         if not again.check() or found is None:
             return False
         line = found["line"]
-        return line["positions"].get(0, 0) >= 3500 and len(line["new_courses"]["admitted"]) == 1
+        return line["positions"].get(0, 0) >= sent + 500 and len(line["new_courses"]["admitted"]) == 1
 
     wait_until(through, within_s=WITHIN_S, what="the rest of the events, and rows of the new course")
     after = read_checkpoint(tmp_path / "finetune")
