@@ -14,6 +14,7 @@ from benchmarks.drawn import draw_bundle, draw_learners
 from recsys.course_sums.activity import FIRST, Terms, activity, added, untouched
 from recsys.engagement import ForwardDecay
 from recsys.errors import BundleError
+from recsys.model import signals as signals_module
 from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
@@ -85,7 +86,9 @@ def test_a_learner_is_ranked_alike_in_every_batch_to_the_last_bit(mixed: Draft) 
         assert found[1] == [float(scores[int(course[1:])]) for course in found[0]]
 
 
-def test_learners_of_many_links_are_ranked_alike_in_every_batch(tmp_path: Path) -> None:
+def test_learners_of_many_links_are_ranked_alike_in_every_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As many links as of a real catalogue; those of a long history are summed in parts."""
     scorer = Scorer.load(draw_bundle(tmp_path, courses=500, users=3))
     learners = draw_learners(60, courses=500, at_ms=NOW)
@@ -96,6 +99,8 @@ def test_learners_of_many_links_are_ranked_alike_in_every_batch(tmp_path: Path) 
     for size in (2, 7, 60):
         batches = (learners[start : start + size] for start in range(0, 60, size))
         assert [ranked for batch in batches for ranked in scorer.rank_many(batch, at_ms=NOW, n=20)] == alone
+    monkeypatch.setattr(signals_module, "LINKS_AT_A_TIME", 1 << 30)  # all of a history at once
+    assert [scorer.rank_many([learner], at_ms=NOW, n=20)[0] for learner in learners] == alone
 
 
 def test_scores_are_the_mixed_signals_and_features(mixed: Draft) -> None:

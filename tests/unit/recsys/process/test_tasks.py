@@ -69,7 +69,7 @@ async def test_a_task_that_was_cancelled_before_may_still_clean_up() -> None:
         finally:
             with cancellable():
                 await asyncio.sleep(0)
-                cleaned.append(True)
+            cleaned.append(True)
 
     task = asyncio.create_task(cleans_up())
     await asyncio.sleep(0)
