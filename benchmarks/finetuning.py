@@ -49,6 +49,7 @@ from recsys.model.placed_courses import BundleTexts
 from recsys.model.scorer import Scorer
 from recsys.settings import load_settings
 from stream.finetuning.gate import GateRules, Outcome, Verdict
+from stream.finetuning.judging import draft_of
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
 from stream.finetuning.training_process import TrainerRules, make_trainer
@@ -251,7 +252,7 @@ def fine_tuned(
         "cpu_of_increments_s": round(spent, 2),
         "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
     }
-    in_training = line.draft(Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
+    in_training = draft_of(line, Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
     return replace(parent, courses=tuned.courses, arrays=dict(tuned.arrays)), in_training, figures
 
 

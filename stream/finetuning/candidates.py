@@ -1,4 +1,4 @@
-"""An increment as a bundle. Pure."""
+"""An increment as a bundle, and whether one can be used. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from recsys.catalog import Course
+from recsys.errors import BundleError
 from recsys.model.bundle import Bundle, Draft
+from recsys.model.scorer import Scorer
 from stream.finetuning.gate import Verdict
 
 INCREMENT = "increment"
@@ -71,3 +74,23 @@ def candidate(
         arrays=arrays,
         documents=parent.documents,
     )
+
+
+def broken_arrays(bundle: Bundle) -> str:
+    """Why a candidate must not be published; "" where nothing is wrong with it.
+
+    It is loaded and ranks as it would be in use: arrays that do not fit, numbers that are none, scores that are none.
+    """
+    wrong = [name for name, array in bundle.arrays.items() if not np.isfinite(array).all()]
+    if wrong:
+        return f"numbers that are none in {', '.join(wrong)}"
+    try:
+        scorer = Scorer(bundle)
+    except BundleError as error:
+        return str(error)
+    first = {course.course_id: 1.0 for course in bundle.courses[:1]}
+    for engagement in ({}, first):
+        scores = scorer.score("", engagement, at_ms=bundle.manifest.data.last_ms)
+        if not np.isfinite(scores).all():
+            return "scores that are no numbers"
+    return ""

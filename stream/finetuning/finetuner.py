@@ -27,12 +27,12 @@ from recsys.settings import Settings
 from stream.engagement.quietly import quietly
 from stream.engagement.shutdown import STOP_S, end_process, within
 from stream.finetuning import metrics
+from stream.finetuning.answers import Standing
 from stream.finetuning.blocks import Blocks, Ready
 from stream.finetuning.catalogue import CatalogueChanges
 from stream.finetuning.gate import AGREEMENT_AT_10, Outcome
 from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.publication import publish_proposal
-from stream.finetuning.trainer import Standing
 from stream.finetuning.training_process import TrainingProcess
 from stream.transport.app import ConsumerLog, create_app, start_app
 

@@ -10,8 +10,8 @@ import structlog
 from recsys.errors import PointerMoved
 from recsys.model.publishing import PublishStore, publish_bundle
 from recsys.online_store import ModelPointer
+from stream.finetuning.answers import Proposal, Standing
 from stream.finetuning.gate import Outcome
-from stream.finetuning.trainer import Proposal, Standing
 
 log = structlog.get_logger(__name__)
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from recsys.catalog import Course
 from recsys.errors import BundleError
 from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
-from recsys.model.scorer import Scorer
 from recsys.record import RecordRules
-from stream.finetuning.blocks import Block, BlockId
+from stream.finetuning.answers import Learned, Proposal, Standing
+from stream.finetuning.blocks import Block
+from stream.finetuning.candidates import broken_arrays
 from stream.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from stream.finetuning.gate import Outcome, Verdict
-from stream.finetuning.learning import Line
+from stream.finetuning.judging import draft_of, verdict_on
+from stream.finetuning.learning import learn_block
+from stream.finetuning.line import Line
 from stream.finetuning.new_courses import OfferedCourses
 from stream.finetuning.order import BlockOrder
 from stream.finetuning.rules import LearningRules
@@ -30,49 +30,6 @@ from stream.finetuning.steps import Start, Step
 
 FORMAT = 3
 """Of checkpoints."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the trainer stands.
-
-    Attributes:
-        parent: Version of the retrain that the line grows from.
-        published: What it takes to be published.
-        proposed: What it wrote and does not know to be published.
-        positions: Partition → the offset to read from.
-        repeated: Blocks that were begun after the checkpoint: they are learned first, in this order.
-        frozen: Whether nothing is learned until a retrain.
-    """
-
-    parent: str
-    published: str
-    proposed: str | None
-    positions: Mapping[int, int]
-    repeated: Sequence[BlockId]
-    frozen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What a block gave.
-
-    Attributes:
-        counts: Records and steps by what became of them.
-        ndcg: Prequential NDCG@10 since the last decision, of the increment and of what is published; None before any.
-    """
-
-    counts: Mapping[str, int]
-    ndcg: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A verdict, and the bundle that was written where it passed."""
-
-    verdict: Verdict
-    bundle: Path | None = None
-    version_before: str | None = None
 
 
 class Trainer:
@@ -189,7 +146,7 @@ class Trainer:
         line = self.line
         if self._since >= len(self._order.since(self._number)):
             self._order.append(block.place)
-        counts = line.learn(block)
+        counts = learn_block(line, block)
         self._since += 1
         if self._since >= self._checkpoint_blocks:
             self._checkpoint()
@@ -209,14 +166,14 @@ class Trainer:
         if line.lineage.proposed is not None:
             line.lineage.was_dropped()  # whoever had it died before it was published
         predicted = line.evidence.newest.events
-        verdict = line.judge()
+        verdict = verdict_on(line)
         if verdict.outcome is Outcome.ROLL_BACK:
             return Proposal(verdict, self._models_dir / (line.lineage.before or ""), line.lineage.published)
         if verdict.outcome is Outcome.REJECTED or line.evidence.newest.events != predicted:
             self._checkpoint()  # a block learned again after a restart must find the evidence that this verdict left
         if verdict.outcome is not Outcome.PASSED:
             return Proposal(verdict)
-        draft = line.draft(verdict, at_ms=at_ms)
+        draft = draft_of(line, verdict, at_ms=at_ms)
         broken = broken_arrays(as_bundle(draft))
         if broken:
             line.reject()
@@ -251,23 +208,3 @@ class Trainer:
         self._number += 1
         self._since = 0
         self._order.begin(self._number)
-
-
-def broken_arrays(bundle: Bundle) -> str:
-    """Why a candidate must not be published; "" where nothing is wrong with it.
-
-    It is loaded and ranks as it would be in use: arrays that do not fit, numbers that are none, scores that are none.
-    """
-    wrong = [name for name, array in bundle.arrays.items() if not np.isfinite(array).all()]
-    if wrong:
-        return f"numbers that are none in {', '.join(wrong)}"
-    try:
-        scorer = Scorer(bundle)
-    except BundleError as error:
-        return str(error)
-    first = {course.course_id: 1.0 for course in bundle.courses[:1]}
-    for engagement in ({}, first):
-        scores = scorer.score("", engagement, at_ms=bundle.manifest.data.last_ms)
-        if not np.isfinite(scores).all():
-            return "scores that are no numbers"
-    return ""

@@ -20,11 +20,12 @@ from recsys.errors import BundleError, RecsysError
 from recsys.process.native_logs import import_tensorflow
 from recsys.record import RecordRules
 from recsys.settings import Settings
+from stream.finetuning.answers import Learned, Proposal, Standing
 from stream.finetuning.blocks import Block
 from stream.finetuning.gate import GateRules
 from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.rules import LearningRules
-from stream.finetuning.trainer import Learned, Proposal, Standing, Trainer
+from stream.finetuning.trainer import Trainer
 
 RATES = 0.01, 0.01, 0.001
 """Of course biases, course rows and ranker weights."""

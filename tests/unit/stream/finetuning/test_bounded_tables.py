@@ -95,7 +95,7 @@ def test_no_table_grows_with_new_learners_and_courses(tmp_path: Path) -> None:
 def test_tables_without_their_bounds_would_be_found(tmp_path: Path) -> None:
     new_courses = replace(BOUNDED.new_courses, watched=10**6, offered=10**6)
     found = grown(tmp_path / "unbounded", replace(BOUNDED, learners=10**6, reservoir=10**6, new_courses=new_courses))
-    for table in ("learners._known", "_reservoir._examples", "_new_courses._watched", "_offered._states"):
+    for table in ("learners._known", "_reservoir._examples", "new_courses._watched", "_offered._states"):
         assert any(path.endswith(table) for path in found), table
 
 

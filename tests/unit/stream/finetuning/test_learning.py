@@ -20,7 +20,9 @@ from recsys.model.scorer import Scorer
 from recsys.record import EMPTY, RecordRules, join, record_of
 from stream.finetuning.blocks import Block
 from stream.finetuning.gate import Outcome, Verdict
-from stream.finetuning.learning import Line
+from stream.finetuning.judging import draft_of, verdict_on
+from stream.finetuning.learning import learn_block
+from stream.finetuning.line import Line
 from stream.finetuning.rules import LearningRules
 from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, events, hybrid
 
@@ -34,7 +36,7 @@ def line_of(parent: Bundle, step: Step, learning: LearningRules = LEARNING) -> L
 
 
 def learn(line: Line, clicks: Sequence[Interaction], *, first: int = 0) -> Counter[str]:
-    return sum((line.learn(block) for block in blocks(clicks, first=first)), Counter())
+    return sum((learn_block(line, block) for block in blocks(clicks, first=first)), Counter())
 
 
 def test_what_learners_take_now_rises(parent: Bundle, step: Step) -> None:
@@ -57,14 +59,14 @@ def test_what_speaks_for_an_increment_adds_up_until_it_is_shown(
         noise = 0.5 if number % 2 else -0.5
         line.evidence.newest = line.evidence.newest.added(0.5 + difference + noise, 0.5, START_MS + number)
     seen = line.evidence.newest.events
-    assert line.judge().outcome is Outcome.WAITING
+    assert verdict_on(line).outcome is Outcome.WAITING
     assert line.evidence.newest.events == (seen if kept else 0)
 
 
 def test_the_bundle_ranks_as_the_line_does(parent: Bundle, step: Step) -> None:
     line = line_of(parent, step)
     learn(line, events(600))
-    scorer = Scorer(as_bundle(line.draft(Verdict(Outcome.PASSED, ""), at_ms=START_MS)))
+    scorer = Scorer(as_bundle(draft_of(line, Verdict(Outcome.PASSED, ""), at_ms=START_MS)))
     rows, sums = np.array([4, 9, 11], np.int32), np.array([3.0, 2.0, 5.0])
     model = line.situations.model(line.variant.item_item)
     situation = model.situation(0, rows, sums)
@@ -140,7 +142,7 @@ def poisoned(**one: int) -> list[Interaction]:
 
 def test_one_learner_moves_hardly_anything(parent: Bundle, step: Step) -> None:
     line = line_of(parent, step)
-    counts = sum((line.learn(block) for block in blocks(poisoned(learner=1))[4:]), Counter())
+    counts = sum((learn_block(line, block) for block in blocks(poisoned(learner=1))[4:]), Counter())
     assert counts["learned"] <= 8 * LEARNING.of_a_learner
 
 
@@ -208,11 +210,11 @@ def test_rejected_increments_are_taken_back_and_freeze_the_line(parent: Bundle, 
     for _ in range(2):
         learn(line, events(1200, seed=first, learners=600), first=first)
         first += 1200
-        verdict = line.judge()
+        verdict = verdict_on(line)
         assert verdict.outcome is Outcome.REJECTED, verdict
         assert not line.increment.bias.any()
     assert line.frozen
-    assert line.judge().outcome is Outcome.FROZEN
+    assert verdict_on(line).outcome is Outcome.FROZEN
     counts = learn(line, events(300, seed=9, learners=600), first=first)
     assert counts["frozen"] > 0
     assert counts["steps"] == 0
@@ -241,7 +243,7 @@ def test_each_label_is_predicted_before_it_is_learned(parent: Bundle) -> None:
     stream = blocks(events(1500, favourites=range(N_COURSES), learners=300))
     known_after = []
     for block in stream:
-        line.learn(block)
+        learn_block(line, block)
         sample = list(line.evidence._sample)[-4:]
         found = [(each, line.situations.of(each, line.variant.item_item)) for each in sample]
         known_after += [
@@ -260,7 +262,7 @@ def test_a_prediction_knows_nothing_of_other_learners_in_its_block(live_parent: 
     for records in (last.records, by_learner):
         line = line_of(live_parent, step)
         for block in [*stream[:-1], Block(last.place, tuple(records))]:
-            line.learn(block)
+            learn_block(line, block)
         found.append(line.evidence.newest)
     assert found[0].events == found[1].events
     assert found[0].model.mean == pytest.approx(found[1].model.mean, abs=1e-9)
@@ -287,7 +289,7 @@ def test_the_course_features_of_an_increment_are_those_of_its_records(live_paren
         first = np.array([1] + [0] * (len(times) - 1))
         row = np.full(len(times), int(course[1:]))
         expected = added(expected, Terms(row, np.array(times, np.float64), np.ones(len(times)), first))
-    draft = line.draft(Verdict(Outcome.PASSED, ""), at_ms=START_MS)
+    draft = draft_of(line, Verdict(Outcome.PASSED, ""), at_ms=START_MS)
     found, wanted = (activity(each, line.last_ms) for each in (draft.arrays[ACTIVITY], expected))
     np.testing.assert_allclose(found.popularity, wanted.popularity, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.first_touches, wanted.first_touches, rtol=1e-9, atol=1e-9)

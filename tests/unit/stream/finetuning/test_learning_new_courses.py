@@ -19,7 +19,9 @@ from recsys.model.mixed_affinity import ACTIVITY
 from recsys.model.scorer import Scorer
 from recsys.record import RecordRules
 from stream.finetuning.gate import Outcome, Verdict
-from stream.finetuning.learning import Line
+from stream.finetuning.judging import draft_of
+from stream.finetuning.learning import learn_block
+from stream.finetuning.line import Line
 from stream.finetuning.new_courses import OfferedCourses
 from stream.finetuning.rules import LearningRules
 from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, course_of, events, hybrid
@@ -43,7 +45,7 @@ def offered(*courses: Course, retired: Sequence[str] = ()) -> OfferedCourses:
 
 def learn(line: Line, clicks: Sequence[Interaction], *, first: int = 0) -> None:
     for block in blocks(clicks, first=first):
-        line.learn(block)
+        learn_block(line, block)
 
 
 def admitted(parent: Bundle, then: Sequence[str]) -> Line:
@@ -97,11 +99,11 @@ def test_a_parent_without_text_has_no_place_for_it(parent: Bundle) -> None:
     line = line_of(parent)
     learn(line, events(300, learners=100, new=["new"]))
     assert not line.take_over(offered(NEW))
-    assert line.draft(PASSED, at_ms=START_MS).courses == parent.courses
+    assert draft_of(line, PASSED, at_ms=START_MS).courses == parent.courses
 
 
 def test_its_bundle_has_it_and_ranks_as_the_line_does(line: Line) -> None:
-    draft = line.draft(PASSED, at_ms=START_MS)
+    draft = draft_of(line, PASSED, at_ms=START_MS)
     assert [*draft.courses] == [*line.parent.courses, NEW]
     assert draft.metrics["new_courses"] == 1
     assert f"{line.parent.manifest.version} and 1 new course, in place of" in draft.metrics["headline"]
@@ -116,7 +118,7 @@ def test_its_bundle_has_it_and_ranks_as_the_line_does(line: Line) -> None:
 
 def test_what_is_published_is_taken_to_rank_it_as_workers_place_it(line: Line) -> None:
     """Its candidates are judged beside that, so the gate sees what rows of its own are worth."""
-    now = line.draft(PASSED, at_ms=START_MS)
+    now = draft_of(line, PASSED, at_ms=START_MS)
     features = {name: now.arrays[name][:N_COURSES] for name in ("features", ACTIVITY)}
     parent = replace(line.parent, arrays={**line.parent.arrays, **features})
     placed = Scorer(parent).with_catalogue({"new": NEW}, ())
@@ -134,7 +136,7 @@ def test_what_is_published_is_taken_to_rank_it_as_workers_place_it(line: Line) -
 
 
 def test_nothing_doubles_where_the_catalogue_is_followed_beside_it(line: Line) -> None:
-    bundle = as_bundle(line.draft(PASSED, at_ms=START_MS))
+    bundle = as_bundle(draft_of(line, PASSED, at_ms=START_MS))
     found = served(bundle, {"c4": 3.0}, START_MS, catalogue=[NEW])
     assert len(found) == N_COURSES + 1
     assert found == served(bundle, {"c4": 3.0}, START_MS)
@@ -147,7 +149,7 @@ def test_its_features_are_those_of_its_events_from_the_first(line: Line, live_pa
     at_ms = np.array([at for _, at in days], np.float64)
     first = np.array([learners[user] == at for user, at in days], np.float64)
     wanted = added(untouched(1), Terms(np.zeros(len(days), np.int64), at_ms, np.ones(len(days)), first))
-    found = line.draft(PASSED, at_ms=START_MS).arrays[ACTIVITY]
+    found = draft_of(line, PASSED, at_ms=START_MS).arrays[ACTIVITY]
     mine, theirs = (activity(each, line.last_ms) for each in (found[[ROW]], wanted))
     np.testing.assert_allclose(mine.popularity, theirs.popularity, rtol=1e-9)
     np.testing.assert_allclose(mine.first_touches, theirs.first_touches, rtol=1e-9)
@@ -165,7 +167,7 @@ def test_its_rows_go_and_nothing_else_changes(line: Line, why: str) -> None:
     assert counts == {"rows_admitted": 0, "rows_expired": 1}
     assert np.array_equal(line.increment.bias, before.bias[:N_COURSES])
     assert np.array_equal(line.increment.rows, before.rows[:N_COURSES])
-    draft = line.draft(PASSED, at_ms=START_MS)
+    draft = draft_of(line, PASSED, at_ms=START_MS)
     assert {name: len(draft.arrays[name]) for name in ("course_bias", "features", ACTIVITY)} == {
         "course_bias": N_COURSES,
         "features": N_COURSES,
@@ -182,7 +184,7 @@ def test_the_retrain_that_contains_it_has_it_once(line: Line) -> None:
     following.go_on_from(line.state())
     assert not following.take_over(offered(NEW))
     learn(following, events(100, seed=3, learners=300, new=["new"]), first=900)
-    draft = following.draft(PASSED, at_ms=START_MS)
+    draft = draft_of(following, PASSED, at_ms=START_MS)
     assert [course.course_id for course in draft.courses].count("new") == 1
     assert draft.metrics["new_courses"] == 0
 
@@ -193,8 +195,8 @@ def test_it_keeps_its_rows_under_a_retrain_that_does_not_contain_it(line: Line, 
     assert [*following.situations.courses][ROW] == NEW
     assert not following.increment.bias.any()
     np.testing.assert_allclose(
-        following.draft(PASSED, at_ms=START_MS).arrays[ACTIVITY][ROW],
-        line.draft(PASSED, at_ms=START_MS).arrays[ACTIVITY][ROW],
+        draft_of(following, PASSED, at_ms=START_MS).arrays[ACTIVITY][ROW],
+        draft_of(line, PASSED, at_ms=START_MS).arrays[ACTIVITY][ROW],
     )
 
 
@@ -213,8 +215,8 @@ def test_refreshed_matrices_of_what_is_published_move_along(live_parent: Bundle)
     learn(line, events(300, seed=1, learners=100, new=["new"]), first=300)
     again = line_of(live_parent, replace(LEARNING, refresh_known=0.5, refresh_growth=0.5))
     again.restore(line.state())
-    for name, mine in again.draft(PASSED, at_ms=START_MS).arrays.items():
-        assert np.array_equal(mine, line.draft(PASSED, at_ms=START_MS).arrays[name]), name
+    for name, mine in draft_of(again, PASSED, at_ms=START_MS).arrays.items():
+        assert np.array_equal(mine, draft_of(line, PASSED, at_ms=START_MS).arrays[name]), name
 
 
 def test_rows_go_after_a_restart_that_turned_them_off(live_parent: Bundle, learned: dict[str, Any]) -> None:
@@ -222,7 +224,7 @@ def test_rows_go_after_a_restart_that_turned_them_off(live_parent: Bundle, learn
     line.restore(deepcopy(learned))
     learn(line, events(100, seed=3, learners=300, new=["new"]), first=900)
     line.take_over(offered(NEW))
-    assert len(line.draft(PASSED, at_ms=START_MS).arrays["course_bias"]) == N_COURSES
+    assert len(draft_of(line, PASSED, at_ms=START_MS).arrays["course_bias"]) == N_COURSES
     assert line.increment.bias.any()
 
 

@@ -11,9 +11,9 @@ from recsys.model.bundle import write_bundle
 from recsys.model.publishing import publish_bundle
 from recsys.online_store import Line, ModelPointer
 from recsys.online_store.memory import MemoryStore
+from stream.finetuning.answers import Proposal, Standing
 from stream.finetuning.gate import Outcome, Verdict
 from stream.finetuning.publication import publish_proposal
-from stream.finetuning.trainer import Proposal, Standing
 from tests.unit.stream.finetuning.drawn import START_MS, hybrid
 
 

@@ -12,7 +12,9 @@ from recsys.model.bundle import Bundle, as_bundle
 from recsys.model.mixed_affinity import ACTIVITY
 from recsys.record import RecordRules
 from stream.finetuning.gate import Outcome, Verdict
-from stream.finetuning.learning import Line
+from stream.finetuning.judging import draft_of
+from stream.finetuning.learning import learn_block
+from stream.finetuning.line import Line
 from stream.finetuning.moments import Moment
 from stream.finetuning.shadow import as_in_use
 from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, events, hybrid
@@ -23,12 +25,12 @@ def learned(request: pytest.FixtureRequest, step: Any, start: Any) -> Line:
     """A line after some blocks, of a parent with and without live course features."""
     line = Line(as_bundle(hybrid(live=request.param)), LEARNING, RecordRules(), step=step, start=start)
     for block in blocks(events(1200, learners=400)):
-        line.learn(block)
+        learn_block(line, block)
     return line
 
 
 def candidate_of(line: Line) -> Bundle:
-    return as_bundle(line.draft(Verdict(Outcome.PASSED, ""), at_ms=START_MS + 10**9))
+    return as_bundle(draft_of(line, Verdict(Outcome.PASSED, ""), at_ms=START_MS + 10**9))
 
 
 def test_the_candidate_lists_what_the_increment_in_training_does(learned: Line) -> None:

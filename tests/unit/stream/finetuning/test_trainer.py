@@ -15,9 +15,10 @@ import pytest
 from recsys.errors import BundleError
 from recsys.model.bundle import load_bundle, load_manifest, write_bundle
 from recsys.model.increment import Increment
+from stream.finetuning.candidates import broken_arrays
 from stream.finetuning.checkpoint import FILE, write_checkpoint
 from stream.finetuning.gate import Outcome, Trial
-from stream.finetuning.trainer import Trainer, broken_arrays
+from stream.finetuning.trainer import Trainer
 from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, course_of, events, hybrid
 
 New = Callable[..., Trainer]
