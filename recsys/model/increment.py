@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 from recsys.model.course_features import NAMES
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.links import ItemItem
-from recsys.model.ranker import Ranker
-from recsys.model.signals import SIGNALS, positive, standardised
+from recsys.model.ranker import Ranker, mixed_weights
+from recsys.model.signals import SIGNALS, Entries, log_context, positive_entries, standardised
 
 _TOWERS = SIGNALS.index("towers")
 INPUTS = len(SIGNALS) + len(NAMES)
@@ -65,16 +66,22 @@ class Situation:
     Attributes:
         projected: p(u) `(rank,)`.
         raw: The parent's affinities of the towers `(n,)`.
-        inputs: The parent's signals and the course features of the instant `(INPUTS, n)`.
+        signals: The parent's `(s, n)`.
+        features: The course features of the instant `(f, n)`.
         weights: The ranker's weights of them for the learner `(INPUTS,)`.
         touched: Course rows of the learner's history `(m,)`.
     """
 
     projected: Floats
     raw: Floats
-    inputs: Floats
+    signals: Floats
+    features: Floats
     weights: Floats
     touched: Rows
+
+    def inputs(self, rows: Rows) -> Floats:
+        """What the ranker weighs of some courses `(k,)`: signals, then course features, `(k, INPUTS)`."""
+        return np.concatenate([self.signals[:, rows], self.features[:, rows]]).T
 
 
 class IncrementModel:
@@ -97,7 +104,6 @@ class IncrementModel:
     ) -> None:
         self._arrays, self._history_length = arrays, history_length
         self._ranker = Ranker(arrays, history_length)
-        self._signals = self._ranker.signals
         vectors = np.asarray(arrays["course_vectors"], np.float64)
         self.courses, size = vectors.shape
         self.rank = min(rank, size)
@@ -125,30 +131,44 @@ class IncrementModel:
             rows: All courses of the learner's history `(m,)`.
             scores: Their engagement decayed to the instant `(m,)`, of either sign.
         """
-        liked, engagement = positive(rows, scores)
-        if not len(liked):
+        if not (scores > 0).any():
             return None
-        user = self._signals.user_vector(user_row, liked, engagement)
-        return Situation(
-            projected=(self._basis @ user / self._length).astype(np.float32),
-            raw=self._signals.affinities(user[None])[0],
-            inputs=self._ranker.inputs(user_row, rows, scores),
-            weights=self._ranker.weights(len(liked), float(engagement.sum())),
-            touched=rows,
-        )
+        return self.situations(np.array([user_row]), Entries(np.zeros(len(rows), np.intp), rows, scores))[0]
+
+    def situations(self, users: NDArray[np.intp], histories: Entries) -> list[Situation]:
+        """Of some learners with positive engagement; each the same to the last bit in every batch.
+
+        Args:
+            users: Their rows of the user embeddings.
+            histories: All courses of their histories, with their engagement decayed to the instant, of either sign.
+        """
+        liked = positive_entries(histories)
+        engagement = np.bincount(liked.owner, liked.scores, minlength=len(users))
+        context = log_context(np.bincount(liked.owner, minlength=len(users)), engagement)
+        vectors = self._ranker.signals.user_vectors(users, liked)
+        raw = self._ranker.signals.affinities(vectors)
+        signals = self._ranker.signals.signals_of(users, liked, histories.owner, histories.rows, raw)
+        # Products of one learner each: of several together the last bits would depend on how many.
+        projected = (np.matmul(vectors[:, None], self._basis.T)[:, 0] / self._length).astype(np.float32)
+        weights, features = mixed_weights(self._arrays, context), self._ranker.features
+        bounds = np.searchsorted(histories.owner, np.arange(len(users) + 1))
+        return [
+            Situation(projected[at], raw[at], signals[at], features, weights[at], histories.rows[start:end])
+            for at, (start, end) in enumerate(pairwise(bounds.tolist()))
+        ]
 
     def scores(self, situation: Situation, increment: Increment) -> Floats:
         """Of every course `(n,)`: what `recsys.model.scorer` gives with the bundle that `arrays` makes."""
         moved = self._scale * (increment.bias + increment.rows @ situation.projected)
         signal = standardised((situation.raw + moved).astype(np.float32), situation.touched)
         weights = situation.weights + increment.weights
-        scores: Floats = weights @ situation.inputs + weights[_TOWERS] * (signal - situation.inputs[_TOWERS])
+        scores = _mixed(situation, weights)
+        scores += weights[_TOWERS] * (signal - situation.signals[_TOWERS])
         return scores
 
     def parent_scores(self, situation: Situation) -> Floats:
         """Those of the parent `(n,)`."""
-        scores: Floats = situation.weights @ situation.inputs
-        return scores
+        return _mixed(situation, situation.weights)
 
     def gain(self, situation: Situation) -> float:
         """How much a score rises as `bias` rises by 1, with the learner's own standardisation left as it is."""
@@ -171,11 +191,17 @@ class IncrementModel:
         """The parent's typical deviation of affinities over courses, and length of user vectors, without history."""
         none, nothing = np.empty(0, np.int32), np.empty(0)
         users = range(min(_USERS_FOR_SCALE, len(self._arrays["user_embeddings"])))
-        vectors = np.stack([self._signals.user_vector(user, none, nothing) for user in users])
+        vectors = np.stack([self._ranker.signals.user_vector(user, none, nothing) for user in users])
         affinities = vectors @ self._arrays["course_vectors"][:own].T + self._arrays["course_bias"][:own]
         deviation = float(np.median(affinities.std(axis=1)))
         length = float(np.median(np.linalg.norm(vectors, axis=1)))
         return max(deviation, _SMALLEST_SCALE), max(length, _SMALLEST_SCALE)
+
+
+def _mixed(situation: Situation, weights: Floats) -> Floats:
+    scores: Floats = weights[: len(SIGNALS)] @ situation.signals
+    scores += weights[len(SIGNALS) :] @ situation.features
+    return scores
 
 
 def _directions(vectors: Doubles, rank: int) -> Floats:

@@ -30,6 +30,7 @@ class Ranker:
 
     Attributes:
         signals: What it weighs beside the course features.
+        features: Those of the courses, standardised `(f, n)`.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], history_length: int) -> None:
@@ -44,8 +45,8 @@ class Ranker:
         return other
 
     def _use(self, features: Floats) -> None:
-        self._features = np.ascontiguousarray(features.T)
-        self._newcomers: Floats = self._arrays["newcomer_weights"] @ self._features
+        self.features = np.ascontiguousarray(features.T)
+        self._newcomers: Floats = self._arrays["newcomer_weights"] @ self.features
 
     def scores(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
         """Of one learner for every course, `(n,)`.
@@ -70,7 +71,7 @@ class Ranker:
         some = counts > 0
         if len(users) and some.all():
             return self._mixed(users, counts, liked, histories)
-        scores = np.empty((len(users), self._features.shape[1]), np.float32)
+        scores = np.empty((len(users), self.features.shape[1]), np.float32)
         scores[~some] = self._newcomers
         if some.any():
             place = some.cumsum() - 1
@@ -84,7 +85,7 @@ class Ranker:
         weights = mixed_weights(self._arrays, log_context(counts, engagement))
         signals = self.signals.signals_of(users, liked, touched.owner, touched.rows)
         # Products of one learner each: of several together the last bits would depend on how many.
-        mixed: Floats = np.matmul(weights[:, None, len(SIGNALS) :], self._features)[:, 0]
+        mixed: Floats = np.matmul(weights[:, None, len(SIGNALS) :], self.features)[:, 0]
         mixed += np.matmul(weights[:, None, : len(SIGNALS)], signals)[:, 0]
         return mixed
 
@@ -95,7 +96,7 @@ class Ranker:
     def inputs(self, user_row: int, rows: Rows, scores: Doubles) -> Floats:
         """Signals and features of one learner, `(s + f, n)`; their sum by `weights` is the score."""
         liked, engagement = positive(rows, scores)
-        return np.concatenate([self.signals.signals(user_row, liked, engagement, rows), self._features])
+        return np.concatenate([self.signals.signals(user_row, liked, engagement, rows), self.features])
 
 
 def mixed_weights(arrays: Mapping[str, NDArray[Any]], context: Floats) -> Floats:

@@ -110,7 +110,14 @@ class SignalModel:
         found: Floats = self.signals_of(np.array([user_row]), liked, np.zeros(len(touched), np.intp), touched)[0]
         return found
 
-    def signals_of(self, users: NDArray[np.intp], liked: Entries, owner: NDArray[np.intp], touched: Rows) -> Floats:
+    def signals_of(
+        self,
+        users: NDArray[np.intp],
+        liked: Entries,
+        owner: NDArray[np.intp],
+        touched: Rows,
+        affinities: Floats | None = None,
+    ) -> Floats:
         """Of some learners, `(learners, len(SIGNALS), n)`.
 
         Args:
@@ -118,11 +125,15 @@ class SignalModel:
             liked: Their courses of positive engagement, each learner's highest first.
             owner: Whose each of the touched courses is `(k,)`.
             touched: All courses of their histories `(k,)`, liked or not.
+            affinities: Of their user vectors `(learners, n)`; None has them computed.
         """
         learners = len(users)
         found = np.empty((learners, len(SIGNALS), self.n_courses), np.float32)
         self._item_item(liked, found[:, :_TOWERS])
-        self.affinities(self.user_vectors(users, liked), out=found[:, _TOWERS])
+        if affinities is None:
+            self.affinities(self.user_vectors(users, liked), out=found[:, _TOWERS])
+        else:
+            found[:, _TOWERS] = affinities
         rows = (owner[:, None] * len(SIGNALS) + np.arange(len(SIGNALS))).ravel()
         standardised_rows(found.reshape(-1, self.n_courses), rows, touched.repeat(len(SIGNALS)))
         return found

@@ -38,33 +38,25 @@ class Evidence:
         self.newest, self.guard = Trial(), Trial()
 
     def predicted(
-        self, moment: Moment, situation: Situation, variant: Variant, lineage: Lineage, rng: Generator
+        self, moment: Moment, situations: Mapping[int, Situation], variant: Variant, lineage: Lineage, rng: Generator
     ) -> None:
         """A label came: how far up did its course stand, by what is in training and by what is published?
 
         Args:
             moment: The learner just before it.
-            situation: The same as `variant` sees it.
+            situations: Its situation by the number of item-item matrices, with those of `variant` and of `lineage`.
             variant: In training.
             lineage: What is published.
             rng: Draws.
         """
-        published, before = lineage.of_published, lineage.of_before
-        seen = {variant.item_item.number: situation}
 
         def ndcg(of: Variant) -> float:
-            number = of.item_item.number
-            if number not in seen:
-                found = self._situations.of(moment, of.item_item)
-                if found is None:
-                    raise AssertionError("matrices do not decide whether a learner has a history")
-                seen[number] = found
-            return self._situations.ndcg(seen[number], moment.course, of.increment)
+            return self._situations.ndcg(situations[of.item_item.number], moment.course, of.increment)
 
-        by_published = ndcg(published)
+        by_published = ndcg(lineage.of_published)
         self.newest = self.newest.added(ndcg(variant), by_published, moment.at_ms)
         if lineage.before is not None:
-            self.guard = self.guard.added(by_published, ndcg(before), moment.at_ms)
+            self.guard = self.guard.added(by_published, ndcg(lineage.of_before), moment.at_ms)
         self._sample.append(moment)
         self._old.add(lambda: moment, rng, new=True)
 
@@ -74,7 +66,8 @@ class Evidence:
 
     def agreement(self, candidate: Top, published: Variant) -> float:
         """agreement@10 of a candidate with what is published, over the latest learners as they were at their label."""
-        found = ((each, self._situations.of(each, published.item_item)) for each in self._sample)
+        sample = list(self._sample)
+        found = zip(sample, self._situations.of_all(sample, published.item_item), strict=True)
         return agreement_of(
             (candidate(moment), self._situations.top(situation, published.increment))
             for moment, situation in found
@@ -86,9 +79,10 @@ class Evidence:
 
         Both with the course features of the parent's end: those of now would make any old label look forgotten.
         """
+        old = list(self._old)
 
         def ndcgs(of: Variant) -> list[float]:
-            found = [(each, self._situations.of(each, of.item_item, frozen=True)) for each in self._old]
+            found = zip(old, self._situations.of_all(old, of.item_item, frozen=True), strict=True)
             return [
                 self._situations.ndcg(situation, moment.course, of.increment)
                 for moment, situation in found

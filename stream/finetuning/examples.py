@@ -109,7 +109,7 @@ def example(
         "gain": np.float32(model.gain(situation)),
         "courses": rows,
         "base": scores[rows].astype(np.float32),
-        "inputs": np.ascontiguousarray(situation.inputs[:, rows].T),
+        "inputs": np.ascontiguousarray(situation.inputs(rows)),
         "log_q": np.concatenate([[0.0], log_q]).astype(np.float32),
     }
     return Example(user, columns)

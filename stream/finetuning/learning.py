@@ -1,14 +1,15 @@
 """Learning a block: what it does to a line of increments. No clock, no I/O.
 
-Events are decoded and folded (`learners`); each first touch of a course by a learner with a history is predicted
-(`evidence`), then becomes an example; once the whole block is predicted, its examples are learned (`steps`), the course
+Events are decoded and folded (`learners`); each first touch of a course by a learner with a history is a label. All
+labels of the block are predicted together (`evidence`), become examples, and are then learned (`steps`); the course
 features are brought up to date (`course_activity`) and, now and then, the item-item matrices (`matrices`). So nothing
-of a block is known when its events are predicted but what the learner did before.
+of a block is known when its labels are predicted but what the learner did before.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def learn_block(line: Line, block: Block) -> Counter[str]:
     """
     folding = _Folding(line, block.place.partition)
     counts = Counter(folding.take(record) for record in block.records)
-    counts += line.steps.take(folding.fresh, line.lineage.of_published.increment, line.rng)
+    counts += line.steps.take(_examples(line, folding.labels), line.lineage.of_published.increment, line.rng)
     if counts["set_back"]:
         line.back_to_published()
     if folding.changes:
@@ -53,14 +54,14 @@ class _Folding:
         partition: Of the block.
 
     Attributes:
-        fresh: Examples to learn from.
+        labels: To learn from.
         changes: Of records.
     """
 
     def __init__(self, line: Line, partition: int) -> None:
         self._line, self._partition = line, partition
         self._of_learner, self._of_course = Counter[str](), Counter[str]()
-        self.fresh: list[Example] = []
+        self.labels: list[Moment] = []
         self.changes: list[Change] = []
 
     def take(self, record: LogRecord) -> str:
@@ -80,7 +81,8 @@ class _Folding:
             self.changes += folded.changes
         if touch is None:
             if event.type == "erase":
-                line.forget(user)
+                erased = line.forget(user)
+                self.labels = [label for label in self.labels if label.user not in erased]
             return "control"
         if touch.bot:
             return "bot"
@@ -101,29 +103,15 @@ class _Folding:
             return "frozen"
         if self._of_learner[user] >= rules.of_a_learner or self._of_course[course_id] >= rules.of_a_course:
             return "capped"
-        return "over_budget" if len(self.fresh) >= rules.of_a_block else ""
+        return "over_budget" if len(self.labels) >= rules.of_a_block else ""
 
     def _label(self, moment: Moment) -> str:
-        """Predicts a label and makes its example; nothing where its learner has no history to predict from."""
-        line, variant = self._line, self._line.variant
-        situation = line.situations.of(moment, variant.item_item)
-        if situation is None:
+        """Takes a label; nothing where its learner has no history to predict from."""
+        if not self._line.situations.is_ranked(moment):
             return "folded"
         self._of_learner[moment.user] += 1
         self._of_course[moment.course] += 1
-        line.evidence.predicted(moment, situation, variant, line.lineage, line.rng)
-        row = line.situations.row_of[moment.course]
-        made = example(
-            line.situations.model(variant.item_item),
-            situation,
-            user=moment.user,
-            positive=row,
-            probabilities=line.frequencies.probabilities(line.situations.offered),
-            draws=line.rules.draws,
-            rng=line.rng,
-        )
-        line.frequencies.add(row)
-        self.fresh.append(made)
+        self.labels.append(moment)
         return "learned"
 
     def _moment(self, user: str, event: Interaction, offset: int) -> Moment:
@@ -135,6 +123,32 @@ class _Folding:
         sums = np.array(list(engagement.values()), np.float64)
         now = decayed(sums, at_ms=event.timestamp, half_life_days=half_life_days)
         return Moment(user, list(engagement), now, event.course_id, self._partition, offset, event.timestamp)
+
+
+def _examples(line: Line, labels: Sequence[Moment]) -> list[Example]:
+    """Predicts the labels of a block, and makes their examples."""
+    situations, variant, lineage = line.situations, line.variant, line.lineage
+    ranking = (variant, lineage.of_published, *([lineage.of_before] if lineage.before is not None else []))
+    matrices = {each.item_item.number: each.item_item for each in ranking}
+    seen = {number: list(situations.of_all(labels, of)) for number, of in matrices.items()}
+    model, made = situations.model(variant.item_item), list[Example]()
+    for place, label in enumerate(labels):
+        seen_by = {number: found for number, of in seen.items() if (found := of[place]) is not None}
+        line.evidence.predicted(label, seen_by, variant, lineage, line.rng)
+        row = situations.row_of[label.course]
+        made.append(
+            example(
+                model,
+                seen_by[variant.item_item.number],
+                user=label.user,
+                positive=row,
+                probabilities=line.frequencies.probabilities(situations.offered),
+                draws=line.rules.draws,
+                rng=line.rng,
+            )
+        )
+        line.frequencies.add(row)
+    return made
 
 
 def _event(record: LogRecord) -> Interaction | None:

@@ -111,12 +111,14 @@ class Line:
         """Whether it was rejected so often that nothing is learned any more."""
         return self.lineage.rejections >= self.rules.gate.rejections
 
-    def forget(self, user: str) -> None:
-        """Drops what is kept of an erased learner beside records, under each of their ids."""
-        for name in self.learners.names(user):
+    def forget(self, user: str) -> set[str]:
+        """Drops what is kept of an erased learner beside records; returns their ids, of which some may be merged."""
+        names = self.learners.names(user)
+        for name in names:
             self.steps.forget(name)
             self.new_courses.forget(name)
             self.evidence.forget(name)
+        return names
 
     def take_over(self, offered: OfferedCourses) -> Counter[str]:
         """Lets courses that came after the parent have rows, and takes them from those that went.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,11 +12,15 @@ from recsys.model.bundle import MIXER, Bundle
 from recsys.model.increment import Increment, IncrementModel, Situation
 from recsys.model.inputs import Floats, Rows
 from recsys.model.links import ItemItem
+from recsys.model.signals import Entries
 from recsys.model.top_k import top_rows
 from recsys.prequential import TOP
 from stream.finetuning.gate import ndcg_of
 from stream.finetuning.lineage import Variant
 from stream.finetuning.moments import Moment
+
+MOST_CELLS = 1 << 18
+"""Learners × courses whose situations are made at a time: some 5 MiB."""
 
 MOST_MATRICES = 4
 """Item-item matrices of one parent kept ready: of what is in training, proposed, published, and was before."""
@@ -26,6 +32,7 @@ class Situations:
     Args:
         parent: A verified bundle of the hybrid model.
         rank: Directions along which courses may move.
+        most_cells: Learners × courses whose situations are made at a time, at least one learner.
 
     Attributes:
         courses: The parent's, and behind them those that were placed since, `n` in all.
@@ -37,11 +44,11 @@ class Situations:
         BundleError: The parent is none that the ranker ranks: a baseline has nothing to fine-tune.
     """
 
-    def __init__(self, parent: Bundle, *, rank: int) -> None:
+    def __init__(self, parent: Bundle, *, rank: int, most_cells: int = MOST_CELLS) -> None:
         manifest = parent.manifest
         if MIXER not in parent.arrays:
             raise BundleError(f"expected a hybrid model to fine-tune, received the baseline {manifest.version}")
-        self._rank, self._own = rank, len(parent.courses)
+        self._rank, self._own, self._most_cells = rank, len(parent.courses), most_cells
         self._history_length = manifest.settings.history_length
         self.go_over(parent)
         self._user_row = {user: row for row, user in enumerate(parent.users, start=1)}
@@ -94,21 +101,38 @@ class Situations:
         return self._now[number]
 
     def of(self, moment: Moment, item_item: ItemItem, *, frozen: bool = False) -> Situation | None:
-        """A moment's situation; matrices and features as of `model`.
+        """A moment's situation, as of `of_all`."""
+        return next(self.of_all([moment], item_item, frozen=frozen))
 
-        None where nothing but popularity ranks, or where the parent does not offer the course that was taken.
+    def of_all(
+        self, moments: Sequence[Moment], item_item: ItemItem, *, frozen: bool = False
+    ) -> Iterator[Situation | None]:
+        """The situations of moments, made some at a time; matrices and features as of `model`.
+
+        Each is the same to the last bit in every batch. None where nothing but popularity ranks, or where the parent
+        does not offer the course that was taken.
         """
-        if not self.is_offered(moment.course):
-            return None
-        known = [
-            (row, value)
-            for course, value in zip(moment.courses, moment.engagement, strict=True)
-            if (row := self.row_of.get(course)) is not None
-        ]
-        rows = np.array([row for row, _ in known], np.int32)
-        engagement = np.array([value for _, value in known], np.float64)
         model = self.model(item_item, frozen=frozen)
-        return model.situation(self._user_row.get(moment.user, 0), rows, engagement)
+        size = max(1, self._most_cells // model.courses)
+        for first in range(0, len(moments), size):
+            some = [(each, self.is_ranked(each)) for each in moments[first : first + size]]
+            ranked = [moment for moment, is_ranked in some if is_ranked]
+            users = np.array([self._user_row.get(each.user, 0) for each in ranked], np.intp)
+            situations = iter(model.situations(users, self._histories(ranked)) if ranked else ())
+            yield from (next(situations) if is_ranked else None for _, is_ranked in some)
+
+    def is_ranked(self, moment: Moment) -> bool:
+        """Whether the parent offers the course that was taken, and more than popularity ranks for its learner."""
+        return self.is_offered(moment.course) and any(
+            value > 0 and course in self.row_of for course, value in zip(moment.courses, moment.engagement, strict=True)
+        )
+
+    def _histories(self, moments: Sequence[Moment]) -> Entries:
+        """The courses of several learners that have rows."""
+        rows = np.array([self.row_of.get(course, -1) for moment in moments for course in moment.courses], np.int32)
+        owner = np.arange(len(moments)).repeat([len(moment.courses) for moment in moments])
+        known = rows >= 0
+        return Entries(owner[known], rows[known], np.concatenate([each.engagement for each in moments])[known])
 
     def ndcg(self, situation: Situation, course_id: str, increment: Increment) -> float:
         """NDCG@10 of the course that was taken."""

@@ -197,6 +197,16 @@ def test_an_erased_learners_examples_leave_the_reservoir(parent: Bundle, step: S
     assert "u1" not in line.state()["steps"]["reservoir"]["users"]
 
 
+def test_a_label_is_not_learned_where_its_learner_is_erased_in_the_same_block(parent: Bundle, step: Step) -> None:
+    line = line_of(parent, step)
+    learn(line, events(100, learners=5))
+    clicks = [Interaction(f"e{n}", f"u{n % 2}", f"c{30 + n}", "click", START_MS + 10**6 + n) for n in range(8)]
+    learned = line.learned
+    learn(line, [*clicks, Interaction("x", "u1", "", "erase", START_MS + 10**6 + 9)], first=100)
+    assert line.learned > learned
+    assert "u1" not in line.state()["steps"]["reservoir"]["users"]
+
+
 def test_rejected_increments_are_taken_back_and_freeze_the_line(parent: Bundle, step: Step) -> None:
     def downhill(state: Any, columns: Sequence[Any]) -> tuple[Any, float]:
         """A step against what learners take."""
