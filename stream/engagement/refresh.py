@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -31,9 +31,18 @@ NEWEST, OLDEST = 16, 16
 nobody waits for ever. Few, because a live click waits for the batch before it."""
 
 BATCH_USERS = NEWEST + OLDEST
+
+REST, REST_CHUNKS = 2.0, 2
+"""Where more learners wait than a turn takes, and so many chunks or more are applied meanwhile, a turn is followed by a
+rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner."""
+
 LEFTOVERS_S = 1.0
-INLINE_USERS = 4
-"""Up to so many learners are ranked in the event loop; more of them in a thread, while chunks go on."""
+SLICE_CELLS = 16_384
+"""Scores computed before the event loop has its turn: 1 to 2 ms. A thread that ranks keeps the interpreter's lock from
+the loop for longer, again and again (docs/decisions/0032)."""
+
+Ranked = tuple[list[str], list[float]]
+"""Course ids, best first, and their scores."""
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -85,6 +94,7 @@ class Refresher:
         self._shown: set[Shard] = set()
         self._unreadable: dict[Shard, str] = {}
         self._wake = asyncio.Event()
+        self._applied = 0  # chunks since the turn began
 
     def notify(self, shard: Shard, *, fence: int, backlog: bool, arrival_ms: int | None = None) -> None:
         """Says that users of a shard changed.
@@ -95,6 +105,7 @@ class Refresher:
             backlog: Whether more records wait.
             arrival_ms: When the first of the records behind the change arrived, ms since 1970 UTC; None measures none.
         """
+        self._applied += 1
         self._ages.moved(shard, fence)
         if arrival_ms is not None:
             self._commits.committed(shard, fence, CommitTime(self._clock(), arrival_ms))
@@ -119,8 +130,11 @@ class Refresher:
 
     async def _turn(self, shard: Shard) -> None:
         try:
+            began, self._applied = self._clock(), 0
             if await self.refresh(shard) == BATCH_USERS:
                 self._turns.again(shard)
+                if self._applied >= REST_CHUNKS:
+                    await self._wait(asyncio.Event(), REST * (self._clock() - began))
             self._unreadable.pop(shard, None)
         except UnreadableState as error:
             if self._unreadable.get(shard) != str(error):
@@ -147,8 +161,7 @@ class Refresher:
                 Learner(user, state.engagement, self._exclusion.excluded(state.done, state.engagement, at_ms=now_ms))
                 for (user, _), state in zip(waiting.users, states, strict=True)
             ]
-            rank = partial(scorer.rank_many, learners, at_ms=now_ms, n=self._top_n)
-            lists = rank() if len(learners) <= INLINE_USERS else await asyncio.to_thread(rank)
+            lists = await self._ranked(scorer, learners, now_ms)
             ranked_at = self._clock()
             # A mark is the fence of a commit, and the states were read after the marks: they contain all up to there.
             # A publication marks with 0, which says nothing.
@@ -165,6 +178,14 @@ class Refresher:
         if waiting.count <= len(tops):
             self._show(shard, 0, None)
         return len(tops)
+
+    async def _ranked(self, scorer: Scorer, learners: Sequence[Learner], now_ms: int) -> list[Ranked]:
+        """Ranks slice by slice, with a turn of the event loop after each."""
+        size, lists = max(1, SLICE_CELLS // max(1, len(scorer.course_ids))), list[Ranked]()
+        for start in range(0, len(learners), size):
+            lists += scorer.rank_many(learners[start : start + size], at_ms=now_ms, n=self._top_n)
+            await asyncio.sleep(0)
+        return lists
 
     def _measure(self, shard: Shard, marks: Iterable[int], ranked_at: float) -> None:
         """Observes the stages of the lists that were just written."""

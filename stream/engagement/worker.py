@@ -184,7 +184,7 @@ class EngagementWorker:
         What does not get done in time is not lost: nothing of it was acknowledged, and the fence stands where it stood.
         """
         log.info("worker_stopping", worker_id=self._worker_id)
-        last_resort = threading.Timer(LAST_RESORT_S, self._exit)  # Faust joins its thread with the event loop standing
+        last_resort = threading.Timer(LAST_RESORT_S, self._exit)  # should the event loop itself stand
         last_resort.daemon = True
         last_resort.start()
         self._stopping = True

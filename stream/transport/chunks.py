@@ -11,7 +11,6 @@ What it overrides are internals of faust-streaming 0.15.3 that have no setting; 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -22,6 +21,7 @@ from faust.types.tuples import TP, ConsumerMessage
 
 from recsys.kafka.records import READ_COMMITTED, Chunk, Record
 from recsys.keys import Partition
+from stream.transport.app_loop import ConsumerInAppLoop
 from stream.transport.fetches import Epochs, Fetched, skipped_offsets
 
 T = TypeVar("T")
@@ -37,8 +37,8 @@ fetch to end: up to 1.5 s with what Faust asks for.
 """
 
 
-class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with short fetches of committed records."""
+class _PromptConsumer(ConsumerInAppLoop):
+    """Short fetches of committed records."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -49,7 +49,7 @@ class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Stamps the epochs in the thread that also moves positions, so they are exact however long the fetch took."""
+        """Stamps the epochs before anything else can move a position, so they are exact however long the fetch took."""
         fetched = await super()._fetch_records(*args, **kwargs)
         cast("ChunkConsumer", self.consumer).epochs.stamp(fetched)
         return fetched
@@ -87,21 +87,13 @@ class ChunkConsumer(driver.Consumer):
         self.epochs = Epochs()
         self._read_offset = _NoReadOffsets()
 
-    def _new_consumer_thread(self) -> _PromptConsumerThread:
-        return _PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _PromptConsumer:
+        return _PromptConsumer(self, loop=self.loop, beacon=self.beacon)
 
     async def seek(self, partition: TP, offset: int) -> None:
-        """Moves the position; chunks fetched from now on carry the next epoch.
-
-        This happens in the consumer's own thread. Faust's `seek` moves the position from the app's thread, and a fetch
-        in flight moves it back.
-        """
-
-        async def move(consumer: AIOKafkaConsumer) -> None:
-            consumer.seek(partition, offset)
-            self.epochs.sought(partition)
-
-        await self._call(move)
+        """Moves the position; chunks fetched from now on carry the next epoch."""
+        self._thread._ensure_consumer().seek(partition, offset)  # noqa: SLF001 - as Faust's own calls
+        self.epochs.sought(partition)
 
     async def read_position(self, partition: TP) -> tuple[range, int | None]:
         """The last skipped offsets (read over, no record in them), and the offset that is read next.
@@ -132,31 +124,22 @@ class ChunkConsumer(driver.Consumer):
         return await self._call(bounds)
 
     async def _call(self, work: Callable[[AIOKafkaConsumer], Coroutine[Any, Any, T]]) -> T:
-        """Runs a call of aiokafka's consumer in its own thread; cancelling it here cancels it there.
+        """A call of aiokafka's consumer.
 
         It does not go through Faust's queue of calls (`call_thread`). That queue takes two at a time, for as long as
-        Kafka needs to answer, and the fetches and commits of every partition wait in it too.
+        Kafka needs to answer, and the commits of every partition wait in it too.
 
         Raises:
-            KafkaConnectionError: The consumer's thread is ending.
+            KafkaConnectionError: The consumer is ending.
         """
-        consumer, given_up = self._thread._ensure_consumer(), threading.Event()  # noqa: SLF001 - as Faust's own calls
-
-        async def run() -> T:
-            if given_up.is_set():  # cancelled before this thread came to it
-                raise asyncio.CancelledError
-            return await work(consumer)
-
-        answer = asyncio.run_coroutine_threadsafe(run(), self._thread.thread_loop)
         try:
-            return await asyncio.wrap_future(answer)
+            return await work(self._thread._ensure_consumer())  # noqa: SLF001 - as Faust's own calls
         except asyncio.CancelledError:
-            given_up.set()
             caller = asyncio.current_task()
             if caller is None or caller.cancelling():
                 raise
-            # The caller was not cancelled: Faust's thread cancels what is left in it as it ends.
-            raise KafkaConnectionError("the consumer's thread is ending") from None
+            # The caller was not cancelled: aiokafka cancels what waits for an answer as it ends.
+            raise KafkaConnectionError("the consumer is ending") from None
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Begins a new epoch: what was fetched so far is read again by the next owner, this worker or another."""

@@ -13,7 +13,6 @@ at and the offset that follows it. `tests/unit/stream/transport/test_upstream.py
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,10 +33,9 @@ class Fetched(list[Record]):
 
 
 class Epochs:
-    """Counts how often each partition was sought or revoked. Used from the app's thread and from the consumer's."""
+    """Counts how often each partition was sought or revoked."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._epochs: Counter[TP] = Counter()
         self._owned_since: dict[TP, int] = {}
 
@@ -51,15 +49,13 @@ class Epochs:
 
     def sought(self, tp: TP) -> None:
         """The partition's position was moved."""
-        with self._lock:
-            self._epochs[tp] += 1
+        self._epochs[tp] += 1
 
     def revoked(self, tps: Iterable[TP]) -> None:
         """The partitions were revoked."""
-        with self._lock:
-            for tp in tps:
-                self._epochs[tp] += 1
-                self._owned_since[tp] = self._epochs[tp]
+        for tp in tps:
+            self._epochs[tp] += 1
+            self._owned_since[tp] = self._epochs[tp]
 
     def stamp(self, fetched: Mapping[TP, Any]) -> None:
         """Writes the present epoch on what a fetch returned, a `Fetched` for each partition."""

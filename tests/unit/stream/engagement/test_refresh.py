@@ -15,7 +15,7 @@ from recsys.keys import Shard
 from recsys.model.scorer import Learner
 from recsys.online_store import CachedTop, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
-from stream.engagement.refresh import BATCH_USERS, Refresher
+from stream.engagement.refresh import BATCH_USERS, REST, REST_CHUNKS, SLICE_CELLS, Refresher
 from tests.doubles.effects import effects
 
 SHARD = Shard(0)
@@ -24,7 +24,7 @@ SHARD = Shard(0)
 class ByEngagement:
     """Ranks what a learner engaged with, highest first."""
 
-    version = "v1"
+    version, course_ids = "v1", ("a", "b", "c")
 
     def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> list[tuple[list[str], list[float]]]:
         return [self._rank(learner, n) for learner in learners]
@@ -138,6 +138,59 @@ async def test_lists_are_made_with_the_course_features_of_now() -> None:
     top = (await store.listed(SHARD, "g", "u")).top
     assert top is not None
     assert top.course_ids == ("takes off",)
+
+
+async def test_between_two_slices_of_a_batch_the_event_loop_has_its_turn() -> None:
+    """Chunks are folded in it, and a batch of a large catalogue takes longer than they may wait."""
+    turns, seen = 0, list[tuple[int, int]]()
+
+    class Large(ByEngagement):
+        course_ids = ("c",) * (SLICE_CELLS // 5)
+
+        def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> Any:
+            seen.append((turns, len(learners)))
+            return super().rank_many(learners, at_ms=at_ms, n=n)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    store = MemoryStore()
+    await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(12)}))
+    other = asyncio.create_task(others())
+    await refresher(store, ranker=Large()).refresh(SHARD)
+    other.cancel()
+    assert [learners for _, learners in seen] == [5, 5, 2]
+    assert seen[0][0] < seen[1][0] < seen[2][0]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "chunks", "rested"),
+    [(100, REST_CHUNKS, True), (100, REST_CHUNKS - 1, False), (BATCH_USERS - 1, REST_CHUNKS, False)],
+)
+async def test_folding_comes_first_where_learners_wait_anyway(*, waiting: int, chunks: int, rested: bool) -> None:
+    now, waits = 100.0, list[float]()
+
+    class Slow(ByEngagement):
+        def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> Any:
+            nonlocal now
+            now += 0.5
+            for _ in range(chunks):
+                worker.notify(SHARD, fence=9, backlog=False)
+            return super().rank_many(learners, at_ms=at_ms, n=n)
+
+    async def wait(_event: asyncio.Event, seconds: float) -> None:
+        waits.append(seconds)
+        raise asyncio.CancelledError
+
+    store = MemoryStore()
+    await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(waiting)}))
+    worker = refresher(store, ranker=Slow(), clock=lambda: now, wait=wait, leftovers_s=1e9)
+    with pytest.raises(asyncio.CancelledError):
+        await worker.run()
+    assert (waits[0] == REST * 0.5) == rested
 
 
 async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:

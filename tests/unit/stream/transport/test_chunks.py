@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import defaultdict
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +13,7 @@ from faust.types.tuples import TP
 
 from recsys.kafka.records import Fetch
 from stream.transport import chunks as chunks_module
-from stream.transport.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumerThread
+from stream.transport.chunks import ChunkConsumer, _NoReadOffsets, _PromptConsumer
 from stream.transport.fetches import Epochs, Fetched
 from tests.doubles.stream import FakeRecord
 
@@ -46,17 +44,14 @@ def test_nothing_acknowledged_is_nothing_to_commit() -> None:
     assert consumer()._new_offset(PARTITION) is None
 
 
-class Thread:
-    """Faust's consumer thread and aiokafka's consumer in one: an event loop that runs in another thread.
+class Client:
+    """Faust's service around aiokafka's consumer and that consumer in one.
 
     A partition that has no leader is known to be so; one with `SILENT` for a leader answers nothing.
     """
 
     def __init__(self, made: ChunkConsumer) -> None:
         self.consumer = made
-        self.thread_loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.thread_loop.run_forever, daemon=True)
-        self._thread.start()
         self.sought: list[tuple[TP, int]] = []
         self.next_saw: list[int] = []
         self.leaders: dict[TP, int] = {}
@@ -67,21 +62,14 @@ class Thread:
         )
 
     def refresh(self) -> None:
-        assert threading.current_thread() is self._thread
         self.refreshed += 1
 
-    def end(self) -> None:
-        self.thread_loop.call_soon_threadsafe(self.thread_loop.stop)
-        self._thread.join()
-        self.thread_loop.close()
-
-    def _ensure_consumer(self) -> Thread:
+    def _ensure_consumer(self) -> Client:
         return self
 
     def seek(self, partition: TP, offset: int) -> None:
-        assert threading.current_thread() is self._thread
         self.sought.append((partition, offset))
-        self.thread_loop.call_soon(lambda: self.next_saw.append(self.consumer.epochs.of(partition)))
+        asyncio.get_running_loop().call_soon(lambda: self.next_saw.append(self.consumer.epochs.of(partition)))
 
     async def position(self, partition: TP) -> int:
         await self._answer(partition)
@@ -96,7 +84,6 @@ class Thread:
         return dict.fromkeys(partitions, 9)
 
     async def _answer(self, partition: TP) -> None:
-        assert threading.current_thread() is self._thread
         self.asked += 1
         try:
             if self.leaders.get(partition) == SILENT:
@@ -107,87 +94,68 @@ class Thread:
 
 
 @pytest.fixture
-def thread() -> Iterator[Thread]:
+def client() -> Client:
     made = consumer()
-    made._thread = thread = Thread(made)  # type: ignore[assignment]
-    yield thread
-    thread.end()
+    made._thread = client = Client(made)  # type: ignore[assignment]
+    return client
 
 
-async def test_a_seek_happens_in_the_consumers_thread_and_counts_before_a_fetch_can_come_in_between(
-    thread: Thread,
-) -> None:
+async def test_a_seek_counts_before_a_fetch_can_come_in_between(client: Client) -> None:
     for offset in (5, 1, 0):
-        await thread.consumer.seek(PARTITION, offset)
-        assert thread.sought[-1] == (PARTITION, offset)
-    assert await thread.consumer.bounds(PARTITION)
-    assert thread.next_saw == [1, 2, 3]
+        await client.consumer.seek(PARTITION, offset)
+        assert client.sought[-1] == (PARTITION, offset)
+        await asyncio.sleep(0)
+    assert client.next_saw == [1, 2, 3]
 
 
-async def test_a_seek_given_up_before_the_thread_got_round_to_it_does_not_happen(thread: Thread) -> None:
-    stands, goes_on = threading.Event(), threading.Event()
+async def test_an_answer_that_the_consumer_gives_up_on_is_none_and_cancels_nobody(client: Client) -> None:
+    """aiokafka cancels what waits for a broker when it is stopped."""
+    waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def stand() -> None:
-        stands.set()
-        goes_on.wait(10)
+    async def no_answer(_partitions: object) -> dict[TP, int]:
+        await waiting
+        raise AssertionError("unreachable")
 
-    thread.thread_loop.call_soon_threadsafe(stand)
-    assert await asyncio.to_thread(stands.wait, 10)
-    seek = asyncio.create_task(thread.consumer.seek(PARTITION, 5))
+    client.beginning_offsets = no_answer  # type: ignore[method-assign]
+    question = asyncio.create_task(client.consumer.bounds(PARTITION))
     await asyncio.sleep(0)
-    seek.cancel()
-    await asyncio.gather(seek, return_exceptions=True)
-    assert seek.cancelled()
-    goes_on.set()
-    await thread.consumer.seek(PARTITION, 1)
-    assert thread.sought == [(PARTITION, 1)]
+    waiting.cancel()
+    with pytest.raises(KafkaConnectionError, match="ending"):
+        await question
 
 
-async def test_the_end_of_the_thread_is_no_answer_and_cancels_nobody_else(thread: Thread) -> None:
-    """Faust's thread cancels what is left in it as it ends."""
-    thread.leaders[PARTITION] = SILENT
-    question = asyncio.create_task(thread.consumer.bounds(PARTITION))
-    async with asyncio.timeout(10):
-        while not thread.asked:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
-    thread.thread_loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(thread.thread_loop)])
-    with pytest.raises(KafkaConnectionError):
-        await asyncio.wait_for(question, 10)
-
-
-async def test_what_is_known_of_a_log_is_asked_for_in_the_consumers_thread(
-    thread: Thread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await thread.consumer.seek(PARTITION, 7)
+async def test_what_is_known_of_a_log(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    await client.consumer.seek(PARTITION, 7)
     monkeypatch.setattr(chunks_module, "skipped_offsets", lambda *_: range(3, 5))
-    assert await thread.consumer.read_position(PARTITION) == (range(3, 5), 7)
-    assert await thread.consumer.bounds(PARTITION) == (3, 9)
+    assert await client.consumer.read_position(PARTITION) == (range(3, 5), 7)
+    assert await client.consumer.bounds(PARTITION) == (3, 9)
 
 
-async def test_of_a_partition_without_a_leader_only_the_leader_is_asked_for(thread: Thread) -> None:
-    thread.leaders[PARTITION] = -1
-    for question in (thread.consumer.read_position, thread.consumer.bounds):
+async def test_of_a_partition_without_a_leader_only_the_leader_is_asked_for(client: Client) -> None:
+    client.leaders[PARTITION] = -1
+    for question in (client.consumer.read_position, client.consumer.bounds):
         with pytest.raises(LeaderNotAvailableError):
             await question(PARTITION)
-    assert (thread.asked, thread.refreshed) == (0, 2)
+    assert (client.asked, client.refreshed) == (0, 2)
 
 
-async def test_many_questions_without_an_answer_keep_nobody_waiting_and_end_when_given_up(thread: Thread) -> None:
-    """Faust's queue takes two calls at a time, and its fetches and commits wait in it."""
-    silent, answers = TP("t", 1), TP("t", 2)
-    thread.leaders[silent] = SILENT
-    asked = [asyncio.create_task(thread.consumer.bounds(silent)) for _ in range(10)]
-    assert await asyncio.wait_for(thread.consumer.bounds(answers), 10) == (3, 9)
+async def test_many_questions_without_an_answer_keep_nobody_waiting_and_end_when_given_up(client: Client) -> None:
+    silent, answers = PARTITION, TP("t", 1)
+    client.leaders[silent] = SILENT
+    asked = [asyncio.create_task(client.consumer.bounds(silent)) for _ in range(10)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert await client.consumer.bounds(answers) == (3, 9)
     for question in asked:
         question.cancel()
-    await asyncio.gather(*asked, return_exceptions=True)
-    await asyncio.wait_for(thread.consumer.seek(answers, 1), 10)  # behind what the cancellations set off there
-    assert (thread.asked, thread.given_up) == (12, 10)
+    ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+    assert (client.asked, client.given_up) == (12, 10)
 
 
 def test_faust_takes_nothing_for_a_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
     """It writes the offset of a chunk after its delivery, and would drop what was sought meanwhile."""
-    monkeypatch.setattr(driver.Consumer, "__init__", lambda *_: None)  # Faust's starts a thread
+    monkeypatch.setattr(driver.Consumer, "__init__", lambda *_: None)  # Faust's makes a client
     read = ChunkConsumer()._read_offset
     assert type(read) is _NoReadOffsets
     read[PARTITION] = 100
@@ -210,8 +178,8 @@ async def test_a_revocation_is_noted_before_faust_hears_of_it(monkeypatch: pytes
 
 
 async def test_a_chunk_carries_what_held_at_the_moment_its_fetch_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, thread = consumer(), object.__new__(_PromptConsumerThread)
-    made._thread, thread.consumer = thread, made
+    made, service = consumer(), object.__new__(_PromptConsumer)
+    made._thread, service.consumer = service, made
     fetched = Fetched([FakeRecord(7, None)])
     fetched.fetch = Fetch(0, begun_at=3)
 
@@ -219,13 +187,13 @@ async def test_a_chunk_carries_what_held_at_the_moment_its_fetch_came_back(monke
         made.epochs.sought(PARTITION)
         return {PARTITION: fetched}
 
-    async def through_the_thread(_self: object, *_: object) -> object:
-        records = await thread._fetch_records()
+    async def through_the_service(_self: object, *_: object) -> object:
+        records = await service._fetch_records()
         made.epochs.sought(PARTITION)  # a seek after the fetch: what it brought is older
         return records
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", sought_meanwhile)
-    monkeypatch.setattr(driver.Consumer, "_getmany", through_the_thread)
+    monkeypatch.setattr(driver.Consumer, "_getmany", through_the_service)
     monkeypatch.setattr(ChunkConsumer, "_backlog", lambda *_: 0)
     (chunk,) = (await made._getmany(None, 1.0))[PARTITION]
     assert (chunk.fetch, made.epochs.of(PARTITION)) == (Fetch(epoch=1, begun_at=3), 2)

@@ -37,9 +37,8 @@ def test_the_longest_fetch_is_fausts_own_number_until_it_is_changed_before_the_s
     source = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
     assert "fetch_max_wait_ms=1500" in source
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
-    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in inspect.getsource(
-        driver.Consumer._new_consumer_thread
-    )
+    made = inspect.getsource(driver.Consumer._new_consumer_thread)
+    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in made
 
 
 def test_the_isolation_level_is_read_when_the_consumer_starts() -> None:
