@@ -24,7 +24,8 @@ SHARD = Shard(0)
 class ByEngagement:
     """Ranks what a learner engaged with, highest first."""
 
-    version, course_ids = "v1", ("a", "b", "c")
+    version = "v1"
+    course_ids: Sequence[str] = ("a", "b", "c")
 
     def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> list[tuple[list[str], list[float]]]:
         return [self._rank(learner, n) for learner in learners]

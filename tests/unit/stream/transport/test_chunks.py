@@ -112,9 +112,9 @@ async def test_an_answer_that_the_consumer_gives_up_on_is_none_and_cancels_nobod
     """aiokafka cancels what waits for a broker when it is stopped."""
     waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def no_answer(_partitions: object) -> dict[TP, int]:
+    async def no_answer(partitions: list[TP]) -> dict[TP, int]:
         await waiting
-        raise AssertionError("unreachable")
+        raise AssertionError(partitions)
 
     client.beginning_offsets = no_answer  # type: ignore[method-assign]
     question = asyncio.create_task(client.consumer.bounds(PARTITION))
