@@ -30,15 +30,18 @@ from batch.metrics import paired_bootstrap
 from batch.split import split_share
 from recsys.catalog import Course
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import Doubles, Floats
+from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.mixed_affinity import decayed
 from recsys.model.signals import ITEM_ITEM, SignalModel, positive
+from recsys.model.tower_inputs import TowerInputs
 
 CUT, MOST_ASKED = 0.8, 1000
 COMPILING_STEPS = 3
 ALPHA, ALS_DAYS = 20.0, 60.0
 
 RETRAIN, ALL, ONE, IALS = "retrain", "Keras fit, all targets", "Keras fit, one target", "implicit ALS"
+FULL = "retrain, full softmax"
+"""Beside a retrain that samples it, which it does in a large catalogue."""
 
 
 class Trained(NamedTuple):
@@ -69,7 +72,7 @@ class Comparison(NamedTuple):
     Attributes:
         examples: How many.
         pairs: How many targets they have together.
-        by_name: `RETRAIN`, `ALL`, `ONE` and `IALS`.
+        by_name: `RETRAIN`, `FULL` where that is another, `ALL`, `ONE` and `IALS`.
         seed: Of the intervals.
     """
 
@@ -86,10 +89,15 @@ class Comparison(NamedTuple):
             "| training | a sample is | samples/s | pairs/s | passes | CPU s | NDCG@10 | less the retrain's, 95 % |",
             "|---|---|---|---|---|---|---|---|",
             *(self._row(name, trained) for name, trained in self.by_name.items()),
+            *self._beside_full(mine),
             f"samples/s, each an example with all of its targets: {mine.samples_per_s / every.samples_per_s:.1f} x",
             f"pairs/s beside fit with one target a sample: {mine.pairs_per_s / one.pairs_per_s:.1f} x",
             *(f"CPU s to the same NDCG@10, {name}: {_times(self.by_name[name], mine)}" for name in (ALL, ONE)),
         ]
+
+    def _beside_full(self, mine: Trained) -> list[str]:
+        full = self.by_name.get(FULL)
+        return [f"samples/s beside the full softmax: {mine.samples_per_s / full.samples_per_s:.1f} x"] if full else []
 
     def _row(self, name: str, one: Trained) -> str:
         less = "–"
@@ -125,6 +133,7 @@ def compare(
         passes: Most of `fit` with all targets, and with one.
     """
     from benchmarks.keras_fit import fit, with_all_targets, with_one_target  # noqa: PLC0415 - TensorFlow
+    from recsys.model.training import FULL_SOFTMAX_COURSES  # noqa: PLC0415 - TensorFlow
 
     before, after, cutoff_ms = split_share(events, CUT)
     encoded, half_life = encode(before, courses, rule), rule.decay.half_life_days
@@ -137,7 +146,9 @@ def compare(
         return ndcg(TowersAlone(towers, told.popularity[-1], half_life), warm, offered)
 
     examples, pairs = len(told.examples.user), int(told.examples.targets.nnz)
-    found = {RETRAIN: _train(told, pairs / examples, judged)}
+    found = {RETRAIN: _train(told, pairs / examples, judged, FULL_SOFTMAX_COURSES)}
+    if len(courses) > FULL_SOFTMAX_COURSES:
+        found[FULL] = _train(told, pairs / examples, judged, len(courses))
     goal = float(found[RETRAIN].ndcg.mean())
     for name, form, most in ((ALL, with_all_targets, passes[0]), (ONE, with_one_target, passes[1])):
         samples = form(told.examples)
@@ -183,24 +194,24 @@ def _told(encoded: EncodedEvents, cutoff_ms: int, settings: HyperParameters, hal
     return Told(examples, *offsets(encoded, cutoff_ms, examples.time), towers, settings)
 
 
-def _train(told: Any, pairs_a_sample: float, judged: Callable[[Any], Doubles]) -> Trained:
-    """As a retrain does."""
-    from recsys.model.training import TowerInputs, TowerTraining  # noqa: PLC0415 - TensorFlow
+def _train(told: Any, pairs_a_sample: float, judged: Callable[[Any], Doubles], full_softmax_courses: int) -> Trained:
+    """As a retrain does, with the softmax sampled in a catalogue of more courses."""
+    from recsys.model.training import TowerTraining  # noqa: PLC0415 - TensorFlow
 
     examples, settings, ticks, batches = told.examples, told.settings, [time.process_time()], list[int]()
 
     class Counted(TowerInputs):
         """Notes how large the batches are."""
 
-        def batch(self, chosen: NDArray[np.integer[Any]]) -> tuple[Any, ...]:
+        def batch(self, chosen: NDArray[np.integer[Any]], courses: Rows | None = None) -> tuple[Any, ...]:
             batches.append(len(chosen))
-            return super().batch(chosen)
+            return super().batch(chosen, courses)
 
     inputs = Counted(
         user=examples.user, rows=examples.rows, pools=examples.pools, strength=examples.strength,
         targets=examples.targets, known=examples.known, popularity=told.popularity, bucket=told.bucket,
     )  # fmt: skip
-    training = TowerTraining(told.towers(), settings)
+    training = TowerTraining(told.towers(), settings, full_softmax_courses=full_softmax_courses)
     training.run(inputs, epochs=settings.epochs, progress=lambda _done, _total: ticks.append(time.process_time()))
     speed = _samples_per_s(batches[0], np.diff(ticks).tolist())
     return Trained(

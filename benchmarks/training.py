@@ -1,7 +1,8 @@
 """Wall time, CPU and peak memory of `recsys retrain`, and the towers' training beside Keras `fit` and implicit ALS.
 
 Each retrain is a process of its own, as an operator starts it, with an evaluation, the bundle and the report in it.
-Histories are simulated, or given as folders of `recsys import`: `--folder DIR`. The towers: `benchmarks.towers`.
+Histories are simulated, drawn as `benchmarks.shapes` does, or given as folders of `recsys import`: `--folder DIR`. The
+towers: `benchmarks.towers`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +46,15 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, action="append", default=[], help="of interactions.parquet and courses.parquet"
     )
+    parser.add_argument(
+        "--drawn",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("SHAPE", "LEARNERS", "COURSES"),
+        help="a shape of benchmarks/shapes.py with so many learners and courses",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of drawn histories")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="most examples of the towers")
     parser.add_argument(
         "--passes",
@@ -64,6 +75,11 @@ def main() -> None:
             folder.mkdir()
             events = simulate(folder, events=options.events, courses=courses)
             histories[f"{events:,} simulated events, {courses:,} courses"] = folder
+        for number, (shape, learners, size) in enumerate(options.drawn):
+            folder = Path(name) / f"drawn-{number}"
+            folder.mkdir()
+            events = drawn(folder, shape, int(learners), int(size), options.seed)
+            histories[f"{shape}: {events:,} drawn events, {int(size):,} courses, seed {options.seed}"] = folder
         if not options.no_retrain:
             print("| history | wall s | CPU s | peak MiB | status |\n|---|---|---|---|---|")
             for title, folder in histories.items():
@@ -97,6 +113,17 @@ def simulate(folder: Path, *, events: int, courses: int) -> int:
     write_interactions(found.interactions, folder / "interactions.parquet")
     write_courses(found.courses, folder / "courses.parquet")
     return len(found.interactions)
+
+
+def drawn(folder: Path, shape: str, learners: int, courses: int, seed: int) -> int:
+    """Writes a history of a shape of another size and returns how many events it has."""
+    from benchmarks.shapes import SHAPES, draw  # noqa: PLC0415 - not needed for --folder
+    from recsys.files import course_frame, write_courses, write_interactions  # noqa: PLC0415 - as above
+
+    interactions, catalogue = draw(replace(SHAPES[shape], learners=learners, courses=courses), seed)
+    write_interactions(interactions, folder / "interactions.parquet")
+    write_courses(course_frame(catalogue), folder / "courses.parquet")
+    return len(interactions)
 
 
 def towers(folder: Path, settings: HyperParameters, passes: tuple[int, int]) -> Comparison:

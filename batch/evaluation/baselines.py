@@ -11,10 +11,13 @@ from batch.evaluation.cases import Case
 from batch.popularity import decayed_popularity
 from batch.ranking.likes import liked_matrix, likes_before
 from recsys.model.inputs import Doubles, Floats, Rows
-from recsys.model.item_item import Gram, strongest
+from recsys.model.item_item import MAX_DENSE, Gram, strongest
 
 FACTORS, PENALTY, ITERATIONS = 64, 0.05, 12
 """Of `Ials`, fixed; its other options are tuned."""
+
+EASE_NEIGHBOURS = 200
+"""Weights kept in a row of `Ease` where not all are."""
 
 
 class Popularity:
@@ -67,14 +70,19 @@ class ItemKnn(_LinearInHistory):
 class Ease(_LinearInHistory):
     """EASE (see `recsys.model.item_item`) on a history that fades.
 
+    Weights of a large catalogue are pruned, as those of the hybrid are: all of 20,000 courses would take 1.5 GiB.
+
     Args:
         encoded: The training side.
         l2: Ridge penalty.
         half_life_days: After which a liking counts half in a learner's history; weights are fitted on unfaded likes.
+        max_dense: Most courses of a catalogue whose weights are all kept.
     """
 
-    def __init__(self, encoded: EncodedEvents, l2: float, half_life_days: float) -> None:
-        weights = Gram(likes_before(encoded, int(encoded.time[-1]) + 1)).inverse(l2).ease()
+    def __init__(self, encoded: EncodedEvents, l2: float, half_life_days: float, *, max_dense: int = MAX_DENSE) -> None:
+        inverse = Gram(likes_before(encoded, int(encoded.time[-1]) + 1)).inverse(l2)
+        all_kept = len(encoded.courses) <= max_dense
+        weights = inverse.ease() if all_kept else inverse.pruned_ease(EASE_NEIGHBOURS)
         super().__init__(liked_matrix(encoded, half_life_days), weights)
 
 

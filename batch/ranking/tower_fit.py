@@ -14,8 +14,9 @@ from recsys.engagement import MS_PER_DAY
 from recsys.model.course_features import log_share
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
+from recsys.model.tower_inputs import TowerInputs
 from recsys.model.towers import OFFSET_DAYS, HybridTowers
-from recsys.model.training import TowerInputs, TowerTraining
+from recsys.model.training import TowerTraining
 
 OFFSET_BUCKETS = 50
 FIRST_OFFSET = 0.02

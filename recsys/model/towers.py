@@ -54,6 +54,12 @@ class HybridTowers:
         """Everything a training step moves."""
         return [*self.user.trainable_variables, *self.course.trainable_variables, self.offset_weights]
 
+    @property
+    def course_tables(self) -> list[Any]:
+        """Those with rows of courses that have a gradient in some rows alone: embeddings and biases."""
+        course = [self.course.get_layer(name).embeddings for name in ("course_id", "course_bias")]
+        return [self.user.get_layer("history").ids, *course]
+
     def catalogue(self) -> tuple[Any, Any]:
         """Vectors `(n, vector_dim)` and biases `(n,)` of the whole catalogue, without dropout."""
         vectors, bias = self.course([self.features.index, self.features.text, self.features.attributes], training=False)
@@ -97,8 +103,7 @@ def _user_tower(hyperparameters: HyperParameters, n_users: int, features: Course
     rows = keras.Input((None,), dtype="int32", name="history_rows")
     pools = keras.Input((None, POOLS), name="history_pools")
     strength = keras.Input((STRENGTH_DIM,), name="strength")
-    courses = _HistoryCourses(features.text, d, name="history")(rows)
-    pooled = layers.Reshape((POOLS * d,))(ops.einsum("blp,bld->bpd", pools, courses))
+    pooled = layers.Reshape((POOLS * d,))(_HistoryCourses(features.text, d, name="history")(rows, pools))
     embedded = _embedding(n_users + 1, hyperparameters.user_dim, "user_id", 0.05)(user)
     hidden = layers.Dropout(hyperparameters.dropout)(layers.Concatenate()([pooled, strength, embedded]))
     hidden = layers.Dense(hyperparameters.hidden, activation="relu", name="user_hidden")(hidden)
@@ -108,9 +113,9 @@ def _user_tower(hyperparameters: HyperParameters, n_users: int, features: Course
 
 
 class _HistoryCourses(layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """Rows `(b, l)` → id embedding + projected text of each course `(b, l, d)`; row `n` is padding and has no text.
+    """Rows `(b, l)` and weights `(b, l, p)` → pools of id embedding + projected text `(b, p, d)`; row `n` is padding.
 
-    Texts are projected once for the catalogue: a batch names most courses several times.
+    Texts are pooled before they are projected, so that a step takes no longer for a larger catalogue.
 
     Args:
         text: Of the catalogue `(n, t)`.
@@ -122,12 +127,14 @@ class _HistoryCourses(layers.Layer):  # type: ignore[misc]  # Keras has no types
         super().__init__(name=name)
         self._text = ops.convert_to_tensor(np.concatenate([text, np.zeros((1, text.shape[1]), np.float32)]))
         n, width = self._text.shape
-        self._ids = self.add_weight(shape=(n, dim), initializer=keras.initializers.RandomNormal(stddev=0.05), name="id")
+        self.ids = self.add_weight(shape=(n, dim), initializer=keras.initializers.RandomNormal(stddev=0.05), name="id")
         self._projection = self.add_weight(shape=(width, dim), initializer="glorot_uniform", name="text")
 
-    def call(self, rows: Any) -> Any:
+    def call(self, rows: Any, pools: Any) -> Any:
         """See the class."""
-        return ops.take(self._ids + ops.matmul(self._text, self._projection), rows, axis=0)
+        turned = ops.transpose(pools, (0, 2, 1))
+        texts = ops.matmul(turned, ops.take(self._text, rows, axis=0))
+        return ops.matmul(turned, ops.take(self.ids, rows, axis=0)) + ops.matmul(texts, self._projection)
 
 
 def _course_tower(hyperparameters: HyperParameters, features: CourseFeatures) -> Any:

@@ -1,4 +1,7 @@
-"""Training of the towers: one `tf.function`, several targets a learner, softmax over the whole catalogue.
+"""Training of the towers: one `tf.function`, several targets a learner, softmax over the catalogue.
+
+Up to `FULL_SOFTMAX_COURSES` a step looks at every course. Above, it looks at those of `recsys.model.mixed_negatives`,
+and neither time nor memory of a step grows with the catalogue.
 
 The as-of popularity enters as an offset whose weights are learned, so that the towers learn what popularity does not
 already say (Menon and others: "Long-tail learning via logit adjustment", ICLR 2021).
@@ -12,14 +15,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
-from scipy import sparse
 
-from recsys.model.adam import FusedAdam
+from recsys.model.adam import FusedAdam, each_row_once
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
-from recsys.model.inputs import Floats, Rows
+from recsys.model.mixed_negatives import Candidates, MixedNegatives
+from recsys.model.tower_inputs import TowerInputs
 from recsys.model.towers import OFFSET_DAYS, HybridTowers
+
+FULL_SOFTMAX_COURSES = 10_000
+"""In a larger catalogue the softmax is sampled."""
+
+DRAWN_COURSES = 1024
+"""Courses drawn from a larger catalogue for each step, beside the targets of its batch."""
 
 _NEVER = -1e9
 _STEPS_AN_EPOCH = 40
@@ -29,53 +37,9 @@ _LAST_RATE = 0.1
 _CLIP = 5.0
 _BIAS_L2 = 1e-4
 
+_EVERY_COURSE = Candidates(np.zeros(0, np.int32), np.zeros(0, np.float32))
+
 Progress = Callable[[int, int], None]
-
-
-class TowerInputs:
-    """What a training run reads, a batch at a time.
-
-    Args:
-        user: User embedding rows `(e,)`, 0 for the unknown user.
-        rows: History rows `(e, l)`.
-        pools: `(e, l, POOLS)`.
-        strength: `(e, STRENGTH_DIM)`.
-        targets: `(e, n)`.
-        known: `(e, n)`.
-        popularity: Log popularity by time bucket, course and half-life `(buckets, n, len(OFFSET_DAYS))`.
-        bucket: The bucket of each example `(e,)`.
-    """
-
-    def __init__(
-        self,
-        *,
-        user: Rows,
-        rows: Rows,
-        pools: Floats,
-        strength: Floats,
-        targets: sparse.csr_array,
-        known: sparse.csr_array,
-        popularity: Floats,
-        bucket: Rows,
-    ) -> None:
-        self.user, self.rows, self.pools, self.strength = user, rows, pools, strength
-        self._targets, self._known, self._bucket = targets.astype(bool), known.astype(bool), bucket
-        self.popularity = popularity
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def batch(self, chosen: NDArray[np.integer[Any]]) -> tuple[Any, ...]:
-        """The arrays of some examples `(b,)`, in the order of the training step's arguments."""
-        return (
-            self.user[chosen],
-            self.rows[chosen],
-            self.pools[chosen],
-            self.strength[chosen],
-            self._targets[chosen].toarray(),
-            self._known[chosen].toarray(),
-            self._bucket[chosen],
-        )
 
 
 class TowerTraining:
@@ -83,30 +47,42 @@ class TowerTraining:
 
     Args:
         towers: New ones, or ones to go on from; they are changed in place.
-        hyperparameters: Its seed fixes order and dropout.
+        hyperparameters: Its seed fixes order, drawn courses and dropout.
+        full_softmax_courses: In a larger catalogue the softmax is sampled.
+        drawn: Courses drawn from it for each step.
 
     Attributes:
         towers: As given.
     """
 
-    def __init__(self, towers: HybridTowers, hyperparameters: HyperParameters) -> None:
+    def __init__(
+        self,
+        towers: HybridTowers,
+        hyperparameters: HyperParameters,
+        *,
+        full_softmax_courses: int = FULL_SOFTMAX_COURSES,
+        drawn: int = DRAWN_COURSES,
+    ) -> None:
         self.towers, self._hyperparameters = towers, hyperparameters
         self._optimizer = FusedAdam(hyperparameters.learning_rate)
         self._optimizer.build(towers.trainable_variables)
         n = len(towers.features.index)
+        self._sampled, self._drawn = n > full_softmax_courses, drawn
+        looked_at = None if self._sampled else n
         self._features = [tf.constant(array) for array in (towers.features.text, towers.features.attributes)]
         self._step = tf.function(
             self._one,
             input_signature=(
                 tf.TensorSpec((None, n, len(OFFSET_DAYS)), tf.float32),
                 tf.TensorSpec((n,), tf.int32),
+                Candidates(tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32)),
                 (
                     tf.TensorSpec((None,), tf.int32),
                     tf.TensorSpec((None, None), tf.int32),
                     tf.TensorSpec((None, None, POOLS), tf.float32),
                     tf.TensorSpec((None, STRENGTH_DIM), tf.float32),
-                    tf.TensorSpec((None, n), tf.bool),
-                    tf.TensorSpec((None, n), tf.bool),
+                    tf.TensorSpec((None, looked_at), tf.bool),
+                    tf.TensorSpec((None, looked_at), tf.bool),
                     tf.TensorSpec((None,), tf.int32),
                 ),
             ),
@@ -131,6 +107,7 @@ class TowerTraining:
         size = min(size, len(inputs))
         steps = len(inputs) // size
         told = (tf.constant(inputs.popularity), tf.constant(self.towers.features.index))
+        negatives = MixedNegatives(inputs.targets, batch=size, drawn=self._drawn) if self._sampled else None
         curve = []
         for epoch in range(epochs):
             order = rng.permutation(len(inputs))
@@ -138,37 +115,60 @@ class TowerTraining:
             for at in range(steps):
                 done, total = epoch * steps + at + 1, steps * epochs
                 self._optimizer.learning_rate.assign(self._hyperparameters.learning_rate * _rate(done, total))
-                losses.append(float(self._step(*told, inputs.batch(order[at * size : (at + 1) * size]))))
+                chosen = order[at * size : (at + 1) * size]
+                candidates = negatives.draw(chosen, rng) if negatives else _EVERY_COURSE
+                batch = inputs.batch(chosen, candidates.rows if negatives else None)
+                losses.append(float(self._step(*told, candidates, batch)))
                 progress(done, total)
             curve.append(float(np.mean(losses)))
         return curve
 
-    def _one(self, popularity: Any, index: Any, batch: tuple[Any, ...]) -> Any:
-        user, rows, pools, strength, targets, known, bucket = batch
-        towers, settings = self.towers, self._hyperparameters
-        variables = towers.trainable_variables
+    def _one(self, popularity: Any, index: Any, candidates: Any, batch: tuple[Any, ...]) -> Any:
+        variables = self.towers.trainable_variables
         with tf.GradientTape() as tape:
-            kept = tf.cast(tf.random.uniform((tf.shape(user)[0], 1)) >= settings.no_history_rate, tf.float32)
-            named = tf.random.uniform(tf.shape(user)) >= settings.unknown_user_rate
-            vectors = towers.user(
-                [tf.where(named, user, 0), rows, pools * kept[:, :, None], strength * kept], training=True
-            )
-            shown = tf.random.uniform(tf.shape(index)) >= settings.unknown_course_rate
-            courses, bias = towers.course([tf.where(shown, index, 0), *self._features], training=True)
-            logits = tf.matmul(vectors, courses, transpose_b=True) + bias[None, :, 0]
-            offsets = tf.linalg.matvec(popularity, tf.convert_to_tensor(towers.offset_weights))
-            logits += tf.gather(offsets, bucket)
-            logits = tf.where(known, _NEVER, logits)
-            wanted = tf.cast(targets, tf.float32)
-            shares = wanted / tf.maximum(tf.reduce_sum(wanted, 1, keepdims=True), 1.0)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(shares), logits))
-            penalty = settings.l2 * tf.add_n([tf.reduce_sum(tf.square(v)) for v in variables])
-            penalty += _BIAS_L2 * tf.reduce_sum(tf.square(bias))
-            total = loss + penalty
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, [v.value for v in variables])]
+            loss, bias = self._loss(popularity, index, candidates, batch)
+            total = loss + self._penalty(bias, candidates)
+        gradients = [each_row_once(g) for g in tape.gradient(total, [v.value for v in variables])]
         clipped, _ = tf.clip_by_global_norm(gradients, _CLIP)
         self._optimizer.apply(clipped, variables)
         return loss
+
+    def _loss(self, popularity: Any, index: Any, candidates: Any, batch: tuple[Any, ...]) -> tuple[Any, Any]:
+        """The mean cross-entropy of a batch, and the biases of the courses looked at `(c, 1)`."""
+        user, rows, pools, strength, targets, known, bucket = batch
+        towers, settings, features = self.towers, self._hyperparameters, self._features
+        if self._sampled:
+            popularity = tf.gather(popularity, candidates.rows, axis=1)
+            index, *features = (tf.gather(array, candidates.rows) for array in (index, *features))
+        kept = tf.cast(tf.random.uniform((tf.shape(user)[0], 1)) >= settings.no_history_rate, tf.float32)
+        named = tf.random.uniform(tf.shape(user)) >= settings.unknown_user_rate
+        vectors = towers.user(
+            [tf.where(named, user, 0), rows, pools * kept[:, :, None], strength * kept], training=True
+        )
+        shown = tf.random.uniform(tf.shape(index)) >= settings.unknown_course_rate
+        courses, bias = towers.course([tf.where(shown, index, 0), *features], training=True)
+        logits = tf.matmul(vectors, courses, transpose_b=True) + bias[None, :, 0]
+        offsets = tf.linalg.matvec(popularity, tf.convert_to_tensor(towers.offset_weights))
+        logits += tf.gather(offsets, bucket)
+        if self._sampled:
+            logits -= tf.where(targets, 0.0, candidates.log_chance)
+        logits = tf.where(known, _NEVER, logits)
+        wanted = tf.cast(targets, tf.float32)
+        shares = wanted / tf.maximum(tf.reduce_sum(wanted, 1, keepdims=True), 1.0)
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(shares), logits)), bias
+
+    def _penalty(self, bias: Any, candidates: Any) -> Any:
+        """On all squared weights, and more on biases.
+
+        Sampled, a bias stands for 1 / its chance; the tables of courses have none, as it would touch all of their rows.
+        """
+        variables, squares = self.towers.trainable_variables, tf.square(bias[:, 0])
+        if self._sampled:
+            squares *= tf.exp(-candidates.log_chance)
+            tables = {id(table) for table in self.towers.course_tables}
+            variables = [variable for variable in variables if id(variable) not in tables]
+        all_squares = tf.add_n([tf.reduce_sum(tf.square(variable)) for variable in variables])
+        return self._hyperparameters.l2 * all_squares + _BIAS_L2 * tf.reduce_sum(squares)
 
 
 def _rate(done: int, total: int) -> float:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.towers import ALL, IALS, ONE, RETRAIN, Comparison, Trained
+from benchmarks.towers import ALL, FULL, IALS, ONE, RETRAIN, Comparison, Trained
 from recsys.model.inputs import Doubles
 
 NONE = float("nan")
@@ -34,6 +34,14 @@ def test_each_reading_of_the_speed_is_said() -> None:
         "CPU s to the same NDCG@10, Keras fit, all targets: 4.0 x the retrain's",
         "CPU s to the same NDCG@10, Keras fit, one target: not reached in 2.0 passes, 9.0 x the retrain's",
     ]
+
+
+def test_a_sampled_softmax_is_said_beside_the_full_one() -> None:
+    one = trained(200.0, 200.0, 90.0, 0.13, reached=False)
+    by_name = {RETRAIN: trained(800.0, 8000.0, 10.0, 0.14, reached=True), FULL: one, ALL: one, ONE: one, IALS: one}
+    lines = Comparison(100, 1000, by_name).lines()
+    assert lines[4].startswith("| retrain, full softmax | an example | 200 | 200 |")
+    assert lines[8] == "samples/s beside the full softmax: 4.0 x"
 
 
 @pytest.mark.parametrize(("goal", "looks", "reached"), [(0.2, 1, True), (0.3, 2, True), (0.5, 3, False)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,21 @@ def test_baselines_that_read_the_learner_beat_popularity_where_tastes_are_all(
         TextProfile(encoded, facts.text, 30.0),
     ):
         assert evaluate(model, cases, facts).mean("ndcg@10") > popular
+
+
+def test_ease_holds_no_dense_matrix_of_a_large_catalogue(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule
+) -> None:
+    """And scores as if it did: in a catalogue of 5,000 courses, 40 of them with events, no course has 200 others."""
+    more = [*courses, *(Course(course_id=f"more-{number}", title="") for number in range(4960))]
+    encoded = encode(events, more, rule)
+    tracemalloc.start()
+    pruned = Ease(encoded, 10.0, 30.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 5000**2
+    dense = Ease(encoded, 10.0, 30.0, max_dense=5000)
+    np.testing.assert_allclose(pruned.score(_case(0, [])), dense.score(_case(0, [])), rtol=1e-5, atol=1e-6)
 
 
 class _Fixed:
