@@ -99,7 +99,7 @@ def everything(arguments: argparse.Namespace) -> Iterator[System]:
             "RECSYS_SERVING_STATE_DIR": f"{folder}/serving",
         }
         files = ["--interactions", str(arguments.interactions), "--courses", str(arguments.courses)]
-        for command in (["topics", "--partitions", "6"], ["replay", *files]):
+        for command in (["topics", "--partitions", str(arguments.partitions)], ["replay", *files]):
             subprocess.run([*RECSYS, *command], env=env, check=True)
         learn = ["retrain", "--from-topic"]
         if arguments.bundle:
@@ -198,6 +198,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--clicks", type=int, default=200, help="at each rate")
     parser.add_argument("--rate", type=float, nargs="+", default=[0.0], help="events a second beside the clicks")
     parser.add_argument("--workers", type=int, default=1, help="engagement workers")
+    parser.add_argument("--partitions", type=int, default=6, help="of the topic")
     parser.add_argument("--warm-up", type=float, default=30.0, help="seconds of load before the first click")
     parser.add_argument("--polling", action="store_true", help="without after_offset")
     parser.add_argument("--bundle", type=Path, help="a model trained before on these files: spares the retrain")

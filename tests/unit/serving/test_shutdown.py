@@ -54,6 +54,8 @@ async def test_a_connection_to_kafka_that_loses_the_cancellation(monkeypatch: py
     losing = Losing(KafkaConnectionError("refused"))
 
     class Client:
+        _message_accumulator = SimpleNamespace(_batches={}, _pending_batches=[])
+
         def __init__(self, **_: Any) -> None:
             self.start = losing
 
