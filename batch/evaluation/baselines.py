@@ -58,10 +58,13 @@ class ItemKnn(_LinearInHistory):
         binary = liked_matrix(encoded, np.inf)
         norm = np.sqrt(np.maximum(np.asarray(binary.sum(axis=0)).ravel(), 1.0)).astype(np.float32)
 
-        def cosine(rows: Rows) -> Floats:
-            together: Floats = (binary[:, rows].T @ binary).toarray() / norm[rows, None] / norm
-            together[np.arange(len(rows)), rows] = 0.0
-            return together
+        liked_by = binary.T.tocsr()
+
+        def cosine(rows: Rows) -> sparse.csr_array:
+            together = (liked_by[rows] @ binary).tocoo()
+            cosines = together.data / norm[rows[together.row]] / norm[together.col]
+            cosines[rows[together.row] == together.col] = 0.0
+            return sparse.csr_array((cosines, (together.row, together.col)), shape=together.shape)
 
         nearest = strongest(cosine, len(encoded.courses), neighbours)
         super().__init__(liked_matrix(encoded, half_life_days), nearest.T.tocsr())

@@ -101,19 +101,21 @@ class Inverse:
 
     def ease(self) -> Floats:
         """EASE weights `(n, n)`: `−P[i, j] / P[j, j]`, zero on the diagonal."""
-        return self._ease_rows(np.arange(self._n, dtype=np.int32))
+        whole: Floats = self.pruned_ease(self._n).toarray()
+        return whole
 
     def future(self) -> Floats:
         """Ridge regression of recently decayed likes on likes, `P · XᵀY`, `(n, n)`."""
-        return self._future_rows(np.arange(self._n, dtype=np.int32))
+        whole: Floats = self.pruned_future(self._n).toarray()
+        return whole
 
     def pruned_ease(self, per_row: int) -> sparse.csr_array:
         """The `per_row` strongest weights of each row of `ease`, made without the whole."""
-        return strongest(self._ease_rows, self._n, per_row)
+        return self._pruned(self._dense_ease, self._gram.likes.binary, per_row, with_itself=False)
 
     def pruned_future(self, per_row: int) -> sparse.csr_array:
         """The `per_row` strongest weights of each row of `future`, made without the whole."""
-        return strongest(self._future_rows, self._n, per_row)
+        return self._pruned(self._dense_future, self._gram.likes.recent, per_row, with_itself=True)
 
     def scores(self, strengths: Floats) -> tuple[Floats, Floats]:
         """`strengths @ ease()` and `strengths @ future()`, `(u, n)` each; 0 for courses not in the inverse."""
@@ -127,33 +129,53 @@ class Inverse:
             found.append(spread)
         return found[0], found[1]
 
-    def _ease_rows(self, rows: Rows) -> Floats:
-        """Rows of `ease` `(r, n)`."""
-        weights = self._spread(
-            rows, lambda some: self._inverse[some] / -np.diag(self._inverse), self._gram.likes.binary
-        )
-        weights[np.arange(len(rows)), rows] = 0.0
+    def _dense_ease(self, places: Rows) -> Floats:
+        """Rows `(r, k)` of EASE among the courses in the inverse."""
+        weights: Floats = self._inverse[places] / -np.diag(self._inverse)
+        weights[np.arange(len(places)), places] = 0.0
         return weights
 
-    def _future_rows(self, rows: Rows) -> Floats:
-        """Rows of `future` `(r, n)`."""
-        return self._spread(rows, lambda some: self._inverse[some] @ self._gram.together, self._gram.likes.recent)
+    def _dense_future(self, places: Rows) -> Floats:
+        """Rows `(r, k)` of the future ridge among the courses in the inverse."""
+        weights: Floats = self._inverse[places] @ self._gram.together
+        return weights
 
-    def _spread(self, rows: Rows, dense: Callable[[Rows], Floats], targets: sparse.csr_array) -> Floats:
-        """Weights `(r, n)`: those of the inverse where both courses are in it, else of the pair alone."""
-        kept = self._gram.kept
-        alone: Floats
-        if len(kept) < int((self._gram.counts > 0).sum()):
-            alone = (self._gram.likes.binary[:, rows].T @ targets).toarray().astype(np.float32)
-            # What popularity alone would give is no news; in the inverse the other courses take it away.
-            by_chance = np.asarray(targets.sum(axis=0), np.float32) / targets.shape[0]
-            alone = np.maximum(alone - self._gram.counts[rows, None].astype(np.float32) * by_chance, 0.0)
-            alone /= (self._gram.counts[rows] + self._l2)[:, None].astype(np.float32)
-        else:
-            alone = np.zeros((len(rows), self._n), np.float32)
-        mine = np.flatnonzero(self._place[rows] >= 0)
-        alone[np.ix_(mine, kept)] = dense(self._place[rows[mine]])
-        return alone
+    def _pruned(
+        self, dense: Callable[[Rows], Floats], targets: sparse.csr_array, per_row: int, *, with_itself: bool
+    ) -> sparse.csr_array:
+        """Weights `(n, n)`: those of the inverse where both courses are in it, else of the pair alone.
+
+        Rows of the inverse are pruned before the pairs alone, which are sparse, are added: beyond the courses in the
+        inverse, time grows with the pairs liked together, and not with the square of the catalogue.
+        """
+        kept, liked_by = self._gram.kept, self._gram.likes.binary.T.tocsr()
+        beyond = len(kept) < int((self._gram.counts > 0).sum())
+
+        def rows(some: Rows) -> sparse.csr_array:
+            mine = np.flatnonzero(self._place[some] >= 0)
+            strong = _dense_strongest(dense(self._place[some[mine]]), per_row)
+            counts = np.zeros(len(some), np.int64)
+            counts[mine] = np.diff(strong.indptr)
+            indptr = np.concatenate([[0], np.cumsum(counts)])
+            found = sparse.csr_array((strong.data, kept[strong.indices], indptr), shape=(len(some), self._n))
+            return found + self._alone(some, liked_by, targets, with_itself=with_itself) if beyond else found
+
+        return strongest(rows, self._n, per_row)
+
+    def _alone(
+        self, rows: Rows, liked_by: sparse.csr_array, targets: sparse.csr_array, *, with_itself: bool
+    ) -> sparse.csr_array:
+        """Rows `(r, n)` of the weights of pairs that are not both in the inverse."""
+        pairs = (liked_by[rows] @ targets).tocoo()
+        first, second, together = rows[pairs.row], pairs.col, pairs.data.astype(np.float32)
+        likes = self._gram.counts[first].astype(np.float32)
+        # What popularity alone would give is no news; in the inverse the other courses take it away.
+        by_chance = np.asarray(targets.sum(axis=0), np.float32) / targets.shape[0]
+        weights = np.maximum(together - likes * by_chance[second], 0.0) / (likes + np.float32(self._l2))
+        there = (weights > 0) & ((self._place[first] < 0) | (self._place[second] < 0))
+        if not with_itself:
+            there &= first != second
+        return sparse.csr_array((weights[there], (pairs.row[there], second[there])), shape=pairs.shape)
 
 
 def text_similarity(texts: sparse.csr_array, per_row: int) -> sparse.csr_array:
@@ -163,7 +185,7 @@ def text_similarity(texts: sparse.csr_array, per_row: int) -> sparse.csr_array:
     for all courses, so `v @ text_similarity` orders and standardises alike.
     """
     turned = texts.T.tocsr()
-    return strongest(lambda rows: (texts[rows] @ turned).toarray().astype(np.float32), texts.shape[0], per_row)
+    return strongest(lambda rows: (texts[rows] @ turned).astype(np.float32), texts.shape[0], per_row)
 
 
 def with_lent_columns(
@@ -218,7 +240,7 @@ def _largest_of_rows(row: NDArray[np.integer[Any]], size: Floats, most: int) -> 
     return np.concatenate(parts)
 
 
-def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse.csr_array:
+def strongest(weights: Callable[[Rows], sparse.csr_array], n: int, per_row: int) -> sparse.csr_array:
     """Keeps the `per_row` weights of largest size in each row of `(n, n)`, all that tie with the last.
 
     Args:
@@ -230,12 +252,32 @@ def strongest(weights: Callable[[Rows], Floats], n: int, per_row: int) -> sparse
     step = max(1, _CELLS // max(1, n))
     for start in range(0, n, step):
         part = weights(np.arange(start, min(n, start + step), dtype=np.int32))
-        if per_row < n:
-            size = np.abs(part)
-            floor = np.partition(size, n - per_row, axis=1)[:, n - per_row, None]
-            part = np.where(size >= floor, part, np.float32(0))
-        parts.append(sparse.csr_array(part))
+        part.eliminate_zeros()
+        counts = np.diff(part.indptr)
+        many = np.flatnonzero(counts > per_row)
+        if len(many):
+            row = np.arange(len(counts)).repeat(counts)
+            place = np.arange(len(row)) - part.indptr[row]
+            size, at = np.abs(part.data), np.full(len(counts), -1)
+            at[many] = np.arange(len(many))
+            theirs = at[row] >= 0
+            padded = np.zeros((len(many), counts.max()), np.float32)
+            padded[at[row[theirs]], place[theirs]] = size[theirs]
+            floor = np.zeros(len(counts), np.float32)
+            floor[many] = np.partition(padded, -per_row, axis=1)[:, -per_row]
+            part.data[size < floor[row]] = 0.0
+            part.eliminate_zeros()
+        parts.append(part)
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
+
+
+def _dense_strongest(weights: Floats, per_row: int) -> sparse.csr_array:
+    """The same of dense rows `(r, k)`."""
+    if per_row < weights.shape[1]:
+        size = np.abs(weights)
+        floor = np.partition(size, -per_row, axis=1)[:, -per_row, None]
+        weights = np.where(size >= floor, weights, np.float32(0))
+    return sparse.csr_array(weights)
 
 
 def _product(left: sparse.csr_array, right: sparse.csr_array) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -60,11 +62,29 @@ def test_beyond_the_dense_bound_a_pair_is_regressed_alone(drawn: Likes) -> None:
     assert np.diag(inverse.ease()).tolist() == [0.0] * 6
 
 
-def test_pruned_matrices_are_the_pruned_whole(drawn: Likes) -> None:
-    inverse = Gram(drawn, max_dense=4).inverse(3.0)
-    for pruned, whole in ((inverse.pruned_ease(2), inverse.ease()), (inverse.pruned_future(2), inverse.future())):
-        np.testing.assert_array_equal(pruned.toarray(), strongest(whole.__getitem__, 6, 2).toarray())
-        assert (np.diff(pruned.indptr) >= 2).all()
+@pytest.mark.parametrize(("max_dense", "per_row"), [(4, 2), (4, 1), (3, 5), (6, 3)])
+def test_pruned_matrices_are_the_pruned_whole(drawn: Likes, max_dense: int, per_row: int) -> None:
+    inverse = Gram(drawn, max_dense=max_dense).inverse(3.0)
+    for pruned, whole in (
+        (inverse.pruned_ease(per_row), inverse.ease()),
+        (inverse.pruned_future(per_row), inverse.future()),
+    ):
+        floor = -np.sort(-np.abs(whole), axis=1)[:, per_row - 1, None]
+        np.testing.assert_allclose(pruned.toarray(), np.where(np.abs(whole) >= floor, whole, 0.0), rtol=1e-6)
+
+
+def test_pruned_matrices_of_many_courses_are_made_without_the_pairs_that_nobody_likes() -> None:
+    """Rows of 20,000 courses would take 16 MiB at a time, and all of them seconds."""
+    rng, courses = np.random.default_rng(0), 20_000
+    cells = (np.arange(2000).repeat(3), rng.choice(courses, 6000, replace=False))
+    binary = sparse.csr_array((np.ones(6000, np.float32), cells), shape=(2000, courses))
+    inverse = Gram(Likes(binary, binary), max_dense=50).inverse(3.0)
+    tracemalloc.start()
+    pruned = inverse.pruned_ease(200)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+    assert pruned.nnz > 10_000
 
 
 def test_a_pair_counts_once_and_by_its_newest_event() -> None:
@@ -75,14 +95,22 @@ def test_a_pair_counts_once_and_by_its_newest_event() -> None:
 
 
 def test_only_the_strongest_weights_of_a_row_stay() -> None:
-    kept = strongest(lambda rows: np.array([[0.0, -3.0, 2.0, 1.0]] * len(rows), np.float32), 4, 2).toarray()
+    row = np.array([[0.0, -3.0, 2.0, 1.0]], np.float32)
+    kept = strongest(lambda rows: sparse.csr_array(row.repeat(len(rows), axis=0)), 4, 2).toarray()
     assert kept.shape == (4, 4)
     assert (kept == [0.0, -3.0, 2.0, 0.0]).all()
 
 
+def test_weights_that_tie_with_the_last_stay() -> None:
+    weights = np.array([[1, -2, 2, 2, 3], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1], [0] * 5, [5, 4, 3, 2, 1]], np.float32)
+    expected = [[0, -2, 2, 2, 3], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1], [0] * 5, [5, 4, 0, 0, 0]]
+    kept = strongest(lambda rows: sparse.csr_array(weights[rows]), 5, 2)
+    np.testing.assert_array_equal(kept.toarray(), expected)
+
+
 def test_pruning_to_all_changes_nothing() -> None:
     weights = np.random.default_rng(0).normal(size=(5, 5)).astype(np.float32)
-    np.testing.assert_array_equal(strongest(lambda rows: weights[rows], 5, 5).toarray(), weights)
+    np.testing.assert_array_equal(strongest(lambda rows: sparse.csr_array(weights[rows]), 5, 5).toarray(), weights)
 
 
 def test_lent_columns_leave_the_largest_weights_of_each_row() -> None:
