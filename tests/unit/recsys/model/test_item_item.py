@@ -37,6 +37,19 @@ def test_future_is_the_ridge_regression_onto_recent_likes(drawn: Likes) -> None:
     np.testing.assert_allclose(Gram(drawn).inverse(3.0).future(), expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("learners", [100, 300])
+def test_where_likes_are_few_future_is_the_same_through_them(learners: int) -> None:
+    """The first is a product by likes; the second has too many learners for its courses."""
+    rng = np.random.default_rng(2)
+    binary = np.zeros((learners, 60), np.float32)
+    binary[rng.integers(0, learners, 180), rng.integers(0, 60, 180)] = 1.0
+    recent = binary * rng.random(binary.shape).astype(np.float32)
+    gram = Gram(Likes(sparse.csr_array(binary), sparse.csr_array(recent)))
+    expected = np.linalg.solve(binary.T @ binary + 3.0 * np.eye(60), binary.T @ recent)
+    np.testing.assert_allclose(gram.inverse(3.0).future(), expected, rtol=1e-3, atol=1e-5)
+    assert ("together" in vars(gram)) == (learners == 300)  # made for a dense product alone
+
+
 def test_scores_are_those_of_the_matrices(drawn: Likes) -> None:
     inverse = Gram(drawn).inverse(3.0)
     strengths = np.random.default_rng(1).random((4, 6)).astype(np.float32)
