@@ -27,6 +27,9 @@ SHARE_OF = 20
 LOST_AT_MOST = 0.01
 """Share of NDCG@10 that new courses may cost."""
 
+_CELLS = 1 << 22
+"""Scores held at a time while penalties are compared: 16 MiB, some copies of it."""
+
 
 def penalties(at: Snapshot, learners: Rows, gram: Gram) -> dict[float, float]:
     """Mean NDCG@10 of EASE and future ridge for each of `PENALTIES`.
@@ -36,11 +39,15 @@ def penalties(at: Snapshot, learners: Rows, gram: Gram) -> dict[float, float]:
         learners: Rows of learners with engagement and labels, at least one.
         gram: Of the likes before it.
     """
-    roots = np.sqrt(at.sums[learners].toarray()).astype(np.float32)
-    return {
-        l2: float(np.mean([_ndcg(at, learners, scores) for scores in gram.inverse(l2).scores(roots)]))
-        for l2 in PENALTIES
-    }
+    parts = np.array_split(learners, -(-len(learners) * at.seen.shape[1] // _CELLS))
+    found = {}
+    for l2 in PENALTIES:
+        inverse, gained = gram.inverse(l2), 0.0
+        for some in parts:
+            roots = np.sqrt(at.sums[some].toarray()).astype(np.float32)
+            gained += sum(_gained(at, some, scores) for scores in inverse.scores(roots))
+        found[l2] = gained / (2 * len(learners))
+    return found
 
 
 def newcomers(at: Snapshot, learners: Rows) -> Floats:
@@ -112,9 +119,7 @@ def _candidates(at: Snapshot, learner: int) -> NDArray[np.bool_]:
     return candidates
 
 
-def _ndcg(at: Snapshot, learners: Rows, scores: Floats) -> float:
-    """Mean NDCG@10 of the scores `(u, n)` of some learners."""
-    found = []
-    for row, learner in zip(scores, learners, strict=True):
-        found.append(ndcg_at(ranks(row, _labels(at, learner), _candidates(at, learner)), 10))
-    return float(np.mean(found))
+def _gained(at: Snapshot, learners: Rows, scores: Floats) -> float:
+    """The sum of NDCG@10 of the scores `(u, n)` of some learners."""
+    pairs = zip(scores, learners, strict=True)
+    return sum(ndcg_at(ranks(row, _labels(at, learner), _candidates(at, learner)), 10) for row, learner in pairs)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
 
-from batch.ranking.choices import BONUSES, new_course_bonus
+from batch.ranking.choices import BONUSES, PENALTIES, new_course_bonus, penalties
 from batch.ranking.snapshots import Snapshot
 from recsys.course_sums.activity import CourseActivity
 from recsys.model.inputs import Floats
+from recsys.model.item_item import Gram, Likes
 
 COURSES = 60
 NEW = np.arange(COURSES) >= 50
@@ -57,6 +60,28 @@ def test_no_bonus_where_nobody_took_a_new_course(taken: list[list[int]]) -> None
 
 def test_no_bonus_without_learners() -> None:
     assert new_course_bonus(_snapshot([[50]]), np.zeros(0, np.int32), _score, NEW) == 0.0
+
+
+def test_penalties_are_compared_some_learners_at_a_time() -> None:
+    """All 220 in 20,000 courses would take 17 MiB for their engagement and for the scores of each matrix."""
+    learners, courses = 220, 20_000
+    rng = np.random.default_rng(0)
+    row = np.arange(learners).repeat(3)
+    engaged, wanted = (
+        sparse.csr_array(
+            (np.ones(len(row), np.float32), (row, rng.integers(low, low + 30, len(row)))), (learners, courses)
+        )
+        for low in (0, 20)
+    )
+    none = np.zeros(0)
+    at = Snapshot(0, engaged, engaged, CourseActivity(0, none, none, none, none), wanted)
+    tracemalloc.start()
+    found = penalties(at, np.arange(learners, dtype=np.int32), Gram(Likes(engaged, engaged)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 << 20
+    assert list(found) == list(PENALTIES)
+    assert all(0.0 < ndcg < 0.2 for ndcg in found.values())
 
 
 def _share(bonus: float) -> float:
