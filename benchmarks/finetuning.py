@@ -18,16 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from batch.encoding import EncodedEvents, EngagementRule, encode
+from batch.encoding import EncodedEvents, encode
 from batch.evaluation.cases import Case, build_cases, warm
 from batch.evaluation.evaluate import ndcg
 from batch.evaluation.served import ScorerRecommender
@@ -35,12 +33,10 @@ from batch.history import History, from_files
 from batch.metrics import paired_bootstrap
 from batch.preparation import prepare, rule_of
 from batch.ranking.snapshots import activity_before
-from batch.train import fit_hybrid
-from benchmarks.log_blocks import blocks
+from benchmarks.finetuned_models import fine_tuned, fitted
 from recsys.catalog import Course
-from recsys.events import Interaction
 from recsys.files import INTERACTION_COLUMNS
-from recsys.model.bundle import Bundle, Draft, as_bundle, load_bundle, write_bundle
+from recsys.model.bundle import Bundle, Draft, as_bundle
 from recsys.model.course_features import course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.increment_training import deterministic_tensorflow
@@ -48,13 +44,7 @@ from recsys.model.inputs import Doubles
 from recsys.model.placed_courses import BundleTexts
 from recsys.model.scorer import Scorer
 from recsys.settings import load_settings
-from stream.finetuning.gate import GateRules, Outcome, Verdict
-from stream.finetuning.judging import draft_of
-from stream.finetuning.rules import LearningRules
-from stream.finetuning.trainer import Trainer
-from stream.finetuning.training_process import TrainerRules, make_trainer
 
-INCREMENTS = 10
 FIRST, CUT = 0.70, 0.85
 MOST_CASES = 1000
 FOREVER_MS = 4_000_000_000_000
@@ -182,23 +172,6 @@ def ratio(values: dict[str, Doubles], name: str) -> float:
     return round(float(values[name].mean() / values["retrained"].mean()), 4)
 
 
-def fitted(
-    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, hyperparameters: HyperParameters, *, end: int
-) -> tuple[Draft, float]:
-    """A hybrid model that has seen the offsets up to `end`, and its CPU seconds."""
-    began = time.process_time()
-    draft = fit_hybrid(encode(events, courses, rule), hyperparameters, rule).draft
-    spent = time.process_time() - began
-    return replace(draft, data=replace_offsets(draft, end)), spent
-
-
-def replace_offsets(draft: Draft, end: int) -> Any:
-    """The draft's data, read from a topic of one partition."""
-    import msgspec  # noqa: PLC0415 - here alone
-
-    return msgspec.structs.replace(draft.data, source="topic", offsets={"0": (0, end)})
-
-
 def with_features_of(model: Bundle, encoded: EncodedEvents, at_ms: int) -> Bundle:
     """The model with the course features of an instant."""
     row_of = {course.course_id: row for row, course in enumerate(encoded.courses)}
@@ -206,71 +179,6 @@ def with_features_of(model: Bundle, encoded: EncodedEvents, at_ms: int) -> Bundl
     found = course_features(activity_before(encoded, at_ms))[rows]
     features = ((found - model.arrays["feature_mean"]) / model.arrays["feature_scale"]).astype(np.float32)
     return replace(model, arrays={**model.arrays, "features": features})
-
-
-def fine_tuned(
-    parent: Draft, events: pd.DataFrame, first: int, folder: Path, late: Sequence[Course]
-) -> tuple[Draft, Draft, dict[str, Any]]:
-    """What is published and what is in training after ten parts, and what they took.
-
-    Late courses are taken over as in use, with the checkpoints.
-    """
-    bundle = write_bundle(folder / "models", parent)
-    settings = load_settings(
-        finetune_dir=folder / "state",
-        models_dir=folder / "models",
-        finetune_checkpoint_blocks=16 if late else 1000,
-    )
-    (folder / "state").mkdir()
-    rules = TrainerRules.of(settings)
-    gate = GateRules(events=100, moved=0.0, rejections=INCREMENTS + 1)
-    trainer = make_trainer(replace(rules, learning=replace(LearningRules(), gate=gate)))
-    trainer.offer([(course.course_id, course) for course in late])
-    trainer.follow(bundle)
-    stream = blocks(interactions(events))
-    start = [block for block in stream if block.place.stop <= first]
-    rest = stream[len(start) :]
-    began = time.process_time()
-    for block in start:
-        trainer.learn(block)
-    start_cpu_s = time.process_time() - began
-    began = time.process_time()
-    verdicts: list[str] = []
-    for part in np.array_split(np.arange(len(rest)), INCREMENTS):
-        for place in part:
-            trainer.learn(rest[place])
-        verdicts.append(judged(trainer, len(verdicts)))
-    spent = time.process_time() - began
-    line = trainer.line
-    old = line.evidence.old_slice(line.lineage.of_published)
-    tuned = load_bundle(folder / "models" / line.lineage.published)
-    figures: dict[str, Any] = {
-        "labels learned": line.learned,
-        "old slice / parent": None if old is None else round(old[0] / old[1], 4),
-        "new courses with rows": len(line.situations.courses) - len(parent.courses),
-        "verdicts": verdicts,
-        "cpu_of_increments_s": round(spent, 2),
-        "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
-    }
-    in_training = draft_of(line, Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
-    return replace(parent, courses=tuned.courses, arrays=dict(tuned.arrays)), in_training, figures
-
-
-def judged(trainer: Trainer, number: int) -> str:
-    """A verdict, and the publication of what passed."""
-    proposal = trainer.propose(1_900_000_000_000 + number)
-    if proposal.verdict.outcome in {Outcome.PASSED, Outcome.ROLL_BACK} and proposal.bundle is not None:
-        trainer.follow(proposal.bundle)
-    return f"{proposal.verdict.outcome}: {proposal.verdict.reason}"
-
-
-def interactions(events: pd.DataFrame) -> list[Interaction]:
-    """The events in the order of their rows, each with an id of its own."""
-    columns = (events[name] for name in ("user_id", "course_id", "type", "timestamp", "value"))
-    return [
-        Interaction(f"e{place}", user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
-        for place, (user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True))
-    ]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""The models that `benchmarks.finetuning` compares: fitted on a part of a history, and fine-tuned on what follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from batch.encoding import EngagementRule, encode
+from batch.train import fit_hybrid
+from benchmarks.log_blocks import blocks
+from recsys.catalog import Course
+from recsys.events import Interaction
+from recsys.model.bundle import Draft, load_bundle, write_bundle
+from recsys.model.hyperparameters import HyperParameters
+from recsys.settings import load_settings
+from stream.finetuning.gate import GateRules, Outcome, Verdict
+from stream.finetuning.judging import draft_of
+from stream.finetuning.rules import LearningRules
+from stream.finetuning.trainer import Trainer
+from stream.finetuning.training_process import TrainerRules, make_trainer
+
+INCREMENTS = 10
+
+
+def fitted(
+    events: pd.DataFrame, courses: Sequence[Course], rule: EngagementRule, hyperparameters: HyperParameters, *, end: int
+) -> tuple[Draft, float]:
+    """A hybrid model that has seen the offsets up to `end`, and its CPU seconds."""
+    began = time.process_time()
+    draft = fit_hybrid(encode(events, courses, rule), hyperparameters, rule).draft
+    spent = time.process_time() - began
+    data = msgspec.structs.replace(draft.data, source="topic", offsets={"0": (0, end)})  # a topic of one partition
+    return replace(draft, data=data), spent
+
+
+def fine_tuned(
+    parent: Draft, events: pd.DataFrame, first: int, folder: Path, late: Sequence[Course]
+) -> tuple[Draft, Draft, dict[str, Any]]:
+    """What is published and what is in training after ten parts, and what they took.
+
+    Late courses are taken over as in use, with the checkpoints.
+    """
+    bundle = write_bundle(folder / "models", parent)
+    settings = load_settings(
+        finetune_dir=folder / "state",
+        models_dir=folder / "models",
+        finetune_checkpoint_blocks=16 if late else 1000,
+    )
+    (folder / "state").mkdir()
+    rules = TrainerRules.of(settings)
+    gate = GateRules(events=100, moved=0.0, rejections=INCREMENTS + 1)
+    trainer = make_trainer(replace(rules, learning=replace(LearningRules(), gate=gate)))
+    trainer.offer([(course.course_id, course) for course in late])
+    trainer.follow(bundle)
+    stream = blocks(interactions(events))
+    start = [block for block in stream if block.place.stop <= first]
+    rest = stream[len(start) :]
+    began = time.process_time()
+    for block in start:
+        trainer.learn(block)
+    start_cpu_s = time.process_time() - began
+    began = time.process_time()
+    verdicts: list[str] = []
+    for part in np.array_split(np.arange(len(rest)), INCREMENTS):
+        for place in part:
+            trainer.learn(rest[place])
+        verdicts.append(judged(trainer, len(verdicts)))
+    spent = time.process_time() - began
+    line = trainer.line
+    old = line.evidence.old_slice(line.lineage.of_published)
+    tuned = load_bundle(folder / "models" / line.lineage.published)
+    figures: dict[str, Any] = {
+        "labels learned": line.learned,
+        "old slice / parent": None if old is None else round(old[0] / old[1], 4),
+        "new courses with rows": len(line.situations.courses) - len(parent.courses),
+        "verdicts": verdicts,
+        "cpu_of_increments_s": round(spent, 2),
+        "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
+    }
+    in_training = draft_of(line, Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
+    return replace(parent, courses=tuned.courses, arrays=dict(tuned.arrays)), in_training, figures
+
+
+def judged(trainer: Trainer, number: int) -> str:
+    """A verdict, and the publication of what passed."""
+    proposal = trainer.propose(1_900_000_000_000 + number)
+    if proposal.verdict.outcome in {Outcome.PASSED, Outcome.ROLL_BACK} and proposal.bundle is not None:
+        trainer.follow(proposal.bundle)
+    return f"{proposal.verdict.outcome}: {proposal.verdict.reason}"
+
+
+def interactions(events: pd.DataFrame) -> list[Interaction]:
+    """The events in the order of their rows, each with an id of its own."""
+    columns = (events[name] for name in ("user_id", "course_id", "type", "timestamp", "value"))
+    return [
+        Interaction(f"e{place}", user, course, kind, int(at_ms), None if pd.isna(value) else float(value))
+        for place, (user, course, kind, at_ms, value) in enumerate(zip(*columns, strict=True))
+    ]
