@@ -197,9 +197,9 @@ class EngagementWorker:
         await self._partitions.end()
         await within(RELEASE_S, quietly(self._identity.release))
         log.info("worker_stopped", worker_id=self._worker_id, in_time=finished)
-        if not finished:  # a thread of Faust's hangs; what matters is in Redis
+        if not finished:  # Faust or Kafka hangs; what matters is in Redis
             self._exit()
-        # The last resort stays: that thread may still wait for a silent Kafka when the interpreter wants to end.
+        # The last resort stays: a thread may still ask a silent Kafka for the topic when the loop wants to end.
 
     def _exit(self) -> None:
         os._exit(RESTART_EXIT_STATUS if self._topology_watch.switched.is_set() else 0)

@@ -42,6 +42,9 @@ class LoopTask:
             await self._service._serve()  # noqa: SLF001 - what the thread would run
         except Exception as error:  # noqa: BLE001 - the service told the app of a crash; it has to end in any case
             log.warning("consumer_failed", error=repr(error))
+        finally:
+            # Also where it ends as cancelled though nobody cancelled it: aiokafka raises so when it is stopped while
+            # a fetch that failed waits for the next try. `ServiceThread.stop` would wait for a minute.
             self._service.set_shutdown()
 
 
@@ -65,6 +68,25 @@ class ConsumerInAppLoop(driver.AIOKafkaConsumerThread):
             timeout=timeout,
             max_records=consumer._max_poll_records,  # noqa: SLF001 - as Faust's own
         )
+
+    def close(self) -> None:
+        """Gives up a rebalance that begins while the app stops. The consumer is still to be stopped.
+
+        Faust marks it as closed, and aiokafka stops nothing that is marked so: its fetcher would go on.
+        """
+        super().close()
+        if self._consumer is not None:
+            self._consumer._closed = False  # noqa: SLF001 - what Faust set
+
+    async def on_thread_stop(self) -> None:
+        """Stops the consumer, and closes its connections also where that ends as cancelled (see `LoopTask`)."""
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._consumer is not None and (caller is None or not caller.cancelling()):
+                await self._consumer._client.close()  # noqa: SLF001 - `AIOKafkaConsumer.stop` did not come to it
+            raise
 
     async def _gather_remaining_tasks(self) -> None:
         """Does nothing. Faust cancels every task of the loop here, and this loop is not the consumer's alone.

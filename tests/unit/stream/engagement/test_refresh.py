@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -141,12 +142,13 @@ async def test_lists_are_made_with_the_course_features_of_now() -> None:
     assert top.course_ids == ("takes off",)
 
 
-async def test_between_two_slices_of_a_batch_the_event_loop_has_its_turn() -> None:
+@pytest.mark.parametrize(("courses", "slices"), [(SLICE_CELLS // 5, [5, 5, 2]), (SLICE_CELLS * 3, [1] * 12)])
+async def test_between_two_slices_of_a_batch_the_event_loop_has_its_turn(*, courses: int, slices: list[int]) -> None:
     """Chunks are folded in it, and a batch of a large catalogue takes longer than they may wait."""
     turns, seen = 0, list[tuple[int, int]]()
 
     class Large(ByEngagement):
-        course_ids = ("c",) * (SLICE_CELLS // 5)
+        course_ids = ("c",) * courses
 
         def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> Any:
             seen.append((turns, len(learners)))
@@ -163,15 +165,23 @@ async def test_between_two_slices_of_a_batch_the_event_loop_has_its_turn() -> No
     other = asyncio.create_task(others())
     await refresher(store, ranker=Large()).refresh(SHARD)
     other.cancel()
-    assert [learners for _, learners in seen] == [5, 5, 2]
-    assert seen[0][0] < seen[1][0] < seen[2][0]
+    assert [learners for _, learners in seen] == slices
+    assert all(before < after for (before, _), (after, _) in pairwise(seen))
 
 
 @pytest.mark.parametrize(
-    ("waiting", "chunks", "rested"),
-    [(100, REST_CHUNKS, True), (100, REST_CHUNKS - 1, False), (BATCH_USERS - 1, REST_CHUNKS, False)],
+    ("waiting", "chunks", "backlog", "rested"),
+    [
+        (100, REST_CHUNKS, False, True),
+        (100, REST_CHUNKS, True, True),
+        (100, REST_CHUNKS - 1, False, False),
+        (BATCH_USERS - 1, REST_CHUNKS, False, False),
+    ],
 )
-async def test_folding_comes_first_where_learners_wait_anyway(*, waiting: int, chunks: int, rested: bool) -> None:
+async def test_folding_comes_first_where_learners_wait_anyway(
+    *, waiting: int, chunks: int, backlog: bool, rested: bool
+) -> None:
+    """A rest is not cut short: a chunk that wakes an idle refresher is what it rests for."""
     now, waits = 100.0, list[float]()
 
     class Slow(ByEngagement):
@@ -179,11 +189,11 @@ async def test_folding_comes_first_where_learners_wait_anyway(*, waiting: int, c
             nonlocal now
             now += 0.5
             for _ in range(chunks):
-                worker.notify(SHARD, fence=9, backlog=False)
+                worker.notify(SHARD, fence=9, backlog=backlog)
             return super().rank_many(learners, at_ms=at_ms, n=n)
 
-    async def wait(_event: asyncio.Event, seconds: float) -> None:
-        waits.append(seconds)
+    async def wait(event: asyncio.Event, seconds: float) -> None:
+        waits.append(0.0 if event.is_set() else seconds)
         raise asyncio.CancelledError
 
     store = MemoryStore()
