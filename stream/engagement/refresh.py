@@ -32,9 +32,10 @@ nobody waits for ever. Few, because a live click waits for the batch before it."
 
 BATCH_USERS = NEWEST + OLDEST
 
-REST, REST_CHUNKS = 2.0, 2
+REST, REST_CHUNKS, MOST_REST_S = 2.0, 2, 1.0
 """Where more learners wait than a turn takes, and so many chunks or more are applied meanwhile, a turn is followed by a
-rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner."""
+rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner. A turn in
+which Redis kept everybody waiting is no reason for a rest as long."""
 
 LEFTOVERS_S = 1.0
 SLICE_CELLS = 16_384
@@ -134,7 +135,7 @@ class Refresher:
             if await self.refresh(shard) == BATCH_USERS:
                 self._turns.again(shard)
                 if self._applied >= REST_CHUNKS:
-                    await self._wait(asyncio.Event(), REST * (self._clock() - began))
+                    await self._wait(asyncio.Event(), min(MOST_REST_S, REST * (self._clock() - began)))
             self._unreadable.pop(shard, None)
         except UnreadableState as error:
             if self._unreadable.get(shard) != str(error):

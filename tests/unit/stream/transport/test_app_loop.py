@@ -78,6 +78,10 @@ async def test_a_service_whose_end_fails_does_not_keep_the_app_waiting(error: Ba
         await service.start()
         service.on_thread_stop = fails  # type: ignore[method-assign]
         await service.stop()
+        task = cast("LoopTask", service._thread)._task
+        assert task is not None
+        await asyncio.wait({task})
+    assert task.cancelled() or task.exception() is None  # else asyncio says that nobody asked for it
 
 
 async def ignore(_: Any) -> None:
