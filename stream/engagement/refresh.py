@@ -32,10 +32,10 @@ nobody waits for ever. Few, because a live click waits for the batch before it."
 
 BATCH_USERS = NEWEST + OLDEST
 
-REST, REST_CHUNKS, MOST_REST_S = 2.0, 2, 1.0
+REST, REST_CHUNKS, LATE_S = 2.0, 2, 5.0
 """Where more learners wait than a turn takes, and so many chunks or more are applied meanwhile, a turn is followed by a
-rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner. A turn in
-which Redis kept everybody waiting is no reason for a rest as long."""
+rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner. Nobody waits
+longer than `LATE_S` for a rest."""
 
 LEFTOVERS_S = 1.0
 SLICE_CELLS = 16_384
@@ -134,8 +134,9 @@ class Refresher:
             began, self._applied = self._clock(), 0
             if await self.refresh(shard) == BATCH_USERS:
                 self._turns.again(shard)
-                if self._applied >= REST_CHUNKS:
-                    await self._wait(asyncio.Event(), min(MOST_REST_S, REST * (self._clock() - began)))
+                rest_s = min(REST * (self._clock() - began), LATE_S - self._ages.age_s(shard))
+                if self._applied >= REST_CHUNKS and rest_s > 0:
+                    await self._wait(asyncio.Event(), rest_s)
             self._unreadable.pop(shard, None)
         except UnreadableState as error:
             if self._unreadable.get(shard) != str(error):

@@ -16,7 +16,7 @@ from recsys.keys import Shard
 from recsys.model.scorer import Learner
 from recsys.online_store import CachedTop, ModelPointer, UserState
 from recsys.online_store.memory import MemoryStore
-from stream.engagement.refresh import BATCH_USERS, MOST_REST_S, REST, REST_CHUNKS, SLICE_CELLS, Refresher
+from stream.engagement.refresh import BATCH_USERS, LATE_S, REST, REST_CHUNKS, SLICE_CELLS, Refresher
 from tests.doubles.effects import effects
 
 SHARD = Shard(0)
@@ -174,7 +174,8 @@ async def test_between_two_slices_of_a_batch_the_event_loop_has_its_turn(*, cour
     [
         (100, REST_CHUNKS, False, 0.25, REST * 0.25),
         (100, REST_CHUNKS, True, 0.25, REST * 0.25),
-        (100, REST_CHUNKS, False, 7.0, MOST_REST_S),
+        (100, REST_CHUNKS, False, LATE_S - 0.125, 0.125),
+        (100, REST_CHUNKS, False, LATE_S, None),
         (100, REST_CHUNKS - 1, False, 0.25, None),
         (BATCH_USERS - 1, REST_CHUNKS, False, 0.25, None),
     ],
@@ -202,7 +203,7 @@ async def test_folding_comes_first_where_learners_wait_anyway(
     worker = refresher(store, ranker=Slow(), clock=lambda: now, wait=wait, leftovers_s=1e9)
     with pytest.raises(asyncio.CancelledError):
         await worker.run()
-    assert (waits[0] if waits[0] <= MOST_REST_S else None) == rest_s
+    assert (waits[0] if waits[0] <= LATE_S else None) == rest_s
 
 
 async def test_courses_only_seen_are_left_out_where_the_policy_says_so() -> None:
