@@ -34,8 +34,8 @@ BATCH_USERS = NEWEST + OLDEST
 
 REST, REST_CHUNKS, LATE_S = 2.0, 2, 5.0
 """Where more learners wait than a turn takes, and so many chunks or more are applied meanwhile, a turn is followed by a
-rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner. Nobody waits
-longer than `LATE_S` for a rest."""
+rest of so many times its length: lists that wait anyway wait a little longer, and events are folded sooner. Nobody
+waits longer than `LATE_S` for a rest."""
 
 LEFTOVERS_S = 1.0
 SLICE_CELLS = 16_384
