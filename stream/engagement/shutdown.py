@@ -34,10 +34,11 @@ def end_process(error: BaseException) -> NoReturn:
 
 
 async def within(seconds: float, work: Awaitable[object]) -> bool:
-    """Whether the work ended in time."""
+    """Whether the work ended in time; work that loses the cancellation at the end of its time did not."""
+    scope = asyncio.timeout(seconds)  # `wait_for` may lose a cancellation: see `recsys.process.tasks`
     try:
-        async with asyncio.timeout(seconds):  # `wait_for` may lose a cancellation: see `recsys.process.tasks`
+        async with scope:
             await work
-    except TimeoutError:
+    except TimeoutError:  # also one of the work's own
         return False
-    return True
+    return not scope.expired()
