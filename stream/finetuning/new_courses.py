@@ -28,7 +28,8 @@ class NewCourseRules:
         events: Trusted events that like a course before it is admitted.
         learners: Different learners that they must be of.
         days: A row that nobody liked for so many days goes, by the time of events.
-        watched: Courses whose events are counted; the one liked longest ago is forgotten first.
+        watched: Courses whose events are counted; those liked once are forgotten first, and of them the one liked
+            longest ago.
         offered: Courses of the catalogue whose text is kept, the last that changed.
     """
 
@@ -128,7 +129,12 @@ class NewCourses:
         if len(watched.learners) < self._rules.learners:
             watched.learners.add(user)
         if len(self._watched) > self._rules.watched:
-            del self._watched[next(iter(self._watched))]
+            del self._watched[self._least_watched(course_id)]
+
+    def _least_watched(self, newest: str) -> str:
+        """Of those liked once, or else of all, the one liked longest ago: made-up ids displace no course with likes."""
+        once = (each for each, watched in self._watched.items() if watched.events == 1 and each != newest)
+        return next(once, next(iter(self._watched)))
 
     def forget(self, user: str) -> None:
         """Drops a learner; the courses that they liked need another one."""

@@ -137,3 +137,25 @@ def test_every_table_is_bounded() -> None:
     assert new_courses.watched == RULES.watched
     assert len(catalogue) == RULES.offered
     assert all(len(learners) <= RULES.learners for _, _, learners in new_courses.state()["watched"])
+
+
+def test_ids_that_nobody_means_displace_no_course_that_is_liked() -> None:
+    new_courses = NewCourses(RULES, {"c1"})
+    like(new_courses, "real", events=2)
+    for number in range(100):
+        new_courses.saw(f"made up {number}", "u9", NOW)
+    new_courses.saw("real", "u2", NOW)
+    new_courses.saw("real", "u2", NOW)
+    like(new_courses, "late")
+    assert new_courses.take_over(offered("real", "late"), NOW)
+    assert list(new_courses.admitted) == ["real", "late"]
+
+
+def test_where_all_are_liked_more_than_once_the_one_liked_longest_ago_is_forgotten() -> None:
+    new_courses = NewCourses(RULES, {"c1"})
+    for number in range(RULES.watched):
+        like(new_courses, f"new {number}", events=2)
+    like(new_courses, "new 0", events=1)
+    like(new_courses, "another", events=1)
+    watched = [each for each, _, _ in new_courses.state()["watched"]]
+    assert watched == ["new 2", "new 3", "new 4", "new 0", "another"]
