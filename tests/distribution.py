@@ -15,6 +15,7 @@ TRAINING = (
     "tests/unit/batch/ranking/",
     "tests/unit/recsys/model/test_adam.py",
     "tests/unit/recsys/model/test_increment_training.py",
+    "tests/unit/recsys/model/test_tower_training.py",
     "tests/unit/stream/finetuning/test_learning.py",
     "tests/unit/stream/finetuning/test_matrices.py",
     "tests/unit/stream/finetuning/test_shadow.py",
