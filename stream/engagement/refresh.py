@@ -38,8 +38,8 @@ rest of so many times its length: lists that wait anyway wait a little longer, a
 waits longer than `LATE_S` for a rest."""
 
 LEFTOVERS_S = 1.0
-SLICE_CELLS = 16_384
-"""Scores computed before the event loop has its turn: 1 to 2 ms. A thread that ranks keeps the interpreter's lock from
+SLICE_CELLS = 65_536
+"""Scores computed before the event loop has its turn: 2 to 3 ms. A thread that ranks keeps the interpreter's lock from
 the loop for longer, again and again (docs/decisions/0032)."""
 
 Ranked = tuple[list[str], list[float]]
