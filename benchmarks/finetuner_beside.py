@@ -97,7 +97,8 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=15.0, help="seconds of load before the first click")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    arguments.seed, arguments.polling, arguments.bundle, arguments.workers = 0, False, None, 1
+    arguments.seed, arguments.polling, arguments.bundle = 0, False, None
+    arguments.workers, arguments.partitions = 1, 6
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         arguments.interactions, arguments.courses = files(folder)
