@@ -11,7 +11,8 @@ from batch.evaluation.cases import Case
 from batch.popularity import decayed_popularity
 from batch.ranking.likes import liked_matrix, likes_before
 from recsys.model.inputs import Doubles, Floats, Rows
-from recsys.model.item_item import MAX_DENSE, Gram, strongest
+from recsys.model.item_item import MAX_DENSE, Gram
+from recsys.model.pruning import strongest
 
 FACTORS, PENALTY, ITERATIONS = 64, 0.05, 12
 """Of `Ials`, fixed; its other options are tuned."""

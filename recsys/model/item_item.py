@@ -22,6 +22,7 @@ from scipy import linalg, sparse
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Floats, Rows
 from recsys.model.placed_courses import LENDERS
+from recsys.model.pruning import CELLS, dense_strongest, largest_of_each, largest_of_rows, strongest
 
 MAX_DENSE = 4096
 """Courses in the dense Gram matrix: 64 MiB in single precision, and an inverse in some seconds."""
@@ -32,9 +33,6 @@ _FEW_LIKES = 14
 
 _MOST_LEARNERS = 4
 """Learners for each course up to which what a product by likes holds of them is small beside the inverse."""
-
-_CELLS = 1 << 22
-"""Weights made at a time: 16 MiB, and three times as much while they are pruned."""
 
 
 class Likes(NamedTuple):
@@ -171,7 +169,7 @@ class Inverse:
 
         def rows(some: Rows) -> sparse.csr_array:
             mine = np.flatnonzero(self._place[some] >= 0)
-            strong = _dense_strongest(dense(self._place[some[mine]]), per_row)
+            strong = dense_strongest(dense(self._place[some[mine]]), per_row)
             counts = np.zeros(len(some), np.int64)
             counts[mine] = np.diff(strong.indptr)
             indptr = np.concatenate([[0], np.cumsum(counts)])
@@ -223,87 +221,20 @@ def with_lent_columns(
     found = similarity[np.flatnonzero(unliked)].tocoo()
     new, old, cosine = np.flatnonzero(unliked)[found.row], found.col, found.data
     lends = ~unliked[old] & (cosine > 0)
-    nearest = _largest_of_each(new[lends], cosine[lends], LENDERS)
+    nearest = largest_of_each(new[lends], cosine[lends], LENDERS)
     new, old, cosine = new[lends][nearest], old[lends][nearest], cosine[lends][nearest]
     total = np.bincount(new, cosine, minlength=matrix.shape[0])
     shares = (cosine**2 / total[new]).astype(np.float32)
     both = (matrix + matrix @ sparse.csr_array((shares, (old, new)), shape=matrix.shape)).tocoo()
-    kept = _largest_of_rows(both.row, np.abs(both.data), per_row)
+    kept = largest_of_rows(both.row, np.abs(both.data), per_row)
     return sparse.csr_array((both.data[kept], (both.row[kept], both.col[kept])), shape=matrix.shape)
-
-
-def _largest_of_each(group: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
-    """Places of at most so many largest entries of each group, from `group` and `size` `(e,)`."""
-    order = np.lexsort((-size, group))
-    ordered = group[order]
-    begins = np.searchsorted(ordered, ordered, side="left")
-    chosen: NDArray[np.intp] = order[np.arange(len(order)) - begins < most]
-    return chosen
-
-
-def _largest_of_rows(row: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
-    """As `_largest_of_each` of `row`, which does not fall: each row is sorted for itself, which takes a fifth."""
-    counts = np.bincount(row)
-    starts = counts.cumsum() - counts
-    parts = [np.zeros(0, np.intp)]
-    step = max(1, _CELLS // max(1, int(counts.max(initial=0))))  # one wide row makes all of its step as wide
-    for first in range(0, len(counts), step):
-        some, begins = counts[first : first + step], starts[first : first + step]
-        here = slice(begins[0], begins[-1] + some[-1])
-        rows = row[here] - first
-        padded = np.full((len(some), some.max()), np.inf, np.float32)
-        padded[rows, np.arange(len(rows)) + begins[0] - begins[rows]] = -size[here]
-        order = np.argsort(padded, axis=1, kind="stable")[:, :most]
-        parts.append((begins[:, None] + order)[np.arange(order.shape[1]) < some[:, None]])
-    return np.concatenate(parts)
-
-
-def strongest(weights: Callable[[Rows], sparse.csr_array], n: int, per_row: int) -> sparse.csr_array:
-    """Keeps the `per_row` weights of largest size in each row of `(n, n)`, all that tie with the last.
-
-    Args:
-        weights: Gives rows `(r, n)`; called for some rows at a time, so that the whole need never be in memory.
-        n: Size of the matrix.
-        per_row: How many are kept.
-    """
-    parts = []
-    step = max(1, _CELLS // max(1, n))
-    for start in range(0, n, step):
-        part = weights(np.arange(start, min(n, start + step), dtype=np.int32))
-        part.eliminate_zeros()
-        counts = np.diff(part.indptr)
-        many = np.flatnonzero(counts > per_row)
-        if len(many):
-            row = np.arange(len(counts)).repeat(counts)
-            place = np.arange(len(row)) - part.indptr[row]
-            size, at = np.abs(part.data), np.full(len(counts), -1)
-            at[many] = np.arange(len(many))
-            theirs = at[row] >= 0
-            padded = np.zeros((len(many), counts.max()), np.float32)
-            padded[at[row[theirs]], place[theirs]] = size[theirs]
-            floor = np.zeros(len(counts), np.float32)
-            floor[many] = np.partition(padded, -per_row, axis=1)[:, -per_row]
-            part.data[size < floor[row]] = 0.0
-            part.eliminate_zeros()
-        parts.append(part)
-    return sparse.csr_array(sparse.vstack(parts, format="csr"))
-
-
-def _dense_strongest(weights: Floats, per_row: int) -> sparse.csr_array:
-    """The same of dense rows `(r, k)`."""
-    size = np.abs(weights)
-    if per_row < weights.shape[1]:
-        size[size < np.partition(size, -per_row, axis=1)[:, -per_row, None]] = 0.0
-    kept = size > 0
-    bounds = np.concatenate([[0], np.count_nonzero(kept, axis=1).cumsum()])
-    return sparse.csr_array((weights[kept], np.nonzero(kept)[1], bounds), shape=weights.shape)
 
 
 def _product(left: sparse.csr_array, right: sparse.csr_array) -> Floats:
     """`leftᵀ @ right`, dense; made some rows at a time, as all of it sparse takes twice the memory."""
     turned = left.T.tocsr()
     product = np.empty((turned.shape[0], right.shape[1]), np.float32)
-    step = max(1, _CELLS // max(1, right.shape[1]))
+    step = max(1, CELLS // max(1, right.shape[1]))
     for start in range(0, len(product), step):
         product[start : start + step] = (turned[start : start + step] @ right).toarray()
     return product

@@ -1,0 +1,82 @@
+"""Which weights of item-item matrices are kept: the largest of each row, without the whole matrix in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys.model.inputs import Floats, Rows
+
+CELLS = 1 << 22
+"""Weights made at a time: 16 MiB, and three times as much while they are pruned."""
+
+
+def largest_of_each(group: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
+    """Places of at most so many largest entries of each group, from `group` and `size` `(e,)`."""
+    order = np.lexsort((-size, group))
+    ordered = group[order]
+    begins = np.searchsorted(ordered, ordered, side="left")
+    chosen: NDArray[np.intp] = order[np.arange(len(order)) - begins < most]
+    return chosen
+
+
+def largest_of_rows(row: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
+    """As `largest_of_each` of `row`, which does not fall: each row is sorted for itself, which takes a fifth."""
+    counts = np.bincount(row)
+    starts = counts.cumsum() - counts
+    parts = [np.zeros(0, np.intp)]
+    step = max(1, CELLS // max(1, int(counts.max(initial=0))))  # one wide row makes all of its step as wide
+    for first in range(0, len(counts), step):
+        some, begins = counts[first : first + step], starts[first : first + step]
+        here = slice(begins[0], begins[-1] + some[-1])
+        rows = row[here] - first
+        padded = np.full((len(some), some.max()), np.inf, np.float32)
+        padded[rows, np.arange(len(rows)) + begins[0] - begins[rows]] = -size[here]
+        order = np.argsort(padded, axis=1, kind="stable")[:, :most]
+        parts.append((begins[:, None] + order)[np.arange(order.shape[1]) < some[:, None]])
+    return np.concatenate(parts)
+
+
+def strongest(weights: Callable[[Rows], sparse.csr_array], n: int, per_row: int) -> sparse.csr_array:
+    """Keeps the `per_row` weights of largest size in each row of `(n, n)`, all that tie with the last.
+
+    Args:
+        weights: Gives rows `(r, n)`; called for some rows at a time, so that the whole need never be in memory.
+        n: Size of the matrix.
+        per_row: How many are kept.
+    """
+    parts = []
+    step = max(1, CELLS // max(1, n))
+    for start in range(0, n, step):
+        part = weights(np.arange(start, min(n, start + step), dtype=np.int32))
+        part.eliminate_zeros()
+        counts = np.diff(part.indptr)
+        many = np.flatnonzero(counts > per_row)
+        if len(many):
+            row = np.arange(len(counts)).repeat(counts)
+            place = np.arange(len(row)) - part.indptr[row]
+            size, at = np.abs(part.data), np.full(len(counts), -1)
+            at[many] = np.arange(len(many))
+            theirs = at[row] >= 0
+            padded = np.zeros((len(many), counts.max()), np.float32)
+            padded[at[row[theirs]], place[theirs]] = size[theirs]
+            floor = np.zeros(len(counts), np.float32)
+            floor[many] = np.partition(padded, -per_row, axis=1)[:, -per_row]
+            part.data[size < floor[row]] = 0.0
+            part.eliminate_zeros()
+        parts.append(part)
+    return sparse.csr_array(sparse.vstack(parts, format="csr"))
+
+
+def dense_strongest(weights: Floats, per_row: int) -> sparse.csr_array:
+    """As `strongest`, of dense rows `(r, k)` that are at hand; nothing where a weight is 0."""
+    size = np.abs(weights)
+    if per_row < weights.shape[1]:
+        size[size < np.partition(size, -per_row, axis=1)[:, -per_row, None]] = 0.0
+    kept = size > 0
+    bounds = np.concatenate([[0], np.count_nonzero(kept, axis=1).cumsum()])
+    return sparse.csr_array((weights[kept], np.nonzero(kept)[1], bounds), shape=weights.shape)
