@@ -12,6 +12,7 @@ from scipy import sparse
 from recsys.model.history import POOLS
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import STRENGTH_DIM, CourseFeatures
+from recsys.model.mixed_negatives import Candidates
 from recsys.model.tower_inputs import TowerInputs
 from recsys.process.native_logs import import_tensorflow
 
@@ -96,6 +97,17 @@ def test_a_sampled_loss_is_near_that_of_the_full_softmax(full: Learned) -> None:
     assert runs[0][0] == runs[1][0]
     for name, values in runs[0][1].items():
         np.testing.assert_array_equal(values, runs[1][1][name])
+
+
+def test_a_bias_that_is_seldom_a_candidate_is_penalised_for_those_it_stands_for() -> None:
+    training = _training(COURSES, full_softmax_courses=0, drawn=60)
+
+    def penalty(size: float, chance: float) -> float:
+        candidates = Candidates(np.arange(8, dtype=np.int32), np.full(8, np.log(chance), np.float32))
+        return float(training._penalty(np.full((8, 1), size, np.float32), candidates))
+
+    of_all_else = penalty(0.0, 1.0)
+    assert penalty(10.0, 0.25) - of_all_else == pytest.approx(4 * (penalty(10.0, 1.0) - of_all_else), rel=1e-3)
 
 
 @pytest.mark.parametrize(("courses", "all_move"), [(10_000, True), (10_001, False)])
