@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
+import os
 import secrets
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +34,13 @@ from recsys.kafka.admin import log_bounds
 from recsys.kafka.clients import admin_client, aiokafka_options, kafka_python_options
 from recsys.kafka.diagnosis import diagnose, reach
 from recsys.kafka.findings import Problem
+from recsys.online_store.redis.connection import client as redis_client
 from recsys.process.logs import configure_logging
 from recsys.settings import Settings, load_settings
 from serving.service import kafka_producer
 from tests.doubles.certificates import KEY_PASSWORD, PASSWORD, USERNAME, Certificates
 from tests.doubles.commands import Recsys, wait_until
+from tests.doubles.stream import until
 
 pytestmark = pytest.mark.services
 
@@ -121,7 +126,15 @@ def own_logging() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.usefixtures("own_logging")
+@pytest.fixture
+async def closed_sockets() -> AsyncIterator[None]:
+    """The event loop goes on until its sockets are closed: aiokafka's `close` does not wait for the end of TLS."""
+    yield
+    watched = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    await until(lambda: len(watched) == 1)  # the one that wakes the loop
+
+
+@pytest.mark.usefixtures("own_logging", "closed_sockets")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 async def test_each_mechanism_by_both_clients_and_its_wrong_password(
     broker: SecuredKafka, certificates: Certificates, mechanism: str
@@ -146,6 +159,7 @@ async def test_each_mechanism_by_both_clients_and_its_wrong_password(
     assert WRONG not in str(refused.value)
 
 
+@pytest.mark.usefixtures("closed_sockets")
 async def test_the_api_sends_events(broker: SecuredKafka, certificates: Certificates) -> None:
     settings = client_of(broker, certificates, "SASL_SSL", "SASL_SSL", interactions_topic=f"t-{secrets.token_hex(4)}")
     await asyncio.to_thread(ensure_topics, settings, 1)
@@ -156,6 +170,25 @@ async def test_the_api_sends_events(broker: SecuredKafka, certificates: Certific
     finally:
         await producer.close()
     assert (await asyncio.to_thread(log_bounds, settings, settings.interactions_topic))[0] == (0, 1)
+
+
+async def test_the_client_of_a_redis_that_hangs_is_closed_in_time(
+    secured_redis: SecuredRedis, certificates: Certificates
+) -> None:
+    """Its socket too: one left open is a warning here, and those are errors."""
+    login: dict[str, Any] = {"redis_username": USERNAME, "redis_password": PASSWORD}
+    settings = Settings(redis_url=secured_redis.url, redis_ssl_ca_file=certificates.ca_file, **login)
+    client = redis_client(settings.redis, 0.5, max_connections=2)
+    await client.ping()
+    assert secured_redis.pid is not None
+    os.kill(secured_redis.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(10.0):
+            await client.aclose()
+    finally:
+        os.kill(secured_redis.pid, signal.SIGCONT)
+    del client
+    gc.collect()
 
 
 def test_a_certificate_of_another_authority_is_named(broker: SecuredKafka, certificates: Certificates) -> None:

@@ -18,6 +18,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnecti
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from recsys.errors import REBUILD, ConfigurationError, ServiceUnavailable, UnreadableState
 from recsys.keys import KeySpace
@@ -38,6 +39,26 @@ _PIPELINED = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.D
 
 _RIGHTS = re.compile(r"\bNOPERM\b|can't run this command|nknown (Redis )?command")
 RIGHTS_REMEDY = "give the user of REDIS_URL the rights that docs/services.md lists"
+
+
+class TlsConnection(SSLConnection):
+    """A TLS connection whose socket is closed at once where redis-py gives it up.
+
+    asyncio waits up to 30 s for the other side to confirm the end of a TLS connection. A Redis that hangs confirms
+    nothing, so each command that runs out of time would leave a socket open for so long, and a process that ends
+    meanwhile reports an unclosed one.
+    """
+
+    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:
+        """As redis-py documents it; `nowait` is what it says when it gives a connection up."""
+        writer = self._writer
+        if nowait and writer is not None:
+            writer.transport.abort()
+        try:
+            await super().disconnect(nowait, *args, **options)
+        except RedisTimeoutError:
+            if writer is not None:
+                writer.transport.abort()
 
 
 def refusal(key: str, message: str, remedy: str = REBUILD) -> ServiceUnavailable | UnreadableState:
@@ -116,7 +137,7 @@ def client(address: RedisAddress | str, timeout_s: float, *, max_connections: in
         except ConfigurationError as error:
             raise ConfigurationError(f"REDIS_URL: {error}") from None
     pool = BlockingConnectionPool(
-        connection_class=SSLConnection if address.tls else Connection,
+        connection_class=TlsConnection if address.tls else Connection,
         host=address.host,
         port=address.port,
         db=address.database,

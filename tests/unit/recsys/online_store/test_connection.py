@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -12,7 +18,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.online_store.redis.connection import answering
+from recsys.online_store.redis.connection import answering, client
+from recsys.settings.redis import RedisAddress
+from tests.doubles.certificates import Certificates
 
 
 @pytest.mark.parametrize(
@@ -123,3 +131,37 @@ async def test_a_cancellation_that_a_command_lost_is_raised() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Iterator[tuple[RedisAddress, Future[None]]]:
+    """The address of a TLS server that answers nothing, and what is done once its client's socket is closed."""
+    certificates = Certificates.made_in(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.server.cert_file, certificates.server.key_file)
+
+    def read_until_closed() -> None:
+        plain, _ = listening.accept()
+        with (
+            context.wrap_socket(plain, server_side=True) as encrypted,
+            socket.socket(fileno=os.dup(encrypted.fileno())) as beneath,
+            suppress(ConnectionResetError),
+        ):
+            beneath.settimeout(10.0)
+            while beneath.recv(4096):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+        port = listening.getsockname()[1]
+        address = RedisAddress("127.0.0.1", port, tls=True, ca_file=certificates.ca_file)
+        yield address, threads.submit(read_until_closed)
+
+
+async def test_a_tls_connection_that_was_given_up_is_closed_at_once(hanging: tuple[RedisAddress, Future[None]]) -> None:
+    address, closed = hanging
+    redis = client(address, 0.2, max_connections=1)
+    with pytest.raises(ServiceUnavailable):
+        async with answering():
+            await redis.ping()
+    await asyncio.wait_for(asyncio.wrap_future(closed), 10.0)
+    await redis.aclose()
