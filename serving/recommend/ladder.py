@@ -204,9 +204,10 @@ class Ladder:
         included_offset: int | None = None,
     ) -> Picked | None:
         try:
-            ids, scores = model.rank(
-                query.user_id, engagement, at_ms=now_ms, n=query.n, exclude=exclude, attributes=query.attributes
-            )
+            with self._offset_wait.ranking():
+                ids, scores = model.rank(
+                    query.user_id, engagement, at_ms=now_ms, n=query.n, exclude=exclude, attributes=query.attributes
+                )
         except Exception:  # noqa: BLE001 (logged and counted; see below)
             # Whatever a model does, the rungs below must have their turn.
             _log.exception("ranking_failed", version=model.version)

@@ -1,15 +1,17 @@
 """Waiting for an event: a request may name one by its offset, and is answered once the list contains it, or in time.
 
 A list that contains the event is taken as it is. Where the event is applied and the list still is out of date, the
-worker's list is waited for a little while longer, because it is ranked already; then the answer is ranked here, from
-the state at the fence. So only an event that is not applied in time is missed.
+answer is ranked here, from the state at the fence. So only an event that is not applied in time is missed. The worker's
+list is waited for before that only where a ranking takes longer than a pause, and for as long as a ranking takes, so
+that waiting in vain at most doubles what a ranking costs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from serving.recommend.answers import Source
 from serving.recommend.learner import Learner
@@ -18,9 +20,8 @@ from serving.recommend.query import After
 PAUSE_S, EARLY_S = 0.001, 0.01
 """Pause between two readings; after `EARLY_S` twice as long, because what is late then stays so for a while."""
 
-LIST_WITHIN_S = 0.002
-"""How long the worker's list is waited for once the event is applied. A ranking costs this process about as much as two
-readings, so that waiting for longer spares nothing."""
+RECENT = 0.1
+"""Weight of the latest ranking in the mean of how long rankings take."""
 
 MOST_WAITING = 64
 """Requests that wait at once. Each asks Redis up to some thirty times; more than these are answered as things stand."""
@@ -57,7 +58,14 @@ class OffsetWait:
         most: int = MOST_WAITING,
     ) -> None:
         self._wait_s, self._clock, self._sleep, self._most = wait_s, clock, sleep, most
-        self._waiting = 0
+        self._waiting, self._ranking_s = 0, 0.0
+
+    @contextmanager
+    def ranking(self) -> Iterator[None]:
+        """Measures a ranking, so that the worker's list is waited for as long as one takes of late."""
+        began = self._clock()
+        yield
+        self._ranking_s += RECENT * (self._clock() - began - self._ranking_s)
 
     async def until_contained(self, after: After, find: Callable[[], Awaitable[Learner]]) -> Learner:
         """The learner as last read: with a list that contains the event, or once waiting is over.
@@ -80,7 +88,8 @@ class OffsetWait:
                 ends = began + self._wait_s
                 if applied_at is not None:
                     # Nobody ranks a list for a learner who has none and no mark: it is ranked here.
-                    ends = min(ends, applied_at + (LIST_WITHIN_S if learner.top is not None else 0))
+                    worth_waiting = learner.top is not None and self._ranking_s > PAUSE_S
+                    ends = min(ends, applied_at + (self._ranking_s if worth_waiting else 0))
                 if now >= ends:
                     break
                 pause = PAUSE_S if now - began < EARLY_S else 2 * PAUSE_S

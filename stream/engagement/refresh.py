@@ -38,9 +38,10 @@ rest of so many times its length: lists that wait anyway wait a little longer, a
 waits longer than `LATE_S` for a rest."""
 
 LEFTOVERS_S = 1.0
-SLICE_CELLS = 65_536
-"""Scores computed before the event loop has its turn: 2 to 3 ms. A thread that ranks keeps the interpreter's lock from
-the loop for longer, again and again (docs/decisions/0032)."""
+SLICE_CELLS, BUSY_SLICE_CELLS = 65_536, 16_384
+"""Scores computed before the event loop has its turn: 2 to 3 ms, and while chunks go on a quarter of that, which costs
+more a learner. A thread that ranks keeps the interpreter's lock from the loop for longer, again and again
+(docs/decisions/0032)."""
 
 Ranked = tuple[list[str], list[float]]
 """Course ids, best first, and their scores."""
@@ -183,9 +184,11 @@ class Refresher:
 
     async def _ranked(self, scorer: Scorer, learners: Sequence[Learner], now_ms: int) -> list[Ranked]:
         """Ranks slice by slice, with a turn of the event loop after each."""
-        size, lists = max(1, SLICE_CELLS // max(1, len(scorer.course_ids))), list[Ranked]()
-        for start in range(0, len(learners), size):
-            lists += scorer.rank_many(learners[start : start + size], at_ms=now_ms, n=self._top_n)
+        lists = list[Ranked]()
+        while len(lists) < len(learners):
+            cells = BUSY_SLICE_CELLS if self._applied >= REST_CHUNKS else SLICE_CELLS
+            end = len(lists) + max(1, cells // max(1, len(scorer.course_ids)))
+            lists += scorer.rank_many(learners[len(lists) : end], at_ms=now_ms, n=self._top_n)
             await asyncio.sleep(0)
         return lists
 

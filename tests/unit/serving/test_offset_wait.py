@@ -12,7 +12,7 @@ from recsys.keys import Partition
 from recsys.online_store import CachedTop
 from serving.recommend.answers import Source
 from serving.recommend.learner import Learner
-from serving.recommend.offset_wait import LIST_WITHIN_S, OffsetWait
+from serving.recommend.offset_wait import PAUSE_S, OffsetWait
 from serving.recommend.query import After
 
 LIST = CachedTop("ada", "v", 1, ("c1",), (1.0,))
@@ -35,8 +35,13 @@ class Time:
         self.reads += 1
         return self._learner_at(self.now)
 
-    async def until(self, after: After, *, wait_s: float = 0.05) -> Learner:
+    async def until(self, after: After, *, wait_s: float = 0.05, ranking_s: float = 0.003) -> Learner:
+        """Asks after rankings that took so long."""
         wait = OffsetWait(wait_s, clock=lambda: self.now, sleep=self.sleep)
+        for _ in range(100):
+            with wait.ranking():
+                self.now += ranking_s
+        self.now = 0.0
         return await wait.until_contained(after, self.find)
 
 
@@ -59,10 +64,16 @@ async def test_an_event_that_is_not_applied_is_given_up_at_the_limit() -> None:
     assert time.reads < 35
 
 
-async def test_a_list_that_does_not_follow_its_state_is_given_up_earlier() -> None:
+async def test_a_list_that_does_not_follow_its_state_is_waited_for_as_long_as_a_ranking_takes() -> None:
     time = Time(lambda now: BEHIND if now < 0.02 else APPLIED)
-    assert await time.until(After(7)) == APPLIED
-    assert time.now == pytest.approx(0.02 + LIST_WITHIN_S, abs=0.003)
+    assert await time.until(After(7), ranking_s=0.008) == APPLIED
+    assert time.now == pytest.approx(0.02 + 0.008, abs=0.001)
+
+
+async def test_a_list_that_is_ranked_sooner_than_it_can_be_waited_for_is_not_waited_for() -> None:
+    time = Time(lambda now: BEHIND if now < 0.02 else APPLIED)
+    assert await time.until(After(7), ranking_s=0.9 * PAUSE_S) == APPLIED
+    assert time.now == pytest.approx(0.02, abs=0.001)
 
 
 async def test_a_learner_without_a_list_is_given_up_once_the_event_is_applied() -> None:

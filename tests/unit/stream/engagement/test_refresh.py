@@ -169,6 +169,25 @@ async def test_between_two_slices_of_a_batch_the_event_loop_has_its_turn(*, cour
     assert all(before < after for (before, _), (after, _) in pairwise(seen))
 
 
+async def test_slices_are_shorter_while_chunks_go_on() -> None:
+    seen = list[int]()
+
+    class Large(ByEngagement):
+        course_ids = ("c",) * (SLICE_CELLS // 8)
+
+        def rank_many(self, learners: Sequence[Learner], *, at_ms: int, n: int) -> Any:
+            seen.append(len(learners))
+            for _ in range(REST_CHUNKS):
+                worker.notify(SHARD, fence=9, backlog=False)
+            return super().rank_many(learners, at_ms=at_ms, n=n)
+
+    store = MemoryStore()
+    await store.commit(SHARD, "g", None, 9, effects(engagement={f"u{n}": {"a": 1.0} for n in range(13)}))
+    worker = refresher(store, ranker=Large())
+    await worker.refresh(SHARD)
+    assert seen == [8, 2, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("waiting", "chunks", "backlog", "took_s", "rest_s"),
     [
