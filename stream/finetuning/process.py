@@ -18,6 +18,10 @@ from recsys.settings import Settings, load_settings
 from stream.engagement.commands import stream_store
 
 LOCK_FILE = "lock"
+NICENESS = 10
+"""How far the fine-tuner gives way to workers and API on the same machine, and with it the training process, which
+inherits it; what it learns can wait."""
+
 QUIET = {"aiokafka": logging.ERROR, "stream.transport.chunks": logging.WARNING}
 
 
@@ -30,6 +34,7 @@ def run() -> None:
     settings = load_settings()
     configure_logging(settings, quiet=QUIET)
     lock = only_user(settings.finetune_dir)
+    os.nice(NICENESS)
     try:
         uvloop.run(_run(settings))
     finally:

@@ -33,8 +33,6 @@ RATES = 0.01, 0.01, 0.001
 L2, CLIP, BOUND = 1e-4, 1.0, 2.0
 END_S = 10.0
 LOCK_FILE = "training.lock"
-NICENESS = 10
-"""How far it gives way to workers and API on the same machine; what it learns can wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,6 @@ def serve(pipe: Connection, settings: Settings) -> None:
     """The process: answers one call after the other until the pipe closes."""
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)  # the other process ends this one, by closing the pipe
-    os.nice(NICENESS)
     import_tensorflow(quiet=settings.log_level.lower() != "debug")
     with only_trainer(settings.finetune_dir):
         trainer = make_trainer(TrainerRules.of(settings))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from recsys.catalog import encode_course
@@ -20,6 +21,7 @@ from recsys.model.bundle import load_manifest, write_bundle
 from recsys.model.publications import read_publications
 from recsys.settings import load_settings
 from stream.finetuning.checkpoint import read_checkpoint
+from stream.finetuning.process import NICENESS
 from tests.doubles.commands import Recsys, wait_until
 from tests.unit.stream.finetuning.drawn import course_of, events, hybrid
 
@@ -116,6 +118,9 @@ def test_events_become_a_published_increment_and_a_kill_loses_nothing(
     assert listed["models"][0]["parent"] == parent
     assert 0.2 <= listed["models"][0]["agreement"] <= 1
 
+    processes = [psutil.Process(finetuner.process.pid), *psutil.Process(finetuner.process.pid).children(recursive=True)]
+    assert len(processes) > 1
+    assert all(process.nice() >= min(19, psutil.Process().nice() + NICENESS) for process in processes)
     finetuner.process.send_signal(signal.SIGKILL)
     finetuner.process.wait()
     at_kill = read_checkpoint(tmp_path / "finetune")
