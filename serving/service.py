@@ -32,6 +32,7 @@ from serving.recommend.ladder import ClockMs, Ladder
 from serving.recommend.learner import Learners, ServingStore
 from serving.recommend.loaded import LoadBundle, LoadedModel, Ranker
 from serving.recommend.offset_wait import OffsetWait
+from serving.recommend.ranking_times import RankingTimes
 from serving.recommend.recent import RecentLists
 from serving.recommend.trending import LatestTrending
 
@@ -154,6 +155,7 @@ class Service:
             clock,
             settings.exclusion,
             offset_wait=OffsetWait(settings.serving_fresh_wait_ms / 1000),
+            ranking_times=RankingTimes(),
         )
         return cls(settings, store, producer, metrics, models, trending, follower, ladder, clock, topic)
 

@@ -6,7 +6,8 @@ it was computed before a publish or a rollback, or by a worker that lags behind.
 that it did not rank, those of the versions that it follows, and the answer names the version that did. A list that the
 filters leave too short gives way to a rung that can fill the answer; lists of two versions are never mixed into one
 answer. Where a request names an event (`after_offset`), a list without it gives way to a ranking from the state that
-has it. One class: what decides is the order of the rungs, and it is read at one place.
+has it; where it names none, so does a list that is out of date, as long as there is time. One class: what decides is
+the order of the rungs, and it is read at one place.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from serving.recommend.loaded import LoadedModel
 from serving.recommend.offset_wait import OffsetWait, contains, is_applied
 from serving.recommend.query import After, Query
 from serving.recommend.ranking import Picked, Ranking, pick
+from serving.recommend.ranking_times import RankingTimes
 from serving.recommend.trending import LatestTrending
 
 ClockMs = Callable[[], int]
@@ -51,6 +53,7 @@ class Ladder:
         clock: ms since 1970 UTC.
         exclusion: What an answer leaves out.
         offset_wait: How the event that a request names is waited for.
+        ranking_times: Of the rankings made here.
     """
 
     def __init__(
@@ -64,8 +67,9 @@ class Ladder:
         exclusion: Exclusion = Exclusion(),  # noqa: B008 (immutable)
         *,
         offset_wait: OffsetWait,
+        ranking_times: RankingTimes,
     ) -> None:
-        self._exclusion, self._offset_wait = exclusion, offset_wait
+        self._exclusion, self._offset_wait, self._ranking_times = exclusion, offset_wait, ranking_times
         self._learners = learners
         self._models = models
         self._trending = trending
@@ -133,7 +137,7 @@ class Ladder:
         if query.after is None:
             return await find()
         with self._metrics.after_offset_seconds.time():
-            return await self._offset_wait.until_contained(query.after, find)
+            return await self._offset_wait.until_contained(query.after, find, ranking_s=self._ranking_times.mean_s)
 
     def _count_freshness(self, after: After, learner: Learner, ranking: Ranking, age_s: float, *, fresh: bool) -> None:
         comparable = learner.partition is not None and after.partition in (None, learner.partition)
@@ -149,7 +153,10 @@ class Ladder:
     async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
         cached = self._from_cache(query, learner, model, now_ms)
         outdated = model is not None and (
-            _given_back_since(learner, now_ms) or _behind(learner, query.after) or self._is_older_and_marked(learner)
+            _given_back_since(learner, now_ms)
+            or _behind(learner, query.after)
+            or self._is_older_and_marked(learner)
+            or (_is_out_of_date(learner) and self._models.up_to_date and self._ranking_times.allow_optional())
         )
         if cached is not None and len(cached.courses) == query.n and not outdated:
             return cached
@@ -204,7 +211,7 @@ class Ladder:
         included_offset: int | None = None,
     ) -> Picked | None:
         try:
-            with self._offset_wait.ranking():
+            with self._ranking_times.measured():
                 ids, scores = model.rank(
                     query.user_id, engagement, at_ms=now_ms, n=query.n, exclude=exclude, attributes=query.attributes
                 )
@@ -238,6 +245,15 @@ def _given_back_since(learner: Learner, now_ms: int) -> bool:
         return False
     computed_at_ms = learner.top.computed_at_ms
     return any(computed_at_ms < until <= now_ms for until in learner.done.values())
+
+
+def _is_out_of_date(learner: Learner) -> bool:
+    """Whether an event that is applied came after the cached list, or somebody else wants it to be ranked anew.
+
+    A worker does so within milliseconds, and within seconds beside a load. Of a learner who was merged into another
+    nothing is known here but that list.
+    """
+    return learner.marked and learner.source is Source.CACHED and learner.partition is not None
 
 
 def _behind(learner: Learner, after: After | None) -> bool:

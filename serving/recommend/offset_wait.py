@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 from serving.recommend.answers import Source
 from serving.recommend.learner import Learner
@@ -19,9 +18,6 @@ from serving.recommend.query import After
 
 PAUSE_S, EARLY_S = 0.001, 0.01
 """Pause between two readings; after `EARLY_S` twice as long, because what is late then stays so for a while."""
-
-RECENT = 0.1
-"""Weight of the latest ranking in the mean of how long rankings take."""
 
 MOST_WAITING = 64
 """Requests that wait at once. Each asks Redis up to some thirty times; more than these are answered as things stand."""
@@ -58,21 +54,17 @@ class OffsetWait:
         most: int = MOST_WAITING,
     ) -> None:
         self._wait_s, self._clock, self._sleep, self._most = wait_s, clock, sleep, most
-        self._waiting, self._ranking_s = 0, 0.0
+        self._waiting = 0
 
-    @contextmanager
-    def ranking(self) -> Iterator[None]:
-        """Measures a ranking, so that the worker's list is waited for as long as one takes of late."""
-        began = self._clock()
-        yield
-        self._ranking_s += RECENT * (self._clock() - began - self._ranking_s)
-
-    async def until_contained(self, after: After, find: Callable[[], Awaitable[Learner]]) -> Learner:
+    async def until_contained(
+        self, after: After, find: Callable[[], Awaitable[Learner]], *, ranking_s: float
+    ) -> Learner:
         """The learner as last read: with a list that contains the event, or once waiting is over.
 
         Args:
             after: The event.
             find: Reads the learner.
+            ranking_s: How long a ranking takes in this process, seconds.
         """
         began = self._clock()
         learner = await find()
@@ -88,8 +80,8 @@ class OffsetWait:
                 ends = began + self._wait_s
                 if applied_at is not None:
                     # Nobody ranks a list for a learner who has none and no mark: it is ranked here.
-                    worth_waiting = learner.top is not None and self._ranking_s > PAUSE_S
-                    ends = min(ends, applied_at + (self._ranking_s if worth_waiting else 0))
+                    worth_waiting = learner.top is not None and ranking_s > PAUSE_S
+                    ends = min(ends, applied_at + (ranking_s if worth_waiting else 0))
                 if now >= ends:
                     break
                 pause = PAUSE_S if now - began < EARLY_S else 2 * PAUSE_S

@@ -173,12 +173,13 @@ class World:
         return answer
 
     async def cache(self, user_id: str, ids: Sequence[str], *, version: str | None = None) -> None:
-        """Writes a list of the published model, or of another version."""
+        """Writes a list of the published model, or of another version, from all that the learner did."""
         scores = [float(len(ids) - i) for i in range(len(ids))]
         pointer = await self.outage.store.model()
         version = version or ("v-cached" if pointer is None else pointer.version)
         top = CachedTop(user_id, version, self.clock.now_ms, tuple(ids), scores)
-        await self.store.write_tops(shard_of(user_id), [(top, None)])
+        waiting = await self.outage.store.waiting(shard_of(user_id), newest=1000, oldest=0)
+        await self.store.write_tops(shard_of(user_id), [(top, dict(waiting.users).get(user_id))])
 
     async def finish(self, user_id: str, *course_ids: str, until_ms: int = FOREVER_MS) -> None:
         shard = shard_of(user_id)

@@ -9,6 +9,7 @@ import pytest
 from recsys.keys import DIRTY, ENGAGEMENT, MERGED, partition_of
 from recsys.online_store import CachedTop, Effects
 from recsys.online_store.operations import SHARD_ITSELF, PutValues, SortedSetMark
+from serving.recommend.ranking_times import REST, RankingTimes
 from tests.doubles.effects import scored
 
 PARTITIONS = 6
@@ -57,7 +58,32 @@ async def followed(world: Any) -> Any:
 async def test_an_answer_names_the_offset_up_to_which_it_contains_the_learners_events(followed: Any) -> None:
     assert freshness(await followed.recommend("ada")) == ("cached", PARTITION, 5, None)
     await apply(followed, 6)
+    assert freshness(await followed.recommend("ada")) == ("model", PARTITION, 6, None)
+
+
+async def test_a_list_that_is_out_of_date_gives_way_to_a_ranking_where_there_is_time(followed: Any) -> None:
+    """So a click is seen in the next answer, also beside a load under which lists are written seconds later."""
+    now = 0.0
+    times = followed.service.ladder._ranking_times = RankingTimes(lambda: now)
+    with times.measured():
+        now += 0.5
+    await apply(followed, 6, course="c33")
+    now += 0.99 * REST * 0.5
     assert freshness(await followed.recommend("ada")) == ("cached", PARTITION, 5, None)
+    now += 0.02 * REST * 0.5
+    answer = await followed.recommend("ada")
+    assert freshness(answer) == ("model", PARTITION, 6, None)
+    assert "c33" not in [course["course_id"] for course in answer["recommendations"]]
+
+
+async def test_a_process_whose_model_is_not_the_published_one_leaves_a_list_of_that_as_it_is(followed: Any) -> None:
+    broken = await followed.publish(seed=1)
+    (broken / "manifest.json").write_text("{}")
+    await followed.poll()
+    await apply(followed, 6)
+    await refresh(followed, mark=6, included=6)
+    await apply(followed, 7)
+    assert freshness(await followed.recommend("ada")) == ("cached", PARTITION, 6, None)
 
 
 async def test_a_list_that_contains_the_event_is_the_answer(followed: Any) -> None:
