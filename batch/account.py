@@ -61,18 +61,18 @@ class HistoryAccount:
         refused = _counted(sum(self.refused.values()), "refused", self.refused)
         named = f" (their course is not in the catalogue, such as {', '.join(self.examples)})" if self.examples else ""
         parts = (
-            f"{self.read} events read",
+            f"{self.read:,} events read",
             refused,
-            f"{self.repeated} repeated",
-            f"{self.bots} of bots",
-            f"{self.erased} erased",
-            f"{self.control} that erase or merge",
-            f"{self.unjoined} unjoined{named}",
-            f"{self.used} used",
+            f"{self.repeated:,} repeated",
+            f"{self.bots:,} of bots",
+            f"{self.erased:,} erased",
+            f"{self.control:,} that erase or merge",
+            f"{self.unjoined:,} unjoined{named}",
+            f"{self.used:,} used",
         )
         lines = [
             f"history {self.source}: {', '.join(parts)}",
-            f"catalogue: {self.courses_read} courses read, "
+            f"catalogue: {self.courses_read:,} courses read, "
             + _counted(sum(self.courses_dropped.values()), "left out", self.courses_dropped),
             *self.course_remarks,
         ]
@@ -145,5 +145,5 @@ def account_for(
 
 
 def _counted(total: int, what: str, by_reason: Mapping[str, int]) -> str:
-    said = ", ".join(f"{number} {reason}" for reason, number in by_reason.items())
-    return f"{total} {what}" + (f" ({said})" if said else "")
+    said = ", ".join(f"{number:,} {reason}" for reason, number in by_reason.items())
+    return f"{total:,} {what}" + (f" ({said})" if said else "")

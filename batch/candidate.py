@@ -9,6 +9,7 @@ import numpy as np
 from batch.encoding import EncodedEvents, EngagementRule
 from batch.evaluation.evaluate import ndcg
 from batch.evaluation.experiment import HYBRID, Experiment
+from batch.evaluation.labels import named
 from batch.evaluation.served import recommender
 from batch.evaluation.tuning import METRIC
 from batch.fallback import SERVABLE, fit_fallback
@@ -50,12 +51,12 @@ def choose_candidate(experiment: Experiment, rule: EngagementRule) -> Candidate:
     hybrid = experiment.hybrid.per_user[METRIC]
     best = max(SERVABLE, key=lambda name: experiment.baselines[name].mean(METRIC))
     behind = paired_bootstrap(hybrid, experiment.baselines[best].per_user[METRIC], seed=experiment.hyperparameters.seed)
-    said = f"NDCG@10 {behind.mean:+.4f} (95 % {behind.low:+.4f} … {behind.high:+.4f}) against {best}"
+    said = f"NDCG@10 {behind.mean:+.4f} (95 % {behind.low:+.4f} … {behind.high:+.4f}) against {named(best)}"
     if behind.high >= 0:
         return Candidate(HYBRID, f"The hybrid model is the candidate: {said}.", hybrid, behind)
     draft = fit_fallback(best, experiment.encoded, experiment.hyperparameters, experiment.tuned.options[best], rule)
     served = ndcg(recommender(draft), experiment.cases, experiment.facts.offered)
-    reason = f"A baseline, {best}, is the candidate, because the hybrid model loses to it: {said}."
+    reason = f"A baseline, {named(best)}, is the candidate, because the hybrid model loses to it: {said}."
     return Candidate(best, reason, served, behind)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from batch.encoding import EncodedEvents
 from batch.evaluation.cases import Case
 from batch.evaluation.experiment import Experiment
+from batch.evaluation.labels import named
 from batch.evaluation.tuning import sampled
 from batch.metrics import Interval, bootstrap, ndcg_at, paired_bootstrap, ranks
 from recsys.model.bundle import Draft
@@ -117,15 +118,15 @@ def switched_off() -> dict[str, Floats]:
     width, signals = len(SIGNALS) + len(NAMES), len(SIGNALS)
     masks = {FULL: np.ones(width, np.float32)}
     for place, signal in enumerate(SIGNALS):
-        masks[f"without {signal}"] = _off(width, [place])
-    masks["without item-item (ease, future)"] = _off(width, [SIGNALS.index("ease"), SIGNALS.index("future")])
+        masks[f"without {named(signal)}"] = _off(width, [place])
+    masks["without EASE and future"] = _off(width, [SIGNALS.index("ease"), SIGNALS.index("future")])
     masks["without all popularities"] = _off(
         width, [signals + place for place, name in enumerate(NAMES) if name.startswith(("popularity", "first_touches"))]
     )
     masks["without course features"] = _off(width, range(signals, width))
     masks["course features alone"] = _off(width, range(signals))
     masks["towers alone"] = 1.0 - _off(width, [SIGNALS.index("towers")])
-    masks["item-item alone"] = 1.0 - _off(width, [SIGNALS.index(name) for name in ITEM_ITEM])
+    masks["EASE, future and text alone"] = 1.0 - _off(width, [SIGNALS.index(name) for name in ITEM_ITEM])
     return masks
 
 

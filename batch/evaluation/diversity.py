@@ -63,7 +63,7 @@ def diversity_cost(
         }
         for name, found in values.items()
     ]
-    return {"pool": POOL, "rows": rows}
+    return {"pool": POOL, "learners": len(cases), "rows": rows}
 
 
 def _ways(text: sparse.csr_array, courses: Sequence[Course]) -> dict[str, Rerank]:

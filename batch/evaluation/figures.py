@@ -23,6 +23,7 @@ def figures_of(experiment: Experiment) -> dict[str, Any]:
         "baselines": {name: result.summary(seed=seed) for name, result in experiment.baselines.items()},
         "users": len(experiment.cases),
         "users_found": experiment.found,
+        "courses_offered": int(experiment.facts.offered.sum()),
         "excluded": str(experiment.exclusion),
         "best_baseline": experiment.best_baseline(),
         "hybrid_minus_best_baseline": experiment.difference()._asdict(),

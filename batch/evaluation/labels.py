@@ -45,10 +45,10 @@ def named(name: str) -> str:
 
 
 def options_named(options: Mapping[str, float]) -> str:
-    """What was chosen for a baseline: its options, or the weights of a blend's members that have any."""
+    """What was chosen for a baseline: its options, or the weights of a blend's members that do not round to 0."""
     words = [
         _OPTIONS[name].format(value) if name in _OPTIONS else f"{named(name)} {value:.2f}"
         for name, value in options.items()
-        if name in _OPTIONS or value
+        if name in _OPTIONS or f"{value:.2f}" != "0.00"
     ]
     return ", ".join(words) or "–"

@@ -98,7 +98,7 @@ def _times(encoded: EncodedEvents, model: Draft, cutoff_ms: int) -> Check:
     late = int((encoded.time >= cutoff_ms).sum())
     seen = model.data.last_ms
     last = f"{datetime.fromtimestamp(seen / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    found = f"{late} of {len(encoded.time)} training events are later; the model's last is of {last}"
+    found = f"{late:,} of {len(encoded.time):,} training events are later; the model's last is of {last}"
     return Check("every training event is before the cut-off", found, late == 0 and seen < cutoff_ms)
 
 
@@ -113,13 +113,13 @@ def _pairs(encoded: EncodedEvents, cases: Sequence[Case], cutoff_ms: int, *, exc
     asked = [case.user_row * n + case.relevant.astype(np.int64) for case in cases if case.user_row >= 0]
     tested = np.concatenate(asked) if asked else np.zeros(0, np.int64)
     both = int(np.isin(tested, left_out).sum())
-    return Check("no test pair is in training", f"{both} of {len(tested)} test pairs are", both == 0)
+    return Check("no test pair is in training", f"{both:,} of {len(tested):,} test pairs are in training", both == 0)
 
 
 def _learners(before: pd.DataFrame, encoded: EncodedEvents, model: Draft) -> Check:
     known = set(before["user_id"])
     strangers = len((set(encoded.users) | set(model.users)) - known)
-    found = f"{strangers} of {len(model.users)} learners of the model are not"
+    found = f"{strangers:,} of {len(model.users):,} learners of the model are unknown before it"
     return Check("every learner of the model is known before the cut-off", found, strangers == 0)
 
 
@@ -129,7 +129,7 @@ def _vocabulary(before: pd.DataFrame, model: Draft) -> Check:
     known = [course for course in model.courses if course.course_id in touched]
     terms = {term for course in known for term in course_terms(course, document["cuts"])}
     strange = sorted(set(document["vocabulary"]) - terms)
-    found = f"{len(strange)} of {len(document['vocabulary'])} terms are not"
+    found = f"{len(strange):,} of {len(document['vocabulary']):,} terms are of no such course"
     if strange:
         found += f", such as {strange[0]!r}"
     return Check("every term of the vocabulary is of a course touched before the cut-off", found, not strange)
@@ -142,11 +142,11 @@ def _popularity(before: pd.DataFrame, model: Draft, rule: EngagementRule) -> Che
     arrays = model.arrays
     found = arrays["features"][:, column] * arrays["feature_scale"][column] + arrays["feature_mean"][column]
     off = int((np.abs(found - expected) > _TOLERANCE * np.maximum(1.0, np.abs(expected))).sum())
-    said = f"{off} of {len(expected)} courses have another popularity than the events before it give"
+    said = f"{off:,} of {len(expected):,} courses have a popularity that the events before it do not give"
     return Check("popularity counts events before the cut-off", said, off == 0)
 
 
 def _bots(before: pd.DataFrame, encoded: EncodedEvents) -> Check:
     flagged = set(find_bots(without_repeated_instants(before))["user_id"]) & set(encoded.users)
-    found = f"{len(flagged)} of {len(encoded.users)} learners are flagged"
+    found = f"{len(flagged):,} of {len(encoded.users):,} learners are flagged"
     return Check("no learner flagged as a bot is in training", found, not flagged)

@@ -16,28 +16,31 @@ from batch.evaluation.labels import named, options_named
 from batch.evaluation.verdict import verdict
 
 _TEMPLATE = "report.html.j2"
+_MEAN_METRICS = ("ndcg@10", "recall@10", "recall@20", "mrr")
 _LIST_METRICS = ("coverage@10", "novelty@10", "diversity@10", "head_share@10")
 
 
-def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, str]) -> str:
+def page(name: str, document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, str]) -> str:
     """The page.
 
     Args:
+        name: Of the report.
         document: The figures, as `batch.evaluation.report` writes them to `report.json`.
         diagnosis: Of the hybrid.
-        plots: Title → `data:` address.
+        plots: Name → `data:` address, as `batch.evaluation.plots` draws them.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.globals |= {"signed": signed, "named": named, "head_share": HEAD_SHARE}
+    environment.globals |= {"shown": shown, "signed": signed, "named": named, "head_share": HEAD_SHARE}
     template = environment.from_string(resources.files("batch.evaluation").joinpath(_TEMPLATE).read_text("utf-8"))
     said = verdict(document)
     lists = {"hybrid": document["hybrid"], **document["baselines"]}
     return template.render(
-        title=f"Evaluation, {_day(document['times_ms']['test_cutoff'])}",
+        title=f"{name}: the hybrid and its baselines",
         headline=document.get("headline") or said,
         verdict=said if document.get("headline") else "",
+        compared=_compared(name, document),
         account_lines=document.get("account_lines", []),
-        cut="Cut in time: " + ", ".join(f"{named(name)} {_day(ms)}" for name, ms in document["times_ms"].items()) + ".",
+        cut=cut_line(document["times_ms"]),
         segments=document["segments"],
         models=list(lists),
         excluded=document["excluded"],
@@ -50,6 +53,7 @@ def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, 
         seeds=seeds_line(document["seeds"]).replace("`", ""),
         alternatives=document["alternatives"],
         text_encoder=document["text_encoder"],
+        mean_metrics=_MEAN_METRICS,
         list_metrics=_LIST_METRICS,
         lists=lists,
         head_share_liked=document["head_share_liked"],
@@ -59,6 +63,9 @@ def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, 
             for part in diagnosis.parts
         ],
         learners=diagnosis.learners,
+        warm_learners=document["users"],
+        calibration=diagnosis.calibration,
+        text_signal=named(document["text_encoder"]),
         leakage=document["leakage"],
         plots=plots,
         gate=document.get("gate"),
@@ -66,20 +73,51 @@ def page(document: Mapping[str, Any], diagnosis: Diagnosis, plots: Mapping[str, 
     )
 
 
+def _compared(name: str, document: Mapping[str, Any]) -> str:
+    """What was compared on what, and both levels: what a reader needs to make sense of the first line."""
+    best = document["best_baseline"]
+    users, found = document["users"], document["users_found"]
+    drawn = f"{users:,}" if users == found else f"{users:,} (drawn from {found:,})"
+    return (
+        f"{name}: the hybrid and {len(document['baselines'])} baselines, tuned on a validation slice, rank "
+        f"{document['courses_offered']:,} courses on offer for {drawn} learners who have a history and took something "
+        f"new from {_day(document['times_ms']['test_cutoff'])} on; all were fitted on what came before. NDCG@10 is "
+        f"{_level(document['hybrid'])} for the hybrid and {_level(document['baselines'][best])} for {named(best)}, the "
+        "best baseline on these learners."
+    )
+
+
+def _level(figures: Mapping[str, Any]) -> str:
+    low, high = figures["intervals"]["ndcg@10"]
+    return f"{figures['ndcg@10']:.3f} (95 % {low:.3f} … {high:.3f})"
+
+
+def shown(value: float, form: str) -> str:
+    """A number in a `%` format, without the sign of a negative number that is rounded to zero."""
+    text = form % value
+    return form % 0.0 if float(text) == 0.0 else text
+
+
 def signed(figure: Mapping[str, float]) -> str:
-    """The same with signs: `+0.0600 [+0.0501, +0.0702]`."""
-    return f"{figure['mean']:+.4f} [{figure['low']:+.4f}, {figure['high']:+.4f}]"
+    """A difference with its interval: `+0.0600 (95 % +0.0501 … +0.0702)`."""
+    return f"{figure['mean']:+.4f} (95 % {figure['low']:+.4f} … {figure['high']:+.4f})"
+
+
+def cut_line(times_ms: Mapping[str, int]) -> str:
+    """One sentence on where the history is cut."""
+    return "Cut in time: " + ", ".join(f"{named(name)} {_day(ms)}" for name, ms in times_ms.items()) + "."
 
 
 def seeds_line(seeds: Mapping[str, Any]) -> str:
     """One sentence on how much the seed changes."""
     values = seeds["ndcg@10"]
     if len(values) == 1:
-        return "One seed (`recsys evaluate --seeds N` trains more)."
+        return "One seed was trained (`recsys evaluate --seeds N` trains more)."
     each = ", ".join(f"{value:.4f}" for value in values.values())
     return (
-        f"{len(values)} seeds: NDCG@10 {each}; mean {seeds['mean']:.4f}, standard deviation {seeds['deviation']:.4f}; "
-        f"a learner's mean over the seeds minus the best baseline {signed(seeds['mean_minus_best_baseline'])}."
+        f"{len(values)} seeds were trained: NDCG@10 {each}; mean {seeds['mean']:.4f}, standard deviation "
+        f"{seeds['deviation']:.4f}. The mean over the seeds minus the best baseline, paired by learner: "
+        f"{signed(seeds['mean_minus_best_baseline'])}."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from batch.evaluation.diagnosis import MOST_LEARNERS, Diagnosis, diagnose
 from batch.evaluation.diversity import diversity_cost
 from batch.evaluation.experiment import Experiment
 from batch.evaluation.figures import figures_of
-from batch.evaluation.page import page, seeds_line
+from batch.evaluation.page import cut_line, page, seeds_line
 from batch.evaluation.served import recommender
 from batch.evaluation.tuning import sampled
 from batch.evaluation.verdict import table, verdict
@@ -48,7 +47,7 @@ def write_report(reports_dir: Path, name: str, experiment: Experiment, facts: Ma
         temporary.mkdir(parents=True)
         (temporary / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
         (temporary / "report.md").write_text(as_markdown(document), encoding="utf-8")
-        shown = page(document, diagnosis, draw_plots(experiment, diagnosis))
+        shown = page(name, document, diagnosis, draw_plots(experiment, diagnosis))
         (temporary / PAGE).write_text(shown, encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
@@ -67,8 +66,8 @@ def as_markdown(document: Mapping[str, Any]) -> str:
         "",
         *[f"- {line}" for line in document.get("account_lines", [])],
         "",
-        f"{document['users']} learners with history, ranked over the full catalogue. {document['excluded']}",
-        "Cut in time: " + ", ".join(f"{name} {_day(ms)}" for name, ms in document["times_ms"].items()) + ".",
+        f"{document['users']:,} learners with history, ranked over the full catalogue. {document['excluded']}",
+        cut_line(document["times_ms"]),
         "",
         *table(document),
         "",
@@ -106,7 +105,3 @@ def diagnosed(diagnosis: Diagnosis) -> dict[str, Any]:
             "courses": calibration.courses.tolist(),
         },
     }
-
-
-def _day(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -96,7 +96,9 @@ class Tuned:
         """What was tried, as one sentence."""
         sizes = {named(name): len(grid) for name, (_, grid) in BASELINES.items() if len(grid) > 1}
         grids = ", ".join(f"{size} options of {name}" for name, size in sizes.items())
-        return f"Tuned on {self.learners} learners of the validation slice: {grids}, {TRIALS} weightings of the blend."
+        return (
+            f"Tuned on {self.learners:,} learners of the validation slice: {grids}, {TRIALS} weightings of the blend."
+        )
 
 
 def sampled(cases: Sequence[Case], most: int, seed: int) -> Sequence[Case]:

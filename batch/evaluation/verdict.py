@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from batch.evaluation.labels import named
+
 COLUMNS = ("ndcg@10", "recall@10", "recall@20", "mrr", "coverage@10", "novelty@10", "diversity@10")
 
 
 def table(document: Mapping[str, Any]) -> list[str]:
     """The comparison as the lines of a Markdown table."""
     rows = {"hybrid": document["hybrid"], **document["baselines"]}
-    lines = [f"| model | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = [f"| model | {' | '.join(map(named, COLUMNS))} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, figures in rows.items():
-        lines.append(f"| {name} | " + " | ".join(f"{figures.get(column, 0.0):.4f}" for column in COLUMNS) + " |")
+        lines.append(f"| {named(name)} | " + " | ".join(f"{figures.get(column, 0.0):.4f}" for column in COLUMNS) + " |")
     return lines
 
 
@@ -22,6 +24,6 @@ def verdict(document: Mapping[str, Any]) -> str:
     gain = document["hybrid_minus_best_baseline"]
     beats = "beats" if gain["low"] > 0 else "loses to" if gain["high"] < 0 else "is not distinguishable from"
     return (
-        f"The hybrid {beats} the best baseline ({document['best_baseline']}): NDCG@10 {gain['mean']:+.4f}, "
+        f"The hybrid {beats} the best baseline ({named(document['best_baseline'])}): NDCG@10 {gain['mean']:+.4f}, "
         f"95 % interval {gain['low']:+.4f} … {gain['high']:+.4f}, paired by learner."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,17 @@ def test_every_cell_runs_in_order(cells: list[dict[str, Any]]) -> None:
                 exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)  # noqa: S102 - that is its use
     shown = said.getvalue()
     assert "The hybrid" in shown
+    assert not re.findall(r"[a-z]+_[a-z0-9]+", shown[shown.index("The hybrid") :]), "names of the code"
     assert names["document"]["hybrid"]["ndcg@10"] == names["experiment"].hybrid.mean("ndcg@10")
     assert names["experiment"].hybrid.mean("ndcg@10") > 0
     assert names["after"] != names["before"]
+
+
+def test_the_files_it_names_exist(cells: list[dict[str, Any]]) -> None:
+    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    named = re.findall(r"`(\w+(?:/[\w.]+)+\.py)`", text)
+    assert named
+    assert not [path for path in named if not (NOTEBOOK.parents[1] / path).is_file()]
 
 
 def test_no_outputs_are_kept(cells: list[dict[str, Any]]) -> None:

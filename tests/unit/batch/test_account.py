@@ -94,6 +94,14 @@ def test_bots_and_repeats_are_told_and_are_no_loss_to_warn_of() -> None:
     assert len(account.lines()) == 2
 
 
+def test_large_counts_have_separators() -> None:
+    account = HistoryAccount("f", 397_884, {}, 10_301, 0, 0, 0, 0, (), 387_583, courses_read=3866, courses_dropped={})
+    first, second = account.lines()
+    assert first.startswith("history f: 397,884 events read, 0 refused, 10,301 repeated, ")
+    assert first.endswith(" 387,583 used")
+    assert second == "catalogue: 3,866 courses read, 0 left out"
+
+
 def test_nothing_left_says_where_it_went(history: History) -> None:
     with pytest.raises(InputError, match=r"no interactions are left to train on: history topic: .* unjoined"):
         prepare(replace(history, courses=history.courses[:0]), at_ms=NOW)

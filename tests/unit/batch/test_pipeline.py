@@ -22,6 +22,7 @@ from batch.encoding import EngagementRule
 from batch.evaluation.experiment import Experiment
 from batch.evaluation.gate import judge_newest
 from batch.evaluation.golden import write_golden
+from batch.evaluation.labels import named
 from batch.evaluation.published import GoldenSlice, ndcg_of, newest_cutoff
 from batch.fallback import RECENT_POPULARITY, SERVABLE, fit_fallback
 from batch.history import History
@@ -147,7 +148,8 @@ def test_a_hybrid_that_loses_to_a_baseline_makes_way_for_it(retrained: Retrained
     assert choose_candidate(retrained.experiment, rule).name == "hybrid"
     candidate = choose_candidate(_weakened(retrained.experiment, 0.0), rule)
     assert candidate.is_fallback
-    assert f"A baseline, {candidate.name}, is the candidate, because the hybrid model loses to it" in candidate.reason
+    said = f"A baseline, {named(candidate.name)}, is the candidate, because the hybrid model loses to it"
+    assert said in candidate.reason
     verdict = judge_newest(None, [], fallback=True)
     assert headline(candidate, verdict).startswith("To be published. A baseline")
 

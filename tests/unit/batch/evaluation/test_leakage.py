@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -64,6 +65,10 @@ def test_an_honest_comparison_passes_every_check(checked: Checked, experiment: E
     checks = checked()
     require_no_leak(checks)
     assert len(checks) == len(experiment.checks) == 6
+    pairs = next(check for check in checks if check.name == "no test pair is in training")
+    assert re.fullmatch(r"0 of [\d,]+ test pairs are in training", pairs.found)
+    known = next(check for check in checks if check.name.startswith("every learner"))
+    assert known.found == f"0 of {len(experiment.model.users)} learners of the model are unknown before it"
 
 
 def test_training_on_events_of_the_test_side_is_found(
