@@ -31,8 +31,9 @@ from recsys.process.folders import require_writable
 from recsys.process.native_logs import import_tensorflow
 from recsys.settings import Settings, load_settings
 
-if TYPE_CHECKING:  # these import TensorFlow
+if TYPE_CHECKING:  # these import TensorFlow and scikit-learn
     from batch.pipeline import Retrained
+    from batch.text_encoders import TextEncoder
 
 # TensorFlow takes a GPU's whole memory at once; who wants it to sets the variable.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -105,12 +106,12 @@ def evaluate(
     with shown_stages() as stage:
         stage("reading")
         prepared = _prepared(settings, from_files(interactions, courses))
+        encoder = _text_encoder(settings)
         _import_tensorflow(settings)
         from batch.evaluation.comparison import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.figures import figures_of  # noqa: PLC0415 - as above
         from batch.evaluation.report import PAGE, write_report  # noqa: PLC0415 - as above
         from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
-        from batch.text_encoders import encoder_of  # noqa: PLC0415 - as above
 
         hyperparameters = hyperparameters_of(settings, epochs, start)
         experiment = run_experiment(
@@ -119,7 +120,7 @@ def evaluate(
             hyperparameters,
             rule_of(settings),
             seeds=seeds,
-            encoder=encoder_of(settings.text_encoder),
+            encoder=encoder,
             stage=stage,
         )
         facts = {"history": prepared.facts, "account_lines": prepared.account.lines()}
@@ -175,9 +176,9 @@ def _train(
     stage: Stage,
 ) -> Retrained:
     prepared = _prepared(settings, read())
+    encoder = _text_encoder(settings)
     _import_tensorflow(settings)
     from batch.pipeline import retrain as run  # noqa: PLC0415 - TensorFlow
-    from batch.text_encoders import encoder_of  # noqa: PLC0415 - scikit-learn
 
     return run(
         prepared,
@@ -185,7 +186,7 @@ def _train(
         hyperparameters,
         current,
         at_ms=now_ms(),
-        encoder=encoder_of(settings.text_encoder),
+        encoder=encoder,
         stage=stage,
     )
 
@@ -205,6 +206,17 @@ def _prepared(settings: Settings, history: History) -> Prepared:
 def _tell(line: str) -> None:
     """On stderr, so that stdout stays one JSON object or the table."""
     click.echo(line, err=True)
+
+
+def _text_encoder(settings: Settings) -> TextEncoder:
+    """What reads the courses' texts, loaded before TensorFlow is imported.
+
+    PyTorch's Triton has an LLVM of its own, as TensorFlow has, and aborts the process if it is loaded second ("LLVM
+    ERROR: inconsistency in registered CommandLine options").
+    """
+    from batch.text_encoders import encoder_of  # noqa: PLC0415 - scikit-learn
+
+    return encoder_of(settings.text_encoder)
 
 
 def _import_tensorflow(settings: Settings) -> None:

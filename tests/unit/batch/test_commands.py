@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
+from click import Command
 from click.testing import CliRunner
 
+from batch import commands
 from batch.commands import evaluate, retrain
 from recsys.catalog import Course
 from recsys.errors import ConfigurationError, InputError
@@ -108,6 +110,20 @@ def test_where_nothing_has_a_positive_weight_the_message_says_that(
     assert isinstance(shown.exception, InputError)
     said = f"none of the {len(events)} interactions has a positive weight ({len(events)} dismiss)"
     assert said in str(shown.exception)
+
+
+@pytest.mark.parametrize("command", [evaluate, retrain])
+def test_a_text_encoder_is_loaded_before_tensorflow(
+    command: Command, events: pd.DataFrame, courses: Sequence[Course], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen with PyTorch 2.15: "LLVM ERROR: inconsistency in registered CommandLine options", and an abort."""
+    monkeypatch.setattr(commands, "_import_tensorflow", lambda _: pytest.fail("TensorFlow was imported first"))
+    folders = {name: str(tmp_path / name) for name in ("RECSYS_MODELS_DIR", "RECSYS_REPORTS_DIR")}
+    runner = CliRunner(env=folders | {"RECSYS_TEXT_ENCODER": str(tmp_path / "missing")})
+    options = ["--no-publish"] if command is retrain else []
+    shown = runner.invoke(command, [*half_bad(events, courses, tmp_path), *options])
+    assert isinstance(shown.exception, ConfigurationError)
+    assert "missing of a sentence-transformers model" in str(shown.exception)
 
 
 def test_with_debug_tensorflow_says_what_it_has_to_say(tmp_path: Path) -> None:
