@@ -76,7 +76,7 @@ class TfidfEncoder:
 
 
 class SentenceEncoder:
-    """A sentence-transformers model.
+    """A sentence-transformers model; it reads each text once, for a comparison fits several hybrids on one catalogue.
 
     Args:
         model: With the method `encode(texts, normalize_embeddings=True)` → `(n, d)`.
@@ -85,6 +85,7 @@ class SentenceEncoder:
 
     def __init__(self, model: Any, name: str) -> None:
         self._model, self.name = model, name
+        self._read: dict[str, Floats] = {}
 
     @classmethod
     def from_folder(cls, folder: Path) -> SentenceEncoder:
@@ -112,13 +113,20 @@ class SentenceEncoder:
         self, courses: Sequence[Course], known: Rows, text: TextModel, hyperparameters: HyperParameters
     ) -> EncodedText:
         """See `TextEncoder`."""
-        vectors = np.asarray(self._model.encode(plain_texts(courses), normalize_embeddings=True), np.float32)
+        vectors = self._vectors(plain_texts(courses))
         projected = np.zeros((len(courses), hyperparameters.text_dim), np.float32)
         size = min(hyperparameters.text_dim, min(vectors[known].shape) - 1)
         if size > 0:
             svd = TruncatedSVD(size, random_state=hyperparameters.seed).fit(vectors[known])
             projected[:, :size] = svd.transform(vectors)
         return EncodedText(sparse.csr_array(vectors), projected)
+
+    def _vectors(self, texts: Sequence[str]) -> Floats:
+        new = [text for text in dict.fromkeys(texts) if text not in self._read]
+        if new:
+            vectors = np.asarray(self._model.encode(new, normalize_embeddings=True), np.float32)
+            self._read.update(zip(new, vectors, strict=True))
+        return np.stack([self._read[text] for text in texts])
 
 
 def plain_texts(courses: Sequence[Course]) -> list[str]:
