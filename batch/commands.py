@@ -111,7 +111,7 @@ def evaluate(
         from batch.evaluation.comparison import run_experiment  # noqa: PLC0415 - as above
         from batch.evaluation.figures import figures_of  # noqa: PLC0415 - as above
         from batch.evaluation.report import PAGE, write_report  # noqa: PLC0415 - as above
-        from batch.evaluation.verdict import table, verdict  # noqa: PLC0415 - as above
+        from batch.evaluation.verdict import beside, table, verdict  # noqa: PLC0415 - as above
 
         hyperparameters = hyperparameters_of(settings, epochs, start)
         experiment = run_experiment(
@@ -132,7 +132,7 @@ def evaluate(
             _tell(f"report: {folder / PAGE}")
         if out is not None:
             _write_whole(out, msgspec.json.format(msgspec.json.encode(document), indent=1))
-    click.echo("\n".join([*table(document), "", verdict(document)]))
+    click.echo("\n".join([*table(document), "", verdict(document), *beside(document)]))
 
 
 async def _train_and_publish(

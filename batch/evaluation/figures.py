@@ -99,13 +99,18 @@ def _seeds(experiment: Experiment) -> dict[str, Any]:
 
 
 def _beside(experiment: Experiment, other: Evaluation) -> dict[str, Any]:
-    """NDCG@10 and recall of cold courses of the hybrid minus another's, paired by learner."""
+    """NDCG@10 and recall of cold courses of the hybrid and another, and the difference paired by learner."""
+    seed = experiment.hyperparameters.seed
     found = {}
     for metric in (METRIC, "recall@20_cold_courses"):
         mine, theirs = experiment.hybrid.per_user[metric], other.per_user[metric]
         known = ~np.isnan(mine)
-        difference = paired_bootstrap(mine[known], theirs[known], seed=experiment.hyperparameters.seed)
-        found[metric] = {"other": other.mean(metric), "hybrid_minus_other": difference._asdict()}
+        found[metric] = {
+            "learners": int(known.sum()),
+            "hybrid": bootstrap(mine[known], seed=seed)._asdict(),
+            "other": bootstrap(theirs[known], seed=seed)._asdict(),
+            "hybrid_minus_other": paired_bootstrap(mine[known], theirs[known], seed=seed)._asdict(),
+        }
     return found
 
 

@@ -13,7 +13,7 @@ import jinja2
 from batch.evaluation.diagnosis import Diagnosis
 from batch.evaluation.evaluate import HEAD_SHARE
 from batch.evaluation.labels import named, options_named
-from batch.evaluation.verdict import verdict
+from batch.evaluation.verdict import beside, verdict
 
 _TEMPLATE = "report.html.j2"
 _MEAN_METRICS = ("ndcg@10", "recall@10", "recall@20", "mrr")
@@ -30,7 +30,7 @@ def page(name: str, document: Mapping[str, Any], diagnosis: Diagnosis, plots: Ma
         plots: Name → `data:` address, as `batch.evaluation.plots` draws them.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.globals |= {"shown": shown, "signed": signed, "named": named, "head_share": HEAD_SHARE}
+    environment.globals |= {"shown": shown, "named": named, "head_share": HEAD_SHARE}
     template = environment.from_string(resources.files("batch.evaluation").joinpath(_TEMPLATE).read_text("utf-8"))
     said = verdict(document)
     lists = {"hybrid": document["hybrid"], **document["baselines"]}
@@ -51,7 +51,7 @@ def page(name: str, document: Mapping[str, Any], diagnosis: Diagnosis, plots: Ma
             "blend": options_named(document["blend_weights"]),
         },
         seeds=seeds_line(document["seeds"]).replace("`", ""),
-        alternatives=document["alternatives"],
+        beside=beside(document),
         text_encoder=document["text_encoder"],
         mean_metrics=_MEAN_METRICS,
         list_metrics=_LIST_METRICS,

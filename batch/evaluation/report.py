@@ -17,7 +17,7 @@ from batch.evaluation.figures import figures_of
 from batch.evaluation.page import cut_line, page, seeds_line
 from batch.evaluation.served import recommender
 from batch.evaluation.tuning import sampled
-from batch.evaluation.verdict import table, verdict
+from batch.evaluation.verdict import beside, table, verdict
 from recsys.errors import InputError
 
 PAGE = "report.html"
@@ -72,6 +72,7 @@ def as_markdown(document: Mapping[str, Any]) -> str:
         *table(document),
         "",
         verdict(document),
+        *beside(document),
         "",
         seeds_line(document["seeds"]),
         document["tuning"],

@@ -1,4 +1,4 @@
-"""The comparison in words: a table, and one sentence on whether the hybrid beats the best baseline."""
+"""The comparison in words: a table, whether the hybrid beats the best baseline, and what its text encoder changes."""
 
 from __future__ import annotations
 
@@ -27,3 +27,20 @@ def verdict(document: Mapping[str, Any]) -> str:
         f"The hybrid {beats} the best baseline ({named(document['best_baseline'])}): NDCG@10 {gain['mean']:+.4f}, "
         f"95 % interval {gain['low']:+.4f} … {gain['high']:+.4f}, paired by learner."
     )
+
+
+def beside(document: Mapping[str, Any]) -> list[str]:
+    """A sentence for each metric on which the hybrid is compared with one that was fitted in another way."""
+    encoder = named(document["text_encoder"])
+    return [
+        f"{named(metric)} of the hybrid whose texts {encoder} reads {_interval(found['hybrid'])}, of the {name} "
+        f"{_interval(found['other'])}: {_interval(found['hybrid_minus_other'], '+.4f')}, 95 % intervals, the last one "
+        f"paired by learner ({found['learners']:,})."
+        for name, metrics in document["alternatives"].items()
+        for metric, found in metrics.items()
+        if found["learners"]
+    ]
+
+
+def _interval(figure: Mapping[str, float], form: str = ".4f") -> str:
+    return f"{figure['mean']:{form}} ({figure['low']:{form}} … {figure['high']:{form}})"

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from batch.commands import retrain
 from batch.evaluation.comparison import run_experiment
 from batch.evaluation.figures import figures_of
+from batch.metrics import bootstrap
 from batch.text_encoders import SentenceEncoder
 from benchmarks.shapes import SHAPES, Shape, draw
 from recsys.model.inputs import Floats
@@ -64,6 +65,14 @@ def test_a_hybrid_whose_texts_a_transformer_reads_is_compared_with_one_of_tfidf(
     (other,) = found["alternatives"]
     assert other == "hybrid with TF-IDF"
     assert {"ndcg@10", "recall@20_cold_courses"} == set(found["alternatives"][other])
+    with_tfidf = experiment.alternatives[other].per_user["ndcg@10"]
+    compared = found["alternatives"][other]["ndcg@10"]
+    assert compared["learners"] == len(experiment.cases)
+    assert compared["hybrid"]["mean"] == pytest.approx(experiment.hybrid.mean("ndcg@10"))
+    assert compared["other"] == pytest.approx(bootstrap(with_tfidf, seed=QUICK.seed)._asdict())
+    difference = compared["hybrid_minus_other"]
+    assert difference["mean"] == pytest.approx(compared["hybrid"]["mean"] - compared["other"]["mean"])
+    assert difference["low"] <= difference["mean"] <= difference["high"]
 
 
 def test_retrain_tells_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
