@@ -23,7 +23,7 @@ MAX_SLOPE = 1.0
 THEIRS = ("redis", "kafka")  # watched, not judged
 
 KEYS_OF_A_LEARNER = 4  # records, done, bot, top
-KEYS_OF_A_SHARD = 9  # fence, guard, counts, trend and its blocks, dirty, learners, their index's state, the model's copy
+KEYS_OF_A_SHARD = 9  # fence, guard, counts, trend, its blocks, dirty, learners, their index's state, the model
 OTHER_KEYS = 12  # topology, two model pointers, trending and its lease, activity, the log's rewriting, workers, spare
 MOST_KEYS = LEARNERS * KEYS_OF_A_LEARNER + PARTITIONS * KEYS_OF_A_SHARD + OTHER_KEYS
 
