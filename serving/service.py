@@ -130,6 +130,7 @@ class Service:
             count=lambda outcome: metrics.model_loads.labels(outcome).inc(),
             remember_in=settings.serving_state_dir / POINTER_FILE,
             listed=catalogue.of,
+            prepare=LoadedModel.read_texts,
         )
         topic = None
         if kafka is not None:

@@ -48,6 +48,7 @@ class ModelFollower(Generic[M]):
         remember_in: File for the pointer this process read last, for a start without Redis; None keeps none.
         restore: Writes a pointer that Redis lost again; None where this process only reads.
         listed: Gives a loaded model the catalogue of now (`recsys.model.live_catalogue`). Called in a thread.
+        prepare: Told of a model that came into use; nobody waits for it. Called in a thread.
         clock: Monotonic seconds.
 
     Attributes:
@@ -65,10 +66,13 @@ class ModelFollower(Generic[M]):
         remember_in: Path | None = None,
         restore: Callable[[ModelPointer], Awaitable[None]] | None = None,
         listed: Callable[[M], M] = lambda model: model,
+        prepare: Callable[[M], None] = lambda _model: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read, self._load, self._models_dir, self._count = read, load, models_dir, count
         self._file, self._restore, self._listed = remember_in, restore, listed
+        self._prepare = prepare
+        self._preparing: asyncio.Task[None] | None = None
         self._loaded_last: M | None = None
         self._listing = asyncio.Lock()
         self._pause = GrowingPause(clock, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
@@ -181,9 +185,21 @@ class ModelFollower(Generic[M]):
             return False
         previous, self._loaded_last = self._version(), model
         await self.list_anew()
+        self._preparing = asyncio.create_task(self._prepare_in_thread(model))
         self._count("loaded")
         log.info("model_loaded", version=pointer.version, previous=previous)
         return True
+
+    async def prepared(self) -> None:
+        """Returns when the model that came into use last is prepared; at once without one."""
+        if self._preparing is not None:
+            await self._preparing
+
+    async def _prepare_in_thread(self, model: M) -> None:
+        try:
+            await asyncio.to_thread(self._prepare, model)
+        except Exception as error:
+            log.exception("model_not_prepared", version=model.version, error=repr(error))
 
     def _noted(self) -> Publications:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,8 +46,34 @@ class Links(NamedTuple):
     weights: Floats
 
 
+class _LatestRows:
+    """The TF-IDF rows that were read last in this process: the increments of a retrain have its texts."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._of: tuple[Any, Sequence[Any]] = None, ()
+        self._rows = SparseRows(np.zeros(0), np.zeros(0, np.int32), np.zeros(1, np.int32))
+
+    def get(self, document: Any, courses: Sequence[Course], components: Floats) -> SparseRows:
+        """The rows of courses; who asks while they are being read waits for them.
+
+        Args:
+            document: Of the text model.
+            courses: Whose.
+            components: Of the text model.
+        """
+        of = document, [_text(course) for course in courses]
+        with self._lock:
+            if of != self._of:
+                self._rows, self._of = TextModel.from_document(document, components).tfidf(courses), of
+            return self._rows
+
+
+_latest_rows = _LatestRows()
+
+
 class BundleTexts:
-    """Places courses in one bundle; what that costs once is computed at the first.
+    """Places courses in one bundle; what that costs once is computed at the first, or when `read` is called.
 
     Args:
         bundle: A verified bundle.
@@ -63,6 +90,11 @@ class BundleTexts:
         documents, arrays = self._bundle.documents, self._bundle.arrays
         is_read = TFIDF_FILE in documents and documents[TFIDF_FILE].get("analyser", 1) == VERSION
         return is_read and arrays.keys() >= _NEEDED
+
+    def read(self) -> None:
+        """Reads the texts of the bundle's own courses (a millisecond each), so that no new course waits for that."""
+        if self.can_place:
+            _ = self._tfidf
 
     def with_catalogue(self, courses: Mapping[str, Course], retired: Collection[str]) -> Bundle:
         """The bundle with a catalogue's courses; itself where they are its own.
@@ -143,7 +175,8 @@ class BundleTexts:
     @cached_property
     def _tfidf(self) -> SparseRows:
         """Of the bundle's own courses."""
-        return self._text_model.tfidf(self._bundle.courses)
+        bundle = self._bundle
+        return _latest_rows.get(bundle.documents[TFIDF_FILE], bundle.courses, bundle.arrays[COMPONENTS])
 
     def _cosines(self, courses: Sequence[Course], rows: NDArray[np.intp]) -> Doubles:
         """Of the texts of some courses with those of all, `(len(rows), len(courses))`."""

@@ -128,6 +128,10 @@ class Scorer:
         found = self._texts.with_catalogue(courses, retired)
         return self if found is self._bundle else type(self)(found, self._texts)
 
+    def read_texts(self) -> None:
+        """Reads what new courses are placed by, so that the first one does not wait for it. Takes a second or more."""
+        self._texts.read()
+
     def rank(
         self,
         user_id: str,

@@ -42,6 +42,10 @@ class Ranker(Protocol):
         """The same model with a catalogue's courses."""
         ...
 
+    def read_texts(self) -> None:
+        """Reads what new courses are placed by."""
+        ...
+
 
 LoadBundle = Callable[[Path], Ranker]
 
@@ -65,6 +69,10 @@ class LoadedModel:
         """The same version with the courses of a catalogue, and without those that are retired."""
         ranker = self._ranker.with_catalogue(courses, retired)
         return self if ranker is self._ranker else type(self)(ranker, self._as_of_now)
+
+    def read_texts(self) -> None:
+        """Reads what new courses are placed by, so that the first one does not wait for it."""
+        self._ranker.read_texts()
 
     def rank(
         self,

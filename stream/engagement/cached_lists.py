@@ -51,6 +51,7 @@ class CachedLists:
             count=lambda outcome: metrics.MODEL_LOADS.labels(outcome).inc(),
             restore=store.restore_model,
             listed=catalogue.of,
+            prepare=Scorer.read_texts,
         )
         courses = CatalogueTopic(
             aiokafka_options(settings), settings.courses_topic, take=catalogue.add, tell=self._model.list_anew

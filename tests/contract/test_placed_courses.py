@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from recsys.model.item_item import text_similarity, with_lent_columns
 from recsys.model.placed_courses import BundleTexts
 from recsys.model.scorer import Scorer
 from recsys.model.signals import ITEM_ITEM
-from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel
+from recsys.model.text import COMPONENTS, TFIDF_FILE, SparseRows, TextModel
 from tests.doubles.readable_bundle import course_of, readable_bundle
 
 NOW, COURSES = 1_700_000_000_000, 30
@@ -120,3 +121,32 @@ def test_so_many_new_courses_are_placed_at_most(bundle: Bundle) -> None:
     more = {f"n{number}": course_of(number, course_id=f"n{number}") for number in range(5)}
     found = BundleTexts(bundle, most=2).with_catalogue(more, ())
     assert [course.course_id for course in found.courses[COURSES:]] == ["n3", "n4"]
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many courses' texts were read, each time."""
+    found, tfidf = list[int](), TextModel.tfidf
+
+    def counted(model: TextModel, courses: Sequence[Course]) -> SparseRows:
+        found.append(len(courses))
+        return tfidf(model, courses)
+
+    monkeypatch.setattr(TextModel, "tfidf", counted)
+    return found
+
+
+def test_a_new_course_waits_for_no_texts_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, scorer = reads(monkeypatch), Scorer(readable_bundle(tmp_path, courses=24))  # which no other test has read
+    scorer.read_texts()
+    assert found == [24]
+    scorer.with_catalogue({"new": NEW}, ())
+    assert found == [24, 1]
+
+
+def test_an_increment_and_a_rollback_read_no_texts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retrain, other = (readable_bundle(tmp_path / str(courses), courses=courses) for courses in (27, 28))
+    increment = replace(retrain, arrays={**retrain.arrays, "course_bias": retrain.arrays["course_bias"] + 1})
+    found = reads(monkeypatch)
+    for each in (retrain, increment, retrain, other):
+        assert Scorer(each).with_catalogue({"new": NEW}, ()).course_ids[-1] == "new"
+    assert (found.count(27), found.count(28)) == (1, 1)

@@ -41,7 +41,11 @@ class Place:
         self.process = self.started()
 
     def started(
-        self, *, restores: bool = False, listed: Callable[[Loaded], Loaded] = lambda model: model
+        self,
+        *,
+        restores: bool = False,
+        listed: Callable[[Loaded], Loaded] = lambda model: model,
+        prepare: Callable[[Loaded], None] = lambda _model: None,
     ) -> ModelFollower[Loaded]:
         """A process that begins to follow."""
         self.process = ModelFollower(
@@ -52,6 +56,7 @@ class Place:
             remember_in=self.folder / "state" / "model.json",
             restore=self.restore if restores else None,
             listed=listed,
+            prepare=prepare,
             clock=lambda: self.now,
         )
         return self.process
@@ -365,3 +370,26 @@ async def test_an_earlier_catalogue_never_replaces_a_later_one_however_long_it_t
     goes_on.set()
     await asyncio.gather(earlier, later)
     assert process.current == Loaded("v1", Path("later"))
+
+
+async def test_a_model_is_in_use_before_it_is_prepared_and_stays_where_that_fails(place: Place) -> None:
+    begun, goes_on, prepared = threading.Event(), threading.Event(), list[str]()
+
+    def prepare(model: Loaded) -> None:
+        begun.set()
+        goes_on.wait(10)
+        prepared.append(model.version)
+        raise ValueError("no text")
+
+    place.write("v1")
+    place.publish("v1", 1)
+    process = place.started(prepare=prepare)
+    assert await process.follow()
+    assert process.current is not None
+    assert await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.wait_for(process.follow(), 10) is False
+    assert not prepared
+    goes_on.set()
+    await asyncio.wait_for(process.prepared(), 10)
+    assert prepared == ["v1"]
+    assert process.current.version == "v1"
