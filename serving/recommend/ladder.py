@@ -12,6 +12,7 @@ the order of the rungs, and it is read at one place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -85,7 +86,7 @@ class Ladder:
         """
         now_ms = self._clock()
         model = self._models.current  # read once: one answer, one version
-        learner = await self._find(query, now_ms)
+        learner = await self._find(query, model, now_ms)
         picked = await self._climb(query, learner, model, now_ms)
         if picked is None:
             raise NothingToRecommend("there is no cached list, no model and no trending to answer from")
@@ -94,6 +95,8 @@ class Ladder:
         fresh = None if query.after is None else contains(ranking.included_offset, learner.partition, query.after)
         if query.after is not None:
             self._count_freshness(query.after, learner, ranking, age_s, fresh=bool(fresh))
+        if self._is_older_list(ranking):
+            self._metrics.older_lists.inc()
         self._metrics.recommendations.labels(ranking.source).inc()
         self._metrics.answer_age_seconds.observe(age_s)
         return Recommendations(
@@ -132,12 +135,13 @@ class Ladder:
             source=ranking.source,
         )
 
-    async def _find(self, query: Query, now_ms: int) -> Learner:
+    async def _find(self, query: Query, model: LoadedModel | None, now_ms: int) -> Learner:
         find = partial(self._learners.find, query.user_id, now_ms=now_ms)
         if query.after is None:
             return await find()
+        ranking_s = math.inf if model is None else self._ranking_times.mean_s
         with self._metrics.after_offset_seconds.time():
-            return await self._offset_wait.until_contained(query.after, find, ranking_s=self._ranking_times.mean_s)
+            return await self._offset_wait.until_contained(query.after, find, ranking_s=ranking_s)
 
     def _count_freshness(self, after: After, learner: Learner, ranking: Ranking, age_s: float, *, fresh: bool) -> None:
         comparable = learner.partition is not None and after.partition in (None, learner.partition)
@@ -152,15 +156,18 @@ class Ladder:
 
     async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
         cached = self._from_cache(query, learner, model, now_ms)
+        full = cached if cached is not None and len(cached.courses) == query.n else None
         outdated = model is not None and (
-            _given_back_since(learner, now_ms)
-            or _behind(learner, query.after)
-            or self._is_older_and_marked(learner)
-            or (_is_out_of_date(learner) and self._models.up_to_date and self._ranking_times.allow_optional())
+            _given_back_since(learner, now_ms) or _behind(learner, query.after) or self._is_older_and_marked(learner)
         )
-        if cached is not None and len(cached.courses) == query.n and not outdated:
-            return cached
+        optional = full is not None and not outdated
+        if optional and not self._is_worth_ranking_anew(learner, model):
+            return full
         engagement = await self._learners.engagement(query.user_id, learner)
+        if full is not None and engagement is None:
+            return full  # better than a ranking for an unknown learner
+        if optional and not self._ranking_times.allow_optional():
+            return full  # another request has ranked meanwhile
         exclude = query.exclude | self._exclusion.excluded(learner.done, engagement or (), at_ms=now_ms)
         if model is not None:
             included = None if engagement is None else learner.fence
@@ -179,8 +186,6 @@ class Ladder:
         if published is not None and not published.serves(top.model_version):
             self._metrics.outdated_lists.inc()
             return None
-        if published is not None and top.model_version != published.version:
-            self._metrics.older_lists.inc()
         ranking = Ranking(
             learner.source,
             top.model_version,
@@ -192,6 +197,18 @@ class Ladder:
         # A list in Redis already leaves out what its learner had seen; what they finished since is left out here.
         exclude = query.exclude | {course for course, until in learner.done.items() if until > now_ms}
         return _picked(ranking, query, exclude, None if model is None else model.courses)
+
+    def _is_older_list(self, ranking: Ranking) -> bool:
+        published = self._models.published
+        is_list = ranking.source in (Source.CACHED, Source.PROCESS_CACHE)
+        return is_list and published is not None and ranking.model_version != published.version
+
+    def _is_worth_ranking_anew(self, learner: Learner, model: LoadedModel | None) -> bool:
+        """Whether a list is out of date, and there is the published model to rank with, and time for it."""
+        published = self._models.published
+        if model is None or published is None or model.version != published.version:
+            return False
+        return _is_out_of_date(learner) and self._ranking_times.allow_optional()
 
     def _is_older_and_marked(self, learner: Learner) -> bool:
         """Whether an event came after a list of the increment before, which no worker may have loaded yet.
@@ -253,7 +270,7 @@ def _is_out_of_date(learner: Learner) -> bool:
     A worker does so within milliseconds, and within seconds beside a load. Of a learner who was merged into another
     nothing is known here but that list.
     """
-    return learner.marked and learner.source is Source.CACHED and learner.partition is not None
+    return learner.marked and learner.partition is not None
 
 
 def _behind(learner: Learner, after: After | None) -> bool:

@@ -26,6 +26,7 @@ class Learner:
         fence: Last offset of it that is applied; None where that is not known.
         included_offset: That of the cached list (`Listed.included_offset`).
         marked: Whether the list is to be ranked anew.
+        shard: Where all of this was read; None where it was not.
     """
 
     top: CachedTop | None
@@ -35,6 +36,7 @@ class Learner:
     fence: int | None = None
     included_offset: int | None = None
     marked: bool = False
+    shard: Shard | None = None
 
 
 class ServingStore(Lists, Control, Protocol):
@@ -74,22 +76,20 @@ class Learners:
         top = None if listed.top is None else replace(listed.top, included_offset=included)
         self._recent.remember(user_id, top, listed.done, now_ms=now_ms)
         if listed.merged:
-            return Learner(top, listed.done, Source.CACHED, marked=listed.marked)
-        return Learner(
-            top, listed.done, Source.CACHED, partition_of_shard(shard), listed.fence, included, marked=listed.marked
-        )
+            return Learner(top, listed.done, Source.CACHED, marked=listed.marked, shard=shard)
+        partition = partition_of_shard(shard)
+        return Learner(top, listed.done, Source.CACHED, partition, listed.fence, included, listed.marked, shard)
 
     async def engagement(self, user_id: str, learner: Learner) -> Mapping[str, float] | None:
         """The stored engagement sums; None when they are not known, and Redis is not asked in vain twice.
 
-        They contain every event up to and including `learner.fence`, which was read before them.
+        They contain every event up to and including `learner.fence`, which was read before them from the same shard:
+        that of another generation may lag behind it.
         """
-        if learner.source is not Source.CACHED:
+        shard = learner.shard
+        if shard is None:
             return None
         try:
-            shard = await self._shard_of(user_id)
-            if shard is None:
-                return None
             (state,) = await self._circuit.call(lambda: self._store.user_states(shard, [user_id]))
         except (ServiceUnavailable, UnreadableState):
             return None

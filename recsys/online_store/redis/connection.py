@@ -56,9 +56,11 @@ class TlsConnection(SSLConnection):
             writer.transport.abort()
         try:
             await super().disconnect(nowait, *args, **options)
-        except RedisTimeoutError:
+        except BaseException as error:  # also whoever closes it stops waiting
             if writer is not None:
                 writer.transport.abort()
+            if not isinstance(error, RedisTimeoutError):
+                raise
 
 
 def refusal(key: str, message: str, remedy: str = REBUILD) -> ServiceUnavailable | UnreadableState:

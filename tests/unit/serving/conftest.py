@@ -105,6 +105,7 @@ class Outage:
             if self.down:
                 self.in_vain += 1
                 raise ServiceUnavailable("no answer from Redis: ConnectionError")
+            await asyncio.sleep(0)  # other requests have their turn, as while Redis answers
             return await getattr(self.store, name)(*args, **kwargs)
 
         return call

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, NoReturn
 
 import pytest
 
-from recsys.keys import DIRTY, ENGAGEMENT, MERGED, partition_of
+from recsys.errors import ServiceUnavailable, UnreadableState
+from recsys.keys import DIRTY, ENGAGEMENT, MERGED, Topology, partition_of
 from recsys.online_store import CachedTop, Effects
 from recsys.online_store.operations import SHARD_ITSELF, PutValues, SortedSetMark
 from serving.recommend.ranking_times import REST, RankingTimes
@@ -69,11 +71,99 @@ async def test_a_list_that_is_out_of_date_gives_way_to_a_ranking_where_there_is_
         now += 0.5
     await apply(followed, 6, course="c33")
     now += 0.99 * REST * 0.5
+    user_states = followed.outage.store.user_states
+    followed.outage.user_states = None  # nor are the records read in vain
     assert freshness(await followed.recommend("ada")) == ("cached", PARTITION, 5, None)
+    followed.outage.user_states = user_states
     now += 0.02 * REST * 0.5
     answer = await followed.recommend("ada")
     assert freshness(answer) == ("model", PARTITION, 6, None)
     assert "c33" not in [course["course_id"] for course in answer["recommendations"]]
+
+
+async def test_of_many_requests_at_once_only_as_many_are_ranked_as_there_is_time_for(followed: Any) -> None:
+    """Each reads the learner's records before it ranks, so all of them could find that there is time."""
+    now = 0.0
+    followed.service.ladder._ranking_times = RankingTimes(lambda: now)
+    model = followed.service.models.current
+    rank = model.rank
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        nonlocal now
+        now += 0.005
+        return rank(*args, **options)
+
+    model.rank = slowly
+    await apply(followed, 6)
+    answers = await asyncio.gather(*(followed.recommend("ada") for _ in range(20)))
+    assert sorted(answer["source"] for answer in answers) == ["cached"] * 19 + ["model"]
+
+
+@pytest.mark.parametrize("error", [UnreadableState("{s0}:eng:ada", "holds no record"), ServiceUnavailable("away")])
+@pytest.mark.parametrize("after", [{}, {"after_offset": 6}])
+async def test_a_list_does_not_give_way_to_a_ranking_that_knows_nothing_of_the_learner(
+    followed: Any, error: Exception, after: dict[str, int]
+) -> None:
+    """Where the records cannot be read: a worker cannot rank them either, so the list stays out of date."""
+
+    async def user_states(*_: object) -> NoReturn:
+        raise error
+
+    await apply(followed, 6)
+    followed.outage.user_states = user_states
+    fresh = False if after else None
+    assert freshness(await followed.recommend("ada", **after)) == ("cached", PARTITION, 5, fresh)
+
+
+async def test_a_list_of_a_model_that_was_loaded_meanwhile_does_not_give_way_to_the_one_before(followed: Any) -> None:
+    listed = followed.outage.store.listed
+
+    async def published_meanwhile(*args: Any) -> Any:
+        await followed.publish(seed=1)
+        await followed.poll()
+        await apply(followed, 6)
+        await refresh(followed, mark=6, included=6)
+        await apply(followed, 7)
+        return await listed(*args)
+
+    followed.outage.listed = published_meanwhile
+    answer = await followed.recommend("ada")
+    assert freshness(answer) == ("cached", PARTITION, 6, None)
+    assert answer["model_version"] == followed.service.models.current.version
+
+
+async def test_a_ranking_is_made_from_the_shard_whose_fence_it_names(followed: Any) -> None:
+    """A rebuild switches to shards that reach to the fences at its start; what came since is applied to them later."""
+    (seen,), _ = followed.service.models.current.rank("ada", {}, at_ms=followed.clock.now_ms, n=1)
+    await apply(followed, 6, course=seen)
+    listed, learners = followed.outage.store.listed, followed.service.ladder._learners
+
+    async def listed_before_the_switch(*args: Any) -> Any:
+        found = await listed(*args)
+        learners.topology = Topology(PARTITIONS, 1)
+        return found
+
+    followed.outage.listed = listed_before_the_switch
+    answer = await followed.recommend("ada", after_offset=6)
+    assert freshness(answer) == ("model", PARTITION, 6, True)
+    assert seen not in [course["course_id"] for course in answer["recommendations"]]
+
+
+async def test_without_a_model_the_list_is_waited_for(followed: Any) -> None:
+    """There is no ranking that could take its place."""
+    followed.service.models.current = None
+    await apply(followed, 6)
+    listed, asked = followed.outage.store.listed, 0
+
+    async def refreshed_meanwhile(*args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            await refresh(followed, mark=6, included=6)
+        return await listed(*args)
+
+    followed.outage.listed = refreshed_meanwhile
+    assert freshness(await followed.recommend("ada", after_offset=6)) == ("cached", PARTITION, 6, True)
 
 
 async def test_a_process_whose_model_is_not_the_published_one_leaves_a_list_of_that_as_it_is(followed: Any) -> None:
@@ -122,6 +212,8 @@ async def test_of_a_merged_learner_nothing_is_said(followed: Any) -> None:
     merged = Effects([PutValues(MERGED, {SHARD_ITSELF: {"ada": b"1 1 bob"}})])
     assert await followed.store.commit(shard, group, 5, 6, merged)
     assert freshness(await followed.recommend("ada", after_offset=5)) == ("cached", None, None, False)
+    await apply(followed, 7)  # whoever marked them: a ranking here would be for an unknown learner
+    assert freshness(await followed.recommend("ada")) == ("cached", None, None, None)
     assert outcomes(followed) == {"unknown": 1}
 
 

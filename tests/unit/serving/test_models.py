@@ -54,6 +54,7 @@ async def test_a_bundle_that_does_not_verify_leaves_the_old_one(world: Any) -> N
     assert version(world) == first.name
     assert loads(world, "failed") == 1
     assert (await world.recommend("ada"))["model_version"] == first.name
+    assert world.service.metrics.registry.get_sample_value("recsys_older_lists_total") == 0  # it is no list
 
 
 async def test_readiness_names_a_published_model_that_is_not_in_use(world: Any) -> None:
@@ -173,6 +174,7 @@ async def test_who_acted_since_is_not_served_an_older_list_though_no_worker_has_
     answer = await world.recommend("ada", n=2)
     assert (answer["source"], answer["model_version"]) == ("model", increment.name)
     assert "c1" not in ids_of(answer)
+    assert world.service.metrics.registry.get_sample_value("recsys_older_lists_total") == 0
 
 
 async def test_a_list_further_behind_than_the_line_is_passed_by(world: Any) -> None:

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.online_store.redis.connection import answering, client
+from recsys.online_store.redis.connection import TlsConnection, answering, client
 from recsys.settings.redis import RedisAddress
 from tests.doubles.certificates import Certificates
 
@@ -165,3 +165,20 @@ async def test_a_tls_connection_that_was_given_up_is_closed_at_once(hanging: tup
             await redis.ping()
     await asyncio.wait_for(asyncio.wrap_future(closed), 10.0)
     await redis.aclose()
+
+
+@pytest.mark.parametrize("limit_s", [0.05, None])
+async def test_a_tls_connection_that_is_closed_is_closed_at_once_whoever_stops_waiting(
+    hanging: tuple[RedisAddress, Future[None]], limit_s: float | None
+) -> None:
+    """The connection itself gives up after its time-out; whoever closes it may do so before."""
+    address, closed = hanging
+    connection = TlsConnection(
+        host=address.host, port=address.port, ssl_ca_certs=str(address.ca_file), socket_connect_timeout=2.0
+    )
+    await connection._connect()  # type: ignore[no-untyped-call]
+    connection.socket_connect_timeout = 0.2
+    with nullcontext() if limit_s is None else pytest.raises(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await connection.disconnect()
+    await asyncio.wait_for(asyncio.wrap_future(closed), 10.0)
