@@ -184,11 +184,12 @@ class Refresher:
 
     async def _ranked(self, scorer: Scorer, learners: Sequence[Learner], now_ms: int) -> list[Ranked]:
         """Ranks slice by slice, with a turn of the event loop after each."""
-        lists = list[Ranked]()
-        while len(lists) < len(learners):
+        start, lists = 0, list[Ranked]()
+        while start < len(learners):
             cells = BUSY_SLICE_CELLS if self._applied >= REST_CHUNKS else SLICE_CELLS
-            end = len(lists) + max(1, cells // max(1, len(scorer.course_ids)))
-            lists += scorer.rank_many(learners[len(lists) : end], at_ms=now_ms, n=self._top_n)
+            end = start + max(1, cells // max(1, len(scorer.course_ids)))
+            lists += scorer.rank_many(learners[start:end], at_ms=now_ms, n=self._top_n)
+            start = end
             await asyncio.sleep(0)
         return lists
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
@@ -41,12 +42,13 @@ _RIGHTS = re.compile(r"\bNOPERM\b|can't run this command|nknown (Redis )?command
 RIGHTS_REMEDY = "give the user of REDIS_URL the rights that docs/services.md lists"
 
 
-class TlsConnection(SSLConnection):
-    """A TLS connection whose socket is closed at once where redis-py gives it up.
+class _ClosedAtOnce(AbstractConnection):
+    """A connection whose socket is closed at once where redis-py gives it up.
 
-    asyncio waits up to 30 s for the other side to confirm the end of a TLS connection. A Redis that hangs confirms
-    nothing, so each command that runs out of time would leave a socket open for so long, and a process that ends
-    meanwhile reports an unclosed one.
+    asyncio would first send what a plain connection still holds, and waits up to 30 s for the other side to confirm the
+    end of a TLS connection. A Redis that hangs reads and confirms nothing. So each command that runs out of time would
+    leave a socket open, what was given up might be carried out later, and a process that ends meanwhile reports an
+    unclosed socket.
     """
 
     async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:
@@ -61,6 +63,14 @@ class TlsConnection(SSLConnection):
                 writer.transport.abort()
             if not isinstance(error, RedisTimeoutError):
                 raise
+
+
+class PlainConnection(_ClosedAtOnce, Connection):
+    """Without TLS."""
+
+
+class TlsConnection(_ClosedAtOnce, SSLConnection):
+    """With TLS."""
 
 
 def refusal(key: str, message: str, remedy: str = REBUILD) -> ServiceUnavailable | UnreadableState:
@@ -139,7 +149,7 @@ def client(address: RedisAddress | str, timeout_s: float, *, max_connections: in
         except ConfigurationError as error:
             raise ConfigurationError(f"REDIS_URL: {error}") from None
     pool = BlockingConnectionPool(
-        connection_class=TlsConnection if address.tls else Connection,
+        connection_class=TlsConnection if address.tls else PlainConnection,
         host=address.host,
         port=address.port,
         db=address.database,

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 import uvloop
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from recsys.errors import ServiceUnavailable, UnreadableState
-from recsys.online_store.redis.connection import TlsConnection, answering, client
+from recsys.online_store.redis.connection import PlainConnection, TlsConnection, answering, client
 from recsys.settings.redis import RedisAddress
 from tests.doubles.certificates import Certificates
 
@@ -182,3 +184,27 @@ async def test_a_tls_connection_that_is_closed_is_closed_at_once_whoever_stops_w
         async with asyncio.timeout(limit_s):
             await connection.disconnect()
     await asyncio.wait_for(asyncio.wrap_future(closed), 10.0)
+
+
+async def test_what_a_plain_connection_still_holds_when_it_is_given_up_is_not_sent() -> None:
+    """A command whose time ran out while Redis read nothing is not carried out once Redis reads again."""
+    size, given_up = 64 << 20, Event()
+
+    def bytes_read() -> int:
+        accepted, _ = listening.accept()
+        with accepted, suppress(ConnectionResetError):
+            accepted.settimeout(10.0)
+            assert given_up.wait(10.0)
+            read = 0
+            while block := accepted.recv(1 << 20):
+                read += len(block)
+        return read
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+        read = threads.submit(bytes_read)
+        connection = PlainConnection(host="127.0.0.1", port=listening.getsockname()[1], socket_timeout=0.2)
+        await connection._connect()  # type: ignore[no-untyped-call]
+        with pytest.raises(RedisTimeoutError):
+            await connection.send_packed_command(b"x" * size, check_health=False)
+        given_up.set()
+        assert await asyncio.wait_for(asyncio.wrap_future(read), 10.0) < size
