@@ -26,7 +26,7 @@ class LearningRules:
         reservoir: Examples kept for replay.
         of_a_block: Most examples of a block: what bounds the CPU of an event.
         of_a_learner: Most examples of one learner in a block.
-        of_a_course: Most examples of one course in a block.
+        of_a_course: Most examples of one course in a block; a flood on one course would take all of it.
         frequency_half_life: Of the courses' frequencies, in positive events.
         spike: Mean absolute deviations above the mean loss from which a step is not taken.
         stops: Steps not taken in a row after which the increment goes back to what is published.
@@ -47,7 +47,7 @@ class LearningRules:
     reservoir: int = 1024
     of_a_block: int = 16
     of_a_learner: int = 4
-    of_a_course: int = 16
+    of_a_course: int = 4
     frequency_half_life: float = 2000.0
     spike: float = 8.0
     stops: int = 5

@@ -34,6 +34,7 @@ LEARNING = LearningRules(
     draws=15,
     reservoir=64,
     of_a_block=64,
+    of_a_course=16,
     held=20,
     sample=20,
     refresh_growth=2.0,

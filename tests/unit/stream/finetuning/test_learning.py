@@ -353,3 +353,22 @@ def test_the_caps_are_what_holds_poison(parent: Bundle, step: Step, poison: str)
         learn(line, events(200, seed=4, favourites=range(N_COURSES), learners=150))
         learned.append(learn(line, poisoned(**{poison: 1})[200:], first=200)["learned"])
     assert learned[0] < 0.5 * learned[1]
+
+
+@pytest.mark.parametrize("flood", ["learner", "course"])
+def test_a_flood_is_at_most_a_quarter_of_what_is_learned(parent: Bundle, step: Step, flood: str) -> None:
+    """With the caps that are in use, and as many other events as in the flood."""
+    in_use = LearningRules()
+    caps = {name: getattr(in_use, name) for name in ("of_a_block", "of_a_learner", "of_a_course")}
+    line = line_of(parent, step, replace(LEARNING, reservoir=10**4, **caps))
+    clicks = []
+    for number, event in enumerate(events(1200, seed=4, favourites=range(N_COURSES), learners=600)):
+        user, course = ("p", number % N_COURSES) if flood == "learner" else (f"p{number // 2}", 5 if number % 2 else 6)
+        poison = Interaction(f"p{number}", user, f"c{course}", "click", event.timestamp)
+        clicks += [event, poison]
+    for block in blocks(clicks, size=256):
+        learn_block(line, block)
+    reservoir = line.state()["steps"]["reservoir"]
+    of_course = int((reservoir["columns"]["courses"][:, 0] == 5).sum())
+    of_flood = reservoir["users"].count("p") if flood == "learner" else of_course
+    assert 0 < of_flood <= len(reservoir["users"]) / 4
