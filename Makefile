@@ -21,7 +21,7 @@ test test-unit coverage: export OMP_NUM_THREADS ?= 1
 test test-unit coverage: export OPENBLAS_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train bench-finetune bench-beside bench-growth soak services \
+.PHONY: test-unit coverage faults faults-mutants faults-volume help setup demo test lint format types imports check docs lock bench-ingest bench-click bench-prequential bench-refresh bench-commit bench-state bench-openedx bench-train bench-finetune bench-beside bench-follow bench-growth soak services \
   compose-up compose-down clean
 
 help: ## List the targets.
@@ -111,6 +111,9 @@ bench-growth: setup ## An hour of new learners and courses in minutes: memory an
 
 bench-beside: setup ## Clicks and commits with the fine-tuner beside them, and without.
 	$(BIN)/python -m benchmarks.finetuner_beside $(ARGS)
+
+bench-follow: setup ## Seconds until answers follow a new course, a retired one, and a rollback, beside a load.
+	$(BIN)/python -m benchmarks.followed_changes $(ARGS)
 
 soak: setup ## An hour at a steady rate: memory, descriptors, Redis keys, lag; ARGS="--minutes 3" for less.
 	$(BIN)/python -m benchmarks.soak $(ARGS)
