@@ -23,6 +23,11 @@ class FinetuningSettings(Section):
         le=65535,
         description="Port of the fine-tuner's `/metrics` and `/healthz`, on `RECSYS_WORKER_METRICS_HOST`; 0 is off.",
     )
+    finetune_idle: bool = Field(
+        default=False,
+        description="Train only while nobody else wants the processor (Linux): for a fine-tuner that shares cores with "
+        "workers and API. Where these are always busy it learns next to nothing.",
+    )
     finetune_block_offsets: int = Field(
         default=256,
         ge=1,

@@ -98,6 +98,8 @@ def serve(pipe: Connection, settings: Settings) -> None:
     """The process: answers one call after the other until the pipe closes."""
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)  # the other process ends this one, by closing the pipe
+    if settings.finetune_idle:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # its threads inherit it
     import_tensorflow(quiet=settings.log_level.lower() != "debug")
     with only_trainer(settings.finetune_dir):
         trainer = make_trainer(TrainerRules.of(settings))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from recsys.process.tasks import CANCEL_AGAIN_S, cancelled
 from recsys.settings import load_settings
 from stream.finetuning.gate import GateRules
-from stream.finetuning.training_process import TrainerRules, TrainingProcess, only_trainer
+from stream.finetuning.training_process import TrainerRules, TrainingProcess, only_trainer, serve
+from tests.doubles.commands import wait_until
 
 
 def test_the_gate_is_as_the_settings_say(tmp_path: Path) -> None:
@@ -34,6 +39,30 @@ def test_new_courses_have_rows_as_the_settings_say(tmp_path: Path) -> None:
     )
     rules = TrainerRules.of(settings).learning.new_courses
     assert (rules.rows, rules.events, rules.learners, rules.days) == (7, 5, 3, 2.5)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_it_trains_in_idle_time_where_it_is_asked_to(tmp_path: Path, *, idle: bool) -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    settings = load_settings(finetune_dir=tmp_path, finetune_idle=idle)
+    process = context.Process(target=serve, args=(theirs, settings), daemon=True)
+
+    def has_chosen() -> bool:
+        assert process.pid is not None
+        if idle:  # TensorFlow is imported after that, and may take long in idle time
+            return os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+        return "libtensorflow" in Path(f"/proc/{process.pid}/maps").read_text()
+
+    process.start()
+    try:
+        wait_until(has_chosen, within_s=120, what="a training process that has chosen its scheduling")
+        assert (os.sched_getscheduler(process.pid or 0) == os.SCHED_IDLE) is idle
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+        theirs.close()
 
 
 def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
