@@ -30,8 +30,9 @@ from serving.metrics import Metrics
 from serving.recommend.answers import Recommendations, Source, TrendingCourses
 from serving.recommend.experiments import variants_of
 from serving.recommend.learner import Learner, Learners
+from serving.recommend.list_age import Need, need_of_ranking
 from serving.recommend.loaded import LoadedModel
-from serving.recommend.offset_wait import OffsetWait, contains, is_applied
+from serving.recommend.offset_wait import OffsetWait, contains
 from serving.recommend.query import After, Query
 from serving.recommend.ranking import Picked, Ranking, pick
 from serving.recommend.ranking_times import RankingTimes
@@ -155,19 +156,15 @@ class Ladder:
         self._metrics.after_offset.labels(outcome).inc()
 
     async def _climb(self, query: Query, learner: Learner, model: LoadedModel | None, now_ms: int) -> Picked | None:
+        published = self._models.published
         cached = self._from_cache(query, learner, model, now_ms)
         full = cached if cached is not None and len(cached.courses) == query.n else None
-        outdated = model is not None and (
-            _given_back_since(learner, now_ms) or _behind(learner, query.after) or self._is_older_and_marked(learner)
-        )
-        optional = full is not None and not outdated
-        if optional and not self._is_worth_ranking_anew(learner, model):
+        need = Need.NONE if model is None else need_of_ranking(learner, query.after, model.version, published, now_ms)
+        if full is not None and not self._may_rank(need):
             return full
         engagement = await self._learners.engagement(query.user_id, learner)
-        if full is not None and engagement is None:
-            return full  # better than a ranking for an unknown learner
-        if optional and not self._ranking_times.allow_optional():
-            return full  # another request has ranked meanwhile
+        if full is not None and (engagement is None or not self._may_rank(need)):
+            return full  # better than a ranking for an unknown learner; or another request has ranked meanwhile
         exclude = query.exclude | self._exclusion.excluded(learner.done, engagement or (), at_ms=now_ms)
         if model is not None:
             included = None if engagement is None else learner.fence
@@ -203,20 +200,8 @@ class Ladder:
         is_list = ranking.source in (Source.CACHED, Source.PROCESS_CACHE)
         return is_list and published is not None and ranking.model_version != published.version
 
-    def _is_worth_ranking_anew(self, learner: Learner, model: LoadedModel | None) -> bool:
-        """Whether a list is out of date, and there is the published model to rank with, and time for it."""
-        published = self._models.published
-        if model is None or published is None or model.version != published.version:
-            return False
-        return _is_out_of_date(learner) and self._ranking_times.allow_optional()
-
-    def _is_older_and_marked(self, learner: Learner) -> bool:
-        """Whether an event came after a list of the increment before, which no worker may have loaded yet.
-
-        Workers rank with what is published alone, so such a list may stay for as long as they cannot load that.
-        """
-        top, published = learner.top, self._models.published
-        return learner.marked and top is not None and published is not None and top.model_version != published.version
+    def _may_rank(self, need: Need) -> bool:
+        return need is Need.REQUIRED or (need is Need.OPTIONAL and self._ranking_times.allow_optional())
 
     def _ranked(
         self,
@@ -250,34 +235,6 @@ class Ladder:
         catalogue = (snapshot.courses or None) if model is None else model.courses
         picked = _picked(ranking, query, exclude, catalogue)
         return None if picked is None else _relative(picked)
-
-
-def _given_back_since(learner: Learner, now_ms: int) -> bool:
-    """Whether the time of a course has passed since Redis' list was computed, which therefore leaves it out.
-
-    Nothing is written when a learner gets a course back, so such a list is computed anew for each answer until their
-    next event or the next model.
-    """
-    if learner.top is None or learner.source is not Source.CACHED:
-        return False
-    computed_at_ms = learner.top.computed_at_ms
-    return any(computed_at_ms < until <= now_ms for until in learner.done.values())
-
-
-def _is_out_of_date(learner: Learner) -> bool:
-    """Whether an event that is applied came after the cached list, or somebody else wants it to be ranked anew.
-
-    A worker does so within milliseconds, and within seconds beside a load. Of a learner who was merged into another
-    nothing is known here but that list.
-    """
-    return learner.marked and learner.partition is not None
-
-
-def _behind(learner: Learner, after: After | None) -> bool:
-    """Whether the list lacks an event that is asked for and that the learner's state has."""
-    if after is None or contains(learner.included_offset, learner.partition, after):
-        return False
-    return is_applied(learner, after)
 
 
 def _picked(
