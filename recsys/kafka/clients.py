@@ -26,6 +26,9 @@ def aiokafka_options(settings: KafkaSettings) -> dict[str, Any]:
     Raises:
         ConfigurationError: A file of the TLS settings cannot be used.
     """
+    from recsys.kafka.closed_transports import patch_aiokafka_closed_transports  # noqa: PLC0415 - imports aiokafka
+
+    patch_aiokafka_closed_transports()
     return {"bootstrap_servers": settings.kafka_bootstrap_servers, **_security(settings)}
 
 
@@ -55,6 +58,9 @@ def faust_options(settings: KafkaSettings) -> dict[str, Any]:
     """
     import faust  # noqa: PLC0415 - the worker's only
 
+    from recsys.kafka.closed_transports import patch_aiokafka_closed_transports  # noqa: PLC0415 - imports aiokafka
+
+    patch_aiokafka_closed_transports()
     security = _security(settings)
     options: dict[str, Any] = {"broker": [f"kafka://{server}" for server in settings.kafka_servers]}
     if settings.kafka_uses_sasl:
