@@ -70,6 +70,7 @@ ELSEWHERE = {
     ("recsys-serving", "pandas"): "recsys.files: the events of a platform's files, not those of a request",
     ("recsys-serving", "faust"): "recsys.kafka.clients.faust_options, of the workers",
     ("recsys-serving", "kafka"): "recsys.kafka.clients, of the batch layer; the API has aiokafka",
+    ("recsys-batch", "aiokafka"): "recsys.kafka.clients.aiokafka_options and faust_options, of workers and API",
     ("recsys-batch", "faust"): "recsys.kafka.clients.faust_options, of the workers",
     ("recsys-batch", "sentence_transformers"): "batch.text_encoders: the extra `transformer`, asked for by name",
 }
