@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from recsys.errors import ConfigurationError
 from recsys.process.tasks import CANCEL_AGAIN_S, cancelled
 from recsys.settings import load_settings
+from stream.finetuning import process
 from stream.finetuning.gate import GateRules
 from stream.finetuning.training_process import TrainerRules, TrainingProcess, only_trainer, serve
 from tests.doubles.commands import wait_until
@@ -46,23 +48,33 @@ async def test_it_trains_in_idle_time_where_it_is_asked_to(tmp_path: Path, *, id
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     settings = load_settings(finetune_dir=tmp_path, finetune_idle=idle)
-    process = context.Process(target=serve, args=(theirs, settings), daemon=True)
+    training = context.Process(target=serve, args=(theirs, settings), daemon=True)
 
     def has_chosen() -> bool:
-        assert process.pid is not None
+        assert training.pid is not None
         if idle:  # TensorFlow is imported after that, and may take long in idle time
-            return os.sched_getscheduler(process.pid) == os.SCHED_IDLE
-        return "libtensorflow" in Path(f"/proc/{process.pid}/maps").read_text()
+            return os.sched_getscheduler(training.pid) == os.SCHED_IDLE
+        return "libtensorflow" in Path(f"/proc/{training.pid}/maps").read_text()
 
-    process.start()
+    training.start()
     try:
         wait_until(has_chosen, within_s=120, what="a training process that has chosen its scheduling")
-        assert (os.sched_getscheduler(process.pid or 0) == os.SCHED_IDLE) is idle
+        assert (os.sched_getscheduler(training.pid or 0) == os.SCHED_IDLE) is idle
     finally:
-        process.kill()
-        process.join()
+        training.kill()
+        training.join()
         ours.close()
         theirs.close()
+
+
+def test_where_there_is_no_idle_scheduling_the_fine_tuner_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "configure_logging", lambda *_, **__: None)
+    monkeypatch.setattr(process, "load_settings", lambda: load_settings(finetune_dir=tmp_path, finetune_idle=True))
+    monkeypatch.delattr(os, "SCHED_IDLE")
+    with pytest.raises(ConfigurationError, match="RECSYS_FINETUNE_IDLE needs Linux"):
+        process.run()
 
 
 def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
