@@ -114,6 +114,12 @@ def test_the_extras_of_an_image_name_all_that_its_commands_import(image: str, gr
         assert missing <= {name for of_image, name in ELSEWHERE if of_image == image}, (command, missing)
 
 
+def test_the_container_of_the_fine_tuner_gives_way_to_the_others() -> None:
+    """Priorities of processes count within a container only."""
+    services = re.split(r"\n  (?=\w+:\n)", (ROOT / "docker-compose.yml").read_text())
+    assert [service.partition(":")[0] for service in services if "\n    cpu_shares: 2 " in service] == ["finetune"]
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_is_built_with_those_extras(image: str) -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
