@@ -1,6 +1,6 @@
 """The API and the worker with the fine-tuner beside them: milliseconds of clicks and of commits, without and with it.
 
-    python -m benchmarks.finetuner_beside [--rate 300] [--clicks 400] [--rounds 3] [--gate-seconds 20] [--idle]
+    python -m benchmarks.finetuner_beside [--rate 300] [--clicks 400] [--rounds 3] [--gate-seconds 20] [--not-idle]
 
 MARS, or simulated learners, in a real Kafka and Redis; a model learned from the topic, one worker, the API, events at a
 steady rate. In each round the clicks of `benchmarks.click_to_answer` are measured without the fine-tuner and with it,
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gate-seconds", type=float, default=20.0)
     parser.add_argument("--warm-up", type=float, default=15.0, help="seconds of load before the first click")
-    parser.add_argument("--idle", action="store_true", help="with RECSYS_FINETUNE_IDLE")
+    parser.add_argument("--not-idle", action="store_true", help="with RECSYS_FINETUNE_IDLE=false")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     arguments.seed, arguments.polling, arguments.bundle = 0, False, None
@@ -105,7 +105,8 @@ def main() -> None:
         arguments.interactions, arguments.courses = files(folder)
         system = stack.enter_context(everything(arguments))
         env = {**system.env, "RECSYS_FINETUNE_GATE_SECONDS": str(arguments.gate_seconds)}
-        env["RECSYS_FINETUNE_IDLE"] = str(arguments.idle)
+        if arguments.not_idle:
+            env["RECSYS_FINETUNE_IDLE"] = "false"
         without, beside = (side.figures() for side in rounds(arguments, system, env))
     table = Table(title=f"clicks beside {arguments.rate:g} events/s, without the fine-tuner and with it")
     for heading in ("", "without", "with", "change"):

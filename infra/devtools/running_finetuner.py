@@ -49,10 +49,14 @@ class RunningFinetuner:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings to start it with: small blocks, judged every two seconds, so that a demonstration sees it."""
+        """The settings to start it with, so that a demonstration sees it: small blocks, judged every two seconds.
+
+        The demonstration waits for it, so it does not train in idle time alone: on a busy machine that takes minutes.
+        """
         return {
             "RECSYS_FINETUNE_METRICS_PORT": str(self._port),
             "RECSYS_FINETUNE_BLOCK_OFFSETS": str(BLOCK_OFFSETS),
+            "RECSYS_FINETUNE_IDLE": "false",
             "RECSYS_FINETUNE_GATE_SECONDS": "2",
             "RECSYS_FINETUNE_GATE_EVENTS": "50",
             "RECSYS_LOG_FORMAT": "json",

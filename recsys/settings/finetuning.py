@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from recsys.settings.section import Folder, Name, Section
+from recsys.settings.section import Folder, Name, OptionalFlag, Section
 
 
 class FinetuningSettings(Section):
@@ -23,10 +23,11 @@ class FinetuningSettings(Section):
         le=65535,
         description="Port of the fine-tuner's `/metrics` and `/healthz`, on `RECSYS_WORKER_METRICS_HOST`; 0 is off.",
     )
-    finetune_idle: bool = Field(
-        default=False,
-        description="Train only while nobody else wants the processor (Linux): for a fine-tuner that shares cores with "
-        "workers and API. Where these are always busy it learns next to nothing.",
+    finetune_idle: OptionalFlag = Field(
+        default=None,
+        description="Whether to train only while nobody else wants the processor (SCHED_IDLE), so that workers and API "
+        "on the same cores do not wait for it; unset is `true` on Linux, `false` elsewhere. Where the cores are always "
+        "busy it then learns next to nothing and logs `training_starved`: give it a core, or set `false`.",
     )
     finetune_block_offsets: int = Field(
         default=256,

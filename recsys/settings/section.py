@@ -102,6 +102,7 @@ def _no_constant(name: str) -> float:
 
 
 OptionalText = Annotated[str | None, BeforeValidator(_absent_if_blank)]
+OptionalFlag = Annotated[bool | None, BeforeValidator(_absent_if_blank)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_absent_if_blank)]
 OptionalFile = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_existing_file)]
 OptionalFolder = Annotated[Path | None, BeforeValidator(_absent_if_blank), AfterValidator(_folder_if_given)]

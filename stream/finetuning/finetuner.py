@@ -32,6 +32,7 @@ from stream.finetuning.blocks import Blocks, Ready
 from stream.finetuning.catalogue import CatalogueChanges
 from stream.finetuning.gate import AGREEMENT_AT_10, Outcome
 from stream.finetuning.new_courses import NewCourseRules
+from stream.finetuning.processor_time import gives_way, watch_training
 from stream.finetuning.publication import publish_proposal
 from stream.finetuning.training_process import TrainingProcess
 from stream.transport.app import ConsumerLog, create_app, start_app
@@ -51,12 +52,18 @@ class Finetuner:
         settings: All settings.
         store: The online store, for the model pointer.
         die: Ends the process on an unrecoverable error.
+        watch: Watches the training process, given its id and whether it is behind.
     """
 
     def __init__(
-        self, settings: Settings, store: OnlineStore, *, die: Callable[[BaseException], NoReturn] = end_process
+        self,
+        settings: Settings,
+        store: OnlineStore,
+        *,
+        die: Callable[[BaseException], NoReturn] = end_process,
+        watch: Callable[[int, Callable[[], bool]], Awaitable[None]] = watch_training,
     ) -> None:
-        self._settings, self._store, self._die = settings, store, die
+        self._settings, self._store, self._die, self._watch = settings, store, die, watch
         self._training = TrainingProcess(settings)
         self._app = create_app(settings, None, self._deliver, name="finetuning", group=settings.finetune_group)
         cast("Any", self._app.on_partitions_assigned).connect(self._assigned)
@@ -82,6 +89,7 @@ class Finetuner:
         works = [
             asyncio.create_task(self._or_die(self._work), name="work"),
             asyncio.create_task(self._or_die(self._courses.run), name="courses"),
+            asyncio.create_task(self._or_die(self._watch_training), name="watch"),
             asyncio.create_task(stop.wait()),
         ]
         await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
@@ -97,9 +105,13 @@ class Finetuner:
         standing = await self._first_model()
         self._blocks = Blocks(self._settings.finetune_block_offsets, standing.positions)
         self._ready = Ready(standing.repeated)
-        log.info("finetuner_started", published=standing.published, grows_from=standing.parent)
+        idle = gives_way(self._training.pid)
+        log.info("finetuner_started", published=standing.published, grows_from=standing.parent, in_idle_time=idle)
         await start_app(self._app)
         await self._learn()
+
+    async def _watch_training(self) -> None:
+        await self._watch(self._training.pid, lambda: not self._app.started or len(self._ready) >= MOST_WAITING)
 
     async def _first_model(self) -> Standing:
         """Waits for a model that can be fine-tuned."""

@@ -34,7 +34,7 @@ def run() -> None:
     settings = load_settings()
     configure_logging(settings, quiet=QUIET)
     if settings.finetune_idle and not hasattr(os, "SCHED_IDLE"):
-        raise ConfigurationError("RECSYS_FINETUNE_IDLE needs Linux: unset it")
+        raise ConfigurationError("RECSYS_FINETUNE_IDLE=true needs Linux: unset it")
     lock = only_user(settings.finetune_dir)
     os.nice(NICENESS)
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from recsys.catalog import Course
 from recsys.errors import BundleError, RecsysError
@@ -24,6 +24,7 @@ from stream.finetuning.answers import Learned, Proposal, Standing
 from stream.finetuning.blocks import Block
 from stream.finetuning.gate import GateRules
 from stream.finetuning.new_courses import NewCourseRules
+from stream.finetuning.processor_time import give_way
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
 
@@ -98,8 +99,7 @@ def serve(pipe: Connection, settings: Settings) -> None:
     """The process: answers one call after the other until the pipe closes."""
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, signal.SIG_IGN)  # the other process ends this one, by closing the pipe
-    if settings.finetune_idle:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # its threads inherit it
+    give_way(settings.finetune_idle)
     import_tensorflow(quiet=settings.log_level.lower() != "debug")
     with only_trainer(settings.finetune_dir):
         trainer = make_trainer(TrainerRules.of(settings))
@@ -145,9 +145,9 @@ class TrainingProcess:
         self._turn = asyncio.Lock()
 
     @property
-    def pid(self) -> int | None:
+    def pid(self) -> int:
         """Its process id."""
-        return self._process.pid
+        return cast("int", self._process.pid)  # it was started
 
     async def follow(self, published: Path) -> Standing:
         """See `Trainer.follow`."""

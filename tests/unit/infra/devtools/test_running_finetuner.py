@@ -13,6 +13,7 @@ import pytest
 
 from infra.devtools.running_finetuner import RunningFinetuner, Verdict, decisive, whole_blocks
 from recsys.errors import ServiceUnavailable
+from recsys.settings import load_settings
 
 WAITING, PASSED = Verdict("waiting", "few events"), Verdict("passed", "better")
 REJECTED = Verdict("rejected", "forgets")
@@ -123,3 +124,11 @@ def test_the_verdicts_that_something_followed_from_count_or_the_last_one() -> No
     assert decisive([WAITING, PASSED, WAITING, REJECTED, WAITING]) == [PASSED, REJECTED]
     assert decisive([WAITING, Verdict("waiting", "more events")]) == [Verdict("waiting", "more events")]
     assert decisive([]) == []
+
+
+def test_a_demonstration_waits_for_it_so_it_does_not_train_in_idle_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in RunningFinetuner(tmp_path / "log").settings.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().finetune_idle is False

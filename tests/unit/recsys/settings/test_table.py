@@ -43,6 +43,7 @@ def test_every_variable_is_really_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "RECSYS_SCHEMA_REGISTRY_USERNAME",
         "RECSYS_TEXT_ENCODER",
         "RECSYS_XAPI_STAFF_FILE",
+        "RECSYS_FINETUNE_IDLE",
     }
 
 

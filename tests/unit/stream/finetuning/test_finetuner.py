@@ -1,4 +1,4 @@
-"""The fine-tuner's loop: what it waits for after a restart."""
+"""The fine-tuner's loop: what it waits for after a restart, and when its training process is behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from recsys.process.tasks import cancelled
-from stream.finetuning.blocks import BlockId, Blocks, Ready
+from stream.finetuning.blocks import Block, BlockId, Blocks, Ready
 from stream.finetuning.finetuner import MOST_WAITING, Finetuner
 
 SIZE = 4
@@ -52,3 +52,36 @@ async def test_the_block_to_repeat_is_read_though_more_blocks_than_may_wait_lie_
     await asyncio.wait_for(read(), 20)
     await asyncio.wait_for(tuner._training.learned.wait(), 20)
     await cancelled([learning])
+
+
+async def test_the_training_process_is_watched_and_behind_until_it_can_learn_and_where_no_more_blocks_may_wait() -> (
+    None
+):
+    asked: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
+
+    async def watch(pid: int, behind: Any) -> None:
+        asked.set_result((pid, behind))
+        await asyncio.Event().wait()
+
+    async def until_cancelled() -> None:
+        await asyncio.Event().wait()
+
+    async def close() -> None:
+        return
+
+    tuner: Any = object.__new__(Finetuner)
+    tuner._watch, tuner._work, tuner._courses = watch, until_cancelled, SimpleNamespace(run=until_cancelled)
+    tuner._training, tuner._app = SimpleNamespace(pid=7, close=close), SimpleNamespace(started=False)
+    tuner._room, tuner._ready, stop = asyncio.Event(), Ready(), asyncio.Event()
+    running = asyncio.create_task(tuner.run(stop))
+    pid, behind = await asyncio.wait_for(asked, 20)
+    assert (pid, behind()) == (7, True)  # no model yet, or TensorFlow is still imported
+    tuner._app.started = True
+    found = []
+    for number in range(MOST_WAITING):
+        found.append(behind())
+        tuner._ready.add([Block(BlockId(0, number, number + 1), ())])
+    assert (set(found), behind()) == ({False}, True)
+    tuner._app.started = False
+    stop.set()
+    await asyncio.wait_for(running, 20)

@@ -43,11 +43,12 @@ def test_new_courses_have_rows_as_the_settings_say(tmp_path: Path) -> None:
     assert (rules.rows, rules.events, rules.learners, rules.days) == (7, 5, 3, 2.5)
 
 
-@pytest.mark.parametrize("idle", [True, False])
-async def test_it_trains_in_idle_time_where_it_is_asked_to(tmp_path: Path, *, idle: bool) -> None:
+@pytest.mark.parametrize("given", [{}, {"finetune_idle": True}, {"finetune_idle": False}], ids=str)
+async def test_it_trains_in_idle_time_unless_it_is_asked_not_to(tmp_path: Path, given: dict[str, Any]) -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    settings = load_settings(finetune_dir=tmp_path, finetune_idle=idle)
+    settings = load_settings(finetune_dir=tmp_path, **given)
+    idle = given.get("finetune_idle", True)
     training = context.Process(target=serve, args=(theirs, settings), daemon=True)
 
     def has_chosen() -> bool:
@@ -73,8 +74,22 @@ def test_where_there_is_no_idle_scheduling_the_fine_tuner_says_so(
     monkeypatch.setattr(process, "configure_logging", lambda *_, **__: None)
     monkeypatch.setattr(process, "load_settings", lambda: load_settings(finetune_dir=tmp_path, finetune_idle=True))
     monkeypatch.delattr(os, "SCHED_IDLE")
-    with pytest.raises(ConfigurationError, match="RECSYS_FINETUNE_IDLE needs Linux"):
+    with pytest.raises(ConfigurationError, match="RECSYS_FINETUNE_IDLE=true needs Linux"):
         process.run()
+
+
+def test_where_there_is_no_idle_scheduling_the_default_is_to_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "configure_logging", lambda *_, **__: None)
+    monkeypatch.setattr(process, "load_settings", lambda: load_settings(finetune_dir=tmp_path))
+    monkeypatch.delattr(os, "SCHED_IDLE")
+    lock = process.only_user(tmp_path)
+    try:
+        with pytest.raises(ConfigurationError, match="another fine-tuner"):  # it came as far as that
+            process.run()
+    finally:
+        os.close(lock)
 
 
 def test_a_second_training_process_waits_for_the_first(tmp_path: Path) -> None:
