@@ -6,27 +6,48 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pandas as pd
 
 from batch.encoding import EngagementRule, encode
+from batch.pipeline import retrain
+from batch.preparation import Prepared
 from batch.train import fit_hybrid
 from benchmarks.log_blocks import blocks
 from recsys.catalog import Course
 from recsys.events import Interaction
-from recsys.model.bundle import Draft, load_bundle, write_bundle
+from recsys.model.bundle import Bundle, Draft, load_bundle, write_bundle
 from recsys.model.hyperparameters import HyperParameters
 from recsys.settings import load_settings
 from stream.finetuning.gate import GateRules, Outcome, Verdict
 from stream.finetuning.judging import draft_of
+from stream.finetuning.moments import Moment
 from stream.finetuning.rules import LearningRules
+from stream.finetuning.situations import Situations
 from stream.finetuning.trainer import Trainer
 from stream.finetuning.training_process import TrainerRules, make_trainer
 
 INCREMENTS = 10
+
+
+class FineTuned(NamedTuple):
+    """What ten parts left behind.
+
+    Attributes:
+        published: The model published last.
+        in_training: What is in training, and waits for evidence.
+        old: Labels that the parent had seen, whose ranks are compared.
+        figures: What they took.
+    """
+
+    published: Draft
+    in_training: Draft
+    old: Sequence[Moment]
+    figures: dict[str, Any]
 
 
 def fitted(
@@ -40,10 +61,26 @@ def fitted(
     return replace(draft, data=data), spent
 
 
-def fine_tuned(
-    parent: Draft, events: pd.DataFrame, first: int, folder: Path, late: Sequence[Course]
-) -> tuple[Draft, Draft, dict[str, Any]]:
-    """What is published and what is in training after ten parts, and what they took.
+def retrain_cpu_s(prepared: Prepared, hyperparameters: HyperParameters) -> float:
+    """CPU seconds of a whole retrain: evaluation beside the baselines, gate, report and bundle are in it."""
+    began = time.process_time()
+    with TemporaryDirectory() as name:
+        settings = load_settings(models_dir=Path(name) / "models", reports_dir=Path(name) / "reports")
+        at_ms = int(prepared.events["timestamp"].max()) + 1
+        retrain(prepared, settings, hyperparameters, None, at_ms=at_ms)
+    return time.process_time() - began
+
+
+def old_slice(model: Bundle, old: Sequence[Moment]) -> float:
+    """Mean NDCG@10 on labels that the parent had seen, by a model with the course features of the parent's end."""
+    situations = Situations(model, rank=LearningRules().rank)
+    origin = situations.origin
+    found = zip(old, situations.of_all(old, origin.item_item, frozen=True), strict=True)
+    return float(np.mean([situations.ndcg(each, moment.course, origin.increment) for moment, each in found if each]))
+
+
+def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, late: Sequence[Course]) -> FineTuned:
+    """Learns the events after the first so many, in ten parts.
 
     Late courses are taken over as in use, with the checkpoints.
     """
@@ -74,18 +111,22 @@ def fine_tuned(
         verdicts.append(judged(trainer, len(verdicts)))
     spent = time.process_time() - began
     line = trainer.line
-    old = line.evidence.old_slice(line.lineage.of_published)
+    old = {
+        name: line.evidence.old_slice(of)
+        for name, of in (("published", line.lineage.of_published), ("in training", line.variant))
+    }
     tuned = load_bundle(folder / "models" / line.lineage.published)
     figures: dict[str, Any] = {
         "labels learned": line.learned,
-        "old slice / parent": None if old is None else round(old[0] / old[1], 4),
+        "old slice / parent": {name: round(each[0] / each[1], 4) for name, each in old.items() if each is not None},
         "new courses with rows": len(line.situations.courses) - len(parent.courses),
         "verdicts": verdicts,
         "cpu_of_increments_s": round(spent, 2),
         "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
     }
     in_training = draft_of(line, Verdict(Outcome.WAITING, ""), at_ms=line.last_ms)
-    return replace(parent, courses=tuned.courses, arrays=dict(tuned.arrays)), in_training, figures
+    published = replace(parent, courses=tuned.courses, arrays=dict(tuned.arrays))
+    return FineTuned(published, in_training, line.evidence.old, figures)
 
 
 def judged(trainer: Trainer, number: int) -> str:

@@ -1,13 +1,16 @@
 """Fine-tuning beside a full retrain to the same cut: NDCG@10, the old slice, CPU.
 
-    python -m benchmarks.finetuning [--folder DIR] [--drawn sparse --scale 0.1] [--events N] [--late-courses]
+    python -m benchmarks.finetuning [--folder DIR] [--first 0.7 --cut 0.85] [--events N] [--late-courses]
+    python -m benchmarks.finetuning --drawn sparse --scale 0.1
 
 A model is fitted on the first 70 % of a history. The fine-tuner reads those (its start, which happens once), and then
 the next 15 % in ten parts, each followed by a verdict; what passes takes the place of the model. All models then rank
-for the learners of the last 15 %, from histories up to the cut: the first model, what was published last (it is called
+for the learners of the rest, from histories up to the cut: the first model, what was published last (it is called
 fine-tuned), what is in training after the last part and waits for evidence, and one fitted anew on 85 %. Each also
-ranks with the course features of the cut instead of those it was fitted with, as live features would have it. CPU is
-that of this process: of the fit alone, without evaluation, gate and files; and of ten parts.
+ranks with the course features of the cut instead of those it was fitted with, as live features would have it. The old
+slice are labels of the first 70 %, ranked with the course features of their end. CPU is that of this process, one
+thread: of the fit alone; of a whole retrain, with its evaluation, gate, report and bundle; and of ten parts with their
+verdicts, checkpoints and bundles.
 
 With `--late-courses` the first model knows only the courses that were touched by then. The others come through the
 catalogue: all models have them placed by their text, and beside the fine-tuner stands one that gives them no rows.
@@ -33,7 +36,7 @@ from batch.history import History, from_files
 from batch.metrics import paired_bootstrap
 from batch.preparation import prepare, rule_of
 from batch.ranking.snapshots import activity_before
-from benchmarks.finetuned_models import fine_tuned, fitted
+from benchmarks.finetuned_models import INCREMENTS, fine_tuned, fitted, old_slice, retrain_cpu_s
 from recsys.catalog import Course
 from recsys.files import INTERACTION_COLUMNS
 from recsys.model.bundle import Bundle, Draft, as_bundle
@@ -55,6 +58,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of interactions.parquet and courses.parquet (`recsys import`)")
     parser.add_argument("--drawn", default="sparse", help="a shape of benchmarks/shapes.py, without --folder")
     parser.add_argument("--scale", type=float, default=0.1, help="of the drawn shape")
+    parser.add_argument("--first", type=float, default=FIRST, help="share of the events that the first model has seen")
+    parser.add_argument("--cut", type=float, default=CUT, help="share of the events that the others have seen")
     parser.add_argument("--events", type=int, help="take the last so many events only")
     parser.add_argument("--late-courses", action="store_true", help="courses come when they are touched first")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
@@ -65,7 +70,8 @@ def main() -> None:
         if (options.folder)
         else drawn(options.drawn, options.scale)
     )
-    figures = compare(history, options.events, late_courses=options.late_courses)
+    shares = options.first, options.cut
+    figures = compare(history, options.events, shares=shares, late_courses=options.late_courses)
     print(json.dumps(figures, indent=1))
     if options.json:
         options.json.write_text(json.dumps(figures))
@@ -83,7 +89,9 @@ def drawn(shape: str, scale: float) -> History:
     return History(whole, tuple(courses), f"drawn {shape}")
 
 
-def compare(history: History, newest: int | None, *, late_courses: bool = False) -> dict[str, Any]:
+def compare(
+    history: History, newest: int | None, *, shares: tuple[float, float] = (FIRST, CUT), late_courses: bool = False
+) -> dict[str, Any]:
     """All figures."""
     settings = load_settings()
     prepared = prepare(history, at_ms=FOREVER_MS, rules=settings.record_rules)
@@ -91,24 +99,28 @@ def compare(history: History, newest: int | None, *, late_courses: bool = False)
     if newest is not None:
         events = events.tail(newest)
     courses, rule, hyperparameters = prepared.courses, rule_of(settings), HyperParameters()
-    first, cut = int(len(events) * FIRST), int(len(events) * CUT)
+    first, cut = (int(len(events) * share) for share in shares)
     before, known, after = events.iloc[:first], events.iloc[:cut], events.iloc[cut:]
     cut_ms = int(after["timestamp"].iloc[0])
     touched = set(before["course_id"])
     late = [course for course in courses if late_courses and course.course_id not in touched]
     parent, _ = fitted(before, [each for each in courses if each not in late], rule, hyperparameters, end=first)
-    retrained, retrain_cpu_s = fitted(known, courses, rule, hyperparameters, end=cut)
+    retrained, fit_cpu_s = fitted(known, courses, rule, hyperparameters, end=cut)
+    whole_cpu_s = retrain_cpu_s(replace(prepared, events=known), hyperparameters)
     encoded = encode(known, courses, rule)
     cases = warm(build_cases(encoded, after, rule, cut_ms))
     chosen = np.random.default_rng(0).permutation(len(cases))[:MOST_CASES]
     cases = [cases[place] for place in sorted(chosen)]
     offered = np.array([not course.retired for course in courses])
     with tempfile.TemporaryDirectory() as name:
-        tuned, in_training, learning = fine_tuned(parent, known, first, Path(name), late)
-    models = {"parent": parent, "fine-tuned": tuned, "in training": in_training, "retrained": retrained}
+        tuned = fine_tuned(parent, known, first, Path(name), late)
+    learning = tuned.figures
+    models = {
+        "parent": parent, "fine-tuned": tuned.published, "in training": tuned.in_training, "retrained": retrained
+    }  # fmt: skip
     if late:
         with tempfile.TemporaryDirectory() as name:
-            models["fine-tuned, no rows"], _, _ = fine_tuned(parent, known, first, Path(name), [])
+            models["fine-tuned, no rows"] = fine_tuned(parent, known, first, Path(name), []).published
 
     def judged(model: Bundle, of: Sequence[Case]) -> Doubles:
         return ndcg(ScorerRecommender(Scorer(model), courses), of, offered)
@@ -117,6 +129,9 @@ def compare(history: History, newest: int | None, *, late_courses: bool = False)
     at_cut = {name: with_features_of(model, encoded, cut_ms) for name, model in placed.items()}
     frozen = {name: judged(model, cases) for name, model in placed.items()}
     live = {name: judged(model, cases) for name, model in at_cut.items()}
+    at_first = encode(before, courses, rule), int(before["timestamp"].iloc[-1]) + 1
+    old = {name: old_slice(with_features_of(placed[name], *at_first), tuned.old) for name in ("parent", "retrained")}
+    learning["old slice / parent"]["retrained"] = round(old["retrained"] / old["parent"], 4)
     if late:
         learning |= of_late_courses(
             late, courses, cases, lambda of: {n: judged(m, of) for n, m in at_cut.items()}, live
@@ -134,8 +149,9 @@ def compare(history: History, newest: int | None, *, late_courses: bool = False)
         "fine-tuned - parent, course features of the cut": list(
             paired_bootstrap(live["fine-tuned"], live["parent"], seed=0)
         ),
-        "cpu_s": {"retrain": round(retrain_cpu_s, 1), **learning.pop("cpu_s")},
-        "retrain / fine-tuning, cpu": round(retrain_cpu_s / learning["cpu_of_increments_s"], 1),
+        "cpu_s": {"retrain": round(whole_cpu_s, 1), "fit alone": round(fit_cpu_s, 1), **learning.pop("cpu_s")},
+        "retrain / one increment, cpu": round(INCREMENTS * whole_cpu_s / learning["cpu_of_increments_s"], 1),
+        "fit alone / one increment, cpu": round(INCREMENTS * fit_cpu_s / learning["cpu_of_increments_s"], 1),
         **learning,
     }
 

@@ -24,6 +24,7 @@ from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
 from recsys.model.item_item import Gram, text_similarity, with_lent_columns
 from recsys.model.ranker import Ranker
+from recsys.model.ranking_lists import CURVATURE
 from recsys.model.signals import SIGNALS, SignalModel
 
 if TYPE_CHECKING:  # these import TensorFlow
@@ -39,9 +40,10 @@ NEWCOMER_ORIGINS = 3
 MOST_NEWCOMERS = 1500
 LEARNED = (
     "mixer_weights", "mixer_hidden_kernel", "mixer_hidden_bias", "mixer_output_kernel", "mixer_output_bias",
-    "context_mean", "context_scale", "feature_mean", "feature_scale", "newcomer_weights",
+    "context_mean", "context_scale", "feature_mean", "feature_scale", "newcomer_weights", CURVATURE,
 )  # fmt: skip
-"""What is learned from the snapshots; another fit on a longer history may take it over."""
+"""What is learned from the snapshots; another fit on a longer history may take it over. There is no curvature where
+there were no lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,9 @@ class RankerFit:
         towers = training.towers
         vectors = vectors_before(self._encoded, self._end_ms)
         features = course_features(activity(vectors, self._end_ms))
-        arrays = self._signal_arrays(self._end_ms, towers) | {name: learned[name] for name in LEARNED}
+        arrays = self._signal_arrays(self._end_ms, towers) | {
+            name: learned[name] for name in LEARNED if name in learned
+        }
         arrays["activity"] = vectors
         arrays["features"] = ((features - learned["feature_mean"]) / learned["feature_scale"]).astype(np.float32)
         return Fitted(arrays, towers.weight_files(), self._hyperparameters, tried, curve, lists, mixer_curve)

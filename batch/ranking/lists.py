@@ -10,17 +10,8 @@ import numpy as np
 from batch.ranking.snapshots import Snapshot
 from recsys.model.course_features import NAMES
 from recsys.model.inputs import Floats, Rows
+from recsys.model.ranking_lists import MOST_EXTRA, NEVER, candidates, sizes
 from recsys.model.signals import SIGNALS, SignalModel, log_context, positive
-
-BEST = 150
-"""Candidates with the highest base score; a list is mostly about these."""
-
-RANDOM = 100
-MOST_EXTRA = 40
-"""Positives that are neither among the best nor drawn."""
-
-NEVER = -1e9
-"""Log inverse probability of what is no candidate."""
 
 BASE_SIGNALS = tuple(SIGNALS.index(name) for name in ("ease", "future", "towers"))
 BASE_FEATURES = tuple(NAMES.index(name) for name in ("popularity_14d", "popularity_60d", "first_touches_30d"))
@@ -67,9 +58,8 @@ def training_lists(
         rng: Draws the random candidates.
     """
     n = len(features)
-    best, drawn = min(BEST, n // 2), min(RANDOM, n // 4)
     common = _standardised(features[:, BASE_FEATURES]).mean(axis=1)
-    width = best + drawn + MOST_EXTRA
+    width = sum(sizes(n)) + MOST_EXTRA
     lists = Lists(
         signals=np.zeros((len(learners), width, len(SIGNALS)), np.float32),
         features=np.zeros((len(learners), width, features.shape[1]), np.float32),
@@ -85,12 +75,13 @@ def training_lists(
         signals = model.signals(0, rows, scores, touched)
         base = signals[list(BASE_SIGNALS)].mean(axis=0) + common
         labels = _row(at.labels.indices, at.labels.indptr, learner)
-        candidates, log_inverse = _candidates(base, touched, labels, best, drawn, rng)
-        some = slice(0, len(candidates))
-        lists.signals[place, some] = signals[:, candidates].T
-        lists.features[place, some] = features[candidates]
+        hidden = np.setdiff1d(touched, labels)  # a policy may show again what a learner has seen
+        chosen, log_inverse = candidates(base, hidden, labels, rng)
+        some = slice(0, len(chosen))
+        lists.signals[place, some] = signals[:, chosen].T
+        lists.features[place, some] = features[chosen]
         lists.context[place] = log_context(len(rows), scores.sum())
-        lists.labels[place, some] = np.isin(candidates, labels)
+        lists.labels[place, some] = np.isin(chosen, labels)
         lists.log_inverse[place, some] = log_inverse
     return lists
 
@@ -98,29 +89,6 @@ def training_lists(
 def together(parts: list[Lists]) -> Lists:
     """The lists of several snapshots as one."""
     return Lists(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def _candidates(
-    base: Floats, touched: Rows, labels: Rows, best: int, drawn: int, rng: np.random.Generator
-) -> tuple[Rows, Floats]:
-    """Candidate rows and their log inverse probabilities: the best, some others, and positives among neither."""
-    ranked = base.copy()
-    hidden = np.setdiff1d(touched, labels)  # a policy may show again what a learner has seen
-    ranked[hidden] = -np.inf
-    chosen = np.argpartition(-ranked, best)[:best]
-    free = np.isfinite(ranked)
-    free[chosen] = False
-    rest = np.flatnonzero(free)
-    others = rng.choice(rest, min(drawn, len(rest)), replace=False)
-    extra = np.setdiff1d(labels, np.concatenate([chosen, others]))
-    if len(extra) > MOST_EXTRA:
-        extra = rng.choice(extra, MOST_EXTRA, replace=False)
-    candidates = np.concatenate([chosen, others, extra]).astype(np.int32)
-    weight = np.log(max(1.0, len(rest) / max(1, len(others))))
-    log_inverse = np.concatenate([np.zeros(best), np.full(len(others), weight), np.zeros(len(extra))])
-    log_inverse[np.isin(candidates, labels)] = 0.0
-    log_inverse[~np.isfinite(ranked[candidates])] = NEVER
-    return candidates, log_inverse.astype(np.float32)
 
 
 def _standardised(columns: Floats) -> Floats:

@@ -1,8 +1,6 @@
 """Training of the mixer: lists of candidates from as-of snapshots, a small network of the learner's context, in Keras.
 
-The loss is a smooth NDCG (Qin, Liu, Li: "A general approximation framework for direct optimization of information
-retrieval measures", Information Retrieval 13, 2010) beside a softmax cross-entropy. Candidates that were drawn with
-probability p stand for 1/p of their kind.
+The loss is that of `recsys.model.ranking_lists`: a smooth NDCG beside a softmax cross-entropy.
 """
 
 from __future__ import annotations
@@ -14,11 +12,25 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from batch.ranking.lists import NEVER, Lists, Scaling
+from batch.ranking.lists import Lists, Scaling
 from recsys.model.adam import FusedAdam
 from recsys.model.course_features import NAMES
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import Floats
+from recsys.model.ranker import mixed_weights
+from recsys.model.ranking_lists import (
+    CROSS_ENTROPY,
+    CURVATURE,
+    CUT_OFF,
+    MANY_POSITIVES,
+    MOST_LOG_INVERSE,
+    MOST_POSITIVES,
+    NEVER,
+    SHARPNESS,
+    SMOOTH_NDCG,
+    RankingLists,
+    curvature,
+)
 from recsys.model.signals import SIGNALS
 
 HIDDEN = 24
@@ -34,23 +46,18 @@ on the network is larger, down to one weighting for everybody. On drawn historie
 LEARNING_RATE = 5e-3
 BATCH = 32
 LEAST_EPOCHS = 10
-MOST_POSITIVES = 16
 FEATURE_AT_START = 0.03
 """Features are many and say much the same, so each begins small beside a signal: a short history cannot unlearn it."""
 
 UNTRAINED_POPULARITY = 0.2
-CROSS_ENTROPY = 0.3
-_SHARPNESS = 2.0
 _WARM_UP_STEPS = 30
-_CUT_OFF = 10.0
-_MANY_POSITIVES = 0.8
 
 
 class TrainedMixer(NamedTuple):
     """What training leaves behind.
 
     Attributes:
-        arrays: As `recsys.model.ranker` reads them.
+        arrays: As `recsys.model.ranker` reads them, and `CURVATURE` where there were lists.
         curve: Mean loss of each epoch, over all members.
     """
 
@@ -81,8 +88,11 @@ def train_mixer(lists: Lists, scaling: Scaling, hyperparameters: HyperParameters
         trained.append(arrays)
         curves.append(curve)
     stacked = {name: np.stack([one[name] for one in trained]) for name in trained[0]}
-    scale = {"context_mean": scaling.context_mean, "context_scale": scaling.context_scale}
-    return TrainedMixer(stacked | scale, np.mean(curves, axis=0).tolist())
+    arrays = stacked | {"context_mean": scaling.context_mean, "context_scale": scaling.context_scale}
+    base = np.matmul(inputs, mixed_weights(arrays, lists.context)[:, :, None])[:, :, 0]
+    learned_from = RankingLists(inputs, base, lists.labels, lists.log_inverse)
+    arrays[CURVATURE] = curvature(learned_from).astype(np.float32)
+    return TrainedMixer(arrays, np.mean(curves, axis=0).tolist())
 
 
 def network_penalty(lists: int) -> float:
@@ -182,9 +192,9 @@ def _loss(scores: Any, labels: Any, log_inverse: Any) -> Any:
     top, at = tf.math.top_k(drawn, tf.minimum(MOST_POSITIVES, tf.shape(labels)[1]))
     theirs = tf.gather(scores, at, batch_dims=1)
     positive = tf.cast(top > 0.5, tf.float32)  # noqa: PLR2004 - labels are 0 or 1
-    weight = tf.where(log_inverse < NEVER / 10, 0.0, tf.exp(tf.minimum(log_inverse, 8.0)))
-    above = tf.sigmoid((scores[:, None] - theirs[:, :, None]) * _SHARPNESS) * weight[:, None]
+    weight = tf.where(log_inverse < NEVER / 10, 0.0, tf.exp(tf.minimum(log_inverse, MOST_LOG_INVERSE)))
+    above = tf.sigmoid((scores[:, None] - theirs[:, :, None]) * SHARPNESS) * weight[:, None]
     rank = 0.5 + tf.reduce_sum(above, 2)
     gain = tf.reduce_sum(positive * np.log(2.0) / tf.math.log(1.0 + rank), 1)
-    count = tf.maximum(tf.minimum(tf.reduce_sum(positive, 1), _CUT_OFF), 1.0)
-    return CROSS_ENTROPY * entropy - 2.0 * gain / count**_MANY_POSITIVES
+    count = tf.maximum(tf.minimum(tf.reduce_sum(positive, 1), CUT_OFF), 1.0)
+    return CROSS_ENTROPY * entropy - SMOOTH_NDCG * gain / count**MANY_POSITIVES

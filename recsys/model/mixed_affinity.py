@@ -20,6 +20,7 @@ from recsys.model.course_features import NAMES, course_features
 from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.inputs import Doubles, Floats, Rows
 from recsys.model.ranker import Ranker
+from recsys.model.ranking_lists import CURVATURE
 from recsys.model.signals import ITEM_ITEM, SIGNALS, Entries
 from recsys.model.top_k import Indices
 
@@ -141,6 +142,7 @@ def _shapes(bundle: Bundle) -> dict[str, tuple[int, ...]]:
     live = {ACTIVITY: (n, WIDTH), "feature_mean": (len(NAMES),), "feature_scale": (len(NAMES),)}
     return {
         **(live if ACTIVITY in bundle.arrays else {}),
+        **({CURVATURE: (width, width)} if CURVATURE in bundle.arrays else {}),
         "course_vectors": (n, d),
         "course_bias": (n,),
         "history_vectors": (n, d),

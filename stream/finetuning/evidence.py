@@ -74,12 +74,17 @@ class Evidence:
             if situation is not None
         )
 
+    @property
+    def old(self) -> list[Moment]:
+        """The old slice: labels that the parent has learned."""
+        return list(self._old)
+
     def old_slice(self, variant: Variant) -> tuple[float, float] | None:
         """NDCG@10 on the old slice by a variant and by the parent itself; None without one.
 
         Both with the course features of the parent's end: those of now would make any old label look forgotten.
         """
-        old = list(self._old)
+        old = self.old
 
         def ndcgs(of: Variant) -> list[float]:
             found = zip(old, self._situations.of_all(old, of.item_item, frozen=True), strict=True)

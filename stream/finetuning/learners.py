@@ -25,16 +25,18 @@ _HIGHEST_CHAIN = 16
 class _Learner:
     """One learner: course → record, bot features, and until when they were erased (ms since 1970 UTC).
 
-    What the checkpoint has of them is kept until they act again: of many learners few do between two checkpoints.
+    What the checkpoint has of them, and what they like, is kept until they act again: of many learners few do between
+    two checkpoints, or two refreshes of the matrices.
     """
 
-    __slots__ = ("bot", "courses", "encoded", "erased_ms")
+    __slots__ = ("bot", "courses", "encoded", "erased_ms", "liked")
 
     def __init__(self) -> None:
         self.courses: dict[str, Record] = {}
         self.bot = BotFeatures()
         self.erased_ms = 0
         self.encoded: bytes | None = None
+        self.liked: Sequence[tuple[str, int]] | None = None
 
 
 class Touch(NamedTuple):
@@ -109,12 +111,25 @@ class Learners:
         for number, learner in enumerate(self._known.values()):
             if learner.bot.state() == "bot":
                 continue
-            for course, record in learner.courses.items():
-                if (row := row_of.get(course)) is not None and self._rules.engagement(record) > 0:
+            for course, touch_ms in self._liked(learner):
+                if (row := row_of.get(course)) is not None:
                     users.append(number)
                     courses.append(row)
-                    times.append(record.touch_ms)
+                    times.append(touch_ms)
         return LikedPairs(np.array(users, np.int32), np.array(courses, np.int32), np.array(times, np.int64))
+
+    def liked_by(self, user: str) -> list[str]:
+        """The courses that a learner likes; none of a bot."""
+        learner = self._known.get(user)
+        return [] if learner is None or learner.bot.state() == "bot" else [course for course, _ in self._liked(learner)]
+
+    def _liked(self, learner: _Learner) -> Sequence[tuple[str, int]]:
+        """Course and last touch of each record that is liked."""
+        if learner.liked is None:
+            engagement = self._rules.engagement
+            records = learner.courses.items()
+            learner.liked = [(course, record.touch_ms) for course, record in records if engagement(record) > 0]
+        return learner.liked
 
     def records_of(self, courses: Collection[str]) -> list[Change]:
         """The records of some courses, of learners that are no bots, as changes from nothing."""
@@ -169,7 +184,7 @@ class Learners:
             learner = _Learner()
             if len(self._known) >= self._limit:
                 del self._known[next(iter(self._known))]
-        learner.encoded = None
+        learner.encoded = learner.liked = None
         self._known[user] = learner  # now the last to be forgotten
         return learner
 

@@ -21,6 +21,7 @@ from stream.finetuning.blocks import Block, LogRecord
 from stream.finetuning.examples import Example, example
 from stream.finetuning.learners import Change
 from stream.finetuning.line import Line
+from stream.finetuning.matrices import REFRESHED
 from stream.finetuning.moments import Moment
 from stream.finetuning.rules import LABELS
 
@@ -36,12 +37,15 @@ def learn_block(line: Line, block: Block) -> Counter[str]:
     counts += line.steps.take(_examples(line, folding.labels), line.lineage.of_published.increment, line.rng)
     if counts["set_back"]:
         line.back_to_published()
+    refreshed = ""
     if folding.changes:
         line.activity.add(folding.changes)
-        done = line.matrices.refresh(line.learners, line.activity.likes(), line.last_ms)
-        if done:
-            counts[done] += 1
+        refreshed = line.matrices.refresh(line.learners, line.activity.likes(), line.last_ms)
     line.situations.now(line.activity.features(line.last_ms))
+    if refreshed == REFRESHED or (folding.changes and not line.snapshots):
+        counts[line.reweigh()] += 1
+    counts[refreshed] += 1
+    del counts[""]
     line.positions[block.place.partition] = block.place.stop
     return counts
 
@@ -135,11 +139,12 @@ def _examples(line: Line, labels: Sequence[Moment]) -> list[Example]:
     for place, label in enumerate(labels):
         seen_by = {number: found for number, of in seen.items() if (found := of[place]) is not None}
         line.evidence.predicted(label, seen_by, variant, lineage, line.rng)
-        row = situations.row_of[label.course]
+        row, situation = situations.row_of[label.course], seen_by[variant.item_item.number]
+        line.snapshots.saw(label.user, situation)
         made.append(
             example(
                 model,
-                seen_by[variant.item_item.number],
+                situation,
                 user=label.user,
                 positive=row,
                 probabilities=line.frequencies.probabilities(situations.offered),

@@ -22,6 +22,7 @@ import numpy as np
 from recsys.model.bundle import Bundle
 from recsys.model.increment import Increment
 from recsys.model.placed_courses import BundleTexts
+from recsys.model.ranking_lists import CURVATURE
 from recsys.record import RecordRules
 from stream.finetuning.course_activity import CourseActivity
 from stream.finetuning.evidence import Evidence
@@ -31,8 +32,10 @@ from stream.finetuning.lineage import Lineage, Variant
 from stream.finetuning.matrices import Matrices
 from stream.finetuning.moved_rows import MovedRows
 from stream.finetuning.new_courses import NewCourses, OfferedCourses
+from stream.finetuning.reweighting import estimated
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.situations import Situations
+from stream.finetuning.snapshots import Snapshots
 from stream.finetuning.steps import Start, Step, Steps
 
 
@@ -56,6 +59,7 @@ class Line:
         activity: The course features of now.
         matrices: The item-item matrices in training.
         steps: What steps learned.
+        snapshots: What the ranker's weights are estimated from.
         frequencies: Of the courses.
         new_courses: Courses that came after the parent.
         last_ms: Latest event time, ms since 1970 UTC.
@@ -90,6 +94,7 @@ class Line:
             likes=self.activity.likes(),
         )
         self.steps = Steps(rules, step, start, origin.increment)
+        self.snapshots = Snapshots(rules.snapshots, rules.snapshot_learners)
 
     @property
     def increment(self) -> Increment:
@@ -118,6 +123,7 @@ class Line:
             self.steps.forget(name)
             self.new_courses.forget(name)
             self.evidence.forget(name)
+            self.snapshots.forget(name)
         return names
 
     def take_over(self, offered: OfferedCourses) -> Counter[str]:
@@ -150,6 +156,7 @@ class Line:
         self.lineage.move(lambda each: Variant(moved.increment(each.increment), item_item(each.item_item)))
         self.steps.move(moved)
         self.frequencies.move(moved)
+        self.snapshots.move(moved)
         situations.now(self.activity.features(self.last_ms))
 
     def reject(self) -> None:
@@ -162,6 +169,23 @@ class Line:
         self.steps.back_to(self.lineage.of_published.increment)
         self.matrices.back_to(self.lineage.of_published.item_item)
         self.evidence.decided()
+
+    def reweigh(self) -> str:
+        """Estimates the ranker's weights anew, where the parent says how much its own lists say about them.
+
+        Returns:
+            What was done, for the counts; "" for nothing.
+        """
+        curvature, rules = self.parent.arrays.get(CURVATURE), self.rules
+        if curvature is None:
+            return ""
+        lists = self.snapshots.lists(self.learners, self.situations, self.rng)
+        self.snapshots.begin(self.situations.features, int(self.rng.integers(2**63)))
+        if lists is None or len(lists.base) < rules.least_lists:
+            return ""
+        start, held, bound = self.increment.weights, rules.held_lists, rules.weights_bound
+        self.steps.reweigh(estimated(lists, curvature, start, held=held, bound=bound))
+        return "reweighed"
 
     def propose(self, version: str) -> None:
         """The increment as it is was written as a bundle, and is to be published."""
@@ -192,6 +216,7 @@ class Line:
             "frequencies": self.frequencies.state(),
             "activity": self.activity.state(),
             "matrices": self.matrices.state(),
+            "snapshots": self.snapshots.state(),
             "new_courses": self.new_courses.state(),
         }
 
@@ -207,6 +232,7 @@ class Line:
         self.steps.restore(state["steps"])
         self.frequencies.restore(state["frequencies"])
         self.activity.restore(state["activity"])
+        self.snapshots.restore(state.get("snapshots", ()))  # a checkpoint of before has none
         self.positions, self.last_ms = dict(state["positions"]), state["last_ms"]
         self.situations.now(self.activity.features(self.last_ms))
 

@@ -17,6 +17,9 @@ from stream.finetuning.learners import Learners
 from stream.finetuning.moved_rows import MovedRows, as_links
 from stream.finetuning.rules import LearningRules
 
+REFRESHED = "matrices_refreshed"
+"""What was done where they were made anew."""
+
 
 class Matrices:
     """Of one parent.
@@ -98,7 +101,7 @@ class Matrices:
         self._number += 1
         ease, future = made_anew(pairs, self._text, at_ms=at_ms, l2=self._l2, per_row=self._per_row)
         self.current = ItemItem(self._number, ease, future)
-        return "matrices_refreshed"
+        return REFRESHED
 
     def back_to(self, item_item: ItemItem) -> None:
         """Takes back what was refreshed since; the next refresh is due after as much again."""

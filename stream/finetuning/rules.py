@@ -37,6 +37,11 @@ class LearningRules:
         refresh_growth: Share by which the liked pairs grow before the item-item matrices are made anew.
         refresh_known: Least share of them that the learners remembered must hold. A topic without the parent's
             history, or more learners than are remembered, would give worse matrices than the parent's.
+        snapshots: Most snapshots kept that the ranker's weights are estimated from.
+        snapshot_learners: Learners of each.
+        least_lists: Fewest lists from which they are estimated.
+        held_lists: As how many lists those of the retrain count beside those of the snapshots.
+        weights_bound: Largest size of a ranker weight of an increment.
         new_courses: When a course that came after the parent has a row.
         gate: When an increment passes.
     """
@@ -57,5 +62,10 @@ class LearningRules:
     max_courses: int = 500
     refresh_growth: float = 0.02
     refresh_known: float = 0.8
+    snapshots: int = 8
+    snapshot_learners: int = 70
+    least_lists: int = 200
+    held_lists: float = 250.0
+    weights_bound: float = 2.0
     new_courses: NewCourseRules = field(default_factory=NewCourseRules)
     gate: GateRules = field(default_factory=GateRules)

@@ -39,6 +39,7 @@ class Situations:
         row_of: Course → row.
         offered: Which courses are not retired `(n,)`.
         origin: The parent itself, with all of these courses.
+        features: The course features of now, standardised `(n, f)`.
 
     Raises:
         BundleError: The parent is none that the ranker ranks: a baseline has nothing to fine-tune.
@@ -61,7 +62,7 @@ class Situations:
         self.origin = Variant(Increment.none(model.courses, model.rank), ItemItem.of(bundle.arrays))
         self._frozen: dict[int, IncrementModel] = {0: model}
         self._now: dict[int, IncrementModel] = {}
-        self._features: Floats = bundle.arrays["features"]
+        self.features: Floats = bundle.arrays["features"]
         self.courses = bundle.courses
         self._ids = [course.course_id for course in bundle.courses]
         self.row_of = {course: row for row, course in enumerate(self._ids)}
@@ -69,7 +70,7 @@ class Situations:
 
     def now(self, features: Floats) -> None:
         """Goes over to the course features of an instant, standardised `(n, f)`."""
-        self._features = features
+        self.features = features
         self._now.clear()
 
     def is_new(self, partition: int, offset: int, at_ms: int) -> bool:
@@ -97,7 +98,7 @@ class Situations:
         if frozen:
             return self._frozen[number]
         if number not in self._now:
-            self._now[number] = self._frozen[number].with_features(self._features)
+            self._now[number] = self._frozen[number].with_features(self.features)
         return self._now[number]
 
     def of(self, moment: Moment, item_item: ItemItem, *, frozen: bool = False) -> Situation | None:

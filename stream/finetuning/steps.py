@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from recsys.model.increment import Increment
+from recsys.model.inputs import Floats
 from stream.finetuning.examples import Example, Reservoir, batch
 from stream.finetuning.losses import Losses
 from stream.finetuning.moved_rows import MovedRows
@@ -82,6 +83,10 @@ class Steps:
         self._losses.taken(loss)
         self.learned += len(fresh)
         return ""
+
+    def reweigh(self, weights: Floats) -> None:
+        """Goes on with other weights of the ranker's inputs `(INPUTS,)`."""
+        self._state = self._state._replace(increment=self.increment._replace(weights=weights))
 
     def back_to(self, increment: Increment) -> None:
         """Takes back what was learned since an increment."""

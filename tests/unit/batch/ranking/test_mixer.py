@@ -8,10 +8,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from batch.ranking.lists import NEVER, Lists, Scaling
+from batch.ranking.lists import Lists, Scaling
 from recsys.model.course_features import NAMES
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.ranker import mixed_weights
+from recsys.model.ranking_lists import CURVATURE, NEVER, RankingLists, cost, curvature
 from recsys.model.signals import SIGNALS
 
 # Keras 3.15.1 saves and sets weights through an `__array__` that NumPy 2.4 warns of.
@@ -53,6 +54,37 @@ def test_numpy_gives_the_scores_of_keras(mixer: ModuleType) -> None:
     expected = member.scores(inputs[:9], lists.context[:9]).numpy()
     found = np.stack([inputs[row] @ mixed_weights(stacked, lists.context[row]) for row in range(9)])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_numpy_gives_the_loss_of_tensorflow(mixer: ModuleType) -> None:
+    """Also where candidates were drawn, and where a list is shorter than others."""
+    lists = _lists(learners=40)
+    lists.log_inverse[:, 20:25] = 3.0
+    lists.log_inverse[:, 25:] = NEVER
+    lists.log_inverse[lists.labels > 0] = 0.0
+    inputs = np.concatenate([lists.signals, lists.features], axis=2)
+    scores = np.random.default_rng(1).normal(size=lists.labels.shape).astype(np.float32)
+    expected = float(np.mean(mixer._loss(scores, lists.labels, lists.log_inverse).numpy()))
+    found, _ = cost(RankingLists(inputs, scores, lists.labels, lists.log_inverse), np.zeros(S + F))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_mixer_says_how_much_its_lists_say_about_each_weight(mixer: ModuleType) -> None:
+    """Nothing of an input that is the same for all candidates of a list."""
+    lists = _lists()
+    lists.features[:, :, 3] = lists.features[:, :1, 3]
+    arrays = mixer.train_mixer(lists, PLAIN, replace(QUICK, members=1, mixer_steps=20)).arrays
+    found = arrays[CURVATURE]
+    assert found.shape == (S + F, S + F)
+    np.testing.assert_allclose(found[S + 3], 0.0, atol=1e-4)
+    assert np.delete(np.diag(found), S + 3).min() > 0.1
+    base = np.stack([i @ mixed_weights(arrays, c) for i, c in zip(_inputs(lists), lists.context, strict=True)])
+    again = curvature(RankingLists(_inputs(lists), base, lists.labels, lists.log_inverse))
+    np.testing.assert_allclose(found, again, rtol=1e-3, atol=1e-5)
+
+
+def _inputs(lists: Lists) -> np.ndarray:
+    return np.concatenate([lists.signals, lists.features], axis=2)
 
 
 def test_the_mixer_learns_whom_to_trust_with_what(mixer: ModuleType) -> None:

@@ -17,6 +17,7 @@ from recsys.model.history import POOLS, STRENGTH_DIM
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.manifest import DataRange, EngagementTable
 from recsys.model.mixed_affinity import ACTIVITY
+from recsys.model.ranking_lists import CURVATURE
 from recsys.model.signals import ITEM_ITEM, SIGNALS
 from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel
 from recsys.vocabulary import DEFAULT_WEIGHTS
@@ -38,6 +39,9 @@ LEARNING = LearningRules(
     held=20,
     sample=20,
     refresh_growth=2.0,
+    snapshots=2,
+    snapshot_learners=10,
+    least_lists=5,
     new_courses=NewCourseRules(rows=2, events=6, learners=3, days=1.0, watched=5, offered=8),
     gate=GateRules(events=40, moved=0.01, rejections=2),
 )
@@ -54,7 +58,8 @@ def course_of(number: int, course_id: str = "") -> Course:
 def hybrid(*, seen_until: int = 0, live: bool = False, text: bool = False, more: Sequence[Course] = ()) -> Draft:
     """A hybrid model of drawn weights, trained on the first `seen_until` offsets of partition 0.
 
-    A `live` one says what its course features are made of. It has a `text` then, too; `more` are courses behind its 40.
+    A `live` one says what its course features are made of, and how much its lists said of each weight. It has a `text`
+    then, too; `more` are courses behind its 40.
     """
     rng, n, d, width = np.random.default_rng(0), N_COURSES + len(more), SETTINGS.vector_dim, len(SIGNALS) + len(NAMES)
 
@@ -88,6 +93,7 @@ def hybrid(*, seen_until: int = 0, live: bool = False, text: bool = False, more:
     if live or text:
         features = _features(n)
         arrays |= features if live else {name: features[name] for name in ("feature_mean", "feature_scale")}
+        arrays |= {CURVATURE: 0.05 * np.eye(width, dtype=np.float32)} if live else {}
         words = {word: place for place, word in enumerate(SUBJECTS)}
         arrays[COMPONENTS] = normal(len(words), 4)
         documents[TFIDF_FILE] = TextModel(words, [1.0] * len(words), {}, arrays[COMPONENTS]).document()

@@ -21,7 +21,7 @@ from stream.finetuning.learners import Learners
 from stream.finetuning.new_courses import NewCourseRules
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.trainer import Trainer
-from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, hybrid, records
+from tests.unit.stream.finetuning.drawn import LEARNING, LINKS, N_COURSES, START_MS, hybrid, records
 from tests.unit.stream.finetuning.reference import NumpyState, numpy_step
 
 BLOCK, ROUNDS, OF_A_ROUND, LOOK_EVERY = 50, 8, 600, 5
@@ -30,6 +30,7 @@ BOUNDED = replace(
     learners=40,
     max_courses=12,
     refresh_known=0.0,
+    refresh_growth=0.2,
     new_courses=NewCourseRules(rows=3, events=5, learners=3, days=0.01, watched=6, offered=8),
 )
 
@@ -54,7 +55,9 @@ def peaks(folder: Path, rules: LearningRules) -> Iterator[Counter[str]]:
     """The largest length of each table in each round."""
     folder.mkdir()
     trainer = Trainer(folder, folder, rules, RecordRules(), checkpoint_blocks=4, step=numpy_step, start=NumpyState.at)
-    trainer.follow(write_bundle(folder, hybrid(live=True)))
+    parent = hybrid(live=True)
+    few = replace(parent.settings, neighbours=LINKS)  # as many as it has, so that a refresh makes it no larger
+    trainer.follow(write_bundle(folder, replace(parent, settings=few)))
     blocks, ready = Blocks(BLOCK, {}), Ready()
     changes = CatalogueChanges(_nothing, most=rules.new_courses.offered)
     for number in range(ROUNDS):

@@ -20,7 +20,8 @@ from recsys.model.item_item import Gram
 from recsys.model.links import Links
 from recsys.record import RecordRules
 from recsys.settings import load_settings
-from stream.finetuning.judging import draft_of, verdict_on
+from stream.finetuning.gate import Outcome, Verdict
+from stream.finetuning.judging import draft_of
 from stream.finetuning.learners import Learners
 from stream.finetuning.learning import learn_block
 from stream.finetuning.line import Line
@@ -73,7 +74,7 @@ def test_they_are_made_anew_each_time_the_likes_grew_by_a_share(live_parent: Bun
     counts = learn(line, events(1500, learners=150))
     assert counts["matrices_refreshed"] == 2  # at 3 and at 9 times the 40 likes that the parent has seen
     assert line.variant.item_item.number == 2
-    draft = draft_of(line, verdict_on(line), at_ms=START_MS)
+    draft = draft_of(line, Verdict(Outcome.WAITING, ""), at_ms=START_MS)
     assert not np.array_equal(draft.arrays["ease_weights"], live_parent.arrays["ease_weights"])
 
 
