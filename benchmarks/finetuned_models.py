@@ -111,14 +111,9 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, la
         verdicts.append(judged(trainer, len(verdicts)))
     spent = time.process_time() - began
     line = trainer.line
-    old = {
-        name: line.evidence.old_slice(of)
-        for name, of in (("published", line.lineage.of_published), ("in training", line.variant))
-    }
     tuned = load_bundle(folder / "models" / line.lineage.published)
     figures: dict[str, Any] = {
         "labels learned": line.learned,
-        "old slice / parent": {name: round(each[0] / each[1], 4) for name, each in old.items() if each is not None},
         "new courses with rows": len(line.situations.courses) - len(parent.courses),
         "verdicts": verdicts,
         "cpu_of_increments_s": round(spent, 2),

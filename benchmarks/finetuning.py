@@ -130,8 +130,7 @@ def compare(
     frozen = {name: judged(model, cases) for name, model in placed.items()}
     live = {name: judged(model, cases) for name, model in at_cut.items()}
     at_first = encode(before, courses, rule), int(before["timestamp"].iloc[-1]) + 1
-    old = {name: old_slice(with_features_of(placed[name], *at_first), tuned.old) for name in ("parent", "retrained")}
-    learning["old slice / parent"]["retrained"] = round(old["retrained"] / old["parent"], 4)
+    old = {name: old_slice(with_features_of(model, *at_first), tuned.old) for name, model in placed.items()}
     if late:
         learning |= of_late_courses(
             late, courses, cases, lambda of: {n: judged(m, of) for n, m in at_cut.items()}, live
@@ -145,6 +144,7 @@ def compare(
         "fine-tuned / retrained": ratio(frozen, "fine-tuned"),
         "fine-tuned / retrained, course features of the cut": ratio(live, "fine-tuned"),
         "in training / retrained, course features of the cut": ratio(live, "in training"),
+        "old slice": {name: round(value, 4) for name, value in old.items()},
         "fine-tuned - parent": list(paired_bootstrap(frozen["fine-tuned"], frozen["parent"], seed=0)),
         "fine-tuned - parent, course features of the cut": list(
             paired_bootstrap(live["fine-tuned"], live["parent"], seed=0)

@@ -80,22 +80,24 @@ class Evidence:
         return list(self._old)
 
     def old_slice(self, variant: Variant) -> tuple[float, float] | None:
-        """NDCG@10 on the old slice by a variant and by the parent itself; None without one.
+        """NDCG@10 on the old slice by a variant, and by the parent with the same matrices; None without an old slice.
 
-        Both with the course features of the parent's end: those of now would make any old label look forgotten.
+        Matrices are facts of the stream, and any that know later likes rank old ones lower. Both with the course
+        features of the parent's end: those of now would make any old label look forgotten.
         """
-        old = self.old
-
-        def ndcgs(of: Variant) -> list[float]:
-            found = zip(old, self._situations.of_all(old, of.item_item, frozen=True), strict=True)
-            return [
-                self._situations.ndcg(situation, moment.course, of.increment)
-                for moment, situation in found
-                if situation is not None
-            ]
-
-        mine, parents = ndcgs(variant), ndcgs(self._situations.origin)
-        return (float(np.mean(mine)), float(np.mean(parents))) if mine else None
+        old, none = self.old, self._situations.origin.increment
+        pairs = [
+            (
+                self._situations.ndcg(each, moment.course, variant.increment),
+                self._situations.ndcg(each, moment.course, none),
+            )
+            for moment, each in zip(old, self._situations.of_all(old, variant.item_item, frozen=True), strict=True)
+            if each is not None
+        ]
+        if not pairs:
+            return None
+        mine, parents = np.mean(pairs, axis=0).tolist()
+        return mine, parents
 
     def decided(self) -> None:
         """The increment went back or was published: what was predicted by it says nothing of the next one."""

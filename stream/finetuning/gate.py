@@ -59,7 +59,7 @@ class GateRules:
         evidence: How many times `events` what speaks for an increment adds up before it begins anew: it changes.
         moved: Least share of the top-10 of a sample that differs from what is published.
         agreement: Least share of it that does not: an increment that replaces lists is broken, as it may move little.
-        old_ratio: Least NDCG@10 on the old slice, as a share of the parent's; a retrain keeps .86 to .91.
+        old_ratio: Least NDCG@10 on the old slice, as a share of the parent's with the same item-item matrices.
         rejections: In a row, after which nothing is learned until a retrain is published.
     """
 
@@ -68,7 +68,7 @@ class GateRules:
     evidence: int = 10
     moved: float = 0.01
     agreement: float = 0.2
-    old_ratio: float = 0.8
+    old_ratio: float = 0.9
     rejections: int = 5
 
 
@@ -134,8 +134,8 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         guard: What is published beside what was before, since it was published.
         finite: Whether all of its numbers are.
         agreement: Gives agreement@10 with what is published, over a sample of learners (`agreement_of`).
-        old: Gives NDCG@10 on the old slice, the increment's and the retrain's; None where none was kept. Both are asked
-            only where nothing else decides, because they rank hundreds of lists.
+        old: Gives NDCG@10 on the old slice, the increment's and the retrain's with the same matrices; None where none
+            was kept. It and `agreement` are asked only where nothing else decides, because they rank hundreds of lists.
     """
     if guard.events >= rules.events and guard.difference.interval().high < 0:
         reason = f"shown to be worse since it was published: {guard}"
@@ -159,7 +159,7 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
     mine, parents = kept
     figures |= {"old": mine, "old_of_retrain": parents}
     if mine < rules.old_ratio * parents:
-        reason = f"forgets: NDCG@10 {mine:.4f} on the old slice, {parents:.4f} by the retrain it grew from"
+        reason = f"forgets: NDCG@10 {mine:.4f} on the old slice, {parents:.4f} by the retrain with the same matrices"
         return Verdict(Outcome.REJECTED, reason, figures)
     reason = f"{newest}; {AGREEMENT_AT_10} {share:.2f}; old slice {mine:.4f}, retrain {parents:.4f}"
     return Verdict(Outcome.PASSED, reason, figures)

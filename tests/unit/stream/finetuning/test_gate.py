@@ -54,8 +54,8 @@ def test_numbers_that_are_none_are_rejected_whatever_was_predicted() -> None:
 
 def test_a_candidate_that_forgets_is_rejected() -> None:
     better = trial([0.1, 0.2] * 15)
-    assert verdict(better, old=lambda: (0.079, 0.1)).outcome is Outcome.REJECTED
-    assert verdict(better, old=lambda: (0.081, 0.1)).outcome is Outcome.PASSED
+    assert verdict(better, old=lambda: (0.089, 0.1)).outcome is Outcome.REJECTED
+    assert verdict(better, old=lambda: (0.091, 0.1)).outcome is Outcome.PASSED
 
 
 def test_lists_are_ranked_only_where_nothing_else_decides() -> None:

@@ -15,7 +15,7 @@ from batch.encoding import encode
 from batch.preparation import rule_of
 from batch.ranking.likes import likes_before
 from recsys.events import Interaction
-from recsys.model.bundle import Bundle
+from recsys.model.bundle import Bundle, as_bundle
 from recsys.model.item_item import Gram
 from recsys.model.links import Links
 from recsys.record import RecordRules
@@ -26,7 +26,7 @@ from stream.finetuning.learners import Learners
 from stream.finetuning.learning import learn_block
 from stream.finetuning.line import Line
 from stream.finetuning.matrices import made_anew
-from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, events
+from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, events, hybrid
 
 Step = Callable[[Any, Sequence[Any]], tuple[Any, float]]
 
@@ -89,6 +89,19 @@ def test_those_of_the_parent_stay_where_too_few_of_its_likes_are_known(live_pare
 def test_a_parent_that_does_not_say_how_much_it_has_seen_keeps_its_own(parent: Bundle, step: Step) -> None:
     line = line_of(parent, step)
     assert not learn(line, events(1500, learners=150))["matrices_refreshed"]
+
+
+def test_what_they_rank_lower_is_not_what_an_increment_forgot() -> None:
+    """The old slice is held against the parent with the same matrices, else a refresh would count as forgetting."""
+    line = line_of(as_bundle(hybrid(seen_until=500, live=True)), still, least_lists=10**6)
+    learn(line, events(500, learners=150))
+    before = line.evidence.old_slice(line.variant)
+    learn(line, events(400, seed=1, learners=150), first=500)
+    assert line.variant.item_item.number > 0
+    after = line.evidence.old_slice(line.variant)
+    assert before is not None
+    assert after is not None
+    assert before[0] == before[1] != after[0] == after[1]
 
 
 def test_a_rejection_takes_them_back(live_parent: Bundle, step: Step) -> None:
