@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +33,12 @@ from stream.finetuning.trainer import Trainer
 from stream.finetuning.training_process import TrainerRules, make_trainer
 
 INCREMENTS = 10
+VERDICTS = 40
+"""In use one comes every few minutes, where something was learned."""
 
 
 class FineTuned(NamedTuple):
-    """What ten parts left behind.
+    """What ten increments left behind.
 
     Attributes:
         published: The model published last.
@@ -80,7 +83,7 @@ def old_slice(model: Bundle, old: Sequence[Moment]) -> float:
 
 
 def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, late: Sequence[Course]) -> FineTuned:
-    """Learns the events after the first so many, in ten parts.
+    """Learns the events after the first so many, and is judged 40 times.
 
     Late courses are taken over as in use, with the checkpoints.
     """
@@ -92,7 +95,7 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, la
     )
     (folder / "state").mkdir()
     rules = TrainerRules.of(settings)
-    gate = GateRules(events=100, moved=0.0, rejections=INCREMENTS + 1)
+    gate = GateRules(events=100, moved=0.0, rejections=VERDICTS + 1)
     trainer = make_trainer(replace(rules, learning=replace(LearningRules(), gate=gate)))
     trainer.offer([(course.course_id, course) for course in late])
     trainer.follow(bundle)
@@ -105,7 +108,7 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, la
     start_cpu_s = time.process_time() - began
     began = time.process_time()
     verdicts: list[str] = []
-    for part in np.array_split(np.arange(len(rest)), INCREMENTS):
+    for part in np.array_split(np.arange(len(rest)), VERDICTS):
         for place in part:
             trainer.learn(rest[place])
         verdicts.append(judged(trainer, len(verdicts)))
@@ -115,7 +118,8 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, la
     figures: dict[str, Any] = {
         "labels learned": line.learned,
         "new courses with rows": len(line.situations.courses) - len(parent.courses),
-        "verdicts": verdicts,
+        "verdicts": dict(Counter(each.partition(":")[0] for each in verdicts)),
+        "decided": [each for each in verdicts if not each.startswith(Outcome.WAITING)],
         "cpu_of_increments_s": round(spent, 2),
         "cpu_s": {"start of the fine-tuner, once": round(start_cpu_s, 1), "ten increments": round(spent, 2)},
     }

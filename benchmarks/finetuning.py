@@ -4,13 +4,13 @@
     python -m benchmarks.finetuning --drawn sparse --scale 0.1
 
 A model is fitted on the first 70 % of a history. The fine-tuner reads those (its start, which happens once), and then
-the next 15 % in ten parts, each followed by a verdict; what passes takes the place of the model. All models then rank
+the next 15 %, and is judged 40 times meanwhile; what passes takes the place of the model. All models then rank
 for the learners of the rest, from histories up to the cut: the first model, what was published last (it is called
 fine-tuned), what is in training after the last part and waits for evidence, and one fitted anew on 85 %. Each also
 ranks with the course features of the cut instead of those it was fitted with, as live features would have it. The old
 slice are labels of the first 70 %, ranked with the course features of their end. CPU is that of this process, one
-thread: of the fit alone; of a whole retrain, with its evaluation, gate, report and bundle; and of ten parts with their
-verdicts, checkpoints and bundles.
+thread: of the fit alone; of a whole retrain, with its evaluation, gate, report and bundle; and of fine-tuning with
+verdicts, checkpoints and bundles, of which an increment is a tenth.
 
 With `--late-courses` the first model knows only the courses that were touched by then. The others come through the
 catalogue: all models have them placed by their text, and beside the fine-tuner stands one that gives them no rows.
