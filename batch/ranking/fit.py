@@ -40,10 +40,10 @@ NEWCOMER_ORIGINS = 3
 MOST_NEWCOMERS = 1500
 LEARNED = (
     "mixer_weights", "mixer_hidden_kernel", "mixer_hidden_bias", "mixer_output_kernel", "mixer_output_bias",
-    "context_mean", "context_scale", "feature_mean", "feature_scale", "newcomer_weights", CURVATURE,
+    "context_mean", "context_scale", "feature_mean", "feature_scale", "newcomer_weights",
 )  # fmt: skip
-"""What is learned from the snapshots; another fit on a longer history may take it over. There is no curvature where
-there were no lists."""
+"""What is learned from the snapshots; another fit on a longer history may take it over. So it may take `CURVATURE`,
+which there is only where there were lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,8 @@ class RankerFit:
         towers = training.towers
         vectors = vectors_before(self._encoded, self._end_ms)
         features = course_features(activity(vectors, self._end_ms))
-        arrays = self._signal_arrays(self._end_ms, towers) | {
-            name: learned[name] for name in LEARNED if name in learned
-        }
+        taken_over = [*LEARNED, *({CURVATURE} & learned.keys())]
+        arrays = self._signal_arrays(self._end_ms, towers) | {name: learned[name] for name in taken_over}
         arrays["activity"] = vectors
         arrays["features"] = ((features - learned["feature_mean"]) / learned["feature_scale"]).astype(np.float32)
         return Fitted(arrays, towers.weight_files(), self._hyperparameters, tried, curve, lists, mixer_curve)

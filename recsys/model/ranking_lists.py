@@ -35,8 +35,7 @@ MOST_LOG_INVERSE = 8.0
 """Of a drawn candidate's weight in a rank."""
 
 CURVATURE = "mixer_curvature"
-"""The array of a bundle that says how much the retrain's lists say about the ranker's weights (`curvature`), for who
-learns them further. Nothing that ranks reads it."""
+"""The array of a bundle with the `curvature` of the retrain's lists. Only the fine-tuner reads it."""
 
 _LISTS_AT_A_TIME = 128
 

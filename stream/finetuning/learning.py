@@ -35,6 +35,8 @@ def learn_block(line: Line, block: Block) -> Counter[str]:
     folding = _Folding(line, block.place.partition)
     counts = Counter(folding.take(record) for record in block.records)
     counts += line.steps.take(_examples(line, folding.labels), line.lineage.of_published.increment, line.rng)
+    for name in folding.merged:
+        line.snapshots.forget(name)  # what came by a merge was not liked since
     if counts["set_back"]:
         line.back_to_published()
     refreshed = ""
@@ -60,6 +62,7 @@ class _Folding:
     Attributes:
         labels: To learn from.
         changes: Of records.
+        merged: Learners who gave or were given records by a merge.
     """
 
     def __init__(self, line: Line, partition: int) -> None:
@@ -67,6 +70,7 @@ class _Folding:
         self._of_learner, self._of_course = Counter[str](), Counter[str]()
         self.labels: list[Moment] = []
         self.changes: list[Change] = []
+        self.merged: set[str] = set()
 
     def take(self, record: LogRecord) -> str:
         """Takes one record; what became of it."""
@@ -87,6 +91,8 @@ class _Folding:
             if event.type == "erase":
                 erased = line.forget(user)
                 self.labels = [label for label in self.labels if label.user not in erased]
+            elif event.type == "merge":
+                self.merged |= {user, line.learners.owner(user)}
             return "control"
         if touch.bot:
             return "bot"

@@ -94,7 +94,9 @@ class Line:
             likes=self.activity.likes(),
         )
         self.steps = Steps(rules, step, start, origin.increment)
-        self.snapshots = Snapshots(rules.snapshots, rules.snapshot_learners)
+        learners = min(rules.snapshot_learners, rules.snapshot_cells // len(parent.courses))
+        self.snapshots = Snapshots(rules.snapshots, learners)
+        self._can_reweigh = CURVATURE in parent.arrays and rules.snapshots * learners >= rules.least_lists
 
     @property
     def increment(self) -> Increment:
@@ -171,20 +173,25 @@ class Line:
         self.evidence.decided()
 
     def reweigh(self) -> str:
-        """Estimates the ranker's weights anew, where the parent says how much its own lists say about them.
+        """Estimates the ranker's weights anew.
+
+        Not where the parent lacks the curvature of its own lists (`CURVATURE`), nor where the catalogue is so large
+        that the snapshots cannot hold enough learners.
 
         Returns:
             What was done, for the counts; "" for nothing.
         """
-        curvature, rules = self.parent.arrays.get(CURVATURE), self.rules
-        if curvature is None:
+        if self.frozen or not self._can_reweigh:
             return ""
-        lists = self.snapshots.lists(self.learners, self.situations, self.rng)
+        rules, lists = self.rules, self.snapshots.lists(self.learners, self.situations, self.rng)
         self.snapshots.begin(self.situations.features, int(self.rng.integers(2**63)))
         if lists is None or len(lists.base) < rules.least_lists:
             return ""
-        start, held, bound = self.increment.weights, rules.held_lists, rules.weights_bound
-        self.steps.reweigh(estimated(lists, curvature, start, held=held, bound=bound))
+        curvature, start = self.parent.arrays[CURVATURE], self.increment.weights
+        weights = estimated(lists, curvature, start, held=rules.held_lists, bound=rules.weights_bound)
+        if not np.isfinite(weights).all():
+            return "reweighing_not_finite"
+        self.steps.reweigh(weights)
         return "reweighed"
 
     def propose(self, version: str) -> None:

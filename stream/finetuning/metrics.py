@@ -10,7 +10,7 @@ RECORDS = Counter(
     "recsys_finetune_records",
     "Records and training steps of the fine-tuner, by what became of them: learned, folded, bot, capped, over_budget, "
     "frozen, seen_by_parent, control, passed_over; steps, stopped_not_finite, stopped_spike, set_back, "
-    "matrices_refreshed, rows_admitted, rows_expired (of new courses).",
+    "matrices_refreshed, reweighed (the ranker's weights estimated), rows_admitted, rows_expired (of new courses).",
     ["outcome"],
 )
 BLOCK_SECONDS = Histogram("recsys_finetune_block_seconds", "To learn one block, in seconds.")

@@ -1,9 +1,9 @@
 """The ranker's weights, estimated anew from what learners liked since earlier snapshots. No clock, no I/O.
 
-The increment's weights are those of least mean cost (`recsys.model.ranking_lists`) on the lists of the snapshots, plus
-a penalty toward the parent in the metric of its own lists: moving in a direction costs as much as the lists of the
-retrain said about it (elastic weight consolidation: Kirkpatrick and others, "Overcoming catastrophic forgetting in
-neural networks", PNAS 2017). So what these lists say nothing new about stays, and the old slice with it.
+The increment's weights minimise the mean cost (`recsys.model.ranking_lists`) on the lists of the snapshots, plus a
+penalty toward the parent's weights. The penalty is quadratic, and its matrix is the curvature of the cost on the
+retrain's own lists: a direction that mattered there is held, one that did not is free (elastic weight consolidation:
+Kirkpatrick and others, "Overcoming catastrophic forgetting in neural networks", PNAS 2017).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from recsys.model.inputs import Doubles, Floats
 from recsys.model.ranking_lists import RankingLists, cost
 
 _RIDGE = 1e-3
-"""Beside the curvature, which some directions of inputs that say the same have nothing of."""
+"""Added to the curvature, which is 0 in directions in which inputs are the same for all candidates."""
 
 _STEPS = 15
 
@@ -29,14 +29,18 @@ def estimated(
         lists: At least one.
         curvature: Of the retrain's lists `(INPUTS, INPUTS)`.
         start: The weights until now.
-        held: As how many lists those of the retrain count beside these: the fewer there are, the less they move.
+        held: How many lists the penalty stands for: the fewer lists there are beside it, the less they move.
         bound: Largest size of a weight.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 - of the batch layer's packages, in the training process alone
 
-    precision = held / len(lists.base) * (np.asarray(curvature, np.float64) + _RIDGE * np.eye(len(start)))
-    # In these coordinates the penalty is a circle, so few steps are enough.
-    whitened = np.linalg.cholesky(np.linalg.inv(precision))
+    if not np.isfinite(curvature).all():
+        return np.full_like(start, np.nan)
+    # Rounded to single precision it may have directions below 0.
+    sizes, directions = np.linalg.eigh(np.asarray(curvature, np.float64))
+    precision = held / len(lists.base) * (np.maximum(sizes, 0.0) + _RIDGE)
+    # In these coordinates the penalty is the same in all directions, so few steps are enough.
+    whitened = directions / np.sqrt(precision)
 
     def penalised(at: Doubles) -> tuple[float, Doubles]:
         value, gradient = cost(lists, whitened @ at)

@@ -38,9 +38,10 @@ class LearningRules:
         refresh_known: Least share of them that the learners remembered must hold. A topic without the parent's
             history, or more learners than are remembered, would give worse matrices than the parent's.
         snapshots: Most snapshots kept that the ranker's weights are estimated from.
-        snapshot_learners: Learners of each.
-        least_lists: Fewest lists from which they are estimated.
-        held_lists: As how many lists those of the retrain count beside those of the snapshots.
+        snapshot_learners: Most learners of each.
+        snapshot_cells: Most learners × courses of each, 4.5 MB of signals.
+        least_lists: Fewest lists from which the ranker's weights are estimated.
+        held_lists: How many lists the penalty toward the parent's weights stands for.
         weights_bound: Largest size of a ranker weight of an increment.
         new_courses: When a course that came after the parent has a row.
         gate: When an increment passes.
@@ -64,6 +65,7 @@ class LearningRules:
     refresh_known: float = 0.8
     snapshots: int = 8
     snapshot_learners: int = 70
+    snapshot_cells: int = 560_000
     least_lists: int = 200
     held_lists: float = 250.0
     weights_bound: float = 2.0

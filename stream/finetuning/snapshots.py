@@ -48,12 +48,13 @@ class Snapshot:
     """Learners as they were at their first label after an instant: an even sample of bounded size.
 
     Held are those whose ids have the smallest hashes (bottom-k sampling: Cohen and Kaplan, "Summarizing data using
-    bottom-k sketches", PODC 2007). So nobody need be remembered to be taken in once, and the first time.
+    bottom-k sketches", PODC 2007). So a learner is taken in once, at their first label, without a table of all who had
+    one. (After an erasure a place is free, and may be taken by a learner who had an earlier label.)
 
     Args:
         size: Most learners.
         features: Course features of the instant, standardised `(n, f)`.
-        salt: Of the hashes, so that each snapshot is another sample, and nobody can choose ids that are in it.
+        salt: Of the hashes, so that each snapshot is another sample.
     """
 
     def __init__(self, size: int, features: Floats, salt: int) -> None:
@@ -70,7 +71,8 @@ class Snapshot:
         if place == self._size or (place < len(self._held) and self._held[place].user == user):
             return
         signals = situation.signals.astype(np.float16)  # of every course: what will be liked is not known yet
-        held = _Held(self._hash(user), user, situation.touched, signals, situation.weights)
+        # Copies, because these are parts of arrays of all learners of a batch.
+        held = _Held(self._hash(user), user, situation.touched.copy(), signals, situation.weights.copy())
         self._held = [*self._held[:place], held, *self._held[place:]][: self._size]
 
     def _hash(self, user: str) -> int:
@@ -90,8 +92,7 @@ class Snapshot:
             scores = weights[: len(SIGNALS)] @ signals + weights[len(SIGNALS) :] @ features
             rows, log_inverse = candidates(np.where(offered, scores, -np.inf), touched, labels, rng)
             inputs = np.concatenate([signals[:, rows], features[:, rows]]).T
-            base = np.where(log_inverse > NEVER, scores[rows], 0.0)
-            found = (inputs, base, np.isin(rows, labels), log_inverse)
+            found = (inputs, scores[rows], np.isin(rows, labels), log_inverse)
             parts.append(tuple(_padded(a, width, p) for a, p in zip(found, (0.0, 0.0, 0.0, NEVER), strict=True)))
         if not parts:
             return RankingLists(np.empty((0, width, INPUTS), np.float32), *(np.empty((3, 0, width), np.float32)))

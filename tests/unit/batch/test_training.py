@@ -21,6 +21,7 @@ from recsys.model.bundle import Draft, as_bundle, load_bundle, write_bundle
 from recsys.model.history import pool_weights, strength
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures
+from recsys.model.ranking_lists import CURVATURE
 from recsys.model.scorer import Learner, Scorer
 from recsys.model.signals import SignalModel
 
@@ -133,6 +134,7 @@ def test_training_learns_what_each_learner_is_after(experiment: Experiment) -> N
     assert experiment.fitted.curve[-1] < experiment.fitted.curve[0]
     assert set(experiment.fitted.penalties) >= {experiment.model.settings.item_item_l2}
     assert experiment.fitted.lists > 0
+    assert np.diag(experiment.model.arrays[CURVATURE]).max() > 0
     popularity = experiment.baselines["popularity"].mean("recall@20")
     assert experiment.hybrid.mean("recall@20") > popularity + 0.1
 
@@ -154,7 +156,7 @@ def test_a_longer_history_takes_over_what_was_learned(later: Hybrid, hybrid: Dra
     """The mixer and the penalty are those of the first model; what they are applied to is new, here by the seed."""
     assert later.draft.settings.item_item_l2 == hybrid.settings.item_item_l2
     assert (later.lists, later.penalties) == (0, {})
-    for name in ("mixer_weights", "feature_mean", "newcomer_weights"):
+    for name in ("mixer_weights", "feature_mean", "newcomer_weights", CURVATURE):
         np.testing.assert_array_equal(later.draft.arrays[name], hybrid.arrays[name])
     before = hybrid.arrays["course_vectors"]
     assert np.abs(before - later.draft.arrays["course_vectors"][: len(before)]).max() > 1e-2

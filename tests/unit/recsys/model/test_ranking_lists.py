@@ -96,3 +96,13 @@ def test_positives_beyond_the_bound_are_left_out_by_chance() -> None:
     rows, _ = drawn(base, [], labels)
     best, others = sizes(1000)
     assert len(rows) == best + others + MOST_EXTRA
+    extra = rows[best + others :]
+    assert extra.min() < 500  # neither the first ones alone
+    assert extra.max() >= 900  # nor the last
+
+
+def test_a_positive_that_was_drawn_stands_for_itself_alone() -> None:
+    base = np.arange(1000.0, 0.0, -1.0).astype(np.float32)
+    best, _ = sizes(1000)
+    _, log_inverse = drawn(base, [], [*range(best, 1000)])  # all others are positives
+    assert not log_inverse.any()

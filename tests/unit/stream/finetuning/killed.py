@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from recsys.model.bundle import write_bundle
@@ -24,15 +25,16 @@ from tests.unit.stream.finetuning.drawn import LEARNING, blocks, course_of, even
 from tests.unit.stream.finetuning.reference import NumpyState, numpy_step
 
 PARTITIONS, EVENTS, SIZE = 2, 1000, 25
+RULES = replace(LEARNING, refresh_growth=0.05, refresh_known=0.1)
+"""Matrices and the ranker's weights are made anew some twenty times, so that kills meet them."""
+
 NEW = "new", "newer"
 """Courses that came after the parent; their rows are in the last checkpoint."""
 
 
 def trainer_in(folder: Path, models_dir: Path) -> Trainer:
     folder.mkdir(exist_ok=True)
-    return Trainer(
-        folder, models_dir, LEARNING, RecordRules(), checkpoint_blocks=8, step=numpy_step, start=NumpyState.at
-    )
+    return Trainer(folder, models_dir, RULES, RecordRules(), checkpoint_blocks=8, step=numpy_step, start=NumpyState.at)
 
 
 def run(folder: Path, models_dir: Path, bundle: Path, every: Iterable[Block], log: Path) -> None:

@@ -32,6 +32,7 @@ BOUNDED = replace(
     refresh_known=0.0,
     refresh_growth=0.2,
     new_courses=NewCourseRules(rows=3, events=5, learners=3, days=0.01, watched=6, offered=8),
+    gate=replace(LEARNING.gate, rejections=10**6),  # a frozen line would fill no table
 )
 
 
