@@ -49,7 +49,7 @@ class Matrices:
         likes: float,
     ) -> None:
         self._rules, self._l2, self._per_row = rules, l2, per_row
-        self.current, self._number, self._likes = origin, 0, likes
+        self.current, self._number, self._likes, self._refreshed_ms = origin, 0, likes, 0
         self._of_courses(arrays, row_of)
 
     def _of_courses(self, arrays: Mapping[str, NDArray[Any]], row_of: Mapping[str, int]) -> None:
@@ -92,9 +92,10 @@ class Matrices:
         Returns:
             What was done, for the counts; "" for nothing.
         """
-        if not self._likes or likes < self._likes * (1 + self._rules.refresh_growth):
+        grown = likes >= self._likes * (1 + self._rules.refresh_growth)
+        if not self._likes or not grown or at_ms < self._refreshed_ms + self._rules.refresh_ms:
             return ""
-        self._likes = likes
+        self._likes, self._refreshed_ms = likes, at_ms
         pairs = learners.liked(self._row_of)
         if len(pairs.user) < self._rules.refresh_known * likes:
             return "matrices_too_little_known"
@@ -110,7 +111,13 @@ class Matrices:
     def state(self) -> Mapping[str, Any]:
         """For the checkpoint."""
         number = self.current.number
-        return {"current": tuple(self.current) if number else None, "number": self._number, "likes": self._likes}
+        current = tuple(self.current) if number else None
+        return {
+            "current": current,
+            "number": self._number,
+            "likes": self._likes,
+            "refreshed_ms": self._refreshed_ms,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """From the checkpoint of a line with this parent."""
@@ -118,6 +125,7 @@ class Matrices:
             number, ease, future = state["current"]
             self.current = ItemItem(number, tuple(ease), tuple(future))
         self._number, self._likes = state["number"], state["likes"]
+        self._refreshed_ms = state.get("refreshed_ms", 0)  # a checkpoint of before has none
 
 
 def made_anew(pairs: LikedPairs, text: Links, *, at_ms: int, l2: float, per_row: int) -> tuple[Links, Links]:

@@ -35,6 +35,7 @@ class LearningRules:
         learners: Most learners remembered.
         max_courses: Most courses remembered of one.
         refresh_growth: Share by which the liked pairs grow before the item-item matrices are made anew.
+        refresh_ms: Least event time between two refreshes: of a short history each second may be such a share.
         refresh_known: Least share of them that the learners remembered must hold. A topic without the parent's
             history, or more learners than are remembered, would give worse matrices than the parent's.
         snapshots: Most snapshots kept that the ranker's weights are estimated from.
@@ -62,6 +63,7 @@ class LearningRules:
     learners: int = 50_000
     max_courses: int = 500
     refresh_growth: float = 0.02
+    refresh_ms: int = 10_000
     refresh_known: float = 0.8
     snapshots: int = 8
     snapshot_learners: int = 70

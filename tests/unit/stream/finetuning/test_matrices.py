@@ -78,6 +78,23 @@ def test_they_are_made_anew_each_time_the_likes_grew_by_a_share(live_parent: Bun
     assert not np.array_equal(draft.arrays["ease_weights"], live_parent.arrays["ease_weights"])
 
 
+def test_they_are_made_anew_no_more_often_than_every_so_many_seconds_of_events(live_parent: Bundle, step: Step) -> None:
+    """One event a second here, so each block of 50 is 50 s."""
+    refreshes = []
+    for refresh_ms in (0, 200_000):
+        line = line_of(live_parent, step, refresh_growth=0.01, refresh_ms=refresh_ms)
+        clicks, found = blocks(events(1000, learners=150)), list[int]()
+        for place, block in enumerate(clicks):
+            found += [place] * learn_block(line, block)["matrices_refreshed"]
+            again = line_of(live_parent, step, refresh_growth=0.01, refresh_ms=refresh_ms)
+            again.restore(line.state())  # a restart waits no less
+            line = again
+        refreshes.append(found)
+    assert len(refreshes[0]) > 10
+    assert len(refreshes[1]) >= 2
+    assert min(np.diff(refreshes[1])) >= 4
+
+
 def test_those_of_the_parent_stay_where_too_few_of_its_likes_are_known(live_parent: Bundle, step: Step) -> None:
     line = line_of(live_parent, step, refresh_known=1.1)
     counts = learn(line, events(1500, learners=150))
