@@ -34,7 +34,7 @@ from benchmarks.fold_commit import OneRecord
 from benchmarks.tables import tables
 from infra.devtools.local_redis import LocalRedis
 from recsys.catalog import Course, encode_course
-from recsys.course_sums.activity import untouched
+from recsys.course_sums.activity import Terms, added, untouched
 from recsys.events import Interaction, encode
 from recsys.keys import KeySpace, Partition, Shard, Topology
 from recsys.model.bundle import Bundle, Draft, load_bundle, write_bundle
@@ -42,7 +42,9 @@ from recsys.model.course_features import NAMES
 from recsys.model.live_catalogue import LiveCatalogue
 from recsys.model.live_features import LiveFeatures
 from recsys.model.placed_courses import MOST_PLACED
+from recsys.model.ranking_lists import CURVATURE
 from recsys.model.scorer import Scorer
+from recsys.model.signals import SIGNALS
 from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel
 from recsys.online_store.redis.store import RedisStore
 from recsys.record import RecordRules
@@ -73,16 +75,19 @@ def title_of(number: int) -> str:
 
 
 def parent(folder: Path) -> Path:
-    """A published bundle with a text, and course features that say what they are made of."""
+    """A published bundle with a text, course features that say what they are made of, and a curvature of its lists."""
     bundle = load_bundle(draw_bundle(folder, courses=KNOWN))
     words = {word: place for place, word in enumerate(SUBJECTS)}
     components = np.eye(len(words), dtype=np.float32)
+    once, width = np.ones(KNOWN), len(SIGNALS) + len(NAMES)
+    liked_once = Terms(np.arange(KNOWN), once * START_MS, once, once)
     arrays = {
         **bundle.arrays,
         COMPONENTS: components,
         "feature_mean": np.zeros(len(NAMES), np.float32),
         "feature_scale": np.ones(len(NAMES), np.float32),
-        "activity": untouched(KNOWN),
+        "activity": added(untouched(KNOWN), liked_once),
+        CURVATURE: np.eye(width, dtype=np.float32),
     }
     return write_bundle(folder, readable(bundle, arrays, TextModel(words, [1.0] * len(words), {}, components)))
 
