@@ -28,11 +28,15 @@ NEVER = -1e9
 CROSS_ENTROPY = 0.3
 SMOOTH_NDCG = 2.0
 SHARPNESS = 2.0
+"""How steeply the sigmoid rises that stands for "is ranked above"."""
+
 MOST_POSITIVES = 16
 CUT_OFF = 10.0
 MANY_POSITIVES = 0.8
+"""The gain of a list is divided by min(its positives, `CUT_OFF`) to this power."""
+
 MOST_LOG_INVERSE = 8.0
-"""Of a drawn candidate's weight in a rank."""
+"""Bounds the weight of a drawn candidate in a rank."""
 
 CURVATURE = "mixer_curvature"
 """The array of a bundle with the `curvature` of the retrain's lists. Only the fine-tuner reads it."""
@@ -111,7 +115,7 @@ def cost(lists: RankingLists, moved: Doubles) -> tuple[float, Doubles]:
 
 
 def curvature(lists: RankingLists) -> Doubles:
-    """Mean second derivative of the cross-entropy by the weights, where they are, `(f, f)`.
+    """Mean second derivative of the cross-entropy by the weights, at the weights as they are, `(f, f)`.
 
     It is the Fisher information of a softmax: how much lists of this kind say about each direction of the weights.
     """

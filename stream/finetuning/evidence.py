@@ -44,7 +44,7 @@ class Evidence:
 
         Args:
             moment: The learner just before it.
-            situations: Its situation by the number of item-item matrices, with those of `variant` and of `lineage`.
+            situations: Its situation with each item-item matrices of `variant` and of `lineage`, by their number.
             variant: In training.
             lineage: What is published.
             rng: Draws.

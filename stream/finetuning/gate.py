@@ -56,9 +56,11 @@ class GateRules:
         events: Positive events that must have been predicted since the last decision, at least 2.
         confidence: Of the interval of the difference that must lie above 0. Of increments that do nothing .8 lets one
             in ten pass at a verdict, about one in four at some verdict of many; by a mean above 0 every second.
-        evidence: How many times `events` what speaks for an increment adds up before it begins anew: it changes.
+        evidence: For how many times `events` evidence for an increment adds up before it begins anew, because the
+            increment changes meanwhile.
         moved: Least share of the top-10 of a sample that differs from what is published.
-        agreement: Least share of it that does not: an increment that replaces lists is broken, as it may move little.
+        agreement: Least share of it that does not differ: an increment moves little, so one that replaces whole lists
+            is broken.
         old_ratio: Least NDCG@10 on the old slice, as a share of the parent's with the same item-item matrices.
         rejections: In a row, after which nothing is learned until a retrain is published.
     """
@@ -132,7 +134,7 @@ def judge(  # noqa: PLR0911 - one return for each outcome, in their order
         rules: When it passes.
         newest: The increment beside what is published, since the last decision.
         guard: What is published beside what was before, since it was published.
-        finite: Whether all of its numbers are.
+        finite: Whether all numbers of the increment are.
         agreement: Gives agreement@10 with what is published, over a sample of learners (`agreement_of`).
         old: Gives NDCG@10 on the old slice, the increment's and the retrain's with the same matrices; None where none
             was kept. It and `agreement` are asked only where nothing else decides, because they rank hundreds of lists.

@@ -82,7 +82,7 @@ class Starvation:
     That blocks wait is not enough to say so: after a start, and after a time without the fine-tuner, there is a
     backlog, and blocks wait although the training process has all the processor time that it can use. What tells the
     two apart is how long the process was ready to run and had to wait for a processor, which the kernel counts. It is
-    starved where it wanted a processor for the whole of `WATCHED_S`, and others had it for more than half of that.
+    starved where it wanted a processor for at least `BUSY` of `WATCHED_S`, and others had it for over half of that.
 
     Args:
         began: Its processor time now.

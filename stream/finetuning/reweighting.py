@@ -18,6 +18,7 @@ _RIDGE = 1e-3
 """Added to the curvature, which is 0 in directions in which inputs are the same for all candidates."""
 
 _STEPS = 15
+"""Most iterations of the search for the least cost."""
 
 
 def estimated(
@@ -29,7 +30,7 @@ def estimated(
         lists: At least one.
         curvature: Of the retrain's lists `(INPUTS, INPUTS)`.
         start: The weights until now.
-        held: How many lists the penalty stands for: the fewer lists there are beside it, the less they move.
+        held: How many lists the penalty stands for: the fewer lists there are beside it, the less the weights move.
         bound: Largest size of a weight.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 - of the batch layer's packages, in the training process alone

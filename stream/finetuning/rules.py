@@ -26,21 +26,21 @@ class LearningRules:
         reservoir: Examples kept for replay.
         of_a_block: Most examples of a block: what bounds the CPU of an event.
         of_a_learner: Most examples of one learner in a block.
-        of_a_course: Most examples of one course in a block; a flood on one course would take all of it.
+        of_a_course: Most examples of one course in a block, so that a flood on one course does not take all of it.
         frequency_half_life: Of the courses' frequencies, in positive events.
         spike: Mean absolute deviations above the mean loss from which a step is not taken.
         stops: Steps not taken in a row after which the increment goes back to what is published.
         held: Examples of the time before the parent's end that are kept as the old slice.
-        sample: Latest situations of learners whose top-10 is compared.
+        sample: Latest labels, for whose learners the top-10 lists are compared.
         learners: Most learners remembered.
         max_courses: Most courses remembered of one.
         refresh_growth: Share by which the liked pairs grow before the item-item matrices are made anew.
-        refresh_ms: Least event time between two refreshes: of a short history each second may be such a share.
-        refresh_known: Least share of them that the learners remembered must hold. A topic without the parent's
-            history, or more learners than are remembered, would give worse matrices than the parent's.
+        refresh_ms: Least event time between two refreshes: in a short history the likes of a second may be that share.
+        refresh_known: Least share of the liked pairs that the learners remembered must hold. A topic without the
+            parent's history, or more learners than are remembered, would give worse matrices than the parent's.
         snapshots: Most snapshots kept that the ranker's weights are estimated from.
         snapshot_learners: Most learners of each.
-        snapshot_cells: Most learners × courses of each, 4.5 MB of signals.
+        snapshot_cells: Most learners × courses of each, which are 4.5 MB of signals.
         least_lists: Fewest lists from which the ranker's weights are estimated.
         held_lists: How many lists the penalty toward the parent's weights stands for.
         weights_bound: Largest size of a ranker weight of an increment.

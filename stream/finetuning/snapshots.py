@@ -1,4 +1,4 @@
-"""Snapshots: what ranked for some learners at an earlier time, to be held against all that they liked since.
+"""Snapshots: the ranker's inputs for some learners at an earlier time, to be compared with all they liked since.
 
 The retrain's ranker learns from such lists (`batch.ranking.snapshots`): a learner at an instant, and what they liked in
 the weeks after. A label of the stream is the next touch alone, often of the same hour. Signals and features are kept as
@@ -49,7 +49,7 @@ class Snapshot:
 
     Held are those whose ids have the smallest hashes (bottom-k sampling: Cohen and Kaplan, "Summarizing data using
     bottom-k sketches", PODC 2007). So a learner is taken in once, at their first label, without a table of all who had
-    one. (After an erasure a place is free, and may be taken by a learner who had an earlier label.)
+    one. (After an erasure or a merge a place is free, and may be taken by a learner who had an earlier label.)
 
     Args:
         size: Most learners.
