@@ -13,6 +13,7 @@
     ├── UnreadableState         4   a key in Redis holds what this release cannot read; no retry mends it
     │   ├── OutdatedState       4   an earlier release folded the state; `recsys rebuild` migrates it
     │   └── ShardDamaged        4   a commit was applied in part; `recsys rebuild` heals it
+    ├── FinetuningError         5   the fine-tuner's checkpoint is refused, or its training process ended
     └── BundleError             5   a model bundle that is missing or does not verify
         ├── CandidateRejected   6   a trained model that did not pass the gate
         └── PointerMoved        7   another model was published since this one's parent was looked up
@@ -152,6 +153,12 @@ class ShardDamaged(UnreadableState):
     def __init__(self, shard: int, key: str, problem: str) -> None:
         super().__init__(key, f"ended a commit of shard {shard} that was applied in part ({problem})")
         self.shard = shard
+
+
+class FinetuningError(RecsysError):
+    """The fine-tuner cannot go on: its checkpoint cannot be used or written, or its training process ended."""
+
+    exit_status = 5
 
 
 class BundleError(RecsysError):

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.errors import BundleError
+from recsys.errors import FinetuningError
 from recsys.process.atomic import write_atomically
 
 FILE = "checkpoint"
@@ -32,13 +32,13 @@ def write_checkpoint(folder: Path, state: Any) -> int:
         Its size in bytes.
 
     Raises:
-        BundleError: It cannot be written; the one before stays.
+        FinetuningError: It cannot be written; the one before stays.
     """
     content = msgspec.msgpack.encode(state, enc_hook=_packed)
     try:
         write_atomically(folder / FILE, hashlib.sha256(content).digest() + content)
     except OSError as error:
-        raise BundleError(f"cannot write the checkpoint {folder / FILE}: {error.strerror}") from None
+        raise FinetuningError(f"cannot write the checkpoint {folder / FILE}: {error.strerror}") from None
     return len(content)
 
 
@@ -46,7 +46,7 @@ def read_checkpoint(folder: Path) -> Any | None:
     """The state of the last checkpoint; None where there is none.
 
     Raises:
-        BundleError: The file cannot be read or was changed.
+        FinetuningError: The file cannot be read or was changed.
     """
     file = folder / FILE
     try:
@@ -54,9 +54,9 @@ def read_checkpoint(folder: Path) -> Any | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BundleError(f"cannot read the checkpoint {file}: {error.strerror}") from None
+        raise FinetuningError(f"cannot read the checkpoint {file}: {error.strerror}") from None
     if hashlib.sha256(raw[_DIGEST_BYTES:]).digest() != raw[:_DIGEST_BYTES]:
-        raise BundleError(f"the checkpoint {file} was changed after it was written; move it away to begin anew")
+        raise FinetuningError(f"the checkpoint {file} was changed after it was written; move it away to begin anew")
     return msgspec.msgpack.decode(raw[_DIGEST_BYTES:], ext_hook=_unpacked)
 
 
@@ -69,6 +69,6 @@ def _packed(value: Any) -> Any:
 
 def _unpacked(code: int, content: memoryview) -> NDArray[Any]:
     if code != _ARRAY:
-        raise BundleError(f"expected arrays in a checkpoint, received the extension {code}")
+        raise FinetuningError(f"expected arrays in a checkpoint, received the extension {code}")
     kind, shape, raw = msgspec.msgpack.decode(content)
     return np.frombuffer(raw, np.dtype(kind)).reshape(shape).copy()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.catalog import Course
-from recsys.errors import BundleError
+from recsys.errors import BundleError, FinetuningError
 from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
 from recsys.record import RecordRules
 from stream.finetuning.answers import Learned, Proposal, Standing
@@ -82,7 +82,8 @@ class Trainer:
             published: The bundle's folder.
 
         Raises:
-            BundleError: It cannot be loaded, is a baseline, or the checkpoint was changed.
+            BundleError: It cannot be loaded, or is a baseline.
+            FinetuningError: The checkpoint was changed, or is of another release.
         """
         version = published.name
         if self._line is None:
@@ -192,7 +193,7 @@ class Trainer:
     def _read(self) -> Mapping[str, Any] | None:
         state: Mapping[str, Any] | None = read_checkpoint(self._folder)
         if state is not None and state.get("format") != FORMAT:
-            raise BundleError(
+            raise FinetuningError(
                 f"expected a checkpoint of format {FORMAT} in {self._folder}, received one of another release; "
                 "move the folder away to begin anew"
             )

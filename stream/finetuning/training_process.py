@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from recsys.catalog import Course
-from recsys.errors import BundleError, RecsysError
+from recsys.errors import FinetuningError, RecsysError
 from recsys.process.native_logs import import_tensorflow
 from recsys.record import RecordRules
 from recsys.settings import Settings
@@ -173,7 +173,7 @@ class TrainingProcess:
         await self._call("dropped")
 
     async def _call(self, name: str, *arguments: Any) -> Any:
-        """Raises what the trainer raised, and `BundleError` where the process ended."""
+        """Raises what the trainer raised, and `FinetuningError` where the process ended."""
         async with self._turn:
             asked = asyncio.ensure_future(asyncio.to_thread(self._asked, name, arguments))
             try:
@@ -190,7 +190,7 @@ class TrainingProcess:
             self._pipe.send((name, arguments))
             return self._pipe.recv()
         except (EOFError, OSError):
-            raise BundleError(
+            raise FinetuningError(
                 f"the training process ended (exit status {self._process.exitcode}); a restart goes on where it was"
             ) from None
 

@@ -6,6 +6,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from recsys.errors import BundleError, FinetuningError
 from recsys.process.tasks import cancelled
 from stream.finetuning.blocks import Block, BlockId, Blocks, Ready
 from stream.finetuning.finetuner import MOST_WAITING, Finetuner
@@ -52,6 +55,33 @@ async def test_the_block_to_repeat_is_read_though_more_blocks_than_may_wait_lie_
     await asyncio.wait_for(read(), 20)
     await asyncio.wait_for(tuner._training.learned.wait(), 20)
     await cancelled([learning])
+
+
+def waiting_for_a_model(*answers: Any) -> Any:
+    """A fine-tuner whose training gives these answers to `follow`, one after the other."""
+    tuner: Any = object.__new__(Finetuner)
+    left = iter(answers)
+
+    async def follow() -> Any:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    tuner._settings, tuner._told, tuner._follow = SimpleNamespace(model_poll_seconds=0.0), "", follow
+    return tuner
+
+
+async def test_it_waits_for_a_model_that_can_be_fine_tuned() -> None:
+    tuner = waiting_for_a_model(None, BundleError("a baseline"), "standing")
+    assert await asyncio.wait_for(tuner._first_model(), 20) == "standing"
+
+
+async def test_it_does_not_wait_where_waiting_mends_nothing() -> None:
+    """A checkpoint that is refused, or a training process that ended, is no missing model."""
+    tuner = waiting_for_a_model(None, FinetuningError("the checkpoint was changed"))
+    with pytest.raises(FinetuningError, match="changed"):
+        await asyncio.wait_for(tuner._first_model(), 20)
 
 
 async def test_the_training_process_is_watched_and_behind_until_it_can_learn_and_where_no_more_blocks_may_wait() -> (

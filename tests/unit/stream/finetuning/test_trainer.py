@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.errors import BundleError
+from recsys.errors import FinetuningError
 from recsys.model.bundle import load_bundle, load_manifest, write_bundle
 from recsys.model.increment import Increment
 from stream.finetuning.candidates import broken_arrays
@@ -129,7 +129,7 @@ def test_a_checkpoint_that_was_changed_is_refused_by_name(new_trainer: New, pare
     new_trainer().follow(parent_path)
     file = tmp_path / "state" / FILE
     file.write_bytes(file.read_bytes()[:-1] + b"?")
-    with pytest.raises(BundleError, match=r"checkpoint .*checkpoint was changed .* move it away"):
+    with pytest.raises(FinetuningError, match=r"checkpoint .*checkpoint was changed .* move it away"):
         new_trainer().follow(parent_path)
 
 
@@ -138,7 +138,7 @@ def test_a_checkpoint_of_another_release_is_refused_with_the_way_out(
 ) -> None:
     (tmp_path / "state").mkdir()
     write_checkpoint(tmp_path / "state", {"number": 3, "line": {"parent": parent_path.name}})
-    with pytest.raises(BundleError, match="another release; move the folder away"):
+    with pytest.raises(FinetuningError, match="another release; move the folder away"):
         new_trainer().follow(parent_path)
 
 

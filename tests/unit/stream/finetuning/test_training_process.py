@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recsys.errors import ConfigurationError
+from recsys.errors import ConfigurationError, FinetuningError
 from recsys.process.tasks import CANCEL_AGAIN_S, cancelled
 from recsys.settings import load_settings
 from stream.finetuning import process
@@ -133,3 +134,13 @@ async def test_a_call_that_is_given_up_keeps_the_pipe_until_it_is_answered() -> 
         await second
         await ending
     assert first.cancelled()
+
+
+async def test_a_training_process_that_ended_is_no_missing_model(tmp_path: Path) -> None:
+    """Whoever waits for a model would wait for ever."""
+    training = TrainingProcess(load_settings(finetune_dir=tmp_path))
+    assert training.pid is not None
+    os.kill(training.pid, signal.SIGKILL)
+    with pytest.raises(FinetuningError, match="the training process ended"):
+        await training.follow(tmp_path)
+    await training.close()
