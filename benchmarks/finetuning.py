@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from batch.encoding import EncodedEvents, encode
 from batch.evaluation.cases import Case, build_cases, warm
@@ -36,7 +37,7 @@ from batch.history import History, from_files
 from batch.metrics import paired_bootstrap
 from batch.preparation import prepare, rule_of
 from batch.ranking.snapshots import activity_before
-from benchmarks.finetuned_models import INCREMENTS, fine_tuned, fitted, old_slice, retrain_cpu_s
+from benchmarks.finetuned_models import INCREMENTS, FineTuned, fine_tuned, fitted, old_slice, retrain_cpu_s
 from recsys.catalog import Course
 from recsys.files import INTERACTION_COLUMNS
 from recsys.model.bundle import Bundle, Draft, as_bundle
@@ -112,15 +113,8 @@ def compare(
     chosen = np.random.default_rng(0).permutation(len(cases))[:MOST_CASES]
     cases = [cases[place] for place in sorted(chosen)]
     offered = np.array([not course.retired for course in courses])
-    with tempfile.TemporaryDirectory() as name:
-        tuned = fine_tuned(parent, known, first, Path(name), late)
+    models, tuned = compared(parent, retrained, known, first, late)
     learning = tuned.figures
-    models = {
-        "parent": parent, "fine-tuned": tuned.published, "in training": tuned.in_training, "retrained": retrained
-    }  # fmt: skip
-    if late:
-        with tempfile.TemporaryDirectory() as name:
-            models["fine-tuned, no rows"] = fine_tuned(parent, known, first, Path(name), []).published
 
     def judged(model: Bundle, of: Sequence[Case]) -> Doubles:
         return ndcg(ScorerRecommender(Scorer(model), courses), of, offered)
@@ -139,20 +133,36 @@ def compare(
         "history": history.source,
         "events": len(events),
         "learners": len(cases),
-        "ndcg@10": {name: round(float(values.mean()), 4) for name, values in frozen.items()},
-        "ndcg@10, course features of the cut": {name: round(float(values.mean()), 4) for name, values in live.items()},
-        "fine-tuned / retrained": ratio(frozen, "fine-tuned"),
-        "fine-tuned / retrained, course features of the cut": ratio(live, "fine-tuned"),
-        "in training / retrained, course features of the cut": ratio(live, "in training"),
+        **beside_the_retrained(frozen, ""),
+        **beside_the_retrained(live, ", course features of the cut"),
         "old slice": {name: round(value, 4) for name, value in old.items()},
-        "fine-tuned - parent": list(paired_bootstrap(frozen["fine-tuned"], frozen["parent"], seed=0)),
-        "fine-tuned - parent, course features of the cut": list(
-            paired_bootstrap(live["fine-tuned"], live["parent"], seed=0)
-        ),
         "cpu_s": {"retrain": round(whole_cpu_s, 1), "fit alone": round(fit_cpu_s, 1), **learning.pop("cpu_s")},
         "retrain / one increment, cpu": round(INCREMENTS * whole_cpu_s / learning["cpu_of_increments_s"], 1),
         "fit alone / one increment, cpu": round(INCREMENTS * fit_cpu_s / learning["cpu_of_increments_s"], 1),
         **learning,
+    }
+
+
+def compared(
+    parent: Draft, retrained: Draft, known: pd.DataFrame, first: int, late: Sequence[Course]
+) -> tuple[dict[str, Draft], FineTuned]:
+    """The models by name, and what fine-tuning left behind."""
+    with tempfile.TemporaryDirectory() as name:
+        tuned = fine_tuned(parent, known, first, Path(name), late)
+    models = {"parent": parent, "fine-tuned": tuned.published, "in training": tuned.in_training}
+    if late:
+        with tempfile.TemporaryDirectory() as name:
+            models["fine-tuned, no rows"] = fine_tuned(parent, known, first, Path(name), []).published
+    return {**models, "retrained": retrained}, tuned
+
+
+def beside_the_retrained(values: dict[str, Doubles], condition: str) -> dict[str, Any]:
+    """NDCG@10 of each model, and of fine-tuning as a share of the retrained one's; names end with the condition."""
+    return {
+        f"ndcg@10{condition}": {name: round(float(each.mean()), 4) for name, each in values.items()},
+        f"fine-tuned / retrained{condition}": ratio(values, "fine-tuned"),
+        f"in training / retrained{condition}": ratio(values, "in training"),
+        f"fine-tuned - parent{condition}": list(paired_bootstrap(values["fine-tuned"], values["parent"], seed=0)),
     }
 
 

@@ -23,6 +23,7 @@ from stream.finetuning.learners import Change
 from stream.finetuning.line import Line
 from stream.finetuning.matrices import REFRESHED
 from stream.finetuning.moments import Moment
+from stream.finetuning.reweighting import reweigh
 from stream.finetuning.rules import LABELS
 
 
@@ -45,7 +46,7 @@ def learn_block(line: Line, block: Block) -> Counter[str]:
         refreshed = line.matrices.refresh(line.learners, line.activity.likes(), line.last_ms)
     line.situations.now(line.activity.features(line.last_ms))
     if refreshed == REFRESHED or (folding.changes and not line.snapshots):
-        counts[line.reweigh()] += 1
+        counts[reweigh(line)] += 1
     counts[refreshed] += 1
     del counts[""]
     line.positions[block.place.partition] = block.place.stop

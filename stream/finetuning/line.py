@@ -22,7 +22,6 @@ import numpy as np
 from recsys.model.bundle import Bundle
 from recsys.model.increment import Increment
 from recsys.model.placed_courses import BundleTexts
-from recsys.model.ranking_lists import CURVATURE
 from recsys.record import RecordRules
 from stream.finetuning.course_activity import CourseActivity
 from stream.finetuning.evidence import Evidence
@@ -32,7 +31,6 @@ from stream.finetuning.lineage import Lineage, Variant
 from stream.finetuning.matrices import Matrices
 from stream.finetuning.moved_rows import MovedRows
 from stream.finetuning.new_courses import NewCourses, OfferedCourses
-from stream.finetuning.reweighting import estimated
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.situations import Situations
 from stream.finetuning.snapshots import Snapshots
@@ -96,7 +94,6 @@ class Line:
         self.steps = Steps(rules, step, start, origin.increment)
         learners = min(rules.snapshot_learners, rules.snapshot_cells // len(parent.courses))
         self.snapshots = Snapshots(rules.snapshots, learners)
-        self._can_reweigh = CURVATURE in parent.arrays and rules.snapshots * learners >= rules.least_lists
 
     @property
     def increment(self) -> Increment:
@@ -171,28 +168,6 @@ class Line:
         self.steps.back_to(self.lineage.of_published.increment)
         self.matrices.back_to(self.lineage.of_published.item_item)
         self.evidence.decided()
-
-    def reweigh(self) -> str:
-        """Estimates the ranker's weights anew.
-
-        Not where the parent lacks the curvature of its own lists (`CURVATURE`), nor where the catalogue is so large
-        that the snapshots cannot hold enough learners.
-
-        Returns:
-            What was done, for the counts; "" for nothing.
-        """
-        if self.frozen or not self._can_reweigh:
-            return ""
-        rules, lists = self.rules, self.snapshots.lists(self.learners, self.situations, self.rng)
-        self.snapshots.begin(self.situations.features, int(self.rng.integers(2**63)))
-        if lists is None or len(lists.base) < rules.least_lists:
-            return ""
-        curvature, start = self.parent.arrays[CURVATURE], self.increment.weights
-        weights = estimated(lists, curvature, start, held=rules.held_lists, bound=rules.weights_bound)
-        if not np.isfinite(weights).all():
-            return "reweighing_not_finite"
-        self.steps.reweigh(weights)
-        return "reweighed"
 
     def propose(self, version: str) -> None:
         """The increment as it is was written as a bundle, and is to be published."""

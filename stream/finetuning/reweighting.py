@@ -12,13 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.model.inputs import Doubles, Floats
-from recsys.model.ranking_lists import RankingLists, cost
+from recsys.model.ranking_lists import CURVATURE, RankingLists, cost
+from stream.finetuning.line import Line
 
 _RIDGE = 1e-3
 """Added to the curvature, which is 0 in directions in which inputs are the same for all candidates."""
 
 _STEPS = 15
 """Most iterations of the search for the least cost."""
+
+
+def reweigh(line: Line) -> str:
+    """Estimates the ranker's weights of a line anew, and begins the next snapshot.
+
+    Not where the parent lacks the curvature of its own lists (`CURVATURE`), nor where the catalogue is so large that
+    the snapshots cannot hold enough learners.
+
+    Returns:
+        What was done, for the counts; "" for nothing.
+    """
+    rules, curvature = line.rules, line.parent.arrays.get(CURVATURE)
+    if line.frozen or curvature is None or line.snapshots.most_lists < rules.least_lists:
+        return ""
+    lists = line.snapshots.lists(line.learners, line.situations, line.rng)
+    line.snapshots.begin(line.situations.features, int(line.rng.integers(2**63)))
+    if lists is None or len(lists.base) < rules.least_lists:
+        return ""
+    start, held, bound = line.increment.weights, rules.held_lists, rules.weights_bound
+    weights = estimated(lists, curvature, start, held=held, bound=bound)
+    if not np.isfinite(weights).all():
+        return "reweighing_not_finite"
+    line.steps.reweigh(weights)
+    return "reweighed"
 
 
 def estimated(

@@ -128,10 +128,13 @@ class Snapshots:
     Args:
         count: Most snapshots kept.
         learners: Most of each.
+
+    Attributes:
+        most_lists: As many as they may hold together.
     """
 
     def __init__(self, count: int, learners: int) -> None:
-        self._learners = learners
+        self._learners, self.most_lists = learners, count * learners
         self._kept: deque[Snapshot] = deque(maxlen=count)
 
     def __len__(self) -> int:
