@@ -115,6 +115,11 @@ def test_what_the_parent_has_seen_is_kept_as_the_old_slice_and_not_learned(step:
     learn(line, events(500, learners=300))
     assert line.learned == 0
     assert line.evidence.old_slice(line.variant) is not None
+    origin = line.situations.origin
+    worse = origin.increment._replace(bias=np.linspace(-2, 2, N_COURSES).astype(np.float32))
+    mine, parents = line.evidence.old_slice(origin._replace(increment=worse)) or (0.0, 0.0)
+    assert mine != parents
+    assert (parents, parents) == line.evidence.old_slice(origin)
     learn(line, events(100, seed=1, learners=300), first=500)
     assert line.learned > 0
 
