@@ -117,7 +117,9 @@ def everything(arguments: argparse.Namespace) -> Iterator[System]:
 def files(folder: Path) -> tuple[Path, Path]:
     """MARS in the neutral form, or simulated learners."""
     data = Path(os.environ.get("RECSYS_DATA_DIR", HERE.parents[1] / "shared" / "data")) / "mars"
-    command = ["import", "mars", "--source", str(data)] if data.is_dir() else ["simulate"]
+    found = data.is_dir()
+    print(f"MARS from {data}" if found else f"no MARS at {data} (RECSYS_DATA_DIR): learners are simulated", flush=True)
+    command = ["import", "mars", "--source", str(data)] if found else ["simulate"]
     subprocess.run([*RECSYS, *command, "--out", str(folder)], check=True)
     return folder / "interactions.parquet", folder / "courses.parquet"
 

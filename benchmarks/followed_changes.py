@@ -5,8 +5,9 @@
 MARS, or simulated learners, in a real Kafka and Redis; a model learned from the topic, one worker, the API, events at a
 steady rate. Each clock starts before the change is sent, and answers are asked for one by one, all the time:
 
-- A new course has the text of one that exists, and a learner who viewed courses of its category views another one each
-  half second. The clock stops at the first answer that has it.
+- A new course has the text of one that exists, each round of another category. A learner who has seen all others but
+  five views one of them again each half second: theirs is a list that it is on wherever the model ranks it. One clock
+  stops at the first answer that has it, whoever ranked; one at the first from a list that a worker wrote.
 - A retired course (a null value) is the one that most of 50 learners' answers have. The clock stops at the last answer
   of theirs that has it; 5 s more are asked for.
 - A rollback is `recsys models rollback` from an increment, once the answer of one of ten learners is from that. The
@@ -17,16 +18,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import httpx
 import msgspec
@@ -36,6 +35,7 @@ from rich.table import Table
 
 from benchmarks.click_to_answer import RECSYS, TOPIC, System, everything, files
 from benchmarks.event_load import event_load
+from benchmarks.site import Site, courses_of
 from infra.devtools.new_course import Publish, publisher
 from recsys.catalog import Course, encode_course
 from recsys.files import read_interactions
@@ -48,64 +48,44 @@ from recsys.settings import Settings, load_settings
 WITHIN_S, QUIET_S = 60.0, 5.0
 VIEWS_EVERY_S = 0.5
 LEARNERS, OF_A_ROLLBACK = 50, 10
+SEEN_MOST, UNSEEN = "seen-most", 5
 LISTS_BEHIND = 12
 MOVED = 0.5
 """Standard deviation of what the increment adds to the courses' biases."""
 
 
-class Site:
-    """Learners at the API.
-
-    Args:
-        client: Of the API.
-    """
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client, self._views = client, 0
-
-    def ask(self, user: str) -> dict[str, Any]:
-        """The answer for a learner."""
-        response = self._client.get(f"/v1/users/{user}/recommendations", params={"n": 20}).raise_for_status()
-        found: dict[str, Any] = response.json()
-        return found
-
-    def courses(self, user: str) -> list[str]:
-        """Those of a learner's answer."""
-        return [each["course_id"] for each in self.ask(user)["recommendations"]]
-
-    def view(self, user: str, course_id: str) -> None:
-        """An event of a learner."""
-        self._views += 1
-        event = {"event_id": f"view-{self._views}", "user_id": user, "course_id": course_id, "type": "view"}
-        self._client.post("/v1/events", json=event | {"timestamp": now_ms()}).raise_for_status()
-
-    def until_cached(self, user: str) -> None:
-        """Returns when the learner's answers come from a list that a worker wrote."""
-        deadline = time.monotonic() + WITHIN_S
-        while self.ask(user)["source"] != "cached":
-            if time.monotonic() > deadline:
-                raise SystemExit(f"expected a cached list of {user} within {WITHIN_S:g} s")
-            time.sleep(0.1)
-
-
-def until_listed(site: Site, publish: Publish, number: int, alike: Sequence[Course]) -> float:
-    """Seconds from a new course's record to an answer that has it."""
-    fan, first = f"fan-{number}", alike[0]
-    for course in alike[:3]:
-        site.view(fan, course.course_id)
-    site.until_cached(fan)
-    new = msgspec.structs.replace(first, course_id=f"new-{number}", title=f"{first.title} II")
-    views, began = itertools.cycle(alike[1:]), time.perf_counter()
+def until_listed(site: Site, publish: Publish, number: int, alike: Course) -> tuple[float, float]:
+    """Seconds from the record of a new course to an answer that has it, and to one from a list that a worker wrote."""
+    new = msgspec.structs.replace(alike, course_id=f"new-{number}", title=f"{alike.title} II")
+    views_next = began = time.perf_counter()
     publish(new.course_id, encode_course(new))
-    views_next = began
-    while new.course_id not in site.courses(fan):
-        now = time.perf_counter()
+    answered = listed = 0.0
+    while not listed:
+        answer, now = site.ask(SEEN_MOST, n=UNSEEN + 1), time.perf_counter()  # a list is used where it is as long
+        if new.course_id in courses_of(answer):
+            answered = answered or now - began
+            listed = now - began if answer["source"] == "cached" else 0.0
         if now - began > WITHIN_S:
             raise SystemExit(f"expected {new.course_id} on a list within {WITHIN_S:g} s of its record")
         if now > views_next:
-            site.view(fan, next(views).course_id)
+            site.view(SEEN_MOST, alike.course_id)
             views_next = now + VIEWS_EVERY_S
-    return time.perf_counter() - began
+    site.view(SEEN_MOST, new.course_id)  # makes room on their list for the next one
+    return answered, listed
+
+
+def see_most(site: Site, courses: Sequence[str]) -> None:
+    """Views of all courses but `UNSEEN` by one learner, minutes apart; returns when a worker lists the others."""
+    for number, course_id in enumerate(courses[UNSEEN:], start=1):
+        site.view(SEEN_MOST, course_id, minutes_ago=number)
+    left, deadline = set(courses[:UNSEEN]), time.monotonic() + WITHIN_S
+    while True:
+        answer = site.ask(SEEN_MOST, n=UNSEEN)
+        if answer["source"] == "cached" and left.issuperset(courses_of(answer)):
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"expected a list of the other {UNSEEN} courses for {SEEN_MOST} within {WITHIN_S:g} s")
+        time.sleep(0.1)
 
 
 def until_gone(site: Site, publish: Publish, users: Sequence[str]) -> float:
@@ -181,29 +161,40 @@ def settings_of(system: System) -> Settings:
     )
 
 
+def most_touched(catalogue: Iterable[Course], touched: Iterable[str]) -> list[Course]:
+    """The course of each category that most events are of; the category with most courses first.
+
+    Args:
+        catalogue: All courses.
+        touched: Course ids, most events first.
+    """
+    by_id = {course.course_id: course for course in catalogue}
+    categories: dict[str, list[Course]] = {}
+    for course in (by_id[course_id] for course_id in touched if course_id in by_id):
+        categories.setdefault(course.category, []).append(course)
+    return [courses[0] for courses in sorted(categories.values(), key=len, reverse=True)]
+
+
 def measured(system: System, arguments: argparse.Namespace) -> dict[str, list[float]]:
     """All rounds; the first new course is the first that the loaded model places."""
     events = read_interactions(arguments.interactions)
     catalogue = load_bundle(next(Path(system.env["RECSYS_MODELS_DIR"]).glob("*T*"))).courses
-    touched = events["course_id"].value_counts().index
-    by_id = {course.course_id: course for course in catalogue}
-    subjects: dict[str, list[Course]] = {}
-    for course in (by_id[course_id] for course_id in touched if course_id in by_id):
-        subjects.setdefault(course.category, []).append(course)
-    largest = sorted(subjects.values(), key=len, reverse=True)
+    favourites = most_touched(catalogue, events["course_id"].value_counts().index)
     latest = list(dict.fromkeys(events.sort_values("timestamp")["user_id"][::-1]))[:LEARNERS]
     publish = publisher(settings_of(system))
     found: dict[str, list[float]] = {}
     with ExitStack() as stack:
         site = Site(stack.enter_context(httpx.Client(base_url=system.api, timeout=10)))
-        everybody, courses = sorted(set(events["user_id"])), sorted(by_id)
-        stack.enter_context(event_load(system.kafka, TOPIC, arguments.rate, everybody, courses, seed=1))
+        everybody, touches = sorted(set(events["user_id"])), list(events["course_id"])  # popular ones are drawn often
+        stack.enter_context(event_load(system.kafka, TOPIC, arguments.rate, everybody, touches, seed=1))
         time.sleep(arguments.warm_up)
         for user in latest[:OF_A_ROLLBACK]:
             site.until_cached(user)
         rounds = range(arguments.rounds)
         found["rollback"] = [until_back(site, system, latest[:OF_A_ROLLBACK]) for _ in rounds]
-        found["new course"] = [until_listed(site, publish, n, largest[n % len(largest)][:12]) for n in rounds]
+        see_most(site, [course.course_id for course in catalogue])
+        new = [until_listed(site, publish, n, favourites[n % len(favourites)]) for n in rounds]
+        found["new course, any answer"], found["new course, a worker's list"] = map(list, zip(*new, strict=True))
         found["retired course"] = [until_gone(site, publish, latest) for _ in rounds]
     return found
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
 from typing import Any
 
 import httpx
 import pytest
 
 from benchmarks import click_to_answer, followed_changes
-from benchmarks.followed_changes import Site, until_gone
+from benchmarks.followed_changes import until_gone, until_listed
+from benchmarks.site import Site
+from recsys.catalog import Course
 
 
 def test_all_that_the_system_reads_of_its_arguments_is_there() -> None:
@@ -40,3 +43,27 @@ def test_the_clock_of_a_retired_course_stops_at_the_last_answer_with_it(monkeypa
     assert answers[:5] == [True, False, False, True, False]
     assert not any(answers[4:])
     assert 0 < took < 5
+
+
+def test_the_clocks_of_a_new_course_stop_at_the_first_answer_and_at_a_workers_list() -> None:
+    """An answer that the API ranked itself is not a list that a worker wrote."""
+    answers = [("cached", ["a"]), ("model", ["a", "new-3"]), ("model", ["new-3"]), ("cached", ["new-3"])]
+    given, seen, published = list[float](), list[bytes](), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            seen.append(request.content)
+            return httpx.Response(202)
+        source, shown = answers[len(given)]
+        given.append(time.perf_counter())
+        return httpx.Response(200, json={"source": source, "recommendations": [{"course_id": each} for each in shown]})
+
+    began = time.perf_counter()
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://api") as client:
+        alike = Course(course_id="a", title="A", category="c")
+        answered, listed = until_listed(Site(client), lambda course_id, _: published.append(course_id), 3, alike)
+    assert published == ["new-3"]
+    assert len(given) == 4
+    assert given[0] - began < answered < given[2] - began
+    assert given[2] - began < listed < time.perf_counter() - began
+    assert b"new-3" in seen[-1]
