@@ -192,7 +192,7 @@ def measured(system: System, arguments: argparse.Namespace) -> dict[str, list[fl
             site.until_cached(user)
         rounds = range(arguments.rounds)
         found["rollback"] = [until_back(site, system, latest[:OF_A_ROLLBACK]) for _ in rounds]
-        see_most(site, [course.course_id for course in catalogue])
+        see_most(site, [course.course_id for course in sorted(catalogue, key=lambda course: course in favourites)])
         new = [until_listed(site, publish, n, favourites[n % len(favourites)]) for n in rounds]
         found["new course, any answer"], found["new course, a worker's list"] = map(list, zip(*new, strict=True))
         found["retired course"] = [until_gone(site, publish, latest) for _ in rounds]
