@@ -88,11 +88,7 @@ def fine_tuned(parent: Draft, events: pd.DataFrame, first: int, folder: Path, la
     Late courses are taken over as in use, with the checkpoints.
     """
     bundle = write_bundle(folder / "models", parent)
-    settings = load_settings(
-        finetune_dir=folder / "state",
-        models_dir=folder / "models",
-        finetune_checkpoint_blocks=16 if late else 1000,
-    )
+    settings = load_settings(finetune_dir=folder / "state", models_dir=folder / "models")
     (folder / "state").mkdir()
     rules = TrainerRules.of(settings)
     gate = GateRules(events=100, moved=0.0, rejections=VERDICTS + 1)

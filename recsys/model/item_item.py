@@ -97,7 +97,7 @@ class Gram:
 
     def inverse(self, l2: float) -> Inverse:
         """`(XᵀX + l2·I)⁻¹`."""
-        gram = np.array(self._gram, order="F")
+        gram = np.array(self._gram.T, order="F")  # itself, as it is symmetric; and so its memory is copied in one run
         gram[np.diag_indices_from(gram)] += np.float32(l2)
         return Inverse(_symmetric_inverse(gram), self, l2)
 

@@ -74,9 +74,10 @@ def strongest(weights: Callable[[Rows], sparse.csr_array], n: int, per_row: int)
 
 def dense_strongest(weights: Floats, per_row: int) -> sparse.csr_array:
     """As `strongest`, of dense rows `(r, k)` that are at hand; nothing where a weight is 0."""
-    size = np.abs(weights)
-    if per_row < weights.shape[1]:
-        size[size < np.partition(size, -per_row, axis=1)[:, -per_row, None]] = 0.0
+    size, width = np.abs(weights), weights.shape[1]
     kept = size > 0
+    if per_row < width:
+        kept &= size >= np.partition(size, width - per_row, axis=1)[:, width - per_row, None]
+    places = np.flatnonzero(kept)
     bounds = np.concatenate([[0], np.count_nonzero(kept, axis=1).cumsum()])
-    return sparse.csr_array((weights[kept], np.nonzero(kept)[1], bounds), shape=weights.shape)
+    return sparse.csr_array((weights.ravel()[places], places % width, bounds), shape=weights.shape)

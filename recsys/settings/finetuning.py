@@ -36,7 +36,10 @@ class FinetuningSettings(Section):
         description="Offsets of a partition that are learned together; fewer are learned sooner, at more CPU an event.",
     )
     finetune_checkpoint_blocks: int = Field(
-        default=16, ge=1, le=10_000, description="Blocks between two checkpoints; a restart learns them once more."
+        default=128,
+        ge=1,
+        le=10_000,
+        description="Blocks between two checkpoints, which are tens of megabytes; a restart learns them once more.",
     )
     finetune_gate_seconds: float = Field(
         default=300.0, ge=1e-3, le=86_400, description="How often an increment is judged, and published if it passes."

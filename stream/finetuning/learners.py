@@ -107,16 +107,12 @@ class Learners:
         Args:
             row_of: Course → row.
         """
-        users, courses, times = list[int](), list[int](), list[int]()
-        for number, learner in enumerate(self._known.values()):
-            if learner.bot.state() == "bot":
-                continue
-            for course, touch_ms in self._liked(learner):
-                if (row := row_of.get(course)) is not None:
-                    users.append(number)
-                    courses.append(row)
-                    times.append(touch_ms)
-        return LikedPairs(np.array(users, np.int32), np.array(courses, np.int32), np.array(times, np.int64))
+        liked = [self._liked(learner) for learner in self._known.values() if learner.bot.state() != "bot"]
+        users = np.arange(len(liked), dtype=np.int32).repeat([len(each) for each in liked])
+        rows = np.fromiter((row_of.get(course, -1) for each in liked for course, _ in each), np.int32, len(users))
+        times = np.fromiter((touch_ms for each in liked for _, touch_ms in each), np.int64, len(users))
+        known = rows >= 0
+        return LikedPairs(users[known], rows[known], times[known])
 
     def liked_by(self, user: str) -> list[str]:
         """The courses that a learner likes; none of a bot."""

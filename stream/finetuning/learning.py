@@ -2,8 +2,9 @@
 
 Events are decoded and folded (`learners`); each first touch of a course by a learner with a history is a label. All
 labels of the block are predicted together (`evidence`), become examples, and are then learned (`steps`); the course
-features are brought up to date (`course_activity`) and, now and then, the item-item matrices (`matrices`). So nothing
-of a block is known when its labels are predicted but what the learner did before.
+features are brought up to date (`course_activity`) and, now and then, the item-item matrices (`matrices`) and the
+ranker's weights (`reweighting`). So nothing of a block is known when its labels are predicted but what the learner did
+before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stream.finetuning.blocks import Block, LogRecord
 from stream.finetuning.examples import Example, example
 from stream.finetuning.learners import Change
 from stream.finetuning.line import Line
-from stream.finetuning.matrices import REFRESHED
+from stream.finetuning.matrices import KEPT, REFRESHED
 from stream.finetuning.moments import Moment
 from stream.finetuning.reweighting import reweigh
 from stream.finetuning.rules import LABELS
@@ -45,7 +46,7 @@ def learn_block(line: Line, block: Block) -> Counter[str]:
         line.activity.add(folding.changes)
         refreshed = line.matrices.refresh(line.learners, line.activity.likes(), line.last_ms)
     line.situations.now(line.activity.features(line.last_ms))
-    if refreshed == REFRESHED or (folding.changes and not line.snapshots):
+    if refreshed in {REFRESHED, KEPT} or (folding.changes and not line.snapshots):
         counts[reweigh(line)] += 1
     counts[refreshed] += 1
     del counts[""]

@@ -17,8 +17,8 @@ from stream.finetuning.learners import Learners
 from stream.finetuning.moved_rows import MovedRows, as_links
 from stream.finetuning.rules import LearningRules
 
-REFRESHED = "matrices_refreshed"
-"""What was done where they were made anew."""
+REFRESHED, KEPT = "matrices_refreshed", "matrices_kept"
+"""What a refresh did with them: made them anew, or left them for a later one."""
 
 
 class Matrices:
@@ -50,6 +50,7 @@ class Matrices:
     ) -> None:
         self._rules, self._l2, self._per_row = rules, l2, per_row
         self.current, self._number, self._likes, self._refreshed_ms = origin, 0, likes, 0
+        self._refreshes, self._known = 0, False
         self._of_courses(arrays, row_of)
 
     def _of_courses(self, arrays: Mapping[str, NDArray[Any]], row_of: Mapping[str, int]) -> None:
@@ -82,7 +83,7 @@ class Matrices:
         return of
 
     def refresh(self, learners: Learners, likes: float, at_ms: int) -> str:
-        """Makes them anew where that is due.
+        """A refresh, where one is due: makes them anew, or leaves them for a later one.
 
         Args:
             learners: Who did what.
@@ -96,8 +97,12 @@ class Matrices:
         if not self._likes or not grown or at_ms < self._refreshed_ms + self._rules.refresh_ms:
             return ""
         self._likes, self._refreshed_ms = likes, at_ms
+        turn, self._refreshes = self._refreshes % self._rules.matrices_every, self._refreshes + 1
+        if turn and self._known:
+            return KEPT
         pairs = learners.liked(self._row_of)
-        if len(pairs.user) < self._rules.refresh_known * likes:
+        self._known = len(pairs.user) >= self._rules.refresh_known * likes
+        if not self._known:
             return "matrices_too_little_known"
         self._number += 1
         ease, future = made_anew(pairs, self._text, at_ms=at_ms, l2=self._l2, per_row=self._per_row)
@@ -117,6 +122,8 @@ class Matrices:
             "number": self._number,
             "likes": self._likes,
             "refreshed_ms": self._refreshed_ms,
+            "refreshes": self._refreshes,
+            "known": self._known,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -125,7 +132,9 @@ class Matrices:
             number, ease, future = state["current"]
             self.current = ItemItem(number, tuple(ease), tuple(future))
         self._number, self._likes = state["number"], state["likes"]
-        self._refreshed_ms = state.get("refreshed_ms", 0)  # a checkpoint of before has none
+        # A checkpoint of before has none of these.
+        self._refreshed_ms, self._refreshes = state.get("refreshed_ms", 0), state.get("refreshes", 0)
+        self._known = state.get("known", False)
 
 
 def made_anew(pairs: LikedPairs, text: Links, *, at_ms: int, l2: float, per_row: int) -> tuple[Links, Links]:

@@ -151,19 +151,30 @@ class NewCourses:
         Returns:
             Whether anything changed.
         """
-        oldest_ms = now_ms - self._rules.days * MS_PER_DAY
-        gone = {each for each, at_ms in self._liked_ms.items() if at_ms < oldest_ms or offered.is_retired(each)}
-        gone.update([each for each in self.admitted if each not in gone][self._rules.rows :])  # the limit was lowered
+        gone = self._gone(offered, now_ms)
         for course_id in gone:
             del self.admitted[course_id], self._liked_ms[course_id]
-        due = [(each, offered.get(each)) for each, watched in self._watched.items() if self._is_due(watched)]
-        came = [(each, course) for each, course in due if course is not None]
-        came = came[: self._rules.rows - len(self.admitted)]
+        came = self._coming(offered)[: self._rules.rows - len(self.admitted)]
         for course_id, course in came:
             self.admitted[course_id], self._liked_ms[course_id] = course, now_ms
             del self._watched[course_id]
         retired, self.retired = self.retired, offered.retired_of(self._known, self.retired)
         return bool(gone or came or retired != self.retired)
+
+    def would_change(self, offered: OfferedCourses, now_ms: int) -> bool:
+        """Whether `take_over` has something to do; also where a course is due and all rows are taken."""
+        retired = offered.retired_of(self._known, self.retired)
+        return bool(self._gone(offered, now_ms) or self._coming(offered) or retired != self.retired)
+
+    def _gone(self, offered: OfferedCourses, now_ms: int) -> set[str]:
+        oldest_ms = now_ms - self._rules.days * MS_PER_DAY
+        gone = {each for each, at_ms in self._liked_ms.items() if at_ms < oldest_ms or offered.is_retired(each)}
+        gone.update([each for each in self.admitted if each not in gone][self._rules.rows :])  # the limit was lowered
+        return gone
+
+    def _coming(self, offered: OfferedCourses) -> list[tuple[str, Course]]:
+        due = [(each, offered.get(each)) for each, watched in self._watched.items() if self._is_due(watched)]
+        return [(each, course) for each, course in due if course is not None]
 
     def _is_due(self, watched: _Watched) -> bool:
         return watched.events >= self._rules.events and len(watched.learners) >= self._rules.learners

@@ -1,7 +1,8 @@
 """The order in which blocks were learned since the last checkpoint, written down before each is learned.
 
-Which partition's block is whole first differs from run to run. With this file a restart repeats the order of before, so
-its weights are those of a run that nothing disturbed.
+Which partition's block is whole first differs from run to run, and so does after which block a verdict decided from the
+evidence and left none. With this file a restart repeats both, so its weights and its evidence are those of a run that
+nothing disturbed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from stream.finetuning.blocks import BlockId
 
 FILE = "order.log"
 _FIELDS = 3
+_DECIDED = "decided"
 
 
 class BlockOrder:
@@ -32,18 +34,40 @@ class BlockOrder:
 
     def append(self, place: BlockId) -> None:
         """Writes a block down; it is on the disk when this returns."""
+        self._write(f"{place.partition} {place.start} {place.stop}")
+
+    def decided(self) -> None:
+        """Writes down that a verdict decided from the evidence after the blocks until now."""
+        self._write(_DECIDED)
+
+    def _write(self, line: str) -> None:
         with self._file.open("ab") as handle:
-            handle.write(f"{place.partition} {place.start} {place.stop}\n".encode())
+            handle.write(f"{line}\n".encode())
             handle.flush()
             os.fsync(handle.fileno())
 
     def since(self, checkpoint: int) -> list[BlockId]:
         """The blocks begun after the checkpoint of this number; a last line that a crash tore is none."""
+        return [BlockId(*map(int, fields)) for fields in self._lines(checkpoint) if len(fields) == _FIELDS]
+
+    def decided_after(self, checkpoint: int, blocks: int) -> bool:
+        """Whether a verdict decided from the evidence when so many blocks had been begun after a checkpoint."""
+        begun = 0
+        for fields in self._lines(checkpoint):
+            if fields == [_DECIDED] and begun == blocks:
+                return True
+            begun += len(fields) == _FIELDS
+        return False
+
+    def is_of(self, checkpoint: int) -> bool:
+        """Whether it is of the checkpoint of this number: a crash may have left that of the checkpoint before."""
+        return self._read()[:1] == [f"checkpoint {checkpoint}"]
+
+    def _lines(self, checkpoint: int) -> list[list[str]]:
+        return [line.split() for line in self._read()[1:]] if self.is_of(checkpoint) else []
+
+    def _read(self) -> list[str]:
         try:
-            lines = self._file.read_bytes().decode("ascii", "replace").split("\n")[:-1]
+            return self._file.read_bytes().decode("ascii", "replace").split("\n")[:-1]
         except FileNotFoundError:
             return []
-        if not lines or lines[0] != f"checkpoint {checkpoint}":
-            return []  # of an earlier checkpoint: the process ended between the checkpoint and `begin`
-        found = [line.split() for line in lines[1:]]
-        return [BlockId(*map(int, fields)) for fields in found if len(fields) == _FIELDS]

@@ -34,7 +34,9 @@ class LearningRules:
         sample: Latest labels, for whose learners the top-10 lists are compared.
         learners: Most learners remembered.
         max_courses: Most courses remembered of one.
-        refresh_growth: Share by which the liked pairs grow before the item-item matrices are made anew.
+        refresh_growth: Share by which the liked pairs grow before the next refresh; it estimates the ranker's weights
+            anew.
+        matrices_every: The first of so many refreshes makes the item-item matrices anew, too, which is most of the CPU.
         refresh_ms: Least event time between two refreshes: in a short history the likes of a second may be that share.
         refresh_known: Least share of the liked pairs that the learners remembered must hold. A topic without the
             parent's history, or more learners than are remembered, would give worse matrices than the parent's.
@@ -63,6 +65,7 @@ class LearningRules:
     learners: int = 50_000
     max_courses: int = 500
     refresh_growth: float = 0.02
+    matrices_every: int = 2
     refresh_ms: int = 10_000
     refresh_known: float = 0.8
     snapshots: int = 8

@@ -113,14 +113,15 @@ class Trainer:
         if state is None:
             return
         self._number = state["number"]
-        if not self._order.since(self._number):
-            self._order.begin(self._number)  # a crash may have left that of the checkpoint before
+        if not self._order.is_of(self._number):
+            self._order.begin(self._number)
         known = [state["line"]["lineage"][name] for name in ("published", "proposed", "before")]
         folder = self._models_dir / state["line"]["parent"]
         if version in known and folder.is_dir():
             line = self._new(load_bundle(folder))
             line.restore(state["line"])
             self._line = line
+            self._repeat_decision()
 
     def _begin(self, parent: Bundle) -> None:
         """A new line; it goes on from the learners and offsets of the one before, in memory or in the checkpoint."""
@@ -145,10 +146,13 @@ class Trainer:
     def learn(self, block: Block) -> Learned:
         """Learns a block."""
         line = self.line
-        if self._since >= len(self._order.since(self._number)):
+        repeats = self._since < len(self._order.since(self._number))
+        if not repeats:
             self._order.append(block.place)
         counts = learn_block(line, block)
         self._since += 1
+        if repeats:
+            self._repeat_decision()
         if self._since >= self._checkpoint_blocks:
             self._checkpoint()
         counts += self._rows
@@ -170,8 +174,10 @@ class Trainer:
         verdict = verdict_on(line)
         if verdict.outcome is Outcome.ROLL_BACK:
             return Proposal(verdict, self._models_dir / (line.lineage.before or ""), line.lineage.published)
-        if verdict.outcome is Outcome.REJECTED or line.evidence.newest.events != predicted:
-            self._checkpoint()  # a block learned again after a restart must find the evidence that this verdict left
+        if verdict.outcome is Outcome.REJECTED or line.new_courses.would_change(self._offered, line.last_ms):
+            self._checkpoint()
+        elif line.evidence.newest.events != predicted:
+            self._order.decided()  # a block learned again after a restart must find the evidence that this verdict left
         if verdict.outcome is not Outcome.PASSED:
             return Proposal(verdict)
         draft = draft_of(line, verdict, at_ms=at_ms)
@@ -189,6 +195,11 @@ class Trainer:
         """What was proposed is not published: somebody else published meanwhile."""
         self.line.lineage.was_dropped()
         self._checkpoint()
+
+    def _repeat_decision(self) -> None:
+        """What a verdict before a restart left of the evidence after the blocks until now."""
+        if self._order.decided_after(self._number, self._since):
+            self.line.evidence.decided()
 
     def _read(self) -> Mapping[str, Any] | None:
         state: Mapping[str, Any] | None = read_checkpoint(self._folder)

@@ -39,6 +39,7 @@ LEARNING = LearningRules(
     held=20,
     sample=20,
     refresh_growth=2.0,
+    matrices_every=1,
     snapshots=2,
     snapshot_learners=10,
     least_lists=5,

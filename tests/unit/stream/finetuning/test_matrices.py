@@ -95,6 +95,33 @@ def test_they_are_made_anew_no_more_often_than_every_so_many_seconds_of_events(l
     assert min(np.diff(refreshes[1])) >= 4
 
 
+def test_the_first_of_so_many_refreshes_makes_them_anew_and_the_others_estimate_weights_alone(
+    live_parent: Bundle, step: Step
+) -> None:
+    parent, done = live_parent, list[tuple[str, int]]()
+    for block in blocks(events(1000, learners=150)):
+        if not done:
+            line = line_of(parent, step, refresh_growth=0.05, refresh_ms=0, matrices_every=3)
+        counts = learn_block(line, block)
+        done += [(each, counts["reweighed"]) for each in ("matrices_refreshed", "matrices_kept") if counts[each]]
+        again = line_of(parent, step, refresh_growth=0.05, refresh_ms=0, matrices_every=3)
+        again.restore(line.state())  # a restart counts on
+        line = again
+    assert len(done) > 6
+    every = ["matrices_refreshed", "matrices_kept", "matrices_kept"]
+    assert [what for what, _ in done] == (every * len(done))[: len(done)]
+    assert all(reweighed for _, reweighed in done[4:])
+
+
+def test_each_refresh_looks_whether_enough_is_known_until_it_is(live_parent: Bundle, step: Step) -> None:
+    """Else weights would be estimated from histories of which the most is missing."""
+    line = line_of(live_parent, step, refresh_growth=0.05, refresh_known=1.1, matrices_every=3)
+    counts = learn(line, events(1000, learners=150))
+    assert counts["matrices_too_little_known"] > 3
+    assert not counts["matrices_kept"]
+    assert not counts["reweighed"]
+
+
 def test_those_of_the_parent_stay_where_too_few_of_its_likes_are_known(live_parent: Bundle, step: Step) -> None:
     line = line_of(live_parent, step, refresh_known=1.1)
     counts = learn(line, events(1500, learners=150))

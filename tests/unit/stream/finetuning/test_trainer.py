@@ -18,6 +18,7 @@ from recsys.model.increment import Increment
 from stream.finetuning.candidates import broken_arrays
 from stream.finetuning.checkpoint import FILE, write_checkpoint
 from stream.finetuning.gate import Outcome, Trial
+from stream.finetuning.order import FILE as ORDER
 from stream.finetuning.trainer import Trainer
 from tests.unit.stream.finetuning.drawn import LEARNING, N_COURSES, START_MS, blocks, course_of, events, hybrid
 
@@ -90,27 +91,73 @@ def test_kill_minus_9_at_random_moments_changes_no_bit(tmp_path: Path) -> None:
     assert "same bytes: True" in done.stdout
 
 
-def test_evidence_that_a_verdict_left_behind_does_not_come_back_with_a_restart(
-    new_trainer: New, parent_path: Path
-) -> None:
-    trainer = new_trainer(checkpoint_blocks=1000)
-    trainer.follow(parent_path)
-    for block in blocks(events(600)):
-        trainer.learn(block)
+def undecided(trainer: Trainer) -> None:
+    """Evidence that a verdict decides from, and leaves none: no difference that shows, over events enough."""
     evidence = trainer.line.evidence
     evidence.newest = Trial()
     for number in range(2 * LEARNING.gate.events):
         evidence.newest = evidence.newest.added(0.49 + (0.5 if number % 2 else -0.5), 0.5, number)
+
+
+@pytest.mark.parametrize("before", [0, 5, 12])
+def test_evidence_that_a_verdict_left_behind_does_not_come_back_with_a_restart(
+    new_trainer: New, parent_path: Path, tmp_path: Path, before: int
+) -> None:
+    """Wherever the verdict came, blocks that are learned again find the evidence of before."""
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(600))
+    trainer.follow(parent_path)
+    for block in stream[:before]:
+        trainer.learn(block)
+    undecided(trainer)
+    number = trainer._number
     assert trainer.propose(1).verdict.outcome is Outcome.WAITING
-    assert evidence.newest.events == 0
+    assert trainer.line.evidence.newest.events == 0
+    assert trainer._number == number
+    for block in stream[before:]:
+        trainer.learn(block)
     again = new_trainer(checkpoint_blocks=1000)
     standing = again.follow(parent_path)
-    assert not standing.repeated
+    assert standing.repeated == [block.place for block in stream]
+    for block in stream:
+        again.learn(block)
+    written = []
+    for each in (trainer, again):
+        write_checkpoint(tmp_path, each.line.state())
+        written.append((tmp_path / FILE).read_bytes())
+    assert written[0] == written[1]
+
+
+def test_nor_where_a_checkpoint_was_written_just_before(new_trainer: New, parent_path: Path) -> None:
+    trainer = new_trainer(checkpoint_blocks=1000)
+    trainer.follow(parent_path)
+    undecided(trainer)
+    trainer.dropped()  # which writes one
+    assert trainer.propose(1).verdict.outcome is Outcome.WAITING
+    again = new_trainer(checkpoint_blocks=1000)
+    again.follow(parent_path)
     assert again.line.evidence.newest.events == 0
 
 
-def test_a_new_course_does_not_wait_for_blocks_where_verdicts_write_checkpoints(
-    new_trainer: New, models_dir: Path
+def test_a_verdict_that_a_crash_tore_while_it_was_written_down_is_none(
+    new_trainer: New, parent_path: Path, tmp_path: Path
+) -> None:
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(600))
+    trainer.follow(parent_path)
+    for block in stream:
+        trainer.learn(block)
+    expected = trainer.line.evidence.newest
+    with (tmp_path / "state" / ORDER).open("ab") as file:
+        file.write(b"decide")
+    again = new_trainer(checkpoint_blocks=1000)
+    again.follow(parent_path)
+    for block in stream:
+        again.learn(block)
+    assert again.line.evidence.newest == expected
+
+
+@pytest.mark.parametrize(("share", "outcome"), [(0.0, Outcome.REJECTED), (0.5, Outcome.WAITING)])
+def test_a_new_course_waits_for_a_verdict_at_most_where_checkpoints_are_rare(
+    new_trainer: New, models_dir: Path, share: float, outcome: Outcome
 ) -> None:
     trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(350, learners=100, new=["new"]))
     trainer.offer([("new", course_of(42, "new"))])
@@ -118,9 +165,9 @@ def test_a_new_course_does_not_wait_for_blocks_where_verdicts_write_checkpoints(
     for block in stream[:-1]:
         trainer.learn(block)
     trainer.line.evidence.newest = Trial()
-    for number in range(2 * LEARNING.gate.events):
-        trainer.line.evidence.newest = trainer.line.evidence.newest.added(0.0, 0.5, number)
-    assert trainer.propose(1).verdict.outcome is Outcome.REJECTED
+    for number in range(2 * LEARNING.gate.events if outcome is Outcome.REJECTED else 1):
+        trainer.line.evidence.newest = trainer.line.evidence.newest.added(share, 0.5, number)
+    assert trainer.propose(1).verdict.outcome is outcome
     assert len(trainer.line.situations.courses) == N_COURSES + 1
     assert trainer.learn(stream[-1]).counts["rows_admitted"] == 1
 
