@@ -106,7 +106,7 @@ class Api:
         self._thread = threading.Thread(target=self._ask_on, daemon=True)
 
     def __enter__(self) -> Self:
-        self._child.wait_until(lambda: self._ask("u1") is not None, seconds=START_S)
+        self._child.wait_until(lambda: self.ask("u1") is not None, seconds=START_S)
         self._thread.start()
         return self
 
@@ -131,7 +131,7 @@ class Api:
         asked = 0
         while not self._end.wait(ASK_EVERY_S):
             began = time.monotonic()
-            answer = self._ask(f"u{asked % 50}")
+            answer = self.ask(f"u{asked % 50}")
             asked += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             self.statuses[0 if answer is None else answer[0]] += 1
@@ -139,7 +139,8 @@ class Api:
                 self.sources[answer[1]["source"]] += 1
                 self.versions[str(answer[1]["model_version"])] += 1
 
-    def _ask(self, user: str) -> tuple[int, dict[str, Any]] | None:
+    def ask(self, user: str) -> tuple[int, dict[str, Any]] | None:
+        """Status and document for one learner; None where it does not answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ASK_TIMEOUT_S)
         try:
             connection.request("GET", f"/v1/users/{user}/recommendations")

@@ -4,6 +4,7 @@ from tests.faults.cases import (  # noqa: F401
     bundles,
     cluster,
     damage,
+    finetuning,
     identity,
     kills,
     network,

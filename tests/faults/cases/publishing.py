@@ -41,7 +41,7 @@ def publications(stage: Stage) -> Findings:
     publish_model(stage)
     start(stage)
     with Api(stage) as api:
-        stage.wait_until(lambda: bool(_versions(stage)), within_s=RECOVERY_S, what="cached lists")
+        stage.wait_until(lambda: bool(list_versions(stage)), within_s=RECOVERY_S, what="cached lists")
         for turn in range(stage.times(3, least=1)):
             for name, publish in PUBLISHERS.items():
                 moved = publish(stage, 10 * turn + 1)
@@ -73,14 +73,14 @@ def _judge(stage: Stage, api: Api, findings: Findings, name: str, version: str) 
     api.forget()
     began, followed_s = time.monotonic(), 0.0
     while time.monotonic() - began < FOLLOWED_S:
-        seen_before = _others(_versions(stage), version) + _others(api.versions, version)
+        seen_before = _others(list_versions(stage), version) + _others(api.versions, version)
         api.forget()
         stage.wait(0.5)
         if seen_before:
             followed_s = time.monotonic() - began
     api.forget()
     stage.wait(WATCHED_S)
-    found = _versions(stage)
+    found = list_versions(stage)
     findings.expect(sum(api.versions.values()) > 0, f"no answers after a {name}")
     findings.expect(found[version] > 0, f"no lists of {version} {FOLLOWED_S:g} s after a {name}")
     longest = max(followed_s, findings.figures.get(name, 0.0))
@@ -92,7 +92,7 @@ def _others(versions: Counter[str], version: str) -> int:
     return sum(count for each, count in versions.items() if each != version)
 
 
-def _versions(stage: Stage) -> Counter[str]:
+def list_versions(stage: Stage) -> Counter[str]:
     """Version → cached lists of it in Redis."""
     names: Any = list(stage.client.scan_iter(LISTS, count=5000))
     values: Any = stage.client.mget(names) if names else []
@@ -115,8 +115,8 @@ def _publish(stage: Stage, seed: int) -> Moved:
     async def drop(store: RedisStore) -> None:
         await drop_outdated_lists(store, settle_s=settle_seconds(1.0))
 
-    _on_redis(stage, publish)
-    rest = threading.Thread(target=_on_redis, args=(stage, drop))
+    on_redis(stage, publish)
+    rest = threading.Thread(target=on_redis, args=(stage, drop))
     rest.start()
     return Moved(path.name, rest.join)
 
@@ -130,12 +130,12 @@ def _publish_and_die(stage: Stage, seed: int) -> Moved:
         moved = await store.publish_model(ModelPointer(path.name, str(path), now_ms), replacing=await store.model())
         assert moved
 
-    _on_redis(stage, publish)
+    on_redis(stage, publish)
     return Moved(path.name)
 
 
 def _roll_back(stage: Stage, _seed: int) -> Moved:
-    before = _version(stage, KeySpace().model_previous)
+    before = version_at(stage, KeySpace().model_previous)
     command = [sys.executable, "-m", "recsys.cli", "models", "rollback", "--json"]
     process = subprocess.Popen(command, env=stage.environment(), stdout=subprocess.PIPE, text=True)
 
@@ -144,7 +144,7 @@ def _roll_back(stage: Stage, _seed: int) -> Moved:
         assert json.loads(said)["published"] == before
 
     stage.wait_until(
-        lambda: _version(stage, KeySpace().model_current) == before,
+        lambda: version_at(stage, KeySpace().model_current) == before,
         within_s=RECOVERY_S,
         what="a pointer that moved back",
     )
@@ -153,7 +153,7 @@ def _roll_back(stage: Stage, _seed: int) -> Moved:
 
 def _take_back(stage: Stage, seed: int) -> Moved:
     """An increment has lists of its own beside those that it serves on, and is rolled back."""
-    path, before = _bundle(stage, seed + 2), _version(stage, KeySpace().model_current)
+    path, before = _bundle(stage, seed + 2), version_at(stage, KeySpace().model_current)
 
     async def publish(store: RedisStore) -> None:
         now_ms, current = time.time_ns() // 1_000_000, await store.model()
@@ -161,19 +161,22 @@ def _take_back(stage: Stage, seed: int) -> Moved:
         line = current.line_after(LISTS_BEHIND)
         await publish_bundle(store, path, replacing=current, at_ms=now_ms, keep=KEPT, line=line)
 
-    _on_redis(stage, publish)
+    on_redis(stage, publish)
     stage.wait(FOLLOWED_S / 2)  # any other publication would have deleted the lists of before by now
-    found = _versions(stage)
+    found = list_versions(stage)
     assert min(found[path.name], found[before]) > 0, found
     return _roll_back(stage, seed)
 
 
-def _version(stage: Stage, key: str) -> str:
+def version_at(stage: Stage, key: str) -> str:
+    """The version that a pointer in Redis names."""
     value: Any = stage.client.get(key)
     return str(json.loads(value)["version"])
 
 
-def _on_redis(stage: Stage, work: Callable[[RedisStore], Awaitable[None]]) -> None:
+def on_redis(stage: Stage, work: Callable[[RedisStore], Awaitable[None]]) -> None:
+    """Runs work on a store of its own, to its end."""
+
     async def run() -> None:
         store = RedisStore.for_stream(stage.redis.url)
         try:
