@@ -22,12 +22,15 @@ from scipy import linalg, sparse
 from recsys.engagement import MS_PER_DAY
 from recsys.model.inputs import Floats, Rows
 from recsys.model.placed_courses import LENDERS
-from recsys.model.pruning import CELLS, dense_strongest, largest_of_each, largest_of_rows, strongest
+from recsys.model.pruning import CELLS, dense_strongest, largest_of_each, strongest
 
 MAX_DENSE = 4096
 """Courses in the dense Gram matrix: 64 MiB in single precision, and an inverse in some seconds."""
 
 FUTURE_DAYS = 30.0
+_BLOCK = 512
+"""Rows of a symmetric matrix at a time."""
+
 _FEW_LIKES = 14
 """A product by likes takes 2 operations for each, one by a dense matrix some 7 times as fast one for each course."""
 
@@ -80,7 +83,7 @@ class Gram:
         self.counts = np.bincount(likes.binary.indices, minlength=likes.binary.shape[1])
         most = min(max_dense, int((self.counts > 0).sum()))
         self.kept: NDArray[np.integer[Any]] = np.sort(np.argsort(-self.counts, kind="stable")[:most])
-        self._gram = _product(likes.binary[:, self.kept], likes.binary[:, self.kept])
+        self._gram = _gram(likes.binary[:, self.kept])
 
     @cached_property
     def together(self) -> Floats:
@@ -216,7 +219,7 @@ def with_lent_columns(
         matrix: Weights `(n, n)`, none in the columns of `unliked`.
         similarity: Cosines of texts `(n, n)`, symmetric but for pruning.
         unliked: Mask `(n,)`.
-        per_row: How many weights are kept in a row.
+        per_row: How many weights are kept in a row, and all that tie with the last.
     """
     found = similarity[np.flatnonzero(unliked)].tocoo()
     new, old, cosine = np.flatnonzero(unliked)[found.row], found.col, found.data
@@ -225,9 +228,8 @@ def with_lent_columns(
     new, old, cosine = new[lends][nearest], old[lends][nearest], cosine[lends][nearest]
     total = np.bincount(new, cosine, minlength=matrix.shape[0])
     shares = (cosine**2 / total[new]).astype(np.float32)
-    both = (matrix + matrix @ sparse.csr_array((shares, (old, new)), shape=matrix.shape)).tocoo()
-    kept = largest_of_rows(both.row, np.abs(both.data), per_row)
-    return sparse.csr_array((both.data[kept], (both.row[kept], both.col[kept])), shape=matrix.shape)
+    both = sparse.csr_array(matrix + matrix @ sparse.csr_array((shares, (old, new)), shape=matrix.shape))
+    return strongest(lambda rows: both[rows], len(unliked), per_row)
 
 
 def _product(left: sparse.csr_array, right: sparse.csr_array) -> Floats:
@@ -240,6 +242,17 @@ def _product(left: sparse.csr_array, right: sparse.csr_array) -> Floats:
     return product
 
 
+def _gram(likes: sparse.csr_array) -> Floats:
+    """`XᵀX`, dense; what is left of the diagonal is copied from what is right of it."""
+    turned, by_course = likes.T.tocsr(), likes.tocsc()
+    gram = np.empty((likes.shape[1], likes.shape[1]), np.float32)
+    for start in range(0, len(gram), _BLOCK):
+        stop = start + _BLOCK
+        gram[start:stop, start:] = (turned[start:stop] @ by_course[:, start:].tocsr()).toarray()
+        gram[stop:, start:stop] = gram[start:stop, stop:].T
+    return gram
+
+
 def _symmetric_inverse(gram: Floats) -> Floats:
     """Inverse of a positive definite matrix, in column order, by its Cholesky factor, in place."""
     if not len(gram):
@@ -248,8 +261,8 @@ def _symmetric_inverse(gram: Floats) -> Floats:
     inverse, failed_too = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed or failed_too:
         raise FloatingPointError("the Gram matrix is not positive definite; raise the ridge penalty")
-    for start in range(0, len(inverse), 512):  # the factor is the lower half; block by block, no second matrix
-        stop = start + 512
+    for start in range(0, len(inverse), _BLOCK):  # the factor is the lower half; block by block, no second matrix
+        stop = start + _BLOCK
         block = np.tril(inverse[start:stop, start:stop])
         inverse[start:stop, start:stop] = block + np.tril(block, -1).T
         inverse[start:stop, stop:] = inverse[stop:, start:stop].T

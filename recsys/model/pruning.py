@@ -24,23 +24,6 @@ def largest_of_each(group: NDArray[np.integer[Any]], size: Floats, most: int) ->
     return chosen
 
 
-def largest_of_rows(row: NDArray[np.integer[Any]], size: Floats, most: int) -> NDArray[np.intp]:
-    """As `largest_of_each` of `row`, which does not fall: each row is sorted for itself, which takes a fifth."""
-    counts = np.bincount(row)
-    starts = counts.cumsum() - counts
-    parts = [np.zeros(0, np.intp)]
-    step = max(1, CELLS // max(1, int(counts.max(initial=0))))  # one wide row makes all of its step as wide
-    for first in range(0, len(counts), step):
-        some, begins = counts[first : first + step], starts[first : first + step]
-        here = slice(begins[0], begins[-1] + some[-1])
-        rows = row[here] - first
-        padded = np.full((len(some), some.max()), np.inf, np.float32)
-        padded[rows, np.arange(len(rows)) + begins[0] - begins[rows]] = -size[here]
-        order = np.argsort(padded, axis=1, kind="stable")[:, :most]
-        parts.append((begins[:, None] + order)[np.arange(order.shape[1]) < some[:, None]])
-    return np.concatenate(parts)
-
-
 def strongest(weights: Callable[[Rows], sparse.csr_array], n: int, per_row: int) -> sparse.csr_array:
     """Keeps the `per_row` weights of largest size in each row of `(n, n)`, all that tie with the last.
 

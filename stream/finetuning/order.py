@@ -1,13 +1,14 @@
 """The order in which blocks were learned since the last checkpoint, written down before each is learned.
 
 Which partition's block is whole first differs from run to run, and so does after which block a verdict decided from the
-evidence and left none. With this file a restart repeats both, so its weights and its evidence are those of a run that
-nothing disturbed.
+evidence or an increment was published. With this file a restart repeats all of it, so its weights and its evidence are
+those of a run that nothing disturbed.
 """
 
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 
 from recsys.process.atomic import write_atomically
@@ -15,7 +16,15 @@ from stream.finetuning.blocks import BlockId
 
 FILE = "order.log"
 _FIELDS = 3
-_DECIDED = "decided"
+
+
+class Mark(StrEnum):
+    """What a verdict did between two blocks."""
+
+    DECIDED = "decided"
+    """From the evidence; none of it is left."""
+    PUBLISHED = "published"
+    """What was proposed is."""
 
 
 class BlockOrder:
@@ -36,9 +45,9 @@ class BlockOrder:
         """Writes a block down; it is on the disk when this returns."""
         self._write(f"{place.partition} {place.start} {place.stop}")
 
-    def decided(self) -> None:
-        """Writes down that a verdict decided from the evidence after the blocks until now."""
-        self._write(_DECIDED)
+    def mark(self, mark: Mark) -> None:
+        """Writes down what a verdict did after the blocks until now."""
+        self._write(mark)
 
     def _write(self, line: str) -> None:
         with self._file.open("ab") as handle:
@@ -50,21 +59,21 @@ class BlockOrder:
         """The blocks begun after the checkpoint of this number; a last line that a crash tore is none."""
         return [BlockId(*map(int, fields)) for fields in self._lines(checkpoint) if len(fields) == _FIELDS]
 
-    def decided_after(self, checkpoint: int, blocks: int) -> bool:
-        """Whether a verdict decided from the evidence when so many blocks had been begun after a checkpoint."""
-        begun = 0
+    def marks_after(self, checkpoint: int, blocks: int) -> list[Mark]:
+        """What verdicts did when so many blocks had been begun after a checkpoint."""
+        begun, found = 0, list[Mark]()
         for fields in self._lines(checkpoint):
-            if fields == [_DECIDED] and begun == blocks:
-                return True
+            if begun == blocks and fields[0] in set(Mark):
+                found.append(Mark(fields[0]))
             begun += len(fields) == _FIELDS
-        return False
+        return found
 
     def is_of(self, checkpoint: int) -> bool:
         """Whether it is of the checkpoint of this number: a crash may have left that of the checkpoint before."""
         return self._read()[:1] == [f"checkpoint {checkpoint}"]
 
     def _lines(self, checkpoint: int) -> list[list[str]]:
-        return [line.split() for line in self._read()[1:]] if self.is_of(checkpoint) else []
+        return [line.split() for line in self._read()[1:] if line.strip()] if self.is_of(checkpoint) else []
 
     def _read(self) -> list[str]:
         try:

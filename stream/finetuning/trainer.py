@@ -24,7 +24,7 @@ from stream.finetuning.judging import draft_of, verdict_on
 from stream.finetuning.learning import learn_block
 from stream.finetuning.line import Line
 from stream.finetuning.new_courses import OfferedCourses
-from stream.finetuning.order import BlockOrder
+from stream.finetuning.order import BlockOrder, Mark
 from stream.finetuning.rules import LearningRules
 from stream.finetuning.steps import Start, Step
 
@@ -91,7 +91,10 @@ class Trainer:
         line = self._line
         if line is not None and version == line.lineage.proposed:
             line.was_published()
-            self._checkpoint()
+            if self._since:
+                self._checkpoint()
+            else:
+                self._order.mark(Mark.PUBLISHED)  # the checkpoint that says what was proposed is not yet out of date
         elif line is not None and version == line.lineage.before:
             line.was_rolled_back()  # by us before a crash, or by an operator
             self._checkpoint()
@@ -121,7 +124,7 @@ class Trainer:
             line = self._new(load_bundle(folder))
             line.restore(state["line"])
             self._line = line
-            self._repeat_decision()
+            self._repeat_marks()
 
     def _begin(self, parent: Bundle) -> None:
         """A new line; it goes on from the learners and offsets of the one before, in memory or in the checkpoint."""
@@ -152,7 +155,7 @@ class Trainer:
         counts = learn_block(line, block)
         self._since += 1
         if repeats:
-            self._repeat_decision()
+            self._repeat_marks()
         if self._since >= self._checkpoint_blocks:
             self._checkpoint()
         counts += self._rows
@@ -177,7 +180,9 @@ class Trainer:
         if verdict.outcome is Outcome.REJECTED or line.new_courses.would_change(self._offered, line.last_ms):
             self._checkpoint()
         elif line.evidence.newest.events != predicted:
-            self._order.decided()  # a block learned again after a restart must find the evidence that this verdict left
+            self._order.mark(
+                Mark.DECIDED
+            )  # a block learned again after a restart must find the evidence that this verdict left
         if verdict.outcome is not Outcome.PASSED:
             return Proposal(verdict)
         draft = draft_of(line, verdict, at_ms=at_ms)
@@ -196,10 +201,13 @@ class Trainer:
         self.line.lineage.was_dropped()
         self._checkpoint()
 
-    def _repeat_decision(self) -> None:
-        """What a verdict before a restart left of the evidence after the blocks until now."""
-        if self._order.decided_after(self._number, self._since):
-            self.line.evidence.decided()
+    def _repeat_marks(self) -> None:
+        """What verdicts did before a restart after the blocks until now."""
+        for mark in self._order.marks_after(self._number, self._since):
+            if mark is Mark.DECIDED:
+                self.line.evidence.decided()
+            else:
+                self.line.was_published()
 
     def _read(self) -> Mapping[str, Any] | None:
         state: Mapping[str, Any] | None = read_checkpoint(self._folder)

@@ -128,13 +128,13 @@ def test_pruning_to_all_changes_nothing() -> None:
 
 
 def test_lent_columns_leave_the_largest_weights_of_each_row() -> None:
-    """Ties beyond the bound go, too; a row without a weight stays empty."""
-    weights = np.array([[0, 3, -5, 3, 1], [0] * 5, [2, 2, 2, 2, 2], [0, 0, 0, 0, 7], [-1, 4, 0, 0, 0]], np.float32)
+    """And all that tie with the last; a row without a weight stays empty."""
+    weights = np.array([[0, 3, -5, 2, 1], [0] * 5, [2, 2, 2, 2, 2], [0, 0, 0, 0, 7], [-1, 4, 0, 0, 0]], np.float32)
     nothing = sparse.csr_array(np.zeros((5, 5), np.float32))
     found = with_lent_columns(sparse.csr_array(weights), nothing, np.zeros(5, dtype=bool), 2)
-    assert np.diff(found.indptr).tolist() == [2, 0, 2, 1, 2]
-    assert found.indices.tolist() == [1, 2, 0, 1, 4, 0, 1]
-    assert found.data.tolist() == [3, -5, 2, 2, 7, -1, 4]
+    assert np.diff(found.indptr).tolist() == [2, 0, 5, 1, 2]
+    assert found.indices.tolist() == [1, 2, 0, 1, 2, 3, 4, 4, 0, 1]
+    assert found.data.tolist() == [3, -5, 2, 2, 2, 2, 2, 7, -1, 4]
 
 
 def test_text_similarity_orders_as_the_cosine_with_the_profile() -> None:

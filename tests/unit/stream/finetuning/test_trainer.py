@@ -227,6 +227,33 @@ def test_a_crash_between_publication_and_checkpoint_loses_nothing(new_trainer: N
     assert np.array_equal(again.line.increment.bias, increment.bias)
 
 
+def test_what_was_published_without_another_checkpoint_is_known_after_a_restart(
+    new_trainer: New, parent_path: Path, tmp_path: Path
+) -> None:
+    trainer = new_trainer(checkpoint_blocks=1000)
+    trainer.follow(parent_path)
+    bundle = passed(trainer)
+    number = trainer._number
+    trainer.follow(bundle)
+    assert trainer._number == number
+    after = blocks(events(400, seed=1, learners=400), first=1200)
+    for block in after:
+        trainer.learn(block)
+    again = new_trainer(checkpoint_blocks=1000)
+    standing = again.follow(bundle)
+    assert (standing.published, standing.proposed) == (bundle.name, None)
+    for block in after:
+        again.learn(block)
+    written = []
+    for each in (trainer, again):
+        write_checkpoint(tmp_path, each.line.state())
+        written.append((tmp_path / FILE).read_bytes())
+    assert written[0] == written[1]
+    rolled_back = new_trainer(checkpoint_blocks=1000)
+    assert rolled_back.follow(parent_path).published == parent_path.name
+    assert rolled_back.line.lineage.rejections == 1
+
+
 def test_a_candidate_that_nobody_published_is_dropped_at_the_next(new_trainer: New, parent_path: Path) -> None:
     trainer = new_trainer()
     trainer.follow(parent_path)
