@@ -22,7 +22,8 @@ from recsys.course_sums.activity import activity
 from recsys.model.course_features import NAMES, course_features
 from recsys.model.hyperparameters import HyperParameters
 from recsys.model.inputs import CourseFeatures, Floats, Rows
-from recsys.model.item_item import Gram, text_similarity, with_lent_columns
+from recsys.model.item_item import Gram
+from recsys.model.lent_columns import text_similarity, with_lent_columns
 from recsys.model.ranker import Ranker
 from recsys.model.ranking_lists import CURVATURE
 from recsys.model.signals import SIGNALS, SignalModel

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from recsys.model.inputs import Doubles, Floats, Rows
 
@@ -152,18 +153,31 @@ def _entropy(lists: RankingLists, scores: Floats) -> tuple[Floats, Floats]:
 def _smooth_ndcg(lists: RankingLists, scores: Floats) -> tuple[Floats, Floats]:
     """−smooth NDCG@10 of up to `MOST_POSITIVES` positives of each list `(l,)`, and its slope by each score `(l, c)`."""
     labels = lists.labels > 0
-    at = np.argsort(~labels, axis=1, kind="stable")[:, :MOST_POSITIVES]
-    positive = np.take_along_axis(labels, at, axis=1)
-    theirs = np.take_along_axis(scores, at, axis=1)
+    most = min(MOST_POSITIVES, int(labels.sum(axis=1).max()))
+    at = np.argsort(~labels, axis=1, kind="stable")[:, :most]
+    positive: NDArray[np.bool_] = np.take_along_axis(labels, at, axis=1)
+    theirs: Floats = np.take_along_axis(scores, at, axis=1)
     drawn = np.exp(np.minimum(lists.log_inverse, np.float32(MOST_LOG_INVERSE)))
-    weight = np.where(lists.log_inverse < NEVER / 10, np.float32(0), drawn)[:, :, None]
-    above = 1 / (1 + np.exp(np.clip((theirs[:, None] - scores[:, :, None]) * np.float32(SHARPNESS), -60, 60)))
-    rank = 0.5 + (above * weight).sum(axis=1)
+    weight = np.where(lists.log_inverse < NEVER / 10, np.float32(0), drawn)
+    above = _above(theirs, scores)
+    rank = 0.5 + np.matmul(above, weight[:, :, None])[:, :, 0]
     discount = np.log(1.0 + rank)
     count = np.maximum(np.minimum(labels.sum(axis=1), CUT_OFF), 1.0).astype(np.float32) ** np.float32(MANY_POSITIVES)
     cost = -np.log(2.0) * (positive / discount).sum(axis=1) / count
     by_rank = np.where(positive, np.log(2.0) / (discount**2 * (1.0 + rank)), 0.0) / count[:, None]
-    pulled = SHARPNESS * above * (1 - above) * weight * by_rank[:, None].astype(np.float32)
-    slope = pulled.sum(axis=2)
-    slope[np.arange(len(slope))[:, None], at] -= pulled.sum(axis=1)  # no row names a place twice
+    by_rank = (SHARPNESS * by_rank).astype(np.float32)
+    above *= 1 - above  # the sigmoid's slope
+    slope = np.matmul(by_rank[:, None], above)[:, 0] * weight
+    slope[np.arange(len(slope))[:, None], at] -= by_rank * np.matmul(above, weight[:, :, None])[:, :, 0]
     return cost.astype(np.float32), slope.astype(np.float32)
+
+
+def _above(theirs: Floats, scores: Floats) -> Floats:
+    """How surely each candidate stands above each positive, `(l, p, c)`, of scores `(l, p)` and `(l, c)`."""
+    sharpness = np.float32(SHARPNESS)
+    above = (theirs * sharpness)[:, :, None] - (scores * sharpness)[:, None]
+    np.clip(above, -60, 60, out=above)
+    np.exp(above, out=above)
+    above += 1
+    found: Floats = np.reciprocal(above, out=above)
+    return found

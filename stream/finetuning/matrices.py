@@ -149,7 +149,8 @@ def made_anew(pairs: LikedPairs, text: Links, *, at_ms: int, l2: float, per_row:
     """
     from scipy import sparse  # noqa: PLC0415 - of the batch layer's packages, needed in the training process alone
 
-    from recsys.model.item_item import Gram, likes, with_lent_columns  # noqa: PLC0415 - the same
+    from recsys.model.item_item import Gram, likes  # noqa: PLC0415 - the same
+    from recsys.model.lent_columns import with_lent_columns  # noqa: PLC0415 - the same
 
     n = len(text[0]) - 1
     gram = Gram(likes(pairs.user, pairs.course, pairs.at_ms, at_ms, (int(pairs.user.max()) + 1, n)))

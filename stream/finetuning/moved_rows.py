@@ -57,7 +57,7 @@ class MovedRows:
             texts: Pruned cosines of texts of the courses after.
             per_row: Weights kept in a row.
         """
-        from recsys.model.item_item import with_lent_columns  # noqa: PLC0415 - of the batch layer's packages
+        from recsys.model.lent_columns import with_lent_columns  # noqa: PLC0415 - of the batch layer's packages
 
         similarity, n = _matrix(texts), len(self.was)
 

@@ -16,7 +16,7 @@ from recsys.catalog import Course
 from recsys.course_sums.activity import touched
 from recsys.engagement import ForwardDecay
 from recsys.model.bundle import MIXER, Bundle
-from recsys.model.item_item import text_similarity, with_lent_columns
+from recsys.model.lent_columns import text_similarity, with_lent_columns
 from recsys.model.placed_courses import BundleTexts
 from recsys.model.scorer import Scorer
 from recsys.model.signals import ITEM_ITEM

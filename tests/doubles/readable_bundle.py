@@ -13,7 +13,7 @@ from recsys.catalog import Course
 from recsys.course_sums.activity import Terms, added, untouched
 from recsys.model.bundle import Bundle, Draft, load_bundle, write_bundle
 from recsys.model.course_features import NAMES
-from recsys.model.item_item import text_similarity
+from recsys.model.lent_columns import text_similarity
 from recsys.model.signals import SIGNALS
 from recsys.model.terms import VERSION, terms
 from recsys.model.text import COMPONENTS, TFIDF_FILE, TextModel

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsys.model.item_item import Gram, Likes, likes, text_similarity, with_lent_columns
+from recsys.model.item_item import Gram, Likes, likes
+from recsys.model.lent_columns import text_similarity, with_lent_columns
 from recsys.model.pruning import strongest
 
 DAY = 86_400_000
