@@ -82,7 +82,7 @@ class Gram:
         self.counts = np.bincount(likes.binary.indices, minlength=likes.binary.shape[1])
         most = min(max_dense, int((self.counts > 0).sum()))
         self.kept: NDArray[np.integer[Any]] = np.sort(np.argsort(-self.counts, kind="stable")[:most])
-        self._gram = _gram(likes.binary[:, self.kept])
+        self._gram: Floats | None = _gram(likes.binary[:, self.kept])
 
     @cached_property
     def together(self) -> Floats:
@@ -97,9 +97,22 @@ class Gram:
             return None
         return Likes(self.likes.binary[:, self.kept], sparse.csr_array(self.likes.recent[:, self.kept]))
 
-    def inverse(self, l2: float) -> Inverse:
-        """`(XᵀX + l2·I)⁻¹`."""
-        gram = np.array(self._gram.T, order="F")  # itself, as it is symmetric; and so its memory is copied in one run
+    def inverse(self, l2: float, *, last: bool = False) -> Inverse:
+        """`(XᵀX + l2·I)⁻¹`.
+
+        Args:
+            l2: The penalty.
+            last: Whether no other inverse is made: the memory of the Gram matrix becomes that of the inverse.
+
+        Raises:
+            ValueError: After the last one.
+        """
+        if self._gram is None:
+            raise ValueError("the last inverse of this Gram matrix was made, in its memory")
+        # Turned it is itself, as it is symmetric, and in the order that LAPACK works in.
+        gram = self._gram.T if last else np.array(self._gram.T, order="F")
+        if last:
+            self._gram = None
         gram[np.diag_indices_from(gram)] += np.float32(l2)
         return Inverse(_symmetric_inverse(gram), self, l2)
 
@@ -155,8 +168,8 @@ class Inverse:
         if self._gram.few_likes is None:
             return rows @ self._gram.together
         likes, recent = self._gram.few_likes
-        weights: Floats = (recent.T @ (likes @ np.ascontiguousarray(rows.T))).T
-        return weights
+        turned: Floats = recent.T @ (likes @ np.ascontiguousarray(rows.T))
+        return np.ascontiguousarray(turned.T)  # pruned by rows
 
     def _pruned(
         self, dense: Callable[[Rows], Floats], targets: sparse.csr_array, per_row: int, *, with_itself: bool

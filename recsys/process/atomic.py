@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 
-def write_atomically(file: Path, content: bytes) -> None:
+def write_atomically(file: Path, *content: bytes) -> None:
     """Replaces a file in one step: temporary file beside it, fsync, rename, fsync of the folder.
 
     A crash at any instant leaves the old content or the new one. Blocks; call it in a thread from an event loop.
 
     Args:
         file: The file; its folder is made when it is missing.
-        content: All of it.
+        content: All of it, in as many pieces as there are.
 
     Raises:
         OSError: It cannot be written; the old content stays.
@@ -22,7 +22,7 @@ def write_atomically(file: Path, content: bytes) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as handle:
-            handle.write(content)
+            handle.writelines(content)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(file)

@@ -36,7 +36,7 @@ def write_checkpoint(folder: Path, state: Any) -> int:
     """
     content = msgspec.msgpack.encode(state, enc_hook=_packed)
     try:
-        write_atomically(folder / FILE, hashlib.sha256(content).digest() + content)
+        write_atomically(folder / FILE, hashlib.sha256(content).digest(), content)
     except OSError as error:
         raise FinetuningError(f"cannot write the checkpoint {folder / FILE}: {error.strerror}") from None
     return len(content)
@@ -63,7 +63,7 @@ def read_checkpoint(folder: Path) -> Any | None:
 def _packed(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         raise NotImplementedError(f"no form for {type(value).__name__} in a checkpoint")
-    content = [value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes()]
+    content = [value.dtype.str, value.shape, np.ascontiguousarray(value).reshape(-1).view(np.uint8).data]
     return msgspec.msgpack.Ext(_ARRAY, msgspec.msgpack.encode(content))
 
 

@@ -69,10 +69,14 @@ class CourseActivity:
         row = self._row_of.get(change.course)
         if row is None:
             return
-        before, after = (Counter(at for at, _ in self._rules.liked(each)) for each in (change.was, change.now))
-        for at_ms, count in ((before - after) + (after - before)).items():
-            yield row, at_ms, count if after[at_ms] > before[at_ms] else -count, 0
-        first_before, first_after = min(before, default=None), min(after, default=None)
+        was, now = ([at for at, _ in self._rules.liked(each)] for each in (change.was, change.now))
+        if now and now[:-1] == was:  # nearly all: one more
+            yield row, now[-1], 1, 0
+        elif now != was:
+            more = Counter(now)
+            more.subtract(was)
+            yield from ((row, at_ms, count, 0) for at_ms, count in more.items() if count)
+        first_before, first_after = min(was, default=None), min(now, default=None)
         if first_before != first_after:
             if first_before is not None:
                 yield row, first_before, 0, -1

@@ -154,7 +154,7 @@ def made_anew(pairs: LikedPairs, text: Links, *, at_ms: int, l2: float, per_row:
 
     n = len(text[0]) - 1
     gram = Gram(likes(pairs.user, pairs.course, pairs.at_ms, at_ms, (int(pairs.user.max()) + 1, n)))
-    inverse = gram.inverse(l2)
+    inverse = gram.inverse(l2, last=True)
     texts = sparse.csr_array((text[2], text[1], text[0]), shape=(n, n))
     ease, future = (
         as_links(with_lent_columns(matrix, texts, gram.counts == 0, per_row))

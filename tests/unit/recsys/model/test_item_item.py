@@ -109,6 +109,14 @@ def test_a_pair_counts_once_and_by_its_newest_event() -> None:
     np.testing.assert_allclose(found.recent.toarray(), np.array([[0, 0, 0.5], [1, 0, 0]]))
 
 
+def test_the_last_inverse_takes_the_memory_of_the_gram_matrix(drawn: Likes) -> None:
+    gram = Gram(drawn)
+    expected = gram.inverse(3.0).ease()
+    np.testing.assert_array_equal(gram.inverse(3.0, last=True).ease(), expected)
+    with pytest.raises(ValueError, match="the last inverse"):
+        gram.inverse(3.0)
+
+
 def test_only_the_strongest_weights_of_a_row_stay() -> None:
     row = np.array([[0.0, -3.0, 2.0, 1.0]], np.float32)
     kept = strongest(lambda rows: sparse.csr_array(row.repeat(len(rows), axis=0)), 4, 2).toarray()
