@@ -152,9 +152,9 @@ class NewCourses:
             Whether anything changed.
         """
         gone = self._gone(offered, now_ms)
+        came = self._coming(offered, len(gone))
         for course_id in gone:
             del self.admitted[course_id], self._liked_ms[course_id]
-        came = self._coming(offered)[: self._rules.rows - len(self.admitted)]
         for course_id, course in came:
             self.admitted[course_id], self._liked_ms[course_id] = course, now_ms
             del self._watched[course_id]
@@ -162,9 +162,9 @@ class NewCourses:
         return bool(gone or came or retired != self.retired)
 
     def would_change(self, offered: OfferedCourses, now_ms: int) -> bool:
-        """Whether `take_over` has something to do; also where a course is due and all rows are taken."""
-        retired = offered.retired_of(self._known, self.retired)
-        return bool(self._gone(offered, now_ms) or self._coming(offered) or retired != self.retired)
+        """Whether `take_over` has something to do."""
+        gone, retired = self._gone(offered, now_ms), offered.retired_of(self._known, self.retired)
+        return bool(gone or self._coming(offered, 0) or retired != self.retired)
 
     def _gone(self, offered: OfferedCourses, now_ms: int) -> set[str]:
         oldest_ms = now_ms - self._rules.days * MS_PER_DAY
@@ -172,9 +172,11 @@ class NewCourses:
         gone.update([each for each in self.admitted if each not in gone][self._rules.rows :])  # the limit was lowered
         return gone
 
-    def _coming(self, offered: OfferedCourses) -> list[tuple[str, Course]]:
+    def _coming(self, offered: OfferedCourses, gone: int) -> list[tuple[str, Course]]:
+        """Those that are due, as many as there are rows once so many went."""
         due = [(each, offered.get(each)) for each, watched in self._watched.items() if self._is_due(watched)]
-        return [(each, course) for each, course in due if course is not None]
+        room = max(0, self._rules.rows - len(self.admitted) + gone)
+        return [(each, course) for each, course in due if course is not None][:room]
 
     def _is_due(self, watched: _Watched) -> bool:
         return watched.events >= self._rules.events and len(watched.learners) >= self._rules.learners

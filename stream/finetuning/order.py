@@ -41,6 +41,17 @@ class BlockOrder:
         """Empties it: the checkpoint of this number holds everything learned so far."""
         write_atomically(self._file, f"checkpoint {checkpoint}\n".encode())
 
+    def go_on(self, checkpoint: int) -> None:
+        """Makes it fit for more after a restart from the checkpoint of this number.
+
+        A crash may have left the file of the checkpoint before, or a torn line, of which the next would be a part.
+        """
+        lines = self._read()
+        if not _is_of(lines, checkpoint):
+            self.begin(checkpoint)
+        elif not self._file.read_bytes().endswith(b"\n"):
+            write_atomically(self._file, "".join(f"{line}\n" for line in lines).encode())
+
     def append(self, place: BlockId) -> None:
         """Writes a block down; it is on the disk when this returns."""
         self._write(f"{place.partition} {place.start} {place.stop}")
@@ -68,15 +79,16 @@ class BlockOrder:
             begun += len(fields) == _FIELDS
         return found
 
-    def is_of(self, checkpoint: int) -> bool:
-        """Whether it is of the checkpoint of this number: a crash may have left that of the checkpoint before."""
-        return self._read()[:1] == [f"checkpoint {checkpoint}"]
-
     def _lines(self, checkpoint: int) -> list[list[str]]:
-        return [line.split() for line in self._read()[1:] if line.strip()] if self.is_of(checkpoint) else []
+        lines = self._read()
+        return [line.split() for line in lines[1:] if line.strip()] if _is_of(lines, checkpoint) else []
 
     def _read(self) -> list[str]:
         try:
             return self._file.read_bytes().decode("ascii", "replace").split("\n")[:-1]
         except FileNotFoundError:
             return []
+
+
+def _is_of(lines: list[str], checkpoint: int) -> bool:
+    return lines[:1] == [f"checkpoint {checkpoint}"]

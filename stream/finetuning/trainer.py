@@ -16,7 +16,7 @@ from recsys.errors import BundleError, FinetuningError
 from recsys.model.bundle import Bundle, as_bundle, load_bundle, write_bundle
 from recsys.record import RecordRules
 from stream.finetuning.answers import Learned, Proposal, Standing
-from stream.finetuning.blocks import Block
+from stream.finetuning.blocks import Block, BlockId
 from stream.finetuning.candidates import broken_arrays
 from stream.finetuning.checkpoint import read_checkpoint, write_checkpoint
 from stream.finetuning.gate import Outcome, Verdict
@@ -91,23 +91,22 @@ class Trainer:
         line = self._line
         if line is not None and version == line.lineage.proposed:
             line.was_published()
-            if self._since:
+            if self._order.since(self._number):
                 self._checkpoint()
             else:
-                self._order.mark(Mark.PUBLISHED)  # the checkpoint that says what was proposed is not yet out of date
+                self._order.mark(Mark.PUBLISHED)  # nothing came between it and the checkpoint that proposed it
         elif line is not None and version == line.lineage.before:
             line.was_rolled_back()  # by us before a crash, or by an operator
             self._checkpoint()
         elif line is None or version != line.lineage.published:
             self._begin(load_bundle(published))
-        repeated = self._order.since(self._number)[self._since :]
         line = self.line
         return Standing(
             parent=line.parent.manifest.version,
             published=line.lineage.published,
             proposed=line.lineage.proposed,
             positions=dict(line.positions),
-            repeated=repeated,
+            repeated=self._to_repeat(),
             frozen=line.frozen,
         )
 
@@ -116,8 +115,7 @@ class Trainer:
         if state is None:
             return
         self._number = state["number"]
-        if not self._order.is_of(self._number):
-            self._order.begin(self._number)
+        self._order.go_on(self._number)
         known = [state["line"]["lineage"][name] for name in ("published", "proposed", "before")]
         folder = self._models_dir / state["line"]["parent"]
         if version in known and folder.is_dir():
@@ -148,15 +146,15 @@ class Trainer:
 
     def learn(self, block: Block) -> Learned:
         """Learns a block."""
-        line = self.line
-        repeats = self._since < len(self._order.since(self._number))
+        line, left = self.line, self._to_repeat()
+        repeats = block.place in left
+        for _ in range(left.index(block.place) if repeats else len(left)):
+            self._went_on()  # past what retention deleted
         if not repeats:
             self._order.append(block.place)
         counts = learn_block(line, block)
-        self._since += 1
-        if repeats:
-            self._repeat_marks()
-        if self._since >= self._checkpoint_blocks:
+        self._went_on()
+        if self._since >= self._checkpoint_blocks and not self._to_repeat():
             self._checkpoint()
         counts += self._rows
         self._rows.clear()
@@ -171,20 +169,26 @@ class Trainer:
             at_ms: Now, ms since 1970 UTC.
         """
         line = self.line
+        if self._to_repeat():
+            return Proposal(Verdict(Outcome.WAITING, "what was learned before the restart is learned again first"))
         if line.lineage.proposed is not None:
             line.lineage.was_dropped()  # whoever had it died before it was published
         predicted = line.evidence.newest.events
         verdict = verdict_on(line)
         if verdict.outcome is Outcome.ROLL_BACK:
             return Proposal(verdict, self._models_dir / (line.lineage.before or ""), line.lineage.published)
+        if verdict.outcome is Outcome.PASSED:
+            return self._proposal(verdict, at_ms)
         if verdict.outcome is Outcome.REJECTED or line.new_courses.would_change(self._offered, line.last_ms):
             self._checkpoint()
         elif line.evidence.newest.events != predicted:
-            self._order.mark(
-                Mark.DECIDED
-            )  # a block learned again after a restart must find the evidence that this verdict left
-        if verdict.outcome is not Outcome.PASSED:
-            return Proposal(verdict)
+            # A block learned again after a restart must find the evidence that this verdict left.
+            self._order.mark(Mark.DECIDED)
+        return Proposal(verdict)
+
+    def _proposal(self, verdict: Verdict, at_ms: int) -> Proposal:
+        """Writes what passed; new courses come after it, with the checkpoint."""
+        line = self.line
         draft = draft_of(line, verdict, at_ms=at_ms)
         broken = broken_arrays(as_bundle(draft))
         if broken:
@@ -200,6 +204,14 @@ class Trainer:
         """What was proposed is not published: somebody else published meanwhile."""
         self.line.lineage.was_dropped()
         self._checkpoint()
+
+    def _to_repeat(self) -> list[BlockId]:
+        """Blocks begun before a restart that are not learned again yet."""
+        return self._order.since(self._number)[self._since :]
+
+    def _went_on(self) -> None:
+        self._since += 1
+        self._repeat_marks()
 
     def _repeat_marks(self) -> None:
         """What verdicts did before a restart after the blocks until now."""

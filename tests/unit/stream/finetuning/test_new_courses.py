@@ -30,6 +30,34 @@ def like(new_courses: NewCourses, course_id: str, *, events: int = 4, learners: 
         new_courses.saw(course_id, f"u{number % learners}", at_ms)
 
 
+@pytest.fixture(autouse=True)
+def foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all tests: whether something would change is what `take_over` then says."""
+    take_over = NewCourses.take_over
+
+    def compared(new_courses: NewCourses, catalogue: OfferedCourses, now_ms: int) -> bool:
+        said = new_courses.would_change(catalogue, now_ms)
+        changed = take_over(new_courses, catalogue, now_ms)
+        assert said == changed
+        assert not new_courses.would_change(catalogue, now_ms)
+        return changed
+
+    monkeypatch.setattr(NewCourses, "take_over", compared)
+
+
+def test_a_course_that_is_due_waits_for_a_row_without_a_word() -> None:
+    """Else each verdict would write a checkpoint for nothing."""
+    new_courses, catalogue = NewCourses(RULES, {"c1"}), offered("new", "newer", "newest")
+    for course_id in ("new", "newer", "newest"):
+        like(new_courses, course_id)
+    assert new_courses.take_over(catalogue, NOW)
+    assert list(new_courses.admitted) == ["new", "newer"]
+    like(new_courses, "newer", at_ms=NOW + 2)
+    assert not new_courses.take_over(catalogue, NOW + 1)
+    assert new_courses.take_over(catalogue, NOW + MS_PER_DAY + 1)
+    assert list(new_courses.admitted) == ["newer", "newest"]
+
+
 @pytest.mark.parametrize(
     ("events", "learners", "admitted"), [(4, 3, True), (3, 3, False), (40, 2, False), (4, 4, True)]
 )

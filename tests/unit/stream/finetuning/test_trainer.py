@@ -155,6 +155,100 @@ def test_a_verdict_that_a_crash_tore_while_it_was_written_down_is_none(
     assert again.line.evidence.newest == expected
 
 
+@pytest.mark.parametrize("torn", [b"decide", b"0", b"0 60", b"0 600 65"])
+def test_what_is_learned_after_a_torn_line_is_read_again(
+    new_trainer: New, parent_path: Path, tmp_path: Path, torn: bytes
+) -> None:
+    """A full disk tears a line, too; what is written next must not become a part of it."""
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(600))
+    trainer.follow(parent_path)
+    for block in stream[:-2]:
+        trainer.learn(block)
+    with (tmp_path / "state" / ORDER).open("ab") as file:
+        file.write(torn)
+    again = new_trainer(checkpoint_blocks=1000)
+    again.follow(parent_path)
+    for block in stream[:-1]:
+        again.learn(block)
+    undecided(again)
+    again.propose(1)
+    again.learn(stream[-1])
+    third = new_trainer(checkpoint_blocks=1000)
+    assert third.follow(parent_path).repeated == [block.place for block in stream]
+    for block in stream:
+        third.learn(block)
+    assert third.line.evidence.newest == again.line.evidence.newest
+
+
+def test_nothing_is_judged_until_all_of_before_a_restart_is_learned_again(
+    new_trainer: New, parent_path: Path, tmp_path: Path
+) -> None:
+    """A verdict in between would decide from a part of the evidence, and be written down behind all of it."""
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(600))
+    trainer.follow(parent_path)
+    for block in stream:
+        trainer.learn(block)
+    expected, order = trainer.line.evidence.newest, (tmp_path / "state" / ORDER).read_bytes()
+    again = new_trainer(checkpoint_blocks=1000)
+    again.follow(parent_path)
+    for block in stream[:-1]:
+        again.learn(block)
+        kept = again.line.evidence.newest
+        undecided(again)
+        verdict = again.propose(1).verdict
+        assert (verdict.outcome, verdict.reason) == (
+            Outcome.WAITING,
+            "what was learned before the restart is learned again first",
+        )
+        again.line.evidence.newest = kept
+    again.learn(stream[-1])
+    assert again.line.evidence.newest == expected
+    assert (tmp_path / "state" / ORDER).read_bytes() == order
+    undecided(again)
+    assert "not better" in again.propose(1).verdict.reason
+
+
+def test_fewer_blocks_between_checkpoints_after_a_restart_lose_no_verdict(new_trainer: New, parent_path: Path) -> None:
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(600))
+    trainer.follow(parent_path)
+    for block in stream[:6]:
+        trainer.learn(block)
+    undecided(trainer)
+    trainer.propose(1)
+    for block in stream[6:]:
+        trainer.learn(block)
+    again = new_trainer(checkpoint_blocks=4)
+    again.follow(parent_path)
+    number = again._number
+    for block in stream:
+        again.learn(block)
+    assert again.line.evidence.newest == trainer.line.evidence.newest
+    assert again._number == number + 1
+
+
+def test_a_verdict_keeps_its_place_where_retention_deleted_blocks_meanwhile(
+    new_trainer: New, parent_path: Path
+) -> None:
+    trainer, stream = new_trainer(checkpoint_blocks=1000), blocks(events(600))
+    trainer.follow(parent_path)
+    for block in stream[:6]:
+        trainer.learn(block)
+    undecided(trainer)
+    trainer.propose(1)
+    for block in stream[6:-1]:
+        trainer.learn(block)
+    again = new_trainer(checkpoint_blocks=1000)
+    again.follow(parent_path)
+    for block in stream[4:6]:
+        again.learn(block)
+    assert again.line.evidence.newest.events == 0
+    for block in stream[6:-2]:  # the last one is no more, either
+        again.learn(block)
+    again.learn(stream[-1])
+    third = new_trainer(checkpoint_blocks=1000)
+    assert third.follow(parent_path).repeated == [block.place for block in stream]
+
+
 @pytest.mark.parametrize(("share", "outcome"), [(0.0, Outcome.REJECTED), (0.5, Outcome.WAITING)])
 def test_a_new_course_waits_for_a_verdict_at_most_where_checkpoints_are_rare(
     new_trainer: New, models_dir: Path, share: float, outcome: Outcome
@@ -170,6 +264,24 @@ def test_a_new_course_waits_for_a_verdict_at_most_where_checkpoints_are_rare(
     assert trainer.propose(1).verdict.outcome is outcome
     assert len(trainer.line.situations.courses) == N_COURSES + 1
     assert trainer.learn(stream[-1]).counts["rows_admitted"] == 1
+
+
+def test_what_is_published_has_the_courses_that_were_judged(new_trainer: New, models_dir: Path) -> None:
+    """A new course comes with the checkpoint of the candidate, and with the next candidate."""
+    trainer = new_trainer(checkpoint_blocks=1000)
+    trainer.follow(write_bundle(models_dir, hybrid(live=True)))
+    trainer.offer([("new", course_of(42, "new"))])
+    for block in blocks(events(1200, learners=400, new=["new"])):
+        trainer.learn(block)
+    number = trainer._number
+    trainer.line.evidence.newest = Trial()
+    for at in range(2 * LEARNING.gate.events):
+        trainer.line.evidence.newest = trainer.line.evidence.newest.added(0.6 + at % 2 / 10, 0.5, at)
+    proposal = trainer.propose(NOW)
+    assert proposal.bundle is not None, proposal.verdict
+    assert len(load_bundle(proposal.bundle).courses) == N_COURSES
+    assert len(trainer.line.situations.courses) == N_COURSES + 1
+    assert trainer._number == number + 1
 
 
 def test_a_checkpoint_that_was_changed_is_refused_by_name(new_trainer: New, parent_path: Path, tmp_path: Path) -> None:
@@ -252,6 +364,25 @@ def test_what_was_published_without_another_checkpoint_is_known_after_a_restart(
     rolled_back = new_trainer(checkpoint_blocks=1000)
     assert rolled_back.follow(parent_path).published == parent_path.name
     assert rolled_back.line.lineage.rejections == 1
+
+
+def test_what_somebody_published_after_more_was_learned_is_known_after_every_restart(
+    new_trainer: New, parent_path: Path
+) -> None:
+    """Redis moved the pointer and its answer was lost, say; the fine-tuner ended before it saw the pointer."""
+    trainer = new_trainer(checkpoint_blocks=1000)
+    trainer.follow(parent_path)
+    bundle = passed(trainer)
+    after = blocks(events(400, seed=1, learners=400), first=1200)
+    for block in after:
+        trainer.learn(block)
+    for _ in range(3):
+        again = new_trainer(checkpoint_blocks=1000)
+        standing = again.follow(bundle)
+        assert (standing.published, standing.proposed) == (bundle.name, None)
+        for block in after:
+            again.learn(block)
+        assert again.line.lineage.before == parent_path.name
 
 
 def test_a_candidate_that_nobody_published_is_dropped_at_the_next(new_trainer: New, parent_path: Path) -> None:
