@@ -176,6 +176,7 @@ class Trainer:
         predicted = line.evidence.newest.events
         verdict = verdict_on(line)
         if verdict.outcome is Outcome.ROLL_BACK:
+            self._checkpoint()  # a restart that finds the pointer moved takes back what was learned until here
             return Proposal(verdict, self._models_dir / (line.lineage.before or ""), line.lineage.published)
         if verdict.outcome is Outcome.PASSED:
             return self._proposal(verdict, at_ms)

@@ -127,6 +127,26 @@ def test_evidence_that_a_verdict_left_behind_does_not_come_back_with_a_restart(
     assert written[0] == written[1]
 
 
+def test_what_was_rejected_does_not_come_back_with_a_restart(
+    new_trainer: New, parent_path: Path, tmp_path: Path
+) -> None:
+    trainer = new_trainer(checkpoint_blocks=1000)
+    trainer.follow(parent_path)
+    for block in blocks(events(600)):
+        trainer.learn(block)
+    trainer.line.evidence.newest = Trial()
+    for number in range(2 * LEARNING.gate.events):
+        trainer.line.evidence.newest = trainer.line.evidence.newest.added(0.0, 0.5, number)
+    assert trainer.propose(1).verdict.outcome is Outcome.REJECTED
+    again = new_trainer(checkpoint_blocks=1000)
+    assert not again.follow(parent_path).repeated
+    written = []
+    for each in (trainer, again):
+        write_checkpoint(tmp_path, each.line.state())
+        written.append((tmp_path / FILE).read_bytes())
+    assert written[0] == written[1]
+
+
 def test_nor_where_a_checkpoint_was_written_just_before(new_trainer: New, parent_path: Path) -> None:
     trainer = new_trainer(checkpoint_blocks=1000)
     trainer.follow(parent_path)
@@ -245,6 +265,8 @@ def test_a_verdict_keeps_its_place_where_retention_deleted_blocks_meanwhile(
     for block in stream[6:-2]:  # the last one is no more, either
         again.learn(block)
     again.learn(stream[-1])
+    undecided(again)
+    assert "not better" in again.propose(1).verdict.reason  # nothing is waited for
     third = new_trainer(checkpoint_blocks=1000)
     assert third.follow(parent_path).repeated == [block.place for block in stream]
 
@@ -354,6 +376,7 @@ def test_what_was_published_without_another_checkpoint_is_known_after_a_restart(
     again = new_trainer(checkpoint_blocks=1000)
     standing = again.follow(bundle)
     assert (standing.published, standing.proposed) == (bundle.name, None)
+    assert standing.repeated == [block.place for block in after]
     for block in after:
         again.learn(block)
     written = []
@@ -420,8 +443,8 @@ def test_a_rolled_back_increment_is_taken_back(new_trainer: New, parent_path: Pa
     assert trainer.line.lineage.rejections == 1
 
 
-def test_an_increment_that_turns_out_worse_is_rolled_back(new_trainer: New, parent_path: Path) -> None:
-    trainer = new_trainer()
+def test_an_increment_that_turns_out_worse_is_rolled_back(new_trainer: New, parent_path: Path, tmp_path: Path) -> None:
+    trainer = new_trainer(checkpoint_blocks=1000)
     trainer.follow(parent_path)
     trainer.follow(passed(trainer))
     before = trainer.line.lineage.published
@@ -434,8 +457,14 @@ def test_an_increment_that_turns_out_worse_is_rolled_back(new_trainer: New, pare
     proposal = trainer.propose(NOW + 1)
     assert proposal.verdict.outcome is Outcome.ROLL_BACK, proposal.verdict
     assert (proposal.bundle, proposal.version_before) == (parent_path, before)
-    assert trainer.follow(parent_path).published == parent_path.name
-    assert trainer.line.lineage.rejections == 1
+    again = new_trainer(checkpoint_blocks=1000)  # it ended before it knew that the pointer had moved
+    written = []
+    for each in (again, trainer):
+        assert each.follow(parent_path).published == parent_path.name
+        assert each.line.lineage.rejections == 1
+        write_checkpoint(tmp_path, each.line.state())
+        written.append((tmp_path / FILE).read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize("name", ["course_bias", "course_vectors"])
