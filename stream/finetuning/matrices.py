@@ -80,6 +80,7 @@ class Matrices:
             return known[matrices.number]
 
         self.current = of(self.current)
+        self._refreshes = 0  # those that came have only what they are lent: the next refresh gives them their own
         return of
 
     def refresh(self, learners: Learners, likes: float, at_ms: int) -> str:

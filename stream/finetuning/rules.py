@@ -36,7 +36,8 @@ class LearningRules:
         max_courses: Most courses remembered of one.
         refresh_growth: Share by which the liked pairs grow before the next refresh; it estimates the ranker's weights
             anew.
-        matrices_every: The first of so many refreshes makes the item-item matrices anew, too, which is most of the CPU.
+        matrices_every: The first of so many refreshes makes the item-item matrices anew, too, which is most of the CPU;
+            so does the next one after courses came.
         refresh_ms: Least event time between two refreshes: in a short history the likes of a second may be that share.
         refresh_known: Least share of the liked pairs that the learners remembered must hold. A topic without the
             parent's history, or more learners than are remembered, would give worse matrices than the parent's.

@@ -219,6 +219,21 @@ def test_refreshed_matrices_of_what_is_published_move_along(live_parent: Bundle)
         assert np.array_equal(mine, draft_of(line, PASSED, at_ms=START_MS).arrays[name]), name
 
 
+def test_the_refresh_after_it_came_makes_the_matrices_anew(live_parent: Bundle) -> None:
+    """Until then it has only what it is lent; two of three refreshes would leave it at that."""
+    line = line_of(
+        live_parent, replace(LEARNING, refresh_known=0.1, refresh_growth=0.05, refresh_ms=0, matrices_every=3)
+    )
+    stream, refreshes = blocks(events(900, learners=300, new=["new"])), list[str]()
+    for block in stream:
+        counts = learn_block(line, block)
+        refreshes += [what for what in ("matrices_refreshed", "matrices_kept") if counts[what]]
+        if refreshes[-1:] == ["matrices_refreshed"] and line.take_over(offered(NEW)):
+            refreshes.append("came")
+    place = refreshes.index("came")
+    assert refreshes[place - 1 : place + 3] == ["matrices_refreshed", "came", "matrices_refreshed", "matrices_kept"]
+
+
 def test_rows_go_after_a_restart_that_turned_them_off(live_parent: Bundle, learned: dict[str, Any]) -> None:
     line = line_of(live_parent, replace(LEARNING, new_courses=replace(LEARNING.new_courses, rows=0)))
     line.restore(deepcopy(learned))
