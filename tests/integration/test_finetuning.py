@@ -57,6 +57,7 @@ def platform(recsys: Recsys, tmp_path: Path) -> Recsys:
         "RECSYS_FINETUNE_GATE_MOVED": "0",
         "RECSYS_FINETUNE_REJECTIONS": "1000",
         "RECSYS_FINETUNE_BLOCK_OFFSETS": "50",
+        "RECSYS_FINETUNE_CHECKPOINT_BLOCKS": "4",  # of the few blocks here, as the checkpoint tells how far it is
         "RECSYS_FINETUNE_IDLE": "false",  # machines that test are busy
         "RECSYS_MODEL_POLL_SECONDS": "0.1",
     }
