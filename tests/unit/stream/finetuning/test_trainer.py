@@ -91,6 +91,12 @@ def test_kill_minus_9_at_random_moments_changes_no_bit(tmp_path: Path) -> None:
     assert "same bytes: True" in done.stdout
 
 
+def written(trainer: Trainer, folder: Path) -> bytes:
+    """All that a checkpoint would hold of its line."""
+    write_checkpoint(folder, trainer.line.state())
+    return (folder / FILE).read_bytes()
+
+
 def undecided(trainer: Trainer) -> None:
     """Evidence that a verdict decides from, and leaves none: no difference that shows, over events enough."""
     evidence = trainer.line.evidence
@@ -120,11 +126,7 @@ def test_evidence_that_a_verdict_left_behind_does_not_come_back_with_a_restart(
     assert standing.repeated == [block.place for block in stream]
     for block in stream:
         again.learn(block)
-    written = []
-    for each in (trainer, again):
-        write_checkpoint(tmp_path, each.line.state())
-        written.append((tmp_path / FILE).read_bytes())
-    assert written[0] == written[1]
+    assert written(again, tmp_path) == written(trainer, tmp_path)
 
 
 def test_what_was_rejected_does_not_come_back_with_a_restart(
@@ -140,11 +142,7 @@ def test_what_was_rejected_does_not_come_back_with_a_restart(
     assert trainer.propose(1).verdict.outcome is Outcome.REJECTED
     again = new_trainer(checkpoint_blocks=1000)
     assert not again.follow(parent_path).repeated
-    written = []
-    for each in (trainer, again):
-        write_checkpoint(tmp_path, each.line.state())
-        written.append((tmp_path / FILE).read_bytes())
-    assert written[0] == written[1]
+    assert written(again, tmp_path) == written(trainer, tmp_path)
 
 
 def test_nor_where_a_checkpoint_was_written_just_before(new_trainer: New, parent_path: Path) -> None:
@@ -379,11 +377,7 @@ def test_what_was_published_without_another_checkpoint_is_known_after_a_restart(
     assert standing.repeated == [block.place for block in after]
     for block in after:
         again.learn(block)
-    written = []
-    for each in (trainer, again):
-        write_checkpoint(tmp_path, each.line.state())
-        written.append((tmp_path / FILE).read_bytes())
-    assert written[0] == written[1]
+    assert written(again, tmp_path) == written(trainer, tmp_path)
     rolled_back = new_trainer(checkpoint_blocks=1000)
     assert rolled_back.follow(parent_path).published == parent_path.name
     assert rolled_back.line.lineage.rejections == 1
@@ -458,13 +452,10 @@ def test_an_increment_that_turns_out_worse_is_rolled_back(new_trainer: New, pare
     assert proposal.verdict.outcome is Outcome.ROLL_BACK, proposal.verdict
     assert (proposal.bundle, proposal.version_before) == (parent_path, before)
     again = new_trainer(checkpoint_blocks=1000)  # it ended before it knew that the pointer had moved
-    written = []
     for each in (again, trainer):
         assert each.follow(parent_path).published == parent_path.name
         assert each.line.lineage.rejections == 1
-        write_checkpoint(tmp_path, each.line.state())
-        written.append((tmp_path / FILE).read_bytes())
-    assert written[0] == written[1]
+    assert written(again, tmp_path) == written(trainer, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["course_bias", "course_vectors"])
